@@ -1,1 +1,16 @@
-//! Written in this session.
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod group;
+pub mod oprf;
+pub mod proof;
+pub mod secret;
+pub mod sharing;
+
+pub use error::Error;
+pub use oprf::{Blind, Element, PrfKey, blind, blind_evaluate, evaluate, finalize, hash_to_group, unblind};
+pub use proof::{KeyStatement, Proof, prove, verify};
+pub use secret::Secret;
+pub use sharing::{
+    KeyShare, Pepper, PepperShare, ShareIndex, Threshold, VssCommitment, combine, combine_peppers, split, split_pepper,
+};
