@@ -1,0 +1,1 @@
+//! Integration tests of the log crate; one binary.
