@@ -110,14 +110,25 @@ pub fn verify(
     statements: &[KeyStatement<'_>],
     proof: &Proof,
 ) -> Result<(), Error> {
-    let weights = weights(&weights_seed(grant_digest, j, blinded, statements)?, statements.len());
-    // Variable time throughout: everything here is known to whoever may verify.
+    let seed = weights_seed(grant_digest, j, blinded, statements)?;
+    verify_weighted(&weights(&seed, statements.len()), grant_digest, j, blinded, statements, proof)
+}
+
+/// Variable time throughout: everything here is known to whoever may verify.
+fn verify_weighted(
+    weights: &[Scalar],
+    grant_digest: &[u8; 32],
+    j: ShareIndex,
+    blinded: &Element,
+    statements: &[KeyStatement<'_>],
+    proof: &Proof,
+) -> Result<(), Error> {
     let public_sum = RistrettoPoint::vartime_multiscalar_mul(
-        &weights,
+        weights,
         statements.iter().map(|statement| statement.public_share.point()),
     );
     let evaluated_sum = RistrettoPoint::vartime_multiscalar_mul(
-        &weights,
+        weights,
         statements.iter().map(|statement| statement.evaluated.point()),
     );
     let t2 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&proof.challenge, &public_sum, &proof.response);
@@ -272,3 +283,6 @@ fn challenge(
 fn lv32(bytes: &[u8]) -> [u8; 4] {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests;

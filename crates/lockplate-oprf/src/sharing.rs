@@ -209,6 +209,13 @@ impl fmt::Debug for VssCommitment {
 
 /// The pepper scalar `c` of one epoch, shared like the key but without a commitment, so that nothing public depends on it: a copied store
 /// stays closed even to somebody who can compute discrete logarithms (LPv1 §5). Not zero.
+///
+/// ```compile_fail,E0599
+/// # use lockplate_oprf::Pepper;
+/// fn twice(pepper: &Pepper) -> Pepper {
+///     pepper.clone()
+/// }
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Pepper(Scalar);
 
@@ -244,6 +251,13 @@ impl fmt::Debug for Pepper {
 ///
 /// A keeper gives it to a requester with its evaluation. The requester checks it against the hash in the epoch header *before* combining:
 /// nothing in this crate can tell a wrong one.
+///
+/// ```compile_fail,E0599
+/// # use lockplate_oprf::PepperShare;
+/// fn keep_a_copy(share: &PepperShare) -> PepperShare {
+///     share.clone()
+/// }
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct PepperShare {
     #[zeroize(skip)]
@@ -423,3 +437,6 @@ fn times_index(point: &RistrettoPoint, index: ShareIndex) -> RistrettoPoint {
     }
     product
 }
+
+#[cfg(test)]
+mod tests;
