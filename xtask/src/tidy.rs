@@ -4,6 +4,7 @@
 //! that each is tested on a small invented tree on which it must fail. It changes nothing, save that `--bless` rewrites the
 //! list of places that open secrets. Findings go to standard output, the verdict to the exit code.
 
+mod docs;
 mod floors;
 mod manifests;
 mod secrets;
@@ -117,6 +118,7 @@ fn check(tree: &Tree) -> anyhow::Result<Vec<Finding>> {
     findings.extend(secrets::check(tree)?);
     findings.extend(manifests::check(tree)?);
     findings.extend(texts::check(tree));
+    findings.extend(docs::check(tree));
     findings.sort();
     findings.dedup();
     Ok(findings)
