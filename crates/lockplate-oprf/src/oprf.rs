@@ -103,7 +103,11 @@ impl fmt::Debug for Element {
 /// }
 /// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Blind(Scalar);
+pub struct Blind {
+    r: Scalar,
+    /// Kept because a request unblinds once for every epoch, and an inversion costs half a multiplication.
+    inverse: Scalar,
+}
 
 impl Blind {
     /// Decodes 32 bytes, little-endian.
@@ -112,19 +116,23 @@ impl Blind {
     /// [`Error::MalformedScalar`] for another length or a value not below the order, [`Error::ZeroScalar`] for zero, with which `B` would
     /// be the identity whatever the input.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        decode_nonzero_scalar(bytes).map(Self)
+        decode_nonzero_scalar(bytes).map(Self::from_nonzero)
     }
 
     /// A fresh blinding factor.
     #[must_use]
     pub fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        Self(random_nonzero_scalar(rng))
+        Self::from_nonzero(random_nonzero_scalar(rng))
     }
 
     /// The 32 bytes, little-endian, for the Opening.
     #[must_use]
     pub fn to_secret(&self) -> Secret<32> {
-        Secret::new(self.0.to_bytes())
+        Secret::new(self.r.to_bytes())
+    }
+
+    fn from_nonzero(r: Scalar) -> Self {
+        Self { r, inverse: r.invert() }
     }
 }
 
@@ -196,7 +204,7 @@ pub fn hash_to_group(input: &[u8]) -> Result<Element, Error> {
 /// # Errors
 /// As [`hash_to_group`].
 pub fn blind(input: &[u8], r: &Blind) -> Result<Element, Error> {
-    Element::from_point(hash_to_point(input)? * r.0)
+    Element::from_point(hash_to_point(input)? * r.r)
 }
 
 /// Keeper `j`: `E_j = s_j * B` (RFC 9497 §3.3.1 with a share for the key).
@@ -214,8 +222,7 @@ pub fn blind_evaluate(share: &KeyShare, blinded: &Element) -> Result<Element, Er
 /// # Errors
 /// [`Error::IdentityElement`] cannot occur for values of these types; it is checked, not assumed.
 pub fn unblind(n: &Element, r: &Blind) -> Result<Element, Error> {
-    let inverse = Zeroizing::new(r.0.invert());
-    Element::from_point(n.point() * *inverse)
+    Element::from_point(n.point() * r.inverse)
 }
 
 /// `SHA-512(lv16(input) || lv16(N) || "Finalize")`, 64 bytes (RFC 9497 §3.3.1).
