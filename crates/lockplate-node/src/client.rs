@@ -1,6 +1,7 @@
-//! The HTTP client by which roles talk to each other: one value a peer, which connects to that peer and to nothing else.
-//! It must never follow a redirect, use a proxy of the environment, read an unbounded body, or show text the peer sent. Retries are the
-//! caller's business: only the caller knows whether a repeat is harmless. Answers go to the role, failures as [`PeerError`].
+//! The HTTP client by which roles talk to each other: one value a peer, which connects to that peer and to nothing
+//! else. It must never follow a redirect, use a proxy of the environment, read an unbounded body, or show text the peer
+//! sent. Retries are the caller's business: only the caller knows whether a repeat is harmless. Answers go to the role,
+//! failures as [`PeerError`].
 
 use core::fmt;
 use std::error::Error as _;
@@ -96,13 +97,14 @@ pub enum PeerError {
     Unreachable,
     /// The time was over; the peer may or may not have acted.
     TimedOut,
-    /// Somebody else answers there: its key is not the pinned one. Nothing was sent.
+    /// Somebody else answers there: it does not hold the pinned key. Nothing was sent.
     WrongKey,
     /// The peer said no, in its own words' kind.
     Problem(Box<Problem>),
     /// An answer larger than [`CallLimits::body_bytes`].
     TooLarge,
-    /// An answer that no peer of this protocol gives: a status without a problem document, a redirect, or a body that does not parse.
+    /// An answer that no peer of this protocol gives: a status without a problem document, a redirect, or a body that
+    /// does not parse.
     Malformed,
     /// The request could not be built from what the caller handed in: our bug.
     Unsendable,
@@ -193,10 +195,12 @@ impl PeerClient {
         self.send(self.request(Method::GET, path, query)?).await
     }
 
-    /// POSTs a JSON document and reads one. `request_id` lets the peer's operator find the call; a retry carries the same one.
+    /// POSTs a JSON document and reads one. `request_id` lets the peer's operator find the call; a retry carries the
+    /// same one.
     ///
     /// # Errors
-    /// [`PeerError`]; after `Unreachable` and `TimedOut` the peer may have acted, and the caller repeats only what is harmless to repeat.
+    /// [`PeerError`]; after `Unreachable` and `TimedOut` the peer may have acted, and the caller repeats only what is
+    /// harmless to repeat.
     pub async fn post_json<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         path: &str,
@@ -235,7 +239,8 @@ impl PeerClient {
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> Result<RequestBuilder, PeerError> {
-        // `set_path` encodes `?` and `#` and keeps scheme, host and port; `..` segments are resolved, so they are refused beforehand.
+        // `set_path` encodes `?` and `#` and keeps scheme, host and port; `..` segments are resolved, so they are
+        // refused beforehand.
         if !path.starts_with('/') || path.split('/').any(|segment| segment == "." || segment == "..") {
             return Err(PeerError::Unsendable);
         }
@@ -296,7 +301,8 @@ fn fault(error: &reqwest::Error) -> PeerError {
     }
 }
 
-/// The TLS error at the bottom of a chain of causes. `io::Error` hides its inner error from `source`, so it is asked for it.
+/// The TLS error at the bottom of a chain of causes. `io::Error` hides its inner error from `source`, so it is asked
+/// for it.
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause = error.source();
     while let Some(current) = cause {

@@ -1,6 +1,6 @@
-//! The only place of the project that asks the operating system for the time.
-//! It must never decide anything from a time: it hands out values, the floors below judge them. Every other module takes a [`Clock`], or a
-//! time as a parameter, and tests hand in a [`TestClock`].
+//! The only place of the project that asks the operating system for the time. It must never decide anything from a
+//! time: it hands out values, the floors below judge them. Every other module takes a [`Clock`], or a time as a
+//! parameter, and tests hand in a [`TestClock`].
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -49,7 +49,8 @@ impl Clock for SystemClock {
         reason = "this type is the one legitimate reader of the operating system's clocks"
     )]
     fn now_ms(&self) -> i64 {
-        // A clock outside the range of i64 milliseconds saturates: it is then so wrong that every validity window refuses it.
+        // A clock outside the range of i64 milliseconds saturates: it is then so wrong that every validity window
+        // refuses it.
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
             Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),

@@ -1,17 +1,21 @@
-//! The SQLite database of a role: one file, one connection, called from async code without blocking it.
-//! It must never go on after a failed sync (the disk and SQLite then disagree about what is durable) and never leave a deleted secret readable
-//! in a file of its own. Rows come from and go to the role that owns the database; nothing here knows what they mean.
+//! The SQLite database of a role: one file, one connection, called from async code without blocking it. It must never
+//! go on after a failed sync (the disk and SQLite then disagree about what is durable) and never leave a deleted secret
+//! readable in a file of its own. Rows come from and go to the role that owns the database; nothing here knows what
+//! they mean.
 //!
-//! **Journal.** `journal_mode = TRUNCATE` with `synchronous = FULL` and `secure_delete = ON`, and not WAL, for three reasons:
-//! - Deletion. `secure_delete` zeroes deleted content in the main file at commit, and the rollback journal, which held the old page, is empty
-//!   after the commit. In WAL mode the old page stays in the main file, and older frames in the WAL, until a checkpoint succeeds, which any
-//!   open reader delays: a destroyed share would be readable for an unbounded time.
-//! - Durability. With TRUNCATE and FULL, SQLite syncs the truncated journal before a commit returns. With DELETE and FULL it does not sync the
-//!   folder, so a power loss can bring the journal back and undo the last commit: a spent grant would be unspent.
+//! **Journal.** `journal_mode = TRUNCATE` with `synchronous = FULL` and `secure_delete = ON`, and not WAL, for three
+//! reasons:
+//! - Deletion. `secure_delete` zeroes deleted content in the main file at commit, and the rollback journal, which held
+//!   the old page, is empty after the commit. In WAL mode the old page stays in the main file, and older frames in the
+//!   WAL, until a checkpoint succeeds, which any open reader delays: a destroyed share would be readable for an
+//!   unbounded time.
+//! - Durability. With TRUNCATE and FULL, SQLite syncs the truncated journal before a commit returns. With DELETE and
+//!   FULL it does not sync the folder, so a power loss can bring the journal back and undo the last commit: a spent
+//!   grant would be unspent.
 //! - One process with one connection (the data folder is locked) has no use for WAL's concurrent readers.
 //!
-//! What a file system or flash controller keeps of overwritten blocks is out of reach of all of this; so shares are stored wrapped, and
-//! destroying one ends with destroying its key file.
+//! What a file system or flash controller keeps of overwritten blocks is out of reach of all of this; so shares are
+//! stored wrapped, and destroying one ends with destroying its key file.
 
 use core::fmt;
 use std::fs::OpenOptions;
@@ -26,13 +30,15 @@ use tokio::sync::Semaphore;
 
 use crate::shutdown::ExitKind;
 
-/// How long SQLite waits for a lock of another process (a backup, a look by an operator) before it reports [`DbErrorKind::Busy`].
+/// How long SQLite waits for a lock of another process (a backup, a look by an operator) before it reports
+/// [`DbErrorKind::Busy`].
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What went wrong, by what the caller is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DbErrorKind {
-    /// Input, output or sync failed, the file is damaged, or a call panicked midway. The database answers nothing any more; stop the process.
+    /// Input, output or sync failed, the file is damaged, or a call panicked midway. The database answers nothing any
+    /// more; stop the process.
     Fatal,
     /// The disk is full. Nothing was changed; refuse, and try again later.
     Full,
@@ -48,7 +54,8 @@ pub enum DbErrorKind {
     Internal,
 }
 
-/// A database error: a kind and SQLite's extended code. Never a statement or a value: both may hold what must not be traced.
+/// A database error: a kind and SQLite's extended code. Never a statement or a value: both may hold what must not be
+/// traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DbError {
     kind: DbErrorKind,
@@ -139,14 +146,15 @@ impl fmt::Debug for Db {
 }
 
 impl Db {
-    /// Opens the file at `path` (created with mode 0600) and brings it to the schema of `migrations`. Blocks; call it before serving.
+    /// Opens the file at `path` (created with mode 0600) and brings it to the schema of `migrations`. Blocks; call it
+    /// before serving.
     ///
-    /// `migrations[i]` turns version `i` into version `i + 1`; published entries are never edited, only followed. All missing ones run in one
-    /// transaction, so a crash leaves the old version.
+    /// `migrations[i]` turns version `i` into version `i + 1`; published entries are never edited, only followed. All
+    /// missing ones run in one transaction, so a crash leaves the old version.
     ///
     /// # Errors
-    /// [`DbErrorKind::Foreign`] where the file is of a later version or no database, [`DbErrorKind::Fatal`] where it cannot be opened,
-    /// [`DbErrorKind::Internal`] where a migration does not run.
+    /// [`DbErrorKind::Foreign`] where the file is of a later version or no database, [`DbErrorKind::Fatal`] where it
+    /// cannot be opened, [`DbErrorKind::Internal`] where a migration does not run.
     pub fn open(path: &Path, migrations: &[&str]) -> Result<Self, DbError> {
         // SQLite gives its journal the mode of the main file, so making that one first closes both to others.
         let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
@@ -174,8 +182,8 @@ impl Db {
 
     /// Runs `work` on a blocking thread with the connection, outside any transaction: for single statements and reads.
     ///
-    /// Calls run one after the other in the order of arrival. Where the returned future is dropped after `work` has begun, `work` still runs
-    /// to its end. `work` must not wait for anything but the database.
+    /// Calls run one after the other in the order of arrival. Where the returned future is dropped after `work` has
+    /// begun, `work` still runs to its end. `work` must not wait for anything but the database.
     ///
     /// # Errors
     /// What `work` returns; [`DbErrorKind::Fatal`] from then on for every call where it was fatal or `work` panicked.
@@ -196,7 +204,8 @@ impl Db {
             let mut connection = connection.lock().map_err(|_poisoned| fatal)?;
             let result = work(&mut connection);
             if result.as_ref().is_err_and(|error| error.kind == DbErrorKind::Fatal) {
-                // A failed sync is never retried: after one, the kernel may report the next as done though the pages are lost.
+                // A failed sync is never retried: after one, the kernel may report the next as done though the pages
+                // are lost.
                 broken.store(true, Ordering::SeqCst);
             }
             result

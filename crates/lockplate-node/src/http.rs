@@ -1,9 +1,10 @@
-//! The HTTP server of every role: our own accept loop around an axum router, with a bound on everything a caller can spend.
-//! No response may tell a path, a statement, a backtrace, a version or the text of a library: whatever is not a [`Problem`] and not a success
-//! is replaced by one. Requests go to the router of the role; what leaves carries the request id and the security headers.
+//! The HTTP server of every role: our own accept loop around an axum router, with a bound on everything a caller can
+//! spend. No response may tell a path, a statement, a backtrace, a version or the text of a library: whatever is not a
+//! [`Problem`] and not a success is replaced by one. Requests go to the router of the role; what leaves carries the
+//! request id and the security headers.
 //!
-//! A handler's future is dropped where the caller goes away or the time is over, so work that must not stop halfway belongs in
-//! [`crate::db::Db::transaction`] or a task of [`Tasks`], which run to their end.
+//! A handler's future is dropped where the caller goes away or the time is over, so work that must not stop halfway
+//! belongs in [`crate::db::Db::transaction`] or a task of [`Tasks`], which run to their end.
 
 use core::fmt;
 use std::net::SocketAddr;
@@ -54,10 +55,12 @@ const RETRY_AFTER_DEFAULT_S: u32 = 5;
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// What a caller may spend. The defaults fit a keeper; a route that takes larger bodies layers its own [`DefaultBodyLimit`].
+/// What a caller may spend. The defaults fit a keeper; a route that takes larger bodies layers its own
+/// [`DefaultBodyLimit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// From the first byte of a connection to the end of the TLS handshake, and from there, or the last response, to the end of the headers.
+    /// From the first byte of a connection to the end of the TLS handshake, and from there, or the last response, to
+    /// the end of the headers.
     pub header_read: Duration,
     /// From the end of the headers to the beginning of the response, the body included.
     pub request: Duration,
@@ -169,10 +172,11 @@ impl Server {
         self.local_addr
     }
 
-    /// Answers with `app` until `tasks` stop: then no connection is taken any more, and those that are open finish the response they are in
-    /// within [`Limits::drain`]. Returns at once; must be called inside a tokio runtime.
+    /// Answers with `app` until `tasks` stop: then no connection is taken any more, and those that are open finish the
+    /// response they are in within [`Limits::drain`]. Returns at once; must be called inside a tokio runtime.
     ///
-    /// Handlers find the address of the caller as [`ConnectInfo<SocketAddr>`] and the id of the request as [`RequestId`], both as extensions.
+    /// Handlers find the address of the caller as [`ConnectInfo<SocketAddr>`] and the id of the request as
+    /// [`RequestId`], both as extensions.
     pub fn serve(self, app: Router, tasks: &Tasks) {
         let acceptor = match &self.tls {
             TlsMode::Pinned(config) => Some(TlsAcceptor::from(Arc::clone(config))),
@@ -200,7 +204,8 @@ async fn accept_loop(listener: TcpListener, connections: Connections) {
     let places = Arc::new(Semaphore::new(connections.limits.connections));
     let stopping = connections.tasks.stopping().clone();
     let accept_all = async {
-        // `acquire_owned` fails only on a closed semaphore, and nobody closes this one: the loop ends when its future is dropped.
+        // `acquire_owned` fails only on a closed semaphore, and nobody closes this one: the loop ends when its future
+        // is dropped.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, peer)) => {
@@ -301,7 +306,8 @@ async fn at_the_edge(State(edge): State<Edge>, mut request: Request, next: Next)
         Err(_elapsed) => Problem::new(ProblemKind::Unavailable).into_response(),
     };
     let response = finish(response, &id, edge.over_tls);
-    // Neither path nor caller: both can name a case. The method and status of a fault of ours is an error, of a caller's is information.
+    // Neither path nor caller: both can name a case. The method and status of a fault of ours is an error, of a
+    // caller's is information.
     let status = response.status().as_u16();
     match status {
         500 => tracing::error!(%method, status, request_id = id.as_str(), "request failed: internal error, our bug"),
@@ -311,7 +317,8 @@ async fn at_the_edge(State(edge): State<Edge>, mut request: Request, next: Next)
     response
 }
 
-/// Gives a response its id and headers; whatever failed without a [`Problem`] becomes one, so that no text of a library leaves.
+/// Gives a response its id and headers; whatever failed without a [`Problem`] becomes one, so that no text of a library
+/// leaves.
 fn finish(mut response: Response, id: &RequestId, over_tls: bool) -> Response {
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
@@ -368,7 +375,8 @@ impl IntoResponse for ProblemKind {
     }
 }
 
-/// A JSON body as a `T` with `#[serde(deny_unknown_fields)]`: within the body limit, of media type `application/json`, and nothing after it.
+/// A JSON body as a `T` with `#[serde(deny_unknown_fields)]`: within the body limit, of media type `application/json`,
+/// and nothing after it.
 ///
 /// Refused with 413, 415, or 400 with line and column; a value or key of the body is never repeated.
 #[derive(Debug, Clone, Copy)]

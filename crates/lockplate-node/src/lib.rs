@@ -1,10 +1,10 @@
 //! The async shell of Lockplate: it reads, calls the floors below, and writes; it decides nothing.
 //!
-//! **In scope:** sockets, TLS and HTTP ([`tls`], [`http`], [`client`], [`problem`]), time and randomness ([`clock`], [`rng`]), databases and
-//! files of a role ([`db`], [`settings`]), the life of a process ([`shutdown`], [`trace`]).
+//! **In scope:** sockets, TLS and HTTP ([`tls`], [`http`], [`client`], [`problem`]), time and randomness ([`clock`],
+//! [`rng`]), databases and files of a role ([`db`], [`settings`]), the life of a process ([`shutdown`], [`trace`]).
 //!
-//! **Out of scope:** anything that depends on a plate, a law, a threshold or the meaning of a time: that stands in the pure crates below and is
-//! handed values. Command lines and wiring stand in the binary above.
+//! **Out of scope:** anything that depends on a plate, a law, a threshold or the meaning of a time: that stands in the
+//! pure crates below and is handed values. Command lines and wiring stand in the binary above.
 
 pub mod client;
 pub mod clock;

@@ -1,6 +1,7 @@
-//! Problem documents (RFC 9457): the one shape in which any HTTP surface of Lockplate says no, and in which a client reads it.
-//! They never carry a value from an input, a path, SQL or a backtrace: title and detail are fixed sentences of the table below. A handler
-//! makes a [`Problem`] from a [`ProblemKind`]; `http` adds the request id and sends it, `client` parses it back.
+//! Problem documents (RFC 9457): the one shape in which any HTTP surface of Lockplate says no, and in which a client
+//! reads it. They never carry a value from an input, a path, SQL or a backtrace: title and detail are fixed sentences
+//! of the table below. A handler makes a [`Problem`] from a [`ProblemKind`]; `http` adds the request id and sends it,
+//! `client` parses it back.
 
 use core::fmt;
 
@@ -24,7 +25,8 @@ pub const KEEPERS_MAX: usize = 16;
 /// Longest `rule`, `citation` or `pointer`, in bytes.
 pub const MEMBER_BYTES_MAX: usize = 512;
 
-/// Shortest request id taken over from a caller, in characters: longer than any plate (16), so that no plate comes back as an id.
+/// Shortest request id taken over from a caller, in characters: longer than any plate (16), so that no plate comes back
+/// as an id.
 pub const REQUEST_ID_CHARS_MIN: usize = 20;
 
 /// Longest request id taken over from a caller, in characters.
@@ -62,7 +64,8 @@ impl RequestId {
 
 macro_rules! problem_table {
     ($($(#[$doc:meta])* $kind:ident, $slug:literal, $status:literal, $title:literal, $detail:literal;)+) => {
-        /// Why a request got no answer. Slug, status, title and sentence of each stand in one table (interfaces.md section 6, intake.md section 6).
+        /// Why a request got no answer. Slug, status, title and sentence of each stand in one table (interfaces.md
+        /// section 6, intake.md section 6).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ProblemKind {
             $($(#[$doc])* $kind,)+
@@ -237,7 +240,8 @@ impl Problem {
         self
     }
 
-    /// Points at a field by name. Takes only text of the program, so that no key of an input comes back (RFC 6901 pointer).
+    /// Points at a field by name. Takes only text of the program, so that no key of an input comes back (RFC 6901
+    /// pointer).
     #[must_use]
     pub fn with_pointer(mut self, pointer: &'static str) -> Self {
         self.pointer = Some(pointer.to_owned());
@@ -339,8 +343,9 @@ impl Problem {
 
     /// Parses the document another party sent with HTTP status `status`.
     ///
-    /// The other party is not trusted: the slug must be one of the table, the status must be that of the slug and of the response, and title
-    /// and detail are ignored, so that only our own sentences are ever shown. Unknown members are ignored (RFC 9457 §3.2).
+    /// The other party is not trusted: the slug must be one of the table, the status must be that of the slug and of
+    /// the response, and title and detail are ignored, so that only our own sentences are ever shown. Unknown members
+    /// are ignored (RFC 9457 §3.2).
     ///
     /// # Errors
     /// [`NotAProblem`] for anything else.

@@ -1,5 +1,5 @@
-//! The generators the binary hands down: the operating system's, and the recorder's hedged one.
-//! Neither may ever return predictable bytes: a failing source aborts the process (LPv1 §2). The values go to every function of the lower
+//! The generators the binary hands down: the operating system's, and the recorder's hedged one. Neither may ever return
+//! predictable bytes: a failing source aborts the process (LPv1 §2). The values go to every function of the lower
 //! floors that takes `rng`.
 
 use core::convert::Infallible;
@@ -54,10 +54,12 @@ impl TryRng for SystemRng {
 
 impl TryCryptoRng for SystemRng {}
 
-/// The recorder's generator: HKDF(salt = device secret, ikm = 64 fresh bytes of `source`, info = `"LPv1 rng" || epoch_id || counter`).
+/// The recorder's generator: HKDF(salt = device secret, ikm = 64 fresh bytes of `source`, info = `"LPv1 rng" ||
+/// epoch_id || counter`).
 ///
-/// Secure while the operating system's source **or** the device secret is good: a machine image cloned with its random state still gives
-/// other bytes on another device and epoch. `counter` is a big-endian u64 that counts the expansions of this value. Source: LPv1 §2.
+/// Secure while the operating system's source **or** the device secret is good: a machine image cloned with its random
+/// state still gives other bytes on another device and epoch. `counter` is a big-endian u64 that counts the expansions
+/// of this value. Source: LPv1 §2.
 pub struct HedgedRng<S = SystemRng> {
     device_secret: Zeroizing<[u8; 32]>,
     epoch_id: [u8; 16],
@@ -88,7 +90,8 @@ impl<S: CryptoRng> HedgedRng<S> {
         let expanded = kdf.expand_multi_info(&[HEDGE_LABEL, &self.epoch_id, &counter], okm);
         self.counter = self.counter.wrapping_add(1);
         if expanded.is_err() {
-            // INVARIANT: `try_fill_bytes` hands in at most HKDF_OUTPUT_BYTES_MAX bytes. Were it broken, `okm` would hold no randomness.
+            // INVARIANT: `try_fill_bytes` hands in at most HKDF_OUTPUT_BYTES_MAX bytes. Were it broken, `okm` would
+            // hold no randomness.
             std::process::abort();
         }
     }

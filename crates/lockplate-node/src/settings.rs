@@ -1,6 +1,7 @@
-//! Configuration files and key files: from a path to a checked value, or to a refusal an operator can act on.
-//! A secret never stands in a configuration file, only its path does, and a key file that others can read is refused, never used with a
-//! warning. The `Config` structs of the roles live with the roles; what comes out of here goes to `main`, which wires the role.
+//! Configuration files and key files: from a path to a checked value, or to a refusal an operator can act on. A secret
+//! never stands in a configuration file, only its path does, and a key file that others can read is refused, never used
+//! with a warning. The `Config` structs of the roles live with the roles; what comes out of here goes to `main`, which
+//! wires the role.
 
 use core::fmt;
 use std::fs::{File, OpenOptions};
@@ -31,12 +32,16 @@ const MODE_OTHERS: u32 = 0o077;
 /// How many characters a misspelt key may differ in and still be offered a neighbour.
 const NEIGHBOUR_DISTANCE_MAX: usize = 3;
 
+/// What stands before a setting in the environment.
+const ENVIRONMENT_PREFIX: &str = "LOCKPLATE_";
+
 /// Name of the lock file in a data folder.
 const LOCK_FILE: &str = "lock";
 
 /// A configuration file was refused.
 ///
-/// The text shows file, line, column, what was expected and the nearest name. It may repeat a word of the file: the file holds no secret.
+/// The text shows file, line, column, what was expected and the nearest name. It may repeat a word of the file: the
+/// file holds no secret.
 #[derive(Debug)]
 pub struct ConfigError {
     file: PathBuf,
@@ -47,7 +52,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A value of the file that parses but does not hold, found where `Settings` are made: `position` is line and column from 1.
+    /// A value of the file that parses but does not hold, found where `Settings` are made: `position` is line and
+    /// column from 1.
     #[must_use]
     pub fn refused(file: &Path, position: Option<(usize, usize)>, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), position, message: message.into(), nearest: None, cause: None }
@@ -99,7 +105,8 @@ impl core::error::Error for ConfigError {
 /// Reads a TOML file into `C`, which mirrors it one to one and refuses unknown keys (`#[serde(deny_unknown_fields)]`).
 ///
 /// # Errors
-/// [`ConfigError`]: unreadable, larger than [`CONFIG_BYTES_MAX`], not UTF-8, not TOML, unknown key, missing key, value of another type.
+/// [`ConfigError`]: unreadable, larger than [`CONFIG_BYTES_MAX`], not UTF-8, not TOML, unknown key, missing key, value
+/// of another type.
 pub fn load<C: DeserializeOwned>(path: &Path) -> Result<C, ConfigError> {
     let mut text = String::new();
     let file = File::open(path).map_err(|cause| ConfigError::unreadable(path, cause))?;
@@ -111,6 +118,63 @@ pub fn load<C: DeserializeOwned>(path: &Path) -> Result<C, ConfigError> {
         return Err(ConfigError::refused(path, None, format!("the file is larger than {CONFIG_BYTES_MAX} bytes")));
     }
     parse(path, &text)
+}
+
+/// As [`load`], with `LOCKPLATE_<SECTION>__<KEY>` of the environment over the file (interfaces.md section 6).
+///
+/// `environment` is what `main` hands in (`std::env::vars`); names without the prefix or without `__` are left alone, and
+/// names are taken in lower case. A value that reads as a TOML value is one, any other is a string. The file must be good
+/// TOML by itself; what an error of the sum of both concerns has no place in the file.
+///
+/// # Errors
+/// As [`load`]; also where a name leads through a key that is no section.
+pub fn load_over<C: DeserializeOwned>(
+    path: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<C, ConfigError> {
+    let over: Vec<_> = environment
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(ENVIRONMENT_PREFIX)?.to_ascii_lowercase(), value)))
+        .filter(|(name, _)| name.contains("__"))
+        .collect();
+    if over.is_empty() {
+        return load(path);
+    }
+    let mut table: toml::Table = load(path)?;
+    for (name, value) in over {
+        if !set(&mut table, &name, toml_value(value)) {
+            return Err(ConfigError::refused(
+                path,
+                None,
+                format!("the environment sets `{name}` through a key that is no section"),
+            ));
+        }
+    }
+    table.try_into().map_err(|error: toml::de::Error| ConfigError {
+        nearest: nearest_expected(error.message()),
+        ..ConfigError::refused(
+            path,
+            None,
+            format!("with {ENVIRONMENT_PREFIX}* of the environment: {}", error.message()),
+        )
+    })
+}
+
+fn set(table: &mut toml::Table, name: &str, value: toml::Value) -> bool {
+    let Some((section, rest)) = name.split_once("__") else {
+        table.insert(name.to_owned(), value);
+        return true;
+    };
+    let below = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    below.as_table_mut().is_some_and(|below| set(below, rest, value))
+}
+
+fn toml_value(text: String) -> toml::Value {
+    let mut table = toml::from_str::<toml::Table>(&format!("value = {text}")).unwrap_or_default();
+    match (table.remove("value"), table.is_empty()) {
+        (Some(value), true) => value,
+        (Some(_), false) | (None, _) => toml::Value::String(text),
+    }
 }
 
 /// As [`load`], from text: `file` is only the name in errors. For templates and samples.
@@ -241,7 +305,8 @@ impl core::error::Error for KeyFileError {
     }
 }
 
-/// The bytes of a secret file: a regular file of this user or root, closed to group and others, at most [`KEY_FILE_BYTES_MAX`].
+/// The bytes of a secret file: a regular file of this user or root, closed to group and others, at most
+/// [`KEY_FILE_BYTES_MAX`].
 ///
 /// # Errors
 /// [`KeyFileError`] where any of that does not hold.
@@ -389,7 +454,8 @@ pub fn read_or_create_secret(path: &Path, rng: &mut impl CryptoRng) -> Result<Ze
     read_secret(path)
 }
 
-/// The right to use a data folder, held by one process at a time (reliability.md section 4, rule 4). Released when dropped or killed.
+/// The right to use a data folder, held by one process at a time (reliability.md section 4, rule 4). Released when
+/// dropped or killed.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,

@@ -1,6 +1,6 @@
-//! How a process of Lockplate runs its tasks and how it ends.
-//! Every task is started by [`Tasks`], so that none is cut off in the middle of a durable write without anybody noticing; nothing else may
-//! call `tokio::spawn`. The roles wait on [`Tasks::stopping`], finish their work, and the binary turns an [`ExitKind`] into an exit code.
+//! How a process of Lockplate runs its tasks and how it ends. Every task is started by [`Tasks`], so that none is cut
+//! off in the middle of a durable write without anybody noticing; nothing else may call `tokio::spawn`. The roles wait
+//! on [`Tasks::stopping`], finish their work, and the binary turns an [`ExitKind`] into an exit code.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -89,7 +89,8 @@ impl Tasks {
         Self::default()
     }
 
-    /// Starts a task whose failure concerns only itself: a connection, one request. A panic in it is caught and traced by name.
+    /// Starts a task whose failure concerns only itself: a connection, one request. A panic in it is caught and traced
+    /// by name.
     ///
     /// `name` is a word from the code, never a value. Must be called inside a tokio runtime.
     pub fn spawn<F>(&self, name: &'static str, work: F)
@@ -106,8 +107,8 @@ impl Tasks {
 
     /// Starts a task the role cannot do without: the accept loop, the closing of epochs, the destruction of shares.
     ///
-    /// Where it ends before [`stop`](Self::stop) was called, or panics, the whole role stops: a role that silently no longer destroys
-    /// shares is worse than one that is down. Must be called inside a tokio runtime.
+    /// Where it ends before [`stop`](Self::stop) was called, or panics, the whole role stops: a role that silently no
+    /// longer destroys shares is worse than one that is down. Must be called inside a tokio runtime.
     pub fn spawn_essential<F>(&self, name: &'static str, work: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -182,6 +183,9 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::{Command, Stdio};
 
     #[tokio::test]
     async fn finish_waits_for_a_task_that_cleans_up() {
@@ -221,14 +225,41 @@ mod tests {
         }
     }
 
+    /// The process the next test sends signals to: says what happens to it, and never ends by itself.
     #[tokio::test]
-    async fn a_first_sigterm_asks_to_stop() {
+    #[ignore = "started by the test below, in a process of its own"]
+    async fn child_waits_for_signals() {
+        let say = |line: &str| {
+            let mut out = std::io::stdout();
+            writeln!(out, "\n{line}").and_then(|()| out.flush()).unwrap();
+        };
         let tasks = Tasks::new();
         tasks.stop_on_signals().unwrap();
-        let this = rustix::process::getpid();
-        rustix::process::kill_process(this, rustix::process::Signal::TERM).unwrap();
-        tokio::time::timeout(Duration::from_secs(5), tasks.stopping().cancelled()).await.unwrap();
-        assert!(!tasks.failed());
+        say("ready");
+        tasks.stopping().cancelled().await;
+        say("stopping");
+        std::future::pending().await
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a second signal ends the process, so the test needs one of its own")]
+    fn a_first_signal_asks_to_stop_and_a_second_exits_at_once() {
+        for second in [Signal::TERM, Signal::INT] {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "shutdown::tests::child_waits_for_signals", "--ignored", "--nocapture"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let pid = Pid::from_child(&child);
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let mut wait_for = |wanted: &str| assert!(lines.any(|line| line.unwrap() == wanted), "{wanted}");
+            wait_for("ready");
+            kill_process(pid, Signal::TERM).unwrap();
+            wait_for("stopping");
+            assert!(child.try_wait().unwrap().is_none(), "still there after the first signal");
+            kill_process(pid, second).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(130));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! TLS between the parties of a charter: each side knows the other's key beforehand, so no certificate authority is asked or trusted.
-//! A certificate is only the envelope of a key: names, validity dates and issuers in it are never looked at (LPv1 §3: keys are pinned by the
-//! charter). The server side goes to `http`, the client side to `client`. TLS 1.3 only; the cryptography is rustls over aws-lc-rs.
+//! TLS between the parties of a charter: each side knows the other's key beforehand, so no certificate authority is
+//! asked or trusted. A certificate is only the envelope of a key: names, validity dates and issuers in it are never
+//! looked at (LPv1 §3: keys are pinned by the charter). The server side goes to `http`, the client side to `client`.
+//! TLS 1.3 only; the cryptography is rustls over aws-lc-rs.
 
 use core::fmt;
 use std::path::{Path, PathBuf};
@@ -95,10 +96,12 @@ pub struct TlsIdentity {
 }
 
 impl TlsIdentity {
-    /// Reads the key at `key_path` (PKCS#8 PEM, mode 0600 or stricter) and the certificate beside it (same name, extension `crt`).
+    /// Reads the key at `key_path` (PKCS#8 PEM, mode 0600 or stricter) and the certificate beside it (same name,
+    /// extension `crt`).
     ///
-    /// Where the key is absent a P-256 key is made (browsers of officers know no Ed25519 certificates); where the certificate is absent a
-    /// self-signed one is. Both are durable on return. A certificate of an authority may be put in the place of ours; its key must fit.
+    /// Where the key is absent a P-256 key is made (browsers of officers know no Ed25519 certificates); where the
+    /// certificate is absent a self-signed one is. Both are durable on return. A certificate of an authority may be put
+    /// in the place of ours; its key must fit.
     ///
     /// # Errors
     /// [`TlsError`]: file refused, unusable content, certificate of another key.
@@ -190,10 +193,16 @@ pub fn client_config(pin: [u8; 32]) -> Result<ClientConfig, TlsError> {
     Ok(config)
 }
 
-/// Whether a handshake failed because the other side holds another key than the pinned one.
+/// Whether a handshake failed because the other side does not hold the pinned key: it showed another one, or it showed
+/// the right certificate and could not sign with its key.
 #[must_use]
 pub fn is_wrong_key(error: &rustls::Error) -> bool {
-    matches!(error, rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(
+            CertificateError::ApplicationVerificationFailure | CertificateError::BadSignature
+        )
+    )
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -1,6 +1,7 @@
-//! Traces of a process: one line an event on standard error, text or JSON, and what a panic may print.
-//! No plate, officer, warrant, key or request body may reach a trace; other crates are kept at warnings however verbose the operator asks to
-//! be, because they would print addresses and headers. Traces go to the operator, never to the log (the log is evidence, traces are not).
+//! Traces of a process: one line an event on standard error, text or JSON, and what a panic may print. No plate,
+//! officer, warrant, key or request body may reach a trace; other crates are kept at warnings however verbose the
+//! operator asks to be, because they would print addresses and headers. Traces go to the operator, never to the log
+//! (the log is evidence, traces are not).
 
 use std::io::Write as _;
 
@@ -47,8 +48,8 @@ fn directives(verbose: u8) -> String {
 /// [`AlreadyInstalled`] on a second call.
 pub fn install(verbose: u8, format: TraceFormat) -> Result<(), AlreadyInstalled> {
     std::panic::set_hook(Box::new(|panic| {
-        // The payload may hold a value (`expect` on a parse, a slice index), so only the place is printed. Standard error, not a trace: the
-        // panic may have come from the middle of one.
+        // The payload may hold a value (`expect` on a parse, a slice index), so only the place is printed. Standard
+        // error, not a trace: the panic may have come from the middle of one.
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
         let _best_effort = writeln!(std::io::stderr(), "internal error, our bug: panic at {place}");
     }));
@@ -102,6 +103,30 @@ mod tests {
         let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
         assert!(text.contains("ours") && text.contains("their warning"));
         assert!(!text.contains("theirs"));
+    }
+
+    #[test]
+    #[ignore = "started by the test below, in a process of its own"]
+    fn child_panics() {
+        install(2, TraceFormat::Json).unwrap();
+        assert_eq!(install(0, TraceFormat::Text), Err(AlreadyInstalled));
+        tracing::info!(count = 3, "before the panic");
+        panic!("{}", ["SEC", "RET"].concat());
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the panic hook is of the whole process, so the test needs one")]
+    fn a_panic_prints_its_place_and_not_its_payload_and_events_are_json() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "trace::tests::child_panics", "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(child.stderr).unwrap();
+        let (event, panic) = said.trim_end().split_once('\n').unwrap();
+        let event: serde_json::Value = serde_json::from_str(event).unwrap();
+        assert_eq!((&event["message"], &event["count"]), (&"before the panic".into(), &3.into()));
+        assert!(panic.starts_with("internal error, our bug: panic at "), "{panic}");
+        assert!(panic.contains("trace.rs:") && !said.contains("SECRET"), "{said}");
     }
 
     #[test]

@@ -42,6 +42,27 @@ fn a_good_file_loads_and_a_missing_or_huge_one_is_refused() {
 }
 
 #[test]
+fn the_environment_goes_over_the_file_and_is_checked_like_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keeper.toml");
+    File::create(&path).unwrap().write_all(GOOD.as_bytes()).unwrap();
+    let load_with = |name: &str, value: &str| load_over::<Sample>(&path, [(name.to_owned(), value.to_owned())]);
+    assert_eq!(load_with("LOCKPLATE_KEEPER__RETENTION_DAYS", "30").unwrap().keeper.retention_days, 30);
+    for listen in ["[::1]:8443", "127.0.0.1:9", "\"quoted\"", "1\nretention_days = 5"] {
+        let loaded = load_with("LOCKPLATE_KEEPER__LISTEN", listen).unwrap().keeper;
+        assert_eq!((loaded.listen.as_str(), loaded.retention_days), (listen.trim_matches('"'), 21));
+    }
+    for foreign in ["PATH", "LOCKPLATE_TRACE", "KEEPER__LISTEN"] {
+        assert!(load_with(foreign, "x").is_ok(), "{foreign}");
+    }
+    let unknown = load_with("LOCKPLATE_KEEPER__RETENSION_DAYS", "30").unwrap_err();
+    assert_eq!((unknown.position(), unknown.nearest()), (None, Some("retention_days")));
+    assert!(unknown.to_string().contains("of the environment"), "{unknown}");
+    assert!(load_with("LOCKPLATE_KEEPER__RETENTION_DAYS", "soon").is_err());
+    assert!(load_with("LOCKPLATE_KEEPER__LISTEN__DEEPER", "1").unwrap_err().to_string().contains("no section"));
+}
+
+#[test]
 fn an_unknown_key_is_told_with_place_expected_keys_and_nearest_name() {
     let error = refused("[keeper]\nlisten = \"x\"\n  retension_days = 21\n");
     assert_eq!(error.position(), Some((3, 3)));
