@@ -103,3 +103,11 @@ impl core::fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+impl From<lockplate_oprf::Error> for Error {
+    /// At every call in this crate the group's input comes from outside, so what fails there is malformed; where a party is to
+    /// be named, the caller maps the error itself.
+    fn from(_: lockplate_oprf::Error) -> Self {
+        Self::malformed("a group element, scalar, share or proof is not valid")
+    }
+}

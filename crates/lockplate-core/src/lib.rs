@@ -2,13 +2,33 @@
 //! async; time and randomness are arguments.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
 
+pub mod approval;
+pub mod authorisation;
+pub mod charter;
+pub mod directory;
+pub mod disclosure;
+pub mod entry;
+pub mod envelope;
+pub mod epoch;
 pub mod error;
+pub mod evidence;
 pub mod facts;
 pub mod id;
+pub mod json;
+pub mod keeper;
 pub mod limits;
+pub mod open;
 pub mod plate;
 pub mod read;
+pub mod request;
+pub mod seal;
+pub mod segment;
+pub mod sign;
+pub mod signed;
+pub mod spellings;
+pub mod statement;
 pub mod vocabulary;
+pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
 

@@ -199,6 +199,19 @@ impl PlateInput {
         }
     }
 
+    /// From a spelling that is folded already (`spellings.rs`): kind 1 with a jurisdiction, else kind 2. `None` if the text is
+    /// empty or too long for a key.
+    #[must_use]
+    pub fn from_spelling(agency: AgencyId, folded: &str, jurisdiction: Option<Jurisdiction>) -> Option<Self> {
+        if folded.is_empty() || folded.len() > PLATE_BYTES_MAX {
+            return None;
+        }
+        Some(match jurisdiction {
+            Some(code) => Self::from_folded(agency, IndexKind::Known, code.code(), folded),
+            None => Self::from_folded(agency, IndexKind::Unknown, "?", folded),
+        })
+    }
+
     fn from_folded(agency: AgencyId, kind: IndexKind, prefix: &str, folded: &str) -> Self {
         // INVARIANT: 6 + 1 + 57 bytes at most, so the length fits `key<1..64>`.
         let len = u8::try_from(prefix.len().saturating_add(1).saturating_add(folded.len())).unwrap_or(u8::MAX);
@@ -222,6 +235,30 @@ impl PlateInput {
             return None;
         }
         Some(Self { kind: IndexKind::from_code(kind)?, bytes: bytes.to_vec() })
+    }
+
+    /// The agency whose archive it is for.
+    #[must_use]
+    pub fn agency(&self) -> AgencyId {
+        // INVARIANT: both makers write 16 bytes after the version.
+        AgencyId(self.bytes.get(1..17).and_then(|id| id.try_into().ok()).unwrap_or([0; 16]))
+    }
+
+    /// The key before its colon: a jurisdiction's code or `?`. Empty if the key has no colon or is not text.
+    #[must_use]
+    pub fn jurisdiction_text(&self) -> &str {
+        self.key_parts().0
+    }
+
+    /// The key after its colon: the folded text. Empty if the key has no colon or is not text.
+    #[must_use]
+    pub fn folded_text(&self) -> &str {
+        self.key_parts().1
+    }
+
+    fn key_parts(&self) -> (&str, &str) {
+        let key = self.bytes.get(19..).and_then(|key| core::str::from_utf8(key).ok());
+        key.and_then(|key| key.split_once(':')).unwrap_or(("", ""))
     }
 
     /// Its kind.

@@ -1,0 +1,252 @@
+//! From evidence to facts: what a keeper verified about a request and its parties becomes the facts the policy sees
+//! (`law.md` section 4) and the leaf the public sees (`log.md` section 6.1). A fact that cannot be computed is a refusal,
+//! never a default; nothing is copied from the request but what the law says is stated there.
+
+use std::collections::BTreeSet;
+
+use rand_core::CryptoRng;
+
+use crate::Timestamp;
+use crate::charter::CharterFile;
+use crate::authorisation::Verified;
+use crate::disclosure::{SD_REQUEST, disclose, fill_digests};
+use crate::entry::{Escrow, RequestDecision, RequestLeaf, SaltedDigests, SdAlgorithm, officer_pseudonym};
+use crate::error::{Error, Result};
+use crate::facts::{AgencyFacts, LegalFacts, Obligations, OfficerFacts, SearchFacts};
+use crate::id::EpochId;
+use crate::json::Json;
+use crate::keeper::{DecisionRecord, Outcome};
+use crate::request::{FiledRequest, Opened, SearchRequest};
+use crate::vocabulary::{Action, Assurance, Purpose, Role};
+use sha2::{Digest as _, Sha256};
+
+const DAY: u64 = 86_400;
+
+/// A closed, undestroyed epoch of this owner whose whole capture window lies inside the request's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochInWindow {
+    /// Its id.
+    pub epoch_id: EpochId,
+    /// Begin of its capture window; its age counts from there.
+    pub cap_from: Timestamp,
+}
+
+/// Everything a keeper verified about one request and its parties.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The officer, from the requester's signed directory.
+    pub officer: OfficerFacts,
+    /// The owner of the archive.
+    pub owner: AgencyFacts,
+    /// For whom the request is made.
+    pub on_behalf_of: AgencyFacts,
+    /// Second persons whose signature was verified, other persons than the officer.
+    pub approvers: Vec<OfficerFacts>,
+    /// Their roles.
+    pub approver_roles: BTreeSet<Role>,
+    /// Two factors, by the desk's session statement.
+    pub mfa: bool,
+    /// The court paper.
+    pub paper: Verified,
+    /// Epochs inside the window that can be evaluated.
+    pub epochs: Vec<EpochInWindow>,
+    /// Epochs inside the window whose keys are destroyed.
+    pub epochs_destroyed: u32,
+    /// Earlier allowed requests of the agency for this plate, 30 days.
+    pub prior_same_plate_30d: u32,
+    /// Earlier requests of the officer, 24 hours.
+    pub requests_last_24h: u32,
+    /// The requester used this request id for another request.
+    pub replayed: bool,
+    /// The desk asks this keeper's human, if the policy wants one.
+    pub ask_human: bool,
+}
+
+impl Standing {
+    /// The facts for one epoch, named by the begin of its capture window.
+    #[must_use]
+    pub fn facts(&self, request: &Opened<SearchRequest>, now: Timestamp, cap_from: Timestamp) -> SearchFacts {
+        let asked = request.request();
+        let statement = request.text().statement.statement();
+        let elements = u32::try_from(asked.elements.len()).unwrap_or(u32::MAX);
+        SearchFacts {
+            action: action_of(asked.purpose),
+            officer: self.officer.clone(),
+            owner: self.owner.clone(),
+            archive_kind: crate::vocabulary::ArchiveKind::Police,
+            now,
+            from: asked.win_from,
+            to: asked.win_to,
+            window_days: days_up(asked.win_from, asked.win_to),
+            age_days: days_up(cap_from, now),
+            purpose: asked.purpose,
+            legal: LegalFacts {
+                kind: asked.basis,
+                judicial: self.paper.judicial,
+                assurance: self.paper.assurance,
+                valid_from: self.paper.valid_from,
+                valid_until: self.paper.valid_until,
+                case_number: statement.has_case_number(),
+                offence: statement.offence.class,
+                facts_stated: statement.has_facts(),
+            },
+            plates: plates_named(request),
+            variants: elements,
+            element_epochs: elements.saturating_mul(u32::try_from(self.epochs.len()).unwrap_or(u32::MAX)),
+            on_behalf_of: self.on_behalf_of.clone(),
+            approvers: self.approvers.clone(),
+            approver_roles: self.approver_roles.clone(),
+            mfa: self.mfa,
+            emergency_declared: statement.emergency,
+            prior_same_plate_30d: self.prior_same_plate_30d,
+            requests_last_24h: self.requests_last_24h,
+            registered_owner: false,
+            co_registrants_consent: false,
+        }
+    }
+}
+
+const fn action_of(purpose: Purpose) -> Action {
+    if matches!(purpose, Purpose::OwnRecord) { Action::OwnerAccess } else { Action::Search }
+}
+
+/// Days between two moments, rounded up; negative if `to` is before `from`.
+fn days_up(from: Timestamp, to: Timestamp) -> i64 {
+    let days = |seconds: u64| i64::try_from(seconds.div_ceil(DAY)).unwrap_or(i64::MAX);
+    if to >= from {
+        days(to.0.saturating_sub(from.0))
+    } else {
+        days(from.0.saturating_sub(to.0)).saturating_neg().min(-1)
+    }
+}
+
+/// 1 if every element's input is a listed spelling of the one plate the statement names, at this owner; otherwise the
+/// number of distinct texts, at least 2.
+fn plates_named(request: &Opened<SearchRequest>) -> u32 {
+    let statement = request.text().statement.statement();
+    let Ok(plate) = statement.plate.plate() else { return 0 };
+    let listed = crate::spellings::listed(plate.expose_text());
+    let mut others = BTreeSet::new();
+    for (input, _) in &request.text().elements {
+        let at_owner = input.agency() == request.request().owner_agency;
+        let state_fits = match (input.jurisdiction_text(), statement.plate.state) {
+            ("?", _) | (_, None) => true,
+            (code, Some(state)) => code == state.code(),
+        };
+        if !at_owner || !state_fits || !listed.contains(input.folded_text()) {
+            others.insert(input.expose_bytes());
+        }
+    }
+    if others.is_empty() { 1 } else { u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1) }
+}
+
+/// The public leaf of a decided request.
+pub(crate) fn request_leaf(
+    request: &Opened<SearchRequest>,
+    standing: &Standing,
+    record: &DecisionRecord,
+    engine: &str,
+    charter: &CharterFile,
+    rng: &mut impl CryptoRng,
+) -> Result<RequestLeaf> {
+    let asked = request.request();
+    let text = request.text();
+    let statement = text.statement.statement();
+    let plate = Json::Array(
+        text.elements
+            .iter()
+            .map(|(input, r)| {
+                Json::Array(vec![
+                    Json::Int(u64::from(input.kind().code())),
+                    Json::bytes(input.expose_bytes()),
+                    Json::bytes(r.to_secret().expose_secret()),
+                ])
+            })
+            .collect(),
+    );
+    let second = request.filed().seconds.iter().map(|second| Json::bytes(&second.key_id)).collect();
+    let fields = [
+        ("plate", plate),
+        ("officer", Json::object([("key", Json::bytes(&asked.officer_key))])),
+        ("second", Json::Array(second)),
+        ("case_number", Json::text(&statement.case_number)),
+        ("offence", Json::text(&statement.offence.text)),
+        ("facts", Json::text(&statement.facts)),
+        ("window", Json::Array(vec![Json::Int(asked.win_from.0), Json::Int(asked.win_to.0)])),
+    ];
+    let digests = fields
+        .iter()
+        .map(|(name, value)| disclose(&text.salts, name, value).map(|disclosure| disclosure.digest()))
+        .collect::<Result<Vec<_>>>()?;
+    let keepers = charter.charter().keepers.len();
+    let escrow = charter
+        .charter()
+        .auditors
+        .iter()
+        .zip(request.opening_hashes().iter().skip(keepers))
+        .map(|(auditor, opening)| Escrow { auditor: Sha256::digest(auditor.opening_key).into(), opening: *opening })
+        .collect();
+    let leaf = RequestLeaf {
+        on_behalf_of: standing.on_behalf_of.id,
+        assurance: standing.paper.assurance,
+        judicial: standing.paper.judicial,
+        emergency: statement.emergency,
+        sd: SaltedDigests::new(fill_digests(&digests, SD_REQUEST, rng)?)?,
+        escrow,
+        ..bare_leaf(request.filed(), record, engine, charter, rng)?
+    };
+    Ok(leaf)
+}
+
+/// The public leaf of a request that could not be opened or whose facts could not be computed: digests are decoys.
+pub(crate) fn bare_leaf(
+    filed: &FiledRequest,
+    record: &DecisionRecord,
+    engine: &str,
+    charter: &CharterFile,
+    rng: &mut impl CryptoRng,
+) -> Result<RequestLeaf> {
+    let asked = filed.request.claimed();
+    let owner = charter.charter().owner.id;
+    let (decision, obligations, notice_days) = match record.outcome {
+        Outcome::Allow(duties) => (RequestDecision::Allow, Some(duties), duties.notice_days),
+        Outcome::Ask(duties) => (RequestDecision::Ask, Some(duties), duties.notice_days),
+        Outcome::Deny => (RequestDecision::Deny, None::<Obligations>, 180),
+    };
+    let latest = record.time.0.saturating_add(u64::from(notice_days).saturating_mul(DAY));
+    let window = asked.win_to.0.saturating_sub(asked.win_from.0).div_ceil(DAY);
+    Ok(RequestLeaf {
+        request: record.request_digest,
+        owner,
+        requester: asked.requester_agency,
+        on_behalf_of: asked.requester_agency,
+        officer: officer_pseudonym(owner, &asked.officer_key, record.time),
+        action: action_of(asked.purpose),
+        purpose: asked.purpose,
+        basis: asked.basis,
+        assurance: Assurance::None,
+        judicial: false,
+        emergency: false,
+        authorisation: (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest),
+        elements: u64::try_from(asked.elements.len()).unwrap_or(u64::MAX),
+        window_days: window,
+        epochs_allowed: u64::try_from(record.epochs.len()).unwrap_or(u64::MAX),
+        epochs_refused: u64::from(record.epochs_refused),
+        decision,
+        rules: record.rules.clone(),
+        obligations,
+        policy: record.policy_digest,
+        engine: engine.to_owned(),
+        embargo: Timestamp(asked.notice_after.0.min(latest)),
+        sd: SaltedDigests::new(fill_digests(&[], SD_REQUEST, rng)?)?,
+        sd_alg: SdAlgorithm::Sha256,
+        escrow: Vec::new(),
+    })
+}
+
+/// Window days in a leaf are an integer that JSON keeps; a hostile window cannot make the leaf unwritable.
+pub(crate) fn check_window(request: &SearchRequest) -> Result<()> {
+    const LATEST: u64 = 253_402_300_799;
+    let sane = [request.win_from, request.win_to, request.not_after, request.notice_after].iter().all(|t| t.0 <= LATEST);
+    if sane { Ok(()) } else { Err(Error::malformed("a request holds a time after the year 9999")) }
+}
