@@ -311,6 +311,12 @@ impl AppendFile {
         Ok(())
     }
 
+    /// Any file in place of one made here, so that tests can let it fail.
+    #[cfg(test)]
+    pub(crate) const fn of(file: File) -> Self {
+        Self { file, length: 0, poisoned: false }
+    }
+
     /// Bytes that are durable.
     #[must_use]
     pub const fn length(&self) -> u64 {

@@ -112,7 +112,7 @@ fn an_append_file_grows_and_is_created_once() {
 fn a_full_disk_is_a_write_error_and_does_not_stop_the_process() {
     // /dev/full refuses every write with ENOSPC; it is no regular file, so taking the write back fails too and the file is poisoned.
     let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
-    let mut file = AppendFile { file, length: 0, poisoned: false };
+    let mut file = AppendFile::of(file);
     let error = file.append(b"one").unwrap_err();
     assert_eq!((error.step(), error.io_kind()), (Step::Write, io::ErrorKind::StorageFull));
     assert!(!error.must_stop());
@@ -123,7 +123,7 @@ fn a_full_disk_is_a_write_error_and_does_not_stop_the_process() {
 fn a_failed_sync_is_final() {
     // A pipe takes the bytes and cannot be synced (EINVAL): the first failure is the last call that reaches the kernel.
     let (_reader, writer) = io::pipe().unwrap();
-    let mut file = AppendFile { file: File::from(std::os::fd::OwnedFd::from(writer)), length: 0, poisoned: false };
+    let mut file = AppendFile::of(File::from(std::os::fd::OwnedFd::from(writer)));
     let error = file.append(b"one").unwrap_err();
     assert_eq!(error.step(), Step::SyncFile);
     assert!(error.must_stop());

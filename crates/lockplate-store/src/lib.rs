@@ -12,3 +12,4 @@
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
 
 pub mod durable;
+pub mod spool;
