@@ -1,1 +1,30 @@
-//! Written in this session.
+//! Who may search: the policy bundle, its load-time lint, and the engine behind [`lockplate_core::facts::AccessPolicy`].
+//!
+//! **In scope**
+//! - a bundle of texts and its digest (`law.md` section 7): [`Bundle`];
+//! - refusing to start on a bundle that is not exactly what the rules of section 3 ask for: [`CedarPolicy::load`];
+//! - one decision on one set of facts, fail-closed (section 5): [`CedarPolicy`];
+//! - the words of every rule, those of the keeper's own code included: `explain`.
+//!
+//! **Out of scope**
+//! - computing the facts and obeying the obligations: `lockplate-core` and the keeper;
+//! - the time limit of 1 s on a decision: the keeper's shell, which has a clock;
+//! - reading bundles from disk, comparing two bundles, proving properties with a solver: the binary.
+//!
+//! **Not legal advice.** The packs are our reading of statutes; a lawyer must check each before anybody relies on it.
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
+
+mod bundle;
+mod cedar;
+mod error;
+mod explain;
+mod facts;
+mod lint;
+#[cfg(test)]
+#[path = "../tests/it/stolen_car.rs"]
+mod stolen_car;
+
+pub use bundle::{BASE_PACK, Bundle, FILE_BYTES_MAX, FILES_MAX, LOCAL_PACK, POLICIES_MAX, SCHEMA};
+pub use cedar::CedarPolicy;
+pub use error::{Fault, LoadError};
+pub use explain::ENGINE_RULE;

@@ -1,0 +1,158 @@
+//! The engine behind the seam. Cedar skips a policy that fails while deciding, a forbid included; so an Allow counts only
+//! where nothing failed (`law.md` section 5, point 3). It must never turn trouble into an Allow: what cannot be decided is
+//! a Deny by [`ENGINE_RULE`]. Answers go to the keeper, which logs them before it acts.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::{Authorizer, Decision, Response};
+use lockplate_core::facts::{AccessPolicy, Obligations, PolicyAnswer, Reason, SearchFacts};
+
+use crate::bundle::Bundle;
+use crate::error::LoadError;
+use crate::explain::{ENGINE_RULE, keeper_reason};
+use crate::facts::cedar_request;
+use crate::lint::{self, Rules};
+
+/// A checked bundle with the engine that decides under it. Immutable; shared by reference between threads.
+#[derive(Debug)]
+pub struct CedarPolicy {
+    rules: Rules,
+    authorizer: Authorizer,
+    digest: [u8; 32],
+    engine: String,
+}
+
+impl CedarPolicy {
+    /// Reads and checks a bundle (`law.md` section 3): strict validation with no error and no warning, annotations,
+    /// unique ids, forbids only outside the base pack, no construct that could fail, the formatter's form. A few tens of
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// The first thing found wrong, with file and policy id. The keeper must not start.
+    pub fn load(bundle: &Bundle) -> Result<Self, LoadError> {
+        let rules = lint::read(bundle)?;
+        lint::check(bundle, &rules)?;
+        Ok(Self::of(rules, bundle.digest()))
+    }
+
+    fn of(rules: Rules, digest: [u8; 32]) -> Self {
+        let engine = format!("cedar-policy {}", cedar_policy::get_sdk_version());
+        Self { rules, authorizer: Authorizer::new(), digest, engine }
+    }
+
+    /// Ids of all policies of the bundle, sorted; the rules of the keeper's code are not among them.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        self.rules.words.keys().map(String::as_str)
+    }
+
+    /// `None` where the facts make no request under the schema.
+    fn ask(&self, facts: &SearchFacts) -> Option<Response> {
+        let (request, entities) = cedar_request(facts, &self.rules.schema)?;
+        Some(self.authorizer.is_authorized(&request, &self.rules.policies, &entities))
+    }
+
+    /// All duties of the permits that matched: permits only ever add duties to each other.
+    fn obligations(&self, permits: &BTreeSet<String>) -> Option<Obligations> {
+        let each = permits.iter().map(|id| self.rules.words.get(id).and_then(|words| words.obligations));
+        each.collect::<Option<Vec<_>>>()?.into_iter().reduce(|all, one| Obligations {
+            approvers: all.approvers.max(one.approvers),
+            retain_days: all.retain_days.min(one.retain_days),
+            notice_days: all.notice_days.min(one.notice_days),
+            confirm_visual: all.confirm_visual || one.confirm_visual,
+        })
+    }
+}
+
+impl AccessPolicy for CedarPolicy {
+    fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    fn decide(&self, facts: &SearchFacts) -> PolicyAnswer {
+        let Some(response) = self.ask(facts) else {
+            return refused(BTreeSet::new());
+        };
+        let matched: BTreeSet<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+        let failed = response.diagnostics().errors().next().is_some();
+        match response.decision() {
+            Decision::Allow if failed => refused(BTreeSet::new()),
+            Decision::Allow => match self.obligations(&matched) {
+                Some(obligations) => PolicyAnswer::Allow { rules: matched, obligations },
+                None => refused(BTreeSet::new()),
+            },
+            // Property R proves that a shipped bundle always names a rule; if one day it does not, that is a failure too.
+            Decision::Deny if failed || matched.is_empty() => refused(matched),
+            Decision::Deny => PolicyAnswer::Deny { rules: matched },
+        }
+    }
+
+    fn explain(&self, rule: &str) -> Option<Reason> {
+        self.rules.words.get(rule).map(|words| words.reason.clone()).or_else(|| keeper_reason(rule))
+    }
+}
+
+/// Refused because the engine failed, beside the forbids that matched all the same.
+fn refused(mut rules: BTreeSet<String>) -> PolicyAnswer {
+    rules.insert(ENGINE_RULE.to_owned());
+    PolicyAnswer::Deny { rules }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Fault;
+    use crate::stolen_car::{state, stolen_car};
+
+    /// A local pack whose only forbid overflows on the sample facts. Strict validation is content with it.
+    const OVERFLOWS: &str = r#"@id("local.x")
+@cite("c")
+@since("2026-10-01")
+@mark("C")
+@say("s")
+@fix("f")
+forbid (
+  principal,
+  action == Lockplate::Action::"search",
+  resource
+)
+when { context.elementEpochs * 9223372036854775807 > 5 };
+"#;
+
+    fn bundle() -> Bundle {
+        let shipped = Bundle::shipped(state("CT"));
+        let files = shipped.files().chain([("local.cedar", OVERFLOWS)]);
+        Bundle::from_files(files.map(|(path, text)| (path.to_owned(), text.to_owned()))).unwrap()
+    }
+
+    #[test]
+    fn a_forbid_that_fails_is_a_deny_though_the_engine_says_allow() {
+        let bundle = bundle();
+        // Past the lint, as if a construct that can fail were one day on its list.
+        let policy = CedarPolicy::of(lint::read(&bundle).unwrap(), bundle.digest());
+        let facts = stolen_car();
+        let response = policy.ask(&facts).unwrap();
+        assert_eq!(response.decision(), Decision::Allow, "Cedar skips the forbid");
+        assert_eq!(response.diagnostics().errors().count(), 1);
+        assert_eq!(policy.decide(&facts), refused(BTreeSet::new()));
+
+        // Beside another forbid that matched: both are named.
+        let tired = SearchFacts { mfa: false, ..facts.clone() };
+        let named = ["base.session", ENGINE_RULE].map(str::to_owned);
+        assert_eq!(policy.decide(&tired), PolicyAnswer::Deny { rules: named.into() });
+
+        // Where it does not fail it is a rule like any other.
+        let small = SearchFacts { element_epochs: 1, ..facts };
+        assert_eq!(policy.decide(&small), PolicyAnswer::Deny { rules: ["local.x".to_owned()].into() });
+    }
+
+    #[test]
+    fn such_a_forbid_does_not_pass_the_lint() {
+        let error = CedarPolicy::load(&bundle()).unwrap_err();
+        assert_eq!((error.file(), error.rule()), ("local.cedar", Some("local.x")));
+        assert_eq!(error.fault(), &Fault::Construct("*".to_owned()));
+    }
+}

@@ -1,0 +1,98 @@
+//! Digest and shape of bundles.
+
+use lockplate_core::facts::AccessPolicy as _;
+use lockplate_policy::{BASE_PACK, Bundle, CedarPolicy, FILE_BYTES_MAX, FILES_MAX, Fault, SCHEMA};
+
+use crate::sample::{shipped, state, with_file};
+
+#[test]
+fn the_digest_is_that_of_sha256sum() {
+    // `law.md` section 7: LC_ALL=C sha256sum 00-base.cedar ct.cedar lockplate.cedarschema props/* | sha256sum
+    let known = "4fdaea120ae73f001dcb399a919b503e924a78d1792e4b575255105a36a57fb6";
+    let bundle = Bundle::shipped(state("CT"));
+    assert_eq!(hex::encode(bundle.digest()), known);
+    assert_eq!(shipped("CT").digest(), bundle.digest());
+}
+
+#[test]
+fn the_digest_covers_every_file_and_no_order_of_giving() {
+    let bundle = Bundle::shipped(state("CT"));
+    let mut files = with_file(&bundle, SCHEMA, bundle.files().find(|(path, _)| *path == SCHEMA).unwrap().1);
+    files.reverse();
+    assert_eq!(Bundle::from_files(files.clone()).unwrap().digest(), bundle.digest());
+    for place in 0..files.len() {
+        let mut other = files.clone();
+        other[place].1.push('\n');
+        assert_ne!(Bundle::from_files(other).unwrap().digest(), bundle.digest(), "{}", files[place].0);
+    }
+}
+
+#[test]
+fn a_state_without_a_pack_gets_the_base_alone() {
+    let (connecticut, ohio) = (shipped("CT"), shipped("OH"));
+    assert_eq!(ohio.rules().count(), 5 + 26);
+    assert_eq!(connecticut.rules().count(), 5 + 26 + 4);
+    assert_ne!(ohio.digest(), connecticut.digest());
+    assert!(ohio.explain("ct.21-days").is_none());
+    assert!(connecticut.explain("ct.21-days").unwrap().cite.unwrap().contains("26-14"));
+    assert!(connecticut.engine().starts_with("cedar-policy 4."));
+}
+
+#[test]
+fn paths_that_no_bundle_has_are_refused() {
+    for path in [
+        "",
+        "ct.txt",
+        "CT.cedar",
+        "../ct.cedar",
+        "a/ct.cedar",
+        "props/props/ct.cedar",
+        ".cedar",
+        "c t.cedar",
+        "c\nt.cedar",
+    ] {
+        let error = Bundle::from_files([(path.to_owned(), String::new())]).unwrap_err();
+        assert_eq!((error.file(), error.fault()), (path, &Fault::UnknownFile));
+    }
+}
+
+#[test]
+fn a_bundle_has_schema_base_and_packs_for_its_properties() {
+    let bundle = Bundle::shipped(state("CT"));
+    for missing in [SCHEMA, BASE_PACK] {
+        let rest = bundle.files().filter(|(path, _)| *path != missing && !path.starts_with("props/"));
+        let error = Bundle::from_files(rest.map(|(path, text)| (path.to_owned(), text.to_owned()))).unwrap_err();
+        assert_eq!((error.file(), error.fault()), (missing, &Fault::FileMissing));
+    }
+    let error = Bundle::from_files(with_file(&bundle, "props/va.cedar", "")).unwrap_err();
+    assert_eq!((error.file(), error.fault()), ("props/va.cedar", &Fault::NoPackForProperties));
+    let twice = [("ct.cedar".to_owned(), String::new()), ("ct.cedar".to_owned(), String::new())];
+    assert_eq!(Bundle::from_files(twice).unwrap_err().fault(), &Fault::FileTwice);
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let bundle = Bundle::shipped(state("CT"));
+    let fill = |bytes| "/".repeat(bytes);
+    assert!(Bundle::from_files(with_file(&bundle, "local.cedar", &fill(FILE_BYTES_MAX))).is_ok());
+    let error = Bundle::from_files(with_file(&bundle, "local.cedar", &fill(FILE_BYTES_MAX + 1))).unwrap_err();
+    assert_eq!((error.file(), error.fault()), ("local.cedar", &Fault::TooLarge));
+
+    let files = |count: usize| {
+        let more = (0..count).map(|number| (format!("x{number}.cedar"), String::new()));
+        let own: Vec<_> = bundle.files().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
+        Bundle::from_files(own.into_iter().chain(more))
+    };
+    assert!(files(FILES_MAX - 5).is_ok());
+    assert_eq!(files(FILES_MAX - 4).unwrap_err().fault(), &Fault::TooLarge);
+}
+
+#[test]
+fn an_empty_base_pack_denies_everything() {
+    use lockplate_core::facts::PolicyAnswer;
+    let schema = Bundle::shipped(state("OH")).files().find(|(path, _)| *path == SCHEMA).unwrap().1.to_owned();
+    let files = [(SCHEMA.to_owned(), schema), (BASE_PACK.to_owned(), "\n".to_owned())];
+    let policy = CedarPolicy::load(&Bundle::from_files(files).unwrap()).unwrap();
+    let answer = policy.decide(&crate::sample::stolen_car());
+    assert_eq!(answer, PolicyAnswer::Deny { rules: [lockplate_policy::ENGINE_RULE.to_owned()].into() });
+}

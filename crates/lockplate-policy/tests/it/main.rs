@@ -1,0 +1,14 @@
+//! What the shipped bundle decides, what a bundle may not be, and that trouble is never an Allow.
+
+#[cfg(test)]
+mod bundle;
+#[cfg(test)]
+mod fail_closed;
+#[cfg(test)]
+mod lint;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod stolen_car;
