@@ -166,3 +166,62 @@ fn parse_staging_inner(bytes: &[u8]) -> Option<Vec<(TilePath, Vec<u8>)>> {
     }
     Some(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use proptest::prelude::*;
+
+    /// A staging file around any body, with the right digest.
+    fn around(body: &[u8]) -> Vec<u8> {
+        let mut bytes = [STAGING_MAGIC, body].concat();
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        bytes.extend_from_slice(&digest);
+        bytes
+    }
+
+    #[test]
+    fn staging_is_read_as_written() {
+        let file = |path: &str, length: usize| (TilePath::parse(path).unwrap(), vec![7; length]);
+        for files in [vec![], vec![file("tile/0/000", 8_192), file("tile/entries/x001/000.p/3", 0)]] {
+            let bytes = staging_bytes(&files).unwrap();
+            assert_eq!(parse_staging(&bytes).unwrap(), files);
+            for cut in 0..bytes.len().min(200) {
+                assert!(parse_staging(&bytes[..cut]).is_err());
+            }
+        }
+        assert_eq!(staging_bytes(&vec![file("tile/0/000", 1); STAGING_FILES_MAX + 1]), Err(Error::BatchTooLarge));
+        assert!(parse_staging(&around(&[5, b't'])).is_err());
+        assert!(parse_staging(&around(&[0, 0, 0, 0, 0])).is_err(), "an empty path");
+    }
+
+    #[test]
+    fn names_have_one_spelling() {
+        let name = StagingName::parse("300-00ff00ff00ff00ff").unwrap();
+        assert_eq!(name.to_string(), "300-00ff00ff00ff00ff");
+        for bad in [
+            "",
+            "-",
+            "1-",
+            "01-00ff00ff00ff00ff",
+            "1-00FF00ff00ff00ff",
+            "1-0ff",
+            "1-+0ff00ff00ff00ff",
+            "1-00ff00ff00ff00ff.tmp",
+            "../1",
+        ] {
+            assert_eq!(StagingName::parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn staging_is_total(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            drop(parse_staging(&body));
+            if let Ok(files) = parse_staging(&around(&body)) {
+                prop_assert_eq!(staging_bytes(&files).unwrap(), around(&body));
+            }
+        }
+    }
+}
