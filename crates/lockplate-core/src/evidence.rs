@@ -2,23 +2,25 @@
 //! (`law.md` section 4) and the leaf the public sees (`log.md` section 6.1). A fact that cannot be computed is a refusal,
 //! never a default; nothing is copied from the request but what the law says is stated there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
+use sha2::{Digest as _, Sha256};
 
 use crate::Timestamp;
-use crate::charter::CharterFile;
-use crate::authorisation::Verified;
-use crate::disclosure::{SD_REQUEST, disclose, fill_digests};
+use crate::authorisation::{PaperRequest, Step, Verified, Withdrawn, judge, verify_session};
+use crate::charter::{AcceptKeyFiles, Charter, CharterFile};
+use crate::directory::{Trust, VerifiedDirectory, verify_declaration};
+use crate::disclosure::{Disclosure, SD_REQUEST, disclose, fill_digests};
 use crate::entry::{Escrow, RequestDecision, RequestLeaf, SaltedDigests, SdAlgorithm, officer_pseudonym};
 use crate::error::{Error, Result};
 use crate::facts::{AgencyFacts, LegalFacts, Obligations, OfficerFacts, SearchFacts};
-use crate::id::EpochId;
+use crate::id::{AgencyId, EpochId};
 use crate::json::Json;
-use crate::keeper::{DecisionRecord, Outcome};
+use crate::keeper::{CodeRule, DecisionRecord, Outcome};
 use crate::request::{FiledRequest, Opened, SearchRequest};
-use crate::vocabulary::{Action, Assurance, Purpose, Role};
-use sha2::{Digest as _, Sha256};
+use crate::signed::SignedObject;
+use crate::vocabulary::{Action, ArchiveKind, Assurance, DeclarationName, Purpose, Role};
 
 const DAY: u64 = 86_400;
 
@@ -48,6 +50,8 @@ pub struct Standing {
     pub mfa: bool,
     /// The court paper.
     pub paper: Verified,
+    /// Kind of the archive, from the charter.
+    pub archive_kind: ArchiveKind,
     /// Epochs inside the window that can be evaluated.
     pub epochs: Vec<EpochInWindow>,
     /// Epochs inside the window whose keys are destroyed.
@@ -62,6 +66,178 @@ pub struct Standing {
     pub ask_human: bool,
 }
 
+/// What a keeper has at hand when a request comes: verified objects and its own counters. The shell only loads them.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// The owner's charter.
+    pub charter: &'a Charter,
+    /// The trust list in force.
+    pub trust: &'a Trust,
+    /// What was withdrawn.
+    pub withdrawn: &'a Withdrawn,
+    /// Verified directories by agency: the requester's, and that of the agency it acts for.
+    pub directories: &'a BTreeMap<AgencyId, VerifiedDirectory>,
+    /// Declarations on file with this owner, as filed; each is verified again.
+    pub declarations: &'a [SignedObject],
+    /// The exact words a declaration may carry, by SHA-256.
+    pub declaration_texts: &'a BTreeMap<DeclarationName, [u8; 32]>,
+    /// Overdue papers by agency, from the own log.
+    pub overdue_papers: &'a BTreeMap<AgencyId, u32>,
+    /// `.auth` files and disclosures that came with the request.
+    pub attachments: &'a [Vec<u8>],
+    /// The desk's session statement.
+    pub session: Option<&'a [u8]>,
+    /// Factors that count, by the names of `amr` (RFC 8176).
+    pub factors: &'a BTreeSet<String>,
+    /// Other requests under the same paper in the own log.
+    pub paper_uses: u64,
+    /// Closed, held epochs inside the window.
+    pub epochs: Vec<EpochInWindow>,
+    /// Epochs inside the window whose keys are destroyed.
+    pub epochs_destroyed: u32,
+    /// Earlier allowed requests of the agency for this plate, 30 days.
+    pub prior_same_plate_30d: u32,
+    /// Earlier requests of the officer, 24 hours.
+    pub requests_last_24h: u32,
+    /// The requester used this request id for another request.
+    pub replayed: bool,
+    /// The desk asks this keeper's human.
+    pub ask_human: bool,
+}
+
+/// Computes everything the policy may see from verified evidence. Pure.
+///
+/// # Errors
+/// [`CodeRule::Facts`] if a fact cannot be computed: an unknown or stale directory, an officer who is not in it, an unknown
+/// second person, a paper for another basis.
+pub fn gather(
+    request: &Opened<SearchRequest>,
+    evidence: Evidence<'_>,
+    now: Timestamp,
+) -> core::result::Result<Standing, CodeRule> {
+    let asked = request.request();
+    let statement = request.text().statement.statement();
+    let directory = evidence.directory(asked.requester_agency, now)?;
+    let requester = evidence.agency(directory, now);
+    let officer = directory.officer_facts(&asked.officer_key, requester.clone()).ok_or(CodeRule::Facts)?;
+    let on_behalf_of = if statement.on_behalf_of == asked.requester_agency {
+        requester.clone()
+    } else {
+        let other = evidence.directory(statement.on_behalf_of, now)?;
+        evidence.agency(other, now)
+    };
+    let mut approvers = Vec::new();
+    let mut approver_roles = BTreeSet::new();
+    for second in &request.filed().seconds {
+        let facts = directory.officer_facts(&second.key_id, requester.clone()).ok_or(CodeRule::Facts)?;
+        // The filer's own second key does not count, nor does a person who is no longer active.
+        if !directory.are_two_persons(&asked.officer_key, &second.key_id) || !facts.active || facts.trained_until <= now {
+            return Err(CodeRule::Facts);
+        }
+        approver_roles.extend(directory.roles(&second.key_id).into_iter().flatten());
+        approvers.push(facts);
+    }
+    Ok(Standing {
+        officer,
+        owner: evidence.owner(),
+        on_behalf_of,
+        approvers,
+        approver_roles,
+        mfa: evidence.signed_in_with_two_factors(request, directory, now),
+        paper: evidence.judge_paper(request, now)?,
+        archive_kind: evidence.charter.archive_kind,
+        epochs: evidence.epochs,
+        epochs_destroyed: evidence.epochs_destroyed,
+        prior_same_plate_30d: evidence.prior_same_plate_30d,
+        requests_last_24h: evidence.requests_last_24h,
+        replayed: evidence.replayed,
+        ask_human: evidence.ask_human,
+    })
+}
+
+impl<'a> Evidence<'a> {
+    fn directory(&self, agency: AgencyId, now: Timestamp) -> core::result::Result<&'a VerifiedDirectory, CodeRule> {
+        self.directories.get(&agency).filter(|directory| directory.is_fresh(now)).ok_or(CodeRule::Facts)
+    }
+
+    fn agency(&self, directory: &VerifiedDirectory, now: Timestamp) -> AgencyFacts {
+        let agency = directory.body().agency;
+        let keys = self.trust.agency_keys(agency, now);
+        let owner = &self.charter.owner;
+        let declarations = self
+            .declarations
+            .iter()
+            .filter_map(|object| {
+                verify_declaration(object, directory, &keys, (owner.id, owner.state), self.declaration_texts, now).ok()
+            })
+            .collect();
+        directory.agency_facts(declarations, self.overdue_papers.get(&agency).copied().unwrap_or(0))
+    }
+
+    fn owner(&self) -> AgencyFacts {
+        let owner = &self.charter.owner;
+        AgencyFacts {
+            id: owner.id,
+            state: owner.state,
+            level: owner.level,
+            law_enforcement: true,
+            declarations: BTreeSet::new(),
+            overdue_papers: self.overdue_papers.get(&owner.id).copied().unwrap_or(0),
+        }
+    }
+
+    fn signed_in_with_two_factors(
+        &self,
+        request: &Opened<SearchRequest>,
+        directory: &VerifiedDirectory,
+        now: Timestamp,
+    ) -> bool {
+        let own = directory.body().agency == self.charter.owner.id;
+        let key_files_count = own || self.charter.accept_key_files == AcceptKeyFiles::All;
+        let digest = request.request().digest();
+        let session = self.session.and_then(|bytes| SignedObject::parse(bytes).ok());
+        key_files_count
+            && session.is_some_and(|session| {
+                verify_session(&session, &directory.body().desk_key, &digest, self.factors, now).unwrap_or(false)
+            })
+    }
+
+    fn judge_paper(&self, request: &Opened<SearchRequest>, now: Timestamp) -> core::result::Result<Verified, CodeRule> {
+        let asked = request.request();
+        if asked.authorisation_digest == [0; 32] {
+            return Ok(Verified::NONE);
+        }
+        let statement = request.text().statement.statement();
+        let named = |bytes: &&Vec<u8>| {
+            SignedObject::parse(bytes).is_ok_and(|object| object.digest() == asked.authorisation_digest)
+        };
+        let Some(file) = self.attachments.iter().find(named) else { return Ok(Verified::NONE) };
+        let disclosures: Vec<Disclosure> = self
+            .attachments
+            .iter()
+            .filter_map(|bytes| core::str::from_utf8(bytes).ok().and_then(|text| Disclosure::parse(text.trim_end()).ok()))
+            .collect();
+        let paper = PaperRequest {
+            authorisation_digest: asked.authorisation_digest,
+            requester: asked.requester_agency,
+            owner: asked.owner_agency,
+            officer_key: asked.officer_key,
+            purpose: asked.purpose,
+            basis: asked.basis,
+            offence: statement.offence.class,
+            window: (asked.win_from, asked.win_to),
+            plate: statement.plate.clone(),
+            uses: self.paper_uses,
+        };
+        match judge(file, &paper, &disclosures, self.trust, self.withdrawn, self.charter.accept_attested, now) {
+            Ok(verified) => Ok(verified),
+            Err(Step::Basis) => Err(CodeRule::Facts),
+            // A paper that does not hold counts as none; the policy then refuses a claimed court basis by name.
+            Err(_) => Ok(Verified::NONE),
+        }
+    }
+}
+
 impl Standing {
     /// The facts for one epoch, named by the begin of its capture window.
     #[must_use]
@@ -73,7 +249,7 @@ impl Standing {
             action: action_of(asked.purpose),
             officer: self.officer.clone(),
             owner: self.owner.clone(),
-            archive_kind: crate::vocabulary::ArchiveKind::Police,
+            archive_kind: self.archive_kind,
             now,
             from: asked.win_from,
             to: asked.win_to,

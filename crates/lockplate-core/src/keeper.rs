@@ -50,7 +50,7 @@ use crate::charter::CharterFile;
 use crate::disclosure::Disclosure;
 use crate::entry::{EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, Stamped, evaluated_grant, request_outcome};
 use crate::envelope::encrypt;
-use crate::epoch::{EpochHeader, HeldShare};
+use crate::epoch::{EpochClose, EpochHeader, HeldShare};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evidence::{EpochInWindow, Standing};
 use crate::facts::{AccessPolicy, Obligations, PolicyAnswer};
@@ -137,6 +137,82 @@ pub struct DecisionRecord {
     pub time: Timestamp,
     /// Index of the request's leaf; `None` until it is durable.
     pub leaf_index: Option<u64>,
+}
+
+impl DecisionRecord {
+    /// The stored form; fixed order, read back by [`DecisionRecord::from_bytes`].
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u8(1).raw(&self.request_digest).raw(&self.request_id).raw(&self.officer_key);
+        let (code, duties) = match self.outcome {
+            Outcome::Allow(duties) => (1, duties),
+            Outcome::Ask(duties) => (2, duties),
+            Outcome::Deny => (3, Obligations { approvers: 0, retain_days: 0, notice_days: 0, confirm_visual: false }),
+        };
+        w.u8(code).u8(duties.approvers).u32(duties.retain_days).u32(duties.notice_days);
+        w.u8(u8::from(duties.confirm_visual)).u8(u8::try_from(self.rules.len()).unwrap_or(u8::MAX));
+        for rule in self.rules.iter().take(usize::from(u8::MAX)) {
+            w.lv8(rule.as_bytes());
+        }
+        w.u32(u32::try_from(self.epochs.len()).unwrap_or(u32::MAX));
+        for epoch in &self.epochs {
+            w.raw(&epoch.0);
+        }
+        w.u32(self.epochs_refused).u32(self.epochs_destroyed).raw(&self.policy_digest);
+        w.u64(self.not_after.0).u64(self.time.0).u64(self.leaf_index.unwrap_or(u64::MAX)).finish()
+    }
+
+    /// Reads the stored form; total.
+    ///
+    /// # Errors
+    /// `Malformed` if the bytes are not what [`DecisionRecord::to_bytes`] writes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let torn = Error::malformed("a stored decision is not well-formed");
+        let mut r = Reader::new(bytes);
+        if r.u8()? != 1 {
+            return Err(torn);
+        }
+        let (request_digest, request_id, officer_key) = (r.array()?, r.array()?, r.array()?);
+        let code = r.u8()?;
+        let duties = Obligations {
+            approvers: r.u8()?,
+            retain_days: r.u32()?,
+            notice_days: r.u32()?,
+            confirm_visual: r.u8()? == 1,
+        };
+        let outcome = match code {
+            1 => Outcome::Allow(duties),
+            2 => Outcome::Ask(duties),
+            3 => Outcome::Deny,
+            _ => return Err(torn),
+        };
+        let mut rules = BTreeSet::new();
+        for _ in 0..r.u8()? {
+            rules.insert(core::str::from_utf8(r.lv8()?).map_err(|_utf8| torn.clone())?.to_owned());
+        }
+        let count = usize::try_from(r.u32()?).unwrap_or(usize::MAX);
+        if count > ELEMENT_EPOCHS_MAX {
+            return Err(torn);
+        }
+        let epochs = (0..count).map(|_| Ok(EpochId(r.array()?))).collect::<Result<_>>()?;
+        let record = Self {
+            request_digest,
+            request_id,
+            officer_key,
+            outcome,
+            rules,
+            epochs,
+            epochs_refused: r.u32()?,
+            epochs_destroyed: r.u32()?,
+            policy_digest: r.array()?,
+            not_after: Timestamp(r.u64()?),
+            time: Timestamp(r.u64()?),
+            leaf_index: Some(r.u64()?).filter(|index| *index != u64::MAX),
+        };
+        r.end()?;
+        Ok(record)
+    }
 }
 
 /// What leaves a keeper. A refusal is an answer, not an error.
@@ -291,13 +367,33 @@ impl Statement for HumanDecision {
     }
 }
 
-/// An epoch whose share this keeper holds, for evaluation.
+/// Evidence that an epoch is closed and that this keeper holds its share: the only thing it evaluates. Only
+/// [`HeldEpoch::new`] makes one.
 #[derive(Debug)]
 pub struct HeldEpoch {
-    /// The recorder's header.
-    pub header: EpochHeader,
-    /// This keeper's share.
-    pub share: HeldShare,
+    header: EpochHeader,
+    share: HeldShare,
+}
+
+impl HeldEpoch {
+    /// From the recorder's signed header and close and the stored share.
+    ///
+    /// # Errors
+    /// `Invalid` if a signature is not the recorder's, or close or share belong to another header: an open epoch would be live
+    /// tracking, and is never evaluated.
+    pub fn new(
+        header: &Signed<EpochHeader>,
+        close: &Signed<EpochClose>,
+        share: HeldShare,
+        recorder: &VerifyKey,
+    ) -> Result<Self> {
+        let header = header.verify(recorder)?;
+        let hash = header.hash();
+        if close.verify(recorder)?.header_hash != hash || share.header_hash() != hash {
+            return Err(Error::invalid("an epoch's close or share belongs to another epoch"));
+        }
+        Ok(Self { header: header.clone(), share })
+    }
 }
 
 /// Evidence that a grant may be multiplied: t approvals of one digest, own yes, closed and held epochs. Only
@@ -530,16 +626,13 @@ impl<S: LogStorage> Keeper<S> {
         if !held.by_ref().eq(grant.epoch_ids.iter().copied()) {
             return Err(Error::internal("held epochs and the grant's are not in the same order"));
         }
-        for HeldEpoch { header, share } in &epochs {
+        for HeldEpoch { header, .. } in &epochs {
             let inside = request.win_from <= header.cap_from && header.cap_to <= request.win_to;
             if !inside || header.agency != request.owner_agency || header.agency != self.charter.charter().owner.id {
                 return Err(Error::invalid("an epoch lies outside the request's window or archive"));
             }
             if header.destroy_after <= now {
                 return Err(Error::new(ErrorKind::EpochDestroyed, "an epoch is past its retention"));
-            }
-            if share.header_hash() != header.hash() {
-                return Err(Error::internal("a share does not belong to its header"));
             }
         }
         let leaf = EvaluationLeaf {

@@ -27,6 +27,7 @@ pub mod sign;
 pub mod signed;
 pub mod spellings;
 pub mod statement;
+pub mod timekeeping;
 pub mod vocabulary;
 pub mod wire;
 

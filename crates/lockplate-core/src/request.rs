@@ -388,3 +388,34 @@ pub fn check_opening(
     }
     Ok(Opened { value: request, filed, text, hashes })
 }
+
+/// What the officer's client says it opened (LPv1 section 10), signed by the officer so that the desk's log cannot say it for
+/// him. Counts only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisclosureClaim {
+    /// The request.
+    pub request_digest: [u8; 32],
+    /// The grant.
+    pub grant_digest: [u8; 32],
+    /// Cells opened.
+    pub cells: u64,
+    /// Of them, cells whose text or jurisdiction cannot be the plate asked for.
+    pub others: u64,
+}
+
+impl Statement for DisclosureClaim {
+    const LABEL: &'static str = "disclosure";
+    const BYTES_MAX: usize = 80;
+
+    fn encode(&self) -> Vec<u8> {
+        Writer::new().raw(&self.request_digest).raw(&self.grant_digest).u64(self.cells).u64(self.others).finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut r = Reader::new(bytes);
+        let claim =
+            Self { request_digest: r.array()?, grant_digest: r.array()?, cells: r.u64()?, others: r.u64()? };
+        r.end()?;
+        Ok(claim)
+    }
+}

@@ -6,6 +6,7 @@
 //! **Out of scope:** anything that depends on a plate, a law, a threshold or the meaning of a time: that stands in the
 //! pure crates below and is handed values. Command lines and wiring stand in the binary above.
 
+pub mod api;
 pub mod client;
 pub mod clock;
 pub mod db;
