@@ -104,15 +104,15 @@ impl VerifierKey {
     /// [`SignatureType::CosignatureV1`], 1 to 1,312 for others.
     ///
     /// # Errors
-    /// [`Error::MalformedKey`] if the length is wrong, the bytes are no point or a point of small order, or `Other` names a type that has its
+    /// [`Error::MalformedKey`] if the length is wrong, the bytes are no point, a point of small order or not its one spelling, or `Other` names a type that has its
     /// own variant.
     pub fn new(name: Origin, kind: SignatureType, public: &[u8]) -> Result<Self, Error> {
         let point = match kind {
             SignatureType::Ed25519 | SignatureType::CosignatureV1 => {
                 let bytes = <&[u8; 32]>::try_from(public).ok().ok_or(Error::MalformedKey)?;
                 let point = VerifyingKey::from_bytes(bytes).ok().ok_or(Error::MalformedKey)?;
-                // Under a key of small order one signature fits many texts.
-                if point.is_weak() {
+                // Under a key of small order one signature fits many texts; a point spelt in a second way would be a second key.
+                if point.is_weak() || point.to_edwards().compress().as_bytes() != bytes {
                     return Err(Error::MalformedKey);
                 }
                 Some(point)

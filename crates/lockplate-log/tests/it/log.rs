@@ -151,7 +151,7 @@ fn receipts_are_for_the_published_checkpoint_and_carry_cosignatures() {
     let witness = CosignatureSigner::new(Origin::parse("town.millbrook.example/witness").unwrap(), &[9; 32]).unwrap();
     let cosignature = witness.cosign(head.checkpoint(), 1_234_567).unwrap();
     drop(log.append(said(300)).unwrap());
-    log.publish(&head, &[cosignature.clone()]).unwrap();
+    log.publish(&head, core::slice::from_ref(&cosignature)).unwrap();
     assert_eq!(log.receipt(300).unwrap_err(), Error::NotPublished);
     let newest = log.head().clone();
     for index in [0, 255, 256, 299] {

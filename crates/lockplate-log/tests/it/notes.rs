@@ -133,7 +133,7 @@ fn verifier_keys_are_read_and_written() {
         format!("{name}+{id}"),
         format!("{name}+{upper}+{public}"),
         format!("{name}+00000000+{public}"),
-        format!("{name}+{id}+{}", &public[1..]),
+        format!("{name}+{id}+{}", public.split_at(1).1),
         format!("{name}+{id}+{public}="),
         format!("{name}+{id}0+{public}"),
         format!("{name}+{id}+"),
@@ -148,7 +148,12 @@ fn verifier_keys_are_read_and_written() {
     let mut identity = [0; 32];
     identity[0] = 1;
     assert_eq!(VerifierKey::new(origin("a"), SignatureType::Ed25519, &identity), Err(Error::MalformedKey));
+    // A point in a second spelling (y = 18 + p) would be a second key of the same owner.
+    let mut second = [0xff; 32];
+    second[31] = 0x7f;
+    assert_eq!(VerifierKey::new(origin("a"), SignatureType::Ed25519, &second), Err(Error::MalformedKey));
     assert_eq!(VerifierKey::new(origin("a"), SignatureType::Ed25519, &[0xff; 32]), Err(Error::MalformedKey));
+    assert_eq!(VerifierKey::new(origin("a"), SignatureType::Ed25519, &[1; 31]), Err(Error::MalformedKey));
     assert_eq!(VerifierKey::new(origin("a"), SignatureType::Other(1), key.public_key()), Err(Error::MalformedKey));
 }
 

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use lockplate_log::merkle::{leaf_hash, root};
 use lockplate_log::tile::{parse_bundle, parse_tile};
-use lockplate_log::{Receipt, SignedCheckpoint, SignedNote, TilePath, VerifierKey};
+use lockplate_log::{Entry, Log, Receipt, SignedCheckpoint, SignedNote, TilePath, VerifierKey};
+
+use crate::memory::{Memory, signer};
 
 #[expect(clippy::disallowed_methods, reason = "test data lies in files")]
 fn read(path: &Path) -> Vec<u8> {
@@ -66,5 +68,40 @@ fn a_log_written_by_go_is_read() {
         receipt.verify(log, &leaf).unwrap();
         assert!(receipt.verify(log, &leaf[1..]).is_err());
         assert!(receipt.verify(&keys[1], &leaf).is_err());
+    }
+}
+
+/// A leaf of that log, appended to ours.
+struct Again(Vec<u8>);
+
+impl Entry for Again {
+    fn leaf(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+    fn time(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn the_same_leaves_give_the_same_tiles_byte_for_byte() {
+    let Some(folder) = folder() else { return };
+    let mut leaves = Vec::new();
+    for text in ["tile/entries/000", "tile/entries/001.p/44"] {
+        let width = TilePath::parse(text).unwrap().width();
+        leaves.extend(
+            parse_bundle(&read(&folder.join(text)), width).unwrap().into_iter().map(|leaf| Again(leaf.to_vec())),
+        );
+    }
+    let storage = Memory::default();
+    let mut log = Log::create(storage.restart(None), signer()).unwrap();
+    let rest = leaves.split_off(200);
+    drop(log.append_batch(leaves).unwrap());
+    drop(log.append_batch(rest).unwrap());
+    // The two sizes that were published there are the two batches here, so the files are the same ones.
+    let files = storage.0.borrow().seen.tiles.clone();
+    assert_eq!(files.len(), 7);
+    for (path, bytes) in files {
+        assert_eq!(bytes, read(&folder.join(path.to_string())), "{path}");
     }
 }
