@@ -1,0 +1,261 @@
+//! Signed objects (`.auth` files, `authorisation.md` section 1): one line of canonical JSON as a signed note. This module never
+//! decides whom to trust; it says who signed what, and the digest by which leaves cite it. Charter, directory, trust list,
+//! declarations and court papers are all of this form.
+
+use lockplate_log::note::{NoteSignature, NoteSigner, SignatureType, SignedNote, VerifierKey};
+
+use crate::Timestamp;
+use crate::error::{Error, Result};
+use crate::json::{Field, Fields, Json, json_object, parse_canonical};
+use crate::wire::th;
+
+/// Bytes of a signed object, signatures included.
+pub const OBJECT_BYTES_MAX: usize = crate::limits::ATTACHMENT_BYTES_MAX;
+/// Signature lines of a signed object.
+pub const OBJECT_SIGNATURES_MAX: usize = 16;
+
+/// `v` 1, the only version there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VersionOne;
+
+impl Field for VersionOne {
+    fn to_json(&self) -> Json {
+        Json::Int(1)
+    }
+
+    fn from_json(value: Json) -> Result<Self> {
+        if value == Json::Int(1) { Ok(Self) } else { Err(Error::malformed("an unknown version")) }
+    }
+}
+
+/// A verifier key in its text form, `name+id+base64`.
+impl Field for VerifierKey {
+    fn to_json(&self) -> Json {
+        Json::Str(self.to_string())
+    }
+
+    fn from_json(value: Json) -> Result<Self> {
+        Self::parse(&String::from_json(value)?).ok().ok_or(Error::malformed("not a verifier key"))
+    }
+}
+
+json_object! {
+    /// What every signed object carries besides its kind.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    Header {
+        /// Version.
+        v: VersionOne,
+        /// 16 random bytes: two equal papers differ.
+        nonce: [u8; 16],
+        /// When it was signed, by the signer's clock.
+        issued: Timestamp,
+        /// Name of the key that answers for it; it must be among the good signatures.
+        issuer: String,
+    }
+}
+
+/// A signed object as it came: verified by nobody yet. The bytes are kept verbatim, because the digest is over them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedObject {
+    note: SignedNote,
+    value: Json,
+}
+
+impl core::fmt::Debug for SignedObject {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("SignedObject(..)")
+    }
+}
+
+impl SignedObject {
+    /// Reads a signed object of at most 16 KiB and 16 signatures.
+    ///
+    /// # Errors
+    /// `Malformed` if it is not a signed note of exactly one line of canonical JSON, or over a limit.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        Self::parse_within(bytes, OBJECT_BYTES_MAX, OBJECT_SIGNATURES_MAX)
+    }
+
+    /// As [`SignedObject::parse`], under other limits (the charter is larger).
+    pub(crate) fn parse_within(bytes: &[u8], bytes_max: usize, signatures_max: usize) -> Result<Self> {
+        if bytes.len() > bytes_max {
+            return Err(Error::malformed("the signed object is too long"));
+        }
+        let note = SignedNote::parse(bytes).ok().ok_or(Error::malformed("not a signed note"))?;
+        if note.signatures().len() > signatures_max {
+            return Err(Error::malformed("the signed object has too many signatures"));
+        }
+        let line = note.text().strip_suffix('\n').ok_or(Error::malformed("not a signed note"))?;
+        // A second line has an LF in it, which no canonical JSON has.
+        let value = parse_canonical(line.as_bytes())?;
+        Ok(Self { note, value })
+    }
+
+    /// TH("authorisation", text with its LF): how requests and leaves name it.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        th("authorisation", &[self.note.text().as_bytes()])
+    }
+
+    /// The signed line, its LF included.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.note.text()
+    }
+
+    /// The object's fields. Trusted by nobody before [`SignedObject::verify`].
+    ///
+    /// # Errors
+    /// `Malformed` if it is not an object.
+    pub fn fields(&self) -> Result<Fields> {
+        Fields::of(self.value.clone())
+    }
+
+    /// The object as a `T`, all its fields taken.
+    ///
+    /// # Errors
+    /// `Malformed` if it is not exactly a `T`.
+    pub fn read<T: Field>(&self) -> Result<T> {
+        T::from_json(self.value.clone())
+    }
+
+    /// The keys of `known` whose Ed25519 signature over the text is good, at least one. Lines of unknown keys and of other
+    /// kinds of signature are ignored.
+    ///
+    /// # Errors
+    /// `Invalid` if a known key's line fails (it spoils the whole object), or there is no good line at all.
+    pub fn verify<'a>(&self, known: &'a [VerifierKey]) -> Result<Vec<&'a VerifierKey>> {
+        let refused = Error::invalid("the signatures of the object do not hold");
+        let good = self.note.verify(known).ok().ok_or_else(|| refused.clone())?;
+        // A cosignature (type 0x04) is over other bytes than this text alone and says nothing about a paper.
+        let keys: Vec<_> = good
+            .into_iter()
+            .map(|good| good.key)
+            .filter(|key| key.signature_type() == SignatureType::Ed25519)
+            .collect();
+        if keys.is_empty() { Err(refused) } else { Ok(keys) }
+    }
+
+    /// The file as it travels.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.note.to_bytes()
+    }
+}
+
+/// The text of an object: its canonical JSON and LF.
+pub(crate) fn text_of(object: &impl Field) -> Result<String> {
+    let mut text = String::from_utf8(object.to_json().to_canonical_bytes()?)
+        .ok()
+        .ok_or(Error::internal("canonical json is utf-8"))?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Signs one of this crate's typed objects; the only way to a signature line here.
+pub(crate) fn sign_text(text: &str, signer: &NoteSigner) -> Result<NoteSignature> {
+    signer.sign(text).ok().ok_or(Error::internal("the text of an object is always a note's text"))
+}
+
+/// A typed object that is signed and travels as a `.auth` file. Implemented by this crate's objects only.
+pub trait Signable: Field + sealed::Sealed {
+    /// Signs with every key given and returns the file.
+    ///
+    /// # Errors
+    /// `Invalid` if a text of the object is outside the alphabet of canonical JSON, the file would be over 16 KiB, or there are
+    /// 0 or over 16 signers or one of them twice.
+    fn sign(&self, signers: &[&NoteSigner]) -> Result<Vec<u8>> {
+        let text = text_of(self)?;
+        let lines = signers.iter().map(|signer| sign_text(&text, signer)).collect::<Result<Vec<_>>>()?;
+        let note = SignedNote::new(&text, lines).ok().ok_or(Error::invalid("the object cannot be signed so"))?;
+        let bytes = note.to_bytes();
+        if bytes.len() > OBJECT_BYTES_MAX || signers.len() > OBJECT_SIGNATURES_MAX {
+            return Err(Error::invalid("the signed object is too long"));
+        }
+        Ok(bytes)
+    }
+}
+
+pub(crate) mod sealed {
+    /// Keeps [`super::Signable`] to this crate: nobody signs a text of his own making through it.
+    pub trait Sealed {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockplate_log::note::Origin;
+    use proptest::prelude::*;
+
+    /// Made by `../shared/verifiers/authorisation` with PyPI `cryptography` and `webauthn`: an Ed25519 and a passkey line.
+    const SAMPLE: &str = concat!(
+        r#"{"court":"Superior Court, Millbrook","docket":"FST-CR26-0001234","issued":"2026-11-21T09:00:00Z","issuer":"superior-court.ct.example/judge-17","kind":"search-warrant","max_requests":3,"nonce":"eDd7UldXtJRCf4kBT5fXmQ","offence":"felony","officer":"","owners":["TBApaX7jWHFdOhSirdgXxA"],"pdf":"","plates":["rRUGzR3w6d7qoeymvghLc4ofx4tybCDd-3mWAEsSd9s"],"purpose":"crimeInvestigation","requester":"xLKvRyLuVOMXZyh1stjPSQ","supersedes":"","v":1,"valid_from":"2026-11-21T09:00:00Z","valid_until":"2026-12-01T00:00:00Z","window":["2026-11-10T00:00:00Z","2026-11-20T00:00:00Z"]}"#,
+        "\n\n",
+        "\u{2014} superior-court.ct.example/clerk-2026 GZhq/sJCsyfHiu3ppoYO67gM+ifNe24D/Tx/iZeTmu7Jkq/vrRbwKpgWwVfDvIOrboPxKjCPIc73BU12/mAV9omu5AA=\n",
+        "\u{2014} superior-court.ct.example/judge-17 9fGl1wAlISGVTsLvwxo//dE0feZpsCpYwIX7Bvh0IwaDLGR+DxgFAAAAAACXeyJ0eXBlIjoid2ViYXV0aG4uZ2V0IiwiY2hhbGxlbmdlIjoicVhyVG0zbVdWTlFZODA1dGowZkFZSVZ1V0tUMmZ1SEowaV8yNUc5S2FXRSIsIm9yaWdpbiI6Imh0dHBzOi8vc2lnbi5zdXBlcmlvci1jb3VydC5jdC5leGFtcGxlIiwiY3Jvc3NPcmlnaW4iOmZhbHNlfQBHMEUCIEHGYeOzE6uUcEnfOU1fZ9rVj8NqEsIyxR0UwmniL5q3AiEAj3QzXWa4EF7YpUc8awLOKiJK0tMWiyJJeYkgkoyfW5c=\n",
+    );
+    const CLERK: &str = "superior-court.ct.example/clerk-2026+19986afe+ASuo6yjeWy06NpGg7tYWTpC5QOaJA6oOMQo6Jb9NZIuB";
+    const PASSKEY: &str = "superior-court.ct.example/judge-17+f5f1a5d7+/2xvY2twbGF0ZS93ZWJhdXRobi12MaUBAgMmIAEhWCBkhp6vmMpugBe54AJZRJLgm9X6mXzZCy7yIGxHRm+90SJYIPIOTztPBvFGBqxFdLV7cvdQRxiKjEgcbV52oprL4jBo";
+
+    #[test]
+    fn the_sample_of_other_peoples_code_verifies_and_has_their_digest() {
+        let object = SignedObject::parse(SAMPLE.as_bytes()).unwrap();
+        // The passkey's own challenge is the digest: `challenge` inside the second line.
+        assert_eq!(crate::id::b64url(&object.digest()), "qXrTm3mWVNQY805tj0fAYIVuWKT2fuHJ0i_25G9KaWE");
+        let keys = [VerifierKey::parse(CLERK).unwrap(), VerifierKey::parse(PASSKEY).unwrap()];
+        assert_eq!(object.verify(&keys).unwrap(), vec![&keys[0]]);
+        assert!(object.verify(&keys[1..]).is_err(), "a passkey alone is no signature this release can check");
+        assert_eq!(object.to_bytes(), SAMPLE.as_bytes());
+        assert_eq!(format!("{object:?}"), "SignedObject(..)");
+    }
+
+    #[test]
+    fn altered_texts_and_forms_are_refused() {
+        let keys = [VerifierKey::parse(CLERK).unwrap()];
+        let altered = SAMPLE.replace("\"max_requests\":3", "\"max_requests\":4");
+        assert!(SignedObject::parse(altered.as_bytes()).unwrap().verify(&keys).is_err());
+        for bad in [
+            SAMPLE.replace("{\"court\"", "{ \"court\""),
+            SAMPLE.replacen('\n', "\n{}\n", 1),
+            SAMPLE.replace("\"v\":1,", "\"v\":1,\"v\":1,"),
+            SAMPLE.trim_end().to_owned(),
+        ] {
+            assert!(SignedObject::parse(bad.as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn sixteen_signatures_and_16_kib_are_the_bounds() {
+        let text = "{}\n";
+        let with = |count: u8| {
+            let lines = (0..count)
+                .map(|i| {
+                    let name = Origin::parse(&format!("key{i}")).unwrap();
+                    sign_text(text, &NoteSigner::new(name, &[i; 32]).unwrap()).unwrap()
+                })
+                .collect();
+            SignedNote::new(text, lines).unwrap().to_bytes()
+        };
+        assert!(SignedObject::parse(&with(16)).is_ok());
+        assert!(SignedObject::parse(&with(17)).is_err());
+        let signer = NoteSigner::new(Origin::parse("k").unwrap(), &[1; 32]).unwrap();
+        let long = |bytes: usize| {
+            let head = format!("\"{}\"\n", "x".repeat(bytes));
+            SignedNote::new(&head, vec![sign_text(&head, &signer).unwrap()]).unwrap().to_bytes()
+        };
+        let rest = long(1).len() - 1;
+        assert!(SignedObject::parse(&long(OBJECT_BYTES_MAX - rest)).is_ok());
+        assert!(SignedObject::parse(&long(OBJECT_BYTES_MAX - rest + 1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_is_total(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0..SAMPLE.len(), flip in any::<u8>()) {
+            drop(SignedObject::parse(&bytes));
+            let mut sample = SAMPLE.as_bytes().to_vec();
+            sample[cut] ^= flip;
+            drop(SignedObject::parse(&sample));
+            drop(SignedObject::parse(&SAMPLE.as_bytes()[..cut]));
+        }
+    }
+}
