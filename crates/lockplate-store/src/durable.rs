@@ -71,6 +71,11 @@ impl Error {
         move |source| Self { step, source }
     }
 
+    /// A folder or store that could not be opened.
+    pub(crate) const fn cannot_open(source: io::Error) -> Self {
+        Self { step: Step::Open, source }
+    }
+
     /// The step that failed.
     #[must_use]
     pub const fn step(&self) -> Step {
@@ -238,6 +243,24 @@ pub fn remove_temporaries(folder: &Path) -> Result<u64, Error> {
         sync_dir(folder)?;
     }
     Ok(removed)
+}
+
+/// Syncs `folder` and each folder in it, and removes from those the files whose names `is_leftover` knows as temporaries of a crashed process.
+/// Only for the process that holds the lock.
+pub(crate) fn settle_folders(folder: &Path, is_leftover: impl Fn(&str) -> bool) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(Error::at(Step::Open))? {
+        let inner = entry.map_err(Error::at(Step::Open))?.path();
+        if inner.is_dir() {
+            for entry in std::fs::read_dir(&inner).map_err(Error::at(Step::Open))? {
+                let entry = entry.map_err(Error::at(Step::Open))?;
+                if entry.file_name().to_str().is_some_and(&is_leftover) {
+                    std::fs::remove_file(entry.path()).map_err(Error::at(Step::Rename))?;
+                }
+            }
+            sync_dir(&inner)?;
+        }
+    }
+    sync_dir(folder)
 }
 
 /// A temporary beside `path`, so that the rename stays within one file system.

@@ -11,5 +11,10 @@
 //! unseen, because a requester checks every bucket against the logged root (LPv1 section 10).
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
 
+pub mod conformance;
+pub mod contract;
 pub mod durable;
+pub mod fsck;
+pub mod log_files;
+pub mod segment_store;
 pub mod spool;

@@ -74,7 +74,10 @@ impl fmt::Display for Error {
             Self::Full => f.write_str("the epoch has as many cells as a segment may hold"),
             Self::Foreign => f.write_str("the file is not the spool of this epoch"),
             Self::Damaged { offset } => {
-                write!(f, "the spool is damaged at byte {offset}, before its last frame: acknowledged cells would be lost")
+                write!(
+                    f,
+                    "the spool is damaged at byte {offset}, before its last frame: acknowledged cells would be lost"
+                )
             }
         }
     }
@@ -255,7 +258,10 @@ pub struct Recovered {
 
 impl fmt::Debug for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recovered").field("tally", &self.tally).field("torn_tail", &self.torn_tail).finish_non_exhaustive()
+        f.debug_struct("Recovered")
+            .field("tally", &self.tally)
+            .field("torn_tail", &self.torn_tail)
+            .finish_non_exhaustive()
     }
 }
 
@@ -323,7 +329,8 @@ fn walk(mut source: impl Read, epoch: EpochId, mut visit: impl FnMut(SpoolCell))
                     }
                 }
                 number = number.saturating_add(1);
-                offset = offset.saturating_add(FRAME_HEAD_BYTES).saturating_add(records.len()).saturating_add(CHAIN_BYTES);
+                offset =
+                    offset.saturating_add(FRAME_HEAD_BYTES).saturating_add(records.len()).saturating_add(CHAIN_BYTES);
             }
         }
     }
@@ -360,7 +367,13 @@ fn read_frame(source: &mut impl Read, number: u32, before: &Running) -> Result<F
 }
 
 /// Is the bad frame at `offset` the torn end of the file, or damage before acknowledged frames?
-fn tail(source: &mut impl Read, mut read: Vec<u8>, offset: usize, number: u32, running: &Running) -> Result<Walked, Error> {
+fn tail(
+    source: &mut impl Read,
+    mut read: Vec<u8>,
+    offset: usize,
+    number: u32,
+    running: &Running,
+) -> Result<Walked, Error> {
     let rest = read_up_to(source, FRAME_BYTES_MAX.saturating_sub(read.len()).saturating_add(1))?;
     read.extend_from_slice(&rest);
     // A head of this number at the very start is the torn frame itself.

@@ -1,0 +1,307 @@
+//! What is on a disk after a crash: every archive epoch and every spool of a stopped data folder, checked and told as findings. It changes
+//! nothing, and it knows no signatures: the caller gives what the signed papers promise. `lockplate doctor --store` prints the report.
+#![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use lockplate_core::id::EpochId;
+use lockplate_core::limits::{BUCKET_PAD_CELLS, CELL_BYTES};
+use lockplate_core::segment::{BucketProof, SEGMENT_PADDED_CELLS_MAX};
+
+use crate::contract::PAPER_BYTES_MAX;
+use crate::durable::is_temporary;
+use crate::segment_store::{CLOSE, HEADER, INDEX, INDEX_HEAD_BYTES, IndexHead, SEGMENT, is_staging};
+use crate::spool::{self, SPOOL_SUFFIX, SpoolReader, SpoolTally};
+
+/// Findings kept in a report; the rest are counted.
+pub const FINDINGS_MAX: usize = 10_000;
+
+/// What the signed papers of an epoch promise, once the caller has verified them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// From the header.
+    pub bucket_bits: u8,
+    /// From the close.
+    pub cells_padded: u64,
+    /// From the close, as logged.
+    pub segment_root: [u8; 32],
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be after a crash; the next start deals with it.
+    Ok,
+    /// Somebody should look.
+    Warning,
+    /// Something acknowledged or logged is not there as it was.
+    Failed,
+}
+
+/// What is wrong with an epoch's objects or with a spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// A temporary of an interrupted write.
+    LeftoverTemporary,
+    /// A file or folder that this archive did not write.
+    Foreign,
+    /// An epoch without index: `put_segment` was interrupted; the spool must still be there.
+    Unfinished,
+    /// A segment without close: the close was interrupted and goes on from this segment.
+    NotClosed,
+    /// A closed epoch lacks its header, or a paper is empty or too long.
+    Papers,
+    /// The caller could not verify the papers.
+    Unverified,
+    /// Index, segment and promise do not agree.
+    Mismatch(&'static str),
+    /// A bucket does not lead to the root.
+    Bucket(u32),
+    /// An object could not be read.
+    Unreadable(io::ErrorKind),
+    /// A spool whose sealer is gone, whole: it will be closed as orphaned.
+    OrphanSpool(SpoolTally),
+    /// The same with a torn tail, which was dropped.
+    TornSpool(SpoolTally),
+    /// A spool that is damaged where cells were acknowledged, or is none.
+    DamagedSpool,
+}
+
+impl Problem {
+    /// How bad it is.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::LeftoverTemporary | Self::Unfinished | Self::NotClosed | Self::OrphanSpool(_) => Severity::Ok,
+            Self::Foreign | Self::TornSpool(_) => Severity::Warning,
+            Self::Papers
+            | Self::Unverified
+            | Self::Mismatch(_)
+            | Self::Bucket(_)
+            | Self::Unreadable(_)
+            | Self::DamagedSpool => Severity::Failed,
+        }
+    }
+}
+
+/// A problem and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// File or folder.
+    pub path: PathBuf,
+    /// What.
+    pub problem: Problem,
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Epochs or spools looked at.
+    pub epochs: u64,
+    /// Cells that were read and hold.
+    pub cells: u64,
+    /// At most [`FINDINGS_MAX`].
+    pub findings: Vec<Finding>,
+    /// Findings left out.
+    pub more: u64,
+    /// Was a failure among those left out?
+    pub more_failed: bool,
+}
+
+impl Report {
+    /// The worst finding; [`Severity::Ok`] without any. A report with findings left out is at least a warning.
+    #[must_use]
+    pub fn worst(&self) -> Severity {
+        let worst = self.findings.iter().map(|finding| finding.problem.severity()).max().unwrap_or(Severity::Ok);
+        let left_out = match (self.more_failed, self.more) {
+            (true, _) => Severity::Failed,
+            (false, 0) => Severity::Ok,
+            (false, _) => Severity::Warning,
+        };
+        worst.max(left_out)
+    }
+
+    fn add(&mut self, path: &Path, problem: Problem) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { path: path.to_owned(), problem });
+        } else {
+            self.more = self.more.saturating_add(1);
+            self.more_failed |= problem.severity() == Severity::Failed;
+        }
+    }
+}
+
+/// Checks every epoch of a local archive folder. Reads all of it; in memory is one bucket at a time (32 KiB as a rule, 256 MiB at most).
+/// `promise` verifies header and close (epoch, header bytes, close bytes) and says what they promise, or `None` if they do not verify.
+///
+/// # Errors
+/// The folder itself cannot be listed. All else is a finding.
+pub fn check_archive(
+    folder: &Path,
+    mut promise: impl FnMut(EpochId, &[u8], &[u8]) -> Option<Promise>,
+) -> io::Result<Report> {
+    let mut report = Report::default();
+    for (path, name) in listed(folder)? {
+        match EpochId::parse(&name) {
+            Some(epoch) if path.is_dir() => {
+                report.epochs = report.epochs.saturating_add(1);
+                let checked = check_epoch(&path, epoch, &mut promise, &mut report);
+                if let Err(error) = checked {
+                    report.add(&path, Problem::Unreadable(error.kind()));
+                }
+            }
+            Some(_) | None if is_temporary(&path) => report.add(&path, Problem::LeftoverTemporary),
+            Some(_) | None => report.add(&path, Problem::Foreign),
+        }
+    }
+    Ok(report)
+}
+
+/// Checks every spool of a folder. Its data folder must be locked or stopped, so each spool found has lost its sealer.
+///
+/// # Errors
+/// The folder itself cannot be listed. All else is a finding.
+pub fn check_spools(folder: &Path) -> io::Result<Report> {
+    let mut report = Report::default();
+    for (path, name) in listed(folder)? {
+        let Some(epoch) = name.strip_suffix(SPOOL_SUFFIX).and_then(EpochId::parse) else {
+            let problem = if is_temporary(&path) { Problem::LeftoverTemporary } else { Problem::Foreign };
+            report.add(&path, problem);
+            continue;
+        };
+        report.epochs = report.epochs.saturating_add(1);
+        let problem = match SpoolReader::walk(&path, epoch, |_cell| ()) {
+            Ok(walked) => {
+                report.cells = report.cells.saturating_add(walked.tally.count);
+                if walked.torn_tail { Problem::TornSpool(walked.tally) } else { Problem::OrphanSpool(walked.tally) }
+            }
+            Err(spool::Error::Read(error)) => Problem::Unreadable(error.kind()),
+            Err(
+                spool::Error::Damaged { .. }
+                | spool::Error::Foreign
+                | spool::Error::Full
+                | spool::Error::BatchTooLarge
+                | spool::Error::Durable(_),
+            ) => Problem::DamagedSpool,
+        };
+        report.add(&path, problem);
+    }
+    Ok(report)
+}
+
+/// Entries in order of name, so that two runs give one report.
+fn listed(folder: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        entries.push((entry.path(), entry.file_name().to_string_lossy().into_owned()));
+    }
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+fn check_epoch(
+    folder: &Path,
+    epoch: EpochId,
+    promise: &mut impl FnMut(EpochId, &[u8], &[u8]) -> Option<Promise>,
+    report: &mut Report,
+) -> io::Result<()> {
+    for (path, name) in listed(folder)? {
+        match name.as_str() {
+            HEADER | SEGMENT | INDEX | CLOSE => {}
+            _ if is_staging(&name) || is_temporary(&path) => report.add(&path, Problem::LeftoverTemporary),
+            _ => report.add(&path, Problem::Foreign),
+        }
+    }
+    let close = read_paper(&folder.join(CLOSE))?;
+    if !folder.join(INDEX).try_exists()? {
+        let problem =
+            if close.is_some() { Problem::Mismatch("a closed epoch has no index") } else { Problem::Unfinished };
+        report.add(folder, problem);
+        return Ok(());
+    }
+    let mut index = BufReader::new(File::open(folder.join(INDEX))?);
+    let head = take(&mut index, INDEX_HEAD_BYTES)?;
+    let Some(head) = IndexHead::parse(&head) else {
+        report.add(&folder.join(INDEX), Problem::Mismatch("the head of the index is damaged"));
+        return Ok(());
+    };
+    match (read_paper(&folder.join(HEADER))?, close) {
+        (_, None) => report.add(folder, Problem::NotClosed),
+        (Some(Some(header)), Some(Some(close))) => match promise(epoch, &header, &close) {
+            None => report.add(folder, Problem::Unverified),
+            Some(promised) => {
+                let stored =
+                    Promise { bucket_bits: head.bucket_bits, cells_padded: head.cells_padded, segment_root: head.root };
+                if promised != stored {
+                    report.add(folder, Problem::Mismatch("the signed papers promise another segment"));
+                }
+            }
+        },
+        (_, Some(_)) => report.add(folder, Problem::Papers),
+    }
+    check_segment(folder, &head, index, report)
+}
+
+/// `None`: absent. `Some(None)`: empty or too long.
+#[expect(clippy::option_option, reason = "an absent close is an interrupted one, a bad close is damage")]
+fn read_paper(path: &Path) -> io::Result<Option<Option<Vec<u8>>>> {
+    if !path.try_exists()? {
+        return Ok(None);
+    }
+    let bytes = take(&mut File::open(path)?, PAPER_BYTES_MAX.saturating_add(1))?;
+    Ok(Some(Some(bytes).filter(|bytes| !bytes.is_empty() && bytes.len() <= PAPER_BYTES_MAX)))
+}
+
+/// Every bucket against the root, in order; the index must tile the segment without a gap.
+fn check_segment(folder: &Path, head: &IndexHead, mut index: impl Read, report: &mut Report) -> io::Result<()> {
+    let path = folder.join(SEGMENT);
+    if !path.try_exists()? {
+        report.add(&path, Problem::Mismatch("the segment is missing"));
+        return Ok(());
+    }
+    let buckets = usize::try_from(head.buckets()).unwrap_or(usize::MAX);
+    if buckets.saturating_mul(BUCKET_PAD_CELLS) > SEGMENT_PADDED_CELLS_MAX {
+        report.add(&path, Problem::Mismatch("the index names more buckets than a segment can have"));
+        return Ok(());
+    }
+    let mut segment = BufReader::new(File::open(&path)?);
+    let mut expected_start = 0_usize;
+    for bucket in 0..head.buckets() {
+        let record = head.parse_record(&take(&mut index, head.record_bytes())?);
+        let Some(record) = record.filter(|record| record.bytes.start == expected_start) else {
+            report.add(&folder.join(INDEX), Problem::Mismatch("the index does not tile the segment"));
+            return Ok(());
+        };
+        expected_start = record.bytes.end;
+        let cells = take(&mut segment, record.bytes.len())?;
+        let count = u64::try_from(cells.chunks(CELL_BYTES).len()).unwrap_or(u64::MAX);
+        let proof = BucketProof { bucket, cells, path: record.path };
+        if proof.verify(bucket, &head.root, head.bucket_bits).is_ok() {
+            report.cells = report.cells.saturating_add(count);
+        } else {
+            report.add(&path, Problem::Bucket(bucket));
+        }
+    }
+    let cells = u64::try_from(expected_start.checked_div(CELL_BYTES).unwrap_or(0)).unwrap_or(u64::MAX);
+    if cells != head.cells_padded {
+        report.add(&folder.join(INDEX), Problem::Mismatch("the index counts other cells than it names"));
+    }
+    if !take(&mut segment, 1)?.is_empty() || !take(&mut index, 1)?.is_empty() {
+        report.add(folder, Problem::Mismatch("index or segment goes on after the last bucket"));
+    }
+    Ok(())
+}
+
+/// Fewer bytes than `length` only at the end.
+fn take(source: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.by_ref().take(u64::try_from(length).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[path = "fsck_tests.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+#![expect(clippy::disallowed_methods, reason = "tests damage files on purpose, which `durable` cannot")]
+use super::*;
+use crate::contract::Archive as _;
+use crate::segment_store::SegmentStore;
+use crate::spool::SpoolWriter;
+use bytes::Bytes;
+use lockplate_core::segment::{Segment, SpoolCell};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use tempfile::{TempDir, tempdir};
+
+const EPOCH: EpochId = EpochId([5; 16]);
+
+fn segment() -> Segment {
+    Segment::build(2, Vec::new(), &mut ChaCha20Rng::seed_from_u64(1)).unwrap()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of the caller's closure")]
+fn promised(_: EpochId, _: &[u8], _: &[u8]) -> Option<Promise> {
+    let segment = segment();
+    Some(Promise { bucket_bits: 2, cells_padded: segment.cells_padded(), segment_root: segment.root() })
+}
+
+async fn archive() -> (TempDir, PathBuf) {
+    let folder = tempdir().unwrap();
+    let store = SegmentStore::open_folder(folder.path()).unwrap();
+    store.put_segment(EPOCH, Bytes::from_static(b"h"), segment()).await.unwrap();
+    store.put_close(EPOCH, Bytes::from_static(b"c")).await.unwrap();
+    let epoch = folder.path().join(EPOCH.to_string());
+    (folder, epoch)
+}
+
+fn problems(report: &Report) -> Vec<Problem> {
+    report.findings.iter().map(|finding| finding.problem.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_sound_archive_has_no_findings() {
+    let (folder, _) = archive().await;
+    let report = check_archive(folder.path(), promised).unwrap();
+    assert_eq!(report, Report { epochs: 1, cells: 64, ..Report::default() });
+    assert_eq!(report.worst(), Severity::Ok);
+}
+
+#[tokio::test]
+async fn every_flipped_byte_of_index_and_segment_is_found() {
+    let (folder, epoch) = archive().await;
+    for (name, step) in [(INDEX, 1), (SEGMENT, 61)] {
+        let path = epoch.join(name);
+        let good = std::fs::read(&path).unwrap();
+        for at in (0..good.len()).step_by(step) {
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            std::fs::write(&path, &bad).unwrap();
+            assert_eq!(check_archive(folder.path(), promised).unwrap().worst(), Severity::Failed, "{name} {at}");
+        }
+        for length in [good.len() - 1, good.len() + 1, 0] {
+            let mut bad = good.clone();
+            bad.resize(length, 0);
+            std::fs::write(&path, &bad).unwrap();
+            assert_eq!(check_archive(folder.path(), promised).unwrap().worst(), Severity::Failed, "{name} {length}");
+        }
+        std::fs::write(&path, &good).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn papers_that_are_missing_or_promise_something_else_are_found() {
+    let (folder, epoch) = archive().await;
+    let check = |promise: fn(EpochId, &[u8], &[u8]) -> Option<Promise>| check_archive(folder.path(), promise).unwrap();
+    assert_eq!(problems(&check(|_, _, _| None)), [Problem::Unverified]);
+    let other = check(|e, h, c| promised(e, h, c).map(|p| Promise { segment_root: [0; 32], ..p }));
+    assert_eq!(problems(&other), [Problem::Mismatch("the signed papers promise another segment")]);
+    check_archive(folder.path(), |epoch, header, close| {
+        assert_eq!((epoch, header, close), (EPOCH, b"h".as_slice(), b"c".as_slice()));
+        None
+    })
+    .unwrap();
+    std::fs::write(epoch.join(HEADER), b"").unwrap();
+    assert_eq!(problems(&check(promised)), [Problem::Papers]);
+    std::fs::remove_file(epoch.join(HEADER)).unwrap();
+    assert_eq!(problems(&check(promised)), [Problem::Papers]);
+    std::fs::remove_file(epoch.join(CLOSE)).unwrap();
+    assert_eq!(problems(&check(promised)), [Problem::NotClosed]);
+    std::fs::remove_file(epoch.join(INDEX)).unwrap();
+    let report = check(promised);
+    assert_eq!(problems(&report), [Problem::Unfinished]);
+    assert_eq!(report.worst(), Severity::Ok, "what a crash leaves is no alarm");
+}
+
+#[tokio::test]
+async fn strange_and_leftover_files_are_listed() {
+    let (folder, epoch) = archive().await;
+    for path in [epoch.join("segment#1"), epoch.join("x"), folder.path().join("y"), folder.path().join("z.0.tmp")] {
+        std::fs::write(path, b"").unwrap();
+    }
+    let report = check_archive(folder.path(), promised).unwrap();
+    let mut found = problems(&report);
+    found.sort_by_key(Problem::severity);
+    assert_eq!(found, [Problem::LeftoverTemporary, Problem::LeftoverTemporary, Problem::Foreign, Problem::Foreign]);
+    assert_eq!(report.worst(), Severity::Warning);
+}
+
+#[test]
+fn spools_are_told_whole_torn_or_damaged() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join(format!("{EPOCH}{SPOOL_SUFFIX}"));
+    let mut writer = SpoolWriter::create(&path, EPOCH).unwrap();
+    for _ in 0..2 {
+        writer.append(&[SpoolCell { bucket: 0, cell: [1; CELL_BYTES] }]).unwrap();
+    }
+    let check = || check_spools(folder.path()).unwrap();
+    assert_eq!(problems(&check()), [Problem::OrphanSpool(writer.tally())]);
+    assert_eq!(check().cells, 2);
+    let good = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &good[..good.len() - 1]).unwrap();
+    assert!(matches!(problems(&check())[..], [Problem::TornSpool(SpoolTally { count: 1, .. })]));
+    assert_eq!(check().worst(), Severity::Warning);
+    let mut bad = good.clone();
+    bad[60] ^= 1;
+    std::fs::write(&path, &bad).unwrap();
+    assert_eq!(problems(&check()), [Problem::DamagedSpool]);
+    assert_eq!(check().worst(), Severity::Failed);
+    std::fs::write(folder.path().join("a"), b"").unwrap();
+    assert!(problems(&check()).contains(&Problem::Foreign));
+}
+
+#[test]
+fn a_report_is_bounded_and_says_what_it_left_out() {
+    let mut report = Report::default();
+    for _ in 0..FINDINGS_MAX + 5 {
+        report.add(Path::new("a"), Problem::LeftoverTemporary);
+    }
+    assert_eq!((report.findings.len(), report.more), (FINDINGS_MAX, 5));
+    assert_eq!(report.worst(), Severity::Warning);
+    report.add(Path::new("a"), Problem::DamagedSpool);
+    assert_eq!(report.worst(), Severity::Failed, "a failure that is left out still counts");
+}
