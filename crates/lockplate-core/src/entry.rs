@@ -743,6 +743,7 @@ impl Entry for Stamped {
 }
 
 /// A leaf as a reader meets it.
+#[expect(clippy::large_enum_variant, reason = "nearly every leaf is a known one")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leaf {
     /// Of a type and with the fields that this release knows.

@@ -144,9 +144,11 @@ fn an_attested_warrant_counts_only_if_the_charter_says_so() {
     assert_eq!((off.judicial, off.assurance), (false, Assurance::CustodianAttested));
 }
 
+type BrokenStep = (&'static str, Step, fn(&mut Case));
+
 #[test]
 fn each_step_broken_alone_is_named() {
-    let steps: Vec<(&str, Step, fn(&mut Case))> = vec![
+    let steps: Vec<BrokenStep> = vec![
         ("digest of another object", Step::Digest, |c| c.wrong_digest = true),
         ("not a note", Step::Form, |c| c.tamper = |_| b"{}".to_vec()),
         ("not canonical", Step::Form, |c| c.tamper = |f| [b" ".as_slice(), &f].concat()),
