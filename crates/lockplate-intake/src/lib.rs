@@ -1,1 +1,29 @@
-//! Written in this session.
+//! Intake: from a camera's payload to a [`Read`](lockplate_core::read::Read). In scope: one total parser a source, the
+//! rules of time, confidence, jurisdiction and vehicle, duplicates, holding, and the spellings a searcher enumerates.
+//! Out of scope: HTTP, multipart splitting, files, clocks and keys; `now_ms` and every key are arguments.
+//! Nothing here prints, traces or keeps a plate longer than the hold table needs it.
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
+
+pub mod confidence;
+pub mod crop;
+pub mod duplicates;
+pub mod frames;
+pub mod hold;
+pub mod intake;
+pub mod json;
+pub mod jurisdiction;
+pub mod limits;
+pub mod lines;
+pub mod normalise;
+pub mod openalpr;
+pub mod own;
+pub mod platerecognizer;
+pub mod source;
+pub mod spellings;
+#[cfg(test)]
+mod tests;
+pub mod time;
+pub mod vehicle;
+
+pub use intake::{Intake, Outcome, Sealable};
+pub use source::{Observation, Parsed, Part, Payload, Problem, Slug, Source, SourceConfig, SourceKind};

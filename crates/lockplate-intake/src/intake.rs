@@ -1,0 +1,264 @@
+//! The whole way from [`Parsed`] to reads ready to be sealed, as one state machine: camera, clock, frames, duplicates, hold.
+//! It never drops a good read in silence: each is sealed, held, or counted as a duplicate. What it returns goes to the
+//! sealer; what could not be made durable must be given back with [`Intake::not_durable`].
+
+use std::collections::BTreeMap;
+
+use lockplate_core::read::Read;
+
+use crate::duplicates::{Duplicates, Hasher};
+use crate::frames::FrameGrouper;
+use crate::hold::{Held, HoldTable};
+use crate::limits::{CLOCKS_MAX, DUPLICATE_ID_MS, DUPLICATE_PARKED_MS, DUPLICATE_PLATE_MS, DUPLICATE_RESENT_MS};
+use crate::normalise::{Arrival, CameraClock, Clock, Placement, Rules, normalise};
+use crate::source::{Heartbeat, Ignored, Observation, Parsed, Problem, Slug, Stage};
+
+/// A read that is ready for the sealer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealable {
+    /// The read.
+    pub read: Read,
+    /// Its epoch: `Open` or `Late`.
+    pub placement: Placement,
+    /// Picture of the plate, for a blob.
+    pub crop: Option<Vec<u8>>,
+    notes: Vec<u64>,
+}
+
+impl core::fmt::Debug for Sealable {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Sealable(..)")
+    }
+}
+
+/// What became of a payload, or of what was waiting.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// To be sealed, in order.
+    pub sealables: Vec<Sealable>,
+    /// Observations that wait: held, or in the frame grouper.
+    pub held: u64,
+    /// Repeats, answered as success.
+    pub duplicates: u64,
+    /// Refused.
+    pub rejected: u64,
+    /// The first of the refused.
+    pub problems: Vec<Problem>,
+    /// Seen, not stored.
+    pub ignored: Ignored,
+    /// Cameras heard, for `last_seen`.
+    pub cameras_seen: Vec<u32>,
+    /// Cameras whose clock is off: alarm `camera-clock`.
+    pub clocks_off: Vec<u32>,
+    /// Sign of life.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// State of intake: one per recorder.
+#[derive(Debug)]
+pub struct Intake {
+    hasher: Hasher,
+    duplicates: Duplicates,
+    hold: HoldTable,
+    frames: FrameGrouper,
+    clocks: BTreeMap<u32, (i64, CameraClock)>,
+}
+
+impl Intake {
+    /// With 32 random bytes for the duplicate hashes; they live as long as the process.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self {
+            hasher: Hasher::new(key),
+            duplicates: Duplicates::default(),
+            hold: HoldTable::default(),
+            frames: FrameGrouper::default(),
+            clocks: BTreeMap::new(),
+        }
+    }
+
+    /// Takes what a payload said. `camera_of` is the camera register of this source.
+    pub fn take(
+        &mut self,
+        now_ms: i64,
+        rules: Rules,
+        parsed: Parsed,
+        mut camera_of: impl FnMut(&str) -> Option<u32>,
+    ) -> Outcome {
+        let mut out = Outcome {
+            rejected: parsed.rejected,
+            problems: parsed.problems,
+            ignored: parsed.ignored,
+            heartbeat: parsed.heartbeat,
+            ..Outcome::default()
+        };
+        if let Some(agent) = &parsed.group_agent {
+            self.frames.group_seen(now_ms, rules.source, agent);
+        }
+        for observation in parsed.observations {
+            match camera_of(&observation.camera_key) {
+                Some(camera) => {
+                    if out.cameras_seen.last() != Some(&camera) {
+                        out.cameras_seen.push(camera);
+                    }
+                    let held = Held { rules, camera, received_at: now_ms, observation, held_out: false };
+                    self.admit(now_ms, held, &mut out);
+                }
+                None => refuse(&mut out, Slug::UnknownCamera, observation.line),
+            }
+        }
+        out.cameras_seen.sort_unstable();
+        out.cameras_seen.dedup();
+        out.clocks_off.sort_unstable();
+        out.clocks_off.dedup();
+        out
+    }
+
+    /// What has waited long enough. To be called about once a second.
+    pub fn tick(&mut self, now_ms: i64) -> Outcome {
+        let due: Vec<Held> = self.hold.tick(now_ms).into_iter().chain(self.frames.tick(now_ms)).collect();
+        self.finish_all(now_ms, due)
+    }
+
+    /// Everything that waits: at SIGTERM, and at the end of an import.
+    pub fn drain(&mut self, now_ms: i64) -> Outcome {
+        let due: Vec<Held> = self.hold.drain().into_iter().chain(self.frames.drain()).collect();
+        self.finish_all(now_ms, due)
+    }
+
+    /// A read could not be made durable and its source is told so: its repeat is not a duplicate.
+    pub fn not_durable(&mut self, sealable: &Sealable) {
+        for note in &sealable.notes {
+            self.duplicates.forget(*note);
+        }
+    }
+
+    fn finish_all(&mut self, now_ms: i64, due: Vec<Held>) -> Outcome {
+        let mut out = Outcome::default();
+        for held in due {
+            self.finish(now_ms, held, &mut out);
+        }
+        out
+    }
+
+    fn admit(&mut self, now_ms: i64, held: Held, out: &mut Outcome) {
+        let o = &held.observation;
+        match o.stage {
+            Stage::Frame if self.frames.ignores(now_ms, held.rules.source, &o.agent) => {
+                out.ignored.frames = out.ignored.frames.saturating_add(1);
+            }
+            Stage::Frame => {
+                out.held = out.held.saturating_add(1);
+                for over in self.frames.take(now_ms, held) {
+                    self.finish(now_ms, over, out);
+                }
+            }
+            Stage::Refining if self.is_duplicate(now_ms, &held) => {
+                out.duplicates = out.duplicates.saturating_add(1);
+            }
+            Stage::Refining => {
+                out.held = out.held.saturating_add(1);
+                let keys = self.hold_keys(&held);
+                for over in self.hold.hold(now_ms, keys, held) {
+                    self.finish(now_ms, over, out);
+                }
+            }
+            Stage::Final => {
+                // What was held under the same pass is replaced by the final word.
+                let keys = self.hold_keys(&held);
+                let mut held = held;
+                if let Some(earlier) = self.hold.release(&keys) {
+                    join_ids(&mut held.observation, earlier.observation);
+                }
+                self.finish(now_ms, held, out);
+            }
+        }
+    }
+
+    fn finish(&mut self, now_ms: i64, held: Held, out: &mut Outcome) {
+        if self.is_duplicate(now_ms, &held) {
+            out.duplicates = out.duplicates.saturating_add(1);
+            return;
+        }
+        let placed = normalise(&held, self.clock_of(now_ms, held.camera));
+        if placed.clock == Clock::Off {
+            out.clocks_off.push(held.camera);
+        }
+        if placed.placement == Placement::TooOld {
+            return refuse(out, Slug::TooOld, held.observation.line);
+        }
+        let mut notes = self.id_hashes(&held);
+        for hash in &notes {
+            self.duplicates.sealed(*hash, now_ms);
+        }
+        if held.rules.arrival == Arrival::Live {
+            let pass = self.pass_hash(&held);
+            self.duplicates.sealed(pass, held.observation.time.ms);
+            notes.push(pass);
+        }
+        let Held { observation, .. } = held;
+        out.sealables.push(Sealable { read: placed.read, placement: placed.placement, crop: observation.crop, notes });
+    }
+
+    fn is_duplicate(&self, now_ms: i64, held: &Held) -> bool {
+        let o = &held.observation;
+        let id_window = if held.rules.resends { DUPLICATE_RESENT_MS } else { DUPLICATE_ID_MS };
+        let by_id = self.id_hashes(held).iter().any(|hash| self.duplicates.seen(*hash, now_ms, id_window));
+        let pass_window = match (held.rules.arrival, o.parked, o.engine_id.is_none()) {
+            // Lines of a file are distinct events: a repeat has an id, or is a repeated line number.
+            (Arrival::Import, _, _) | (Arrival::Live, false, false) => None,
+            (Arrival::Live, true, _) => Some(DUPLICATE_PARKED_MS),
+            (Arrival::Live, false, true) => Some(DUPLICATE_PLATE_MS),
+        };
+        by_id || pass_window.is_some_and(|window| self.duplicates.seen(self.pass_hash(held), o.time.ms, window))
+    }
+
+    /// One for each id. The text is part of it: the same id with another text is a correction, a new read.
+    fn id_hashes(&self, held: &Held) -> Vec<u64> {
+        let source = held.rules.source.to_be_bytes();
+        let text = held.observation.plate.expose_text().as_bytes();
+        held.observation.ids().map(|id| self.hasher.hash(&[b"id", &source, id.as_bytes(), text])).collect()
+    }
+
+    fn pass_hash(&self, held: &Held) -> u64 {
+        let text = held.observation.plate.expose_text().as_bytes();
+        self.hasher.hash(&[b"pass", &held.camera.to_be_bytes(), text])
+    }
+
+    fn hold_keys(&self, held: &Held) -> Vec<u64> {
+        let source = held.rules.source.to_be_bytes();
+        let camera = held.camera.to_be_bytes();
+        match &held.observation.track {
+            Some(track) => vec![self.hasher.hash(&[b"track", &source, &camera, track.as_bytes()])],
+            None => held.observation.ids().map(|id| self.hasher.hash(&[b"hold", &source, id.as_bytes()])).collect(),
+        }
+    }
+
+    fn clock_of(&mut self, now_ms: i64, camera: u32) -> &mut CameraClock {
+        if self.clocks.len() >= CLOCKS_MAX && !self.clocks.contains_key(&camera) {
+            let stalest = self.clocks.iter().min_by_key(|(_, (heard, _))| *heard).map(|(camera, _)| *camera);
+            if let Some(stalest) = stalest {
+                self.clocks.remove(&stalest);
+            }
+        }
+        let (heard, clock) = self.clocks.entry(camera).or_default();
+        *heard = now_ms;
+        clock
+    }
+}
+
+/// The ids of the held preview stay duplicate keys of the final read.
+fn join_ids(to: &mut Observation, from: Observation) {
+    let room = crate::limits::ALIASES_MAX.saturating_sub(to.aliases.len());
+    let known: Vec<String> =
+        from.ids().filter(|id| !to.ids().any(|own| own == *id)).take(room).map(str::to_owned).collect();
+    to.aliases.extend(known);
+    to.crop = to.crop.take().or(from.crop);
+}
+
+fn refuse(out: &mut Outcome, slug: Slug, line: Option<u64>) {
+    out.rejected = out.rejected.saturating_add(1);
+    if out.problems.len() < crate::limits::PROBLEMS_MAX {
+        out.problems.push(Problem { line, slug, pointer: None });
+    }
+}

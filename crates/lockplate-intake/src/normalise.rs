@@ -1,0 +1,177 @@
+//! From an observation to a read: camera number, engine reference, the judgement of the camera's clock, and the epoch it
+//! belongs to (`intake.md` sections 1 and 4). Nothing is corrected silently.
+
+use std::collections::VecDeque;
+
+use lockplate_core::read::{Read, ReadFlags, TimeQuality};
+use sha2::{Digest as _, Sha256};
+
+use crate::hold::Held;
+use crate::limits::{
+    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_WINDOW_READS, JURISDICTION_CONF_MIN,
+    LATE_AFTER_MS,
+};
+use crate::source::SourceConfig;
+
+/// How payloads come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Pushed while it happens.
+    Live,
+    /// `lockplate import`: always late epochs, by capture time.
+    Import,
+}
+
+/// What of a source's configuration the normalisation of its reads needs, also while they are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Source number.
+    pub source: u16,
+    /// A named jurisdiction without confidence becomes part of the key.
+    pub trust_jurisdiction: bool,
+    /// Ids are remembered for 24 h.
+    pub resends: bool,
+    /// How it came.
+    pub arrival: Arrival,
+    /// Retention, ms.
+    pub retention_ms: i64,
+}
+
+impl Rules {
+    /// Of a source.
+    #[must_use]
+    pub const fn new(config: &SourceConfig, arrival: Arrival, retention_ms: i64) -> Self {
+        Self {
+            source: config.number,
+            trust_jurisdiction: config.trust_jurisdiction,
+            resends: config.resends,
+            arrival,
+            retention_ms,
+        }
+    }
+}
+
+/// The epoch a read belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// The open one.
+    Open,
+    /// A late epoch labelled by this capture time, Unix ms.
+    Late {
+        /// Unix ms.
+        captured_at: i64,
+    },
+    /// Past retention: refused.
+    TooOld,
+}
+
+/// Is the camera's clock right?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Right.
+    Good,
+    /// Wrong: alarm `camera-clock`.
+    Off,
+}
+
+/// The clock of one camera: offset is the smallest `received_at - captured_at` of its last reads.
+#[derive(Clone, Debug, Default)]
+pub struct CameraClock {
+    offsets: VecDeque<i64>,
+}
+
+impl CameraClock {
+    /// Judges one read and remembers it.
+    pub fn judge(&mut self, captured_at: i64, received_at: i64) -> Clock {
+        let own = received_at.saturating_sub(captured_at);
+        if self.offsets.len() >= CLOCK_WINDOW_READS {
+            self.offsets.pop_front();
+        }
+        self.offsets.push_back(own);
+        let (offset, bound) = if self.offsets.len() >= CLOCK_READS_MIN {
+            (self.offsets.iter().copied().min().unwrap_or(own), CLOCK_OFFSET_MS_MAX)
+        } else {
+            (own, CLOCK_OFFSET_EARLY_MS_MAX)
+        };
+        if offset.saturating_abs() <= bound && own >= -CLOCK_OFFSET_MS_MAX { Clock::Good } else { Clock::Off }
+    }
+}
+
+/// A read and where it belongs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The read.
+    pub read: Read,
+    /// Its epoch.
+    pub placement: Placement,
+    /// The judgement on the camera's clock.
+    pub clock: Clock,
+}
+
+impl core::fmt::Debug for Placed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Placed(..)")
+    }
+}
+
+/// Normalises; the age of a read counts up to the receipt of its last message.
+#[must_use]
+pub fn normalise(held: &Held, clock: &mut CameraClock) -> Placed {
+    let (o, rules, received_at) = (&held.observation, held.rules, held.received_at);
+    let judged = match rules.arrival {
+        Arrival::Live => clock.judge(o.time.ms, received_at),
+        Arrival::Import if o.time.ms.saturating_sub(received_at) > CLOCK_OFFSET_MS_MAX => Clock::Off,
+        Arrival::Import => Clock::Good,
+    };
+    let age = received_at.saturating_sub(o.time.ms);
+    let late = rules.arrival == Arrival::Import || age > LATE_AFTER_MS;
+    let mut flags = ReadFlags::default();
+    if o.plate.is_overlong() {
+        flags = flags.with(ReadFlags::OVERLONG);
+    }
+    if held.held_out {
+        flags = flags.with(ReadFlags::HELD_OUT);
+    }
+    let (captured_at, source_time, time_quality, placement) = match judged {
+        Clock::Off => {
+            flags = flags.with(ReadFlags::CLOCK_OFF);
+            (received_at, Some(o.time.ms), TimeQuality::ReceiveTime, Placement::Open)
+        }
+        Clock::Good if age > rules.retention_ms => (o.time.ms, None, o.time.quality, Placement::TooOld),
+        Clock::Good if late => {
+            flags = flags.with(ReadFlags::LATE);
+            (o.time.ms, None, o.time.quality, Placement::Late { captured_at: o.time.ms })
+        }
+        Clock::Good => (o.time.ms, None, o.time.quality, Placement::Open),
+    };
+    let trusted =
+        o.jurisdiction.is_some() && o.jur_conf.map_or(rules.trust_jurisdiction, |conf| conf >= JURISDICTION_CONF_MIN);
+    let read = Read {
+        source: rules.source,
+        engine_ref: o.engine_id.as_deref().map(|id| engine_ref(rules.source, id)),
+        camera: held.camera,
+        captured_at,
+        source_time,
+        time_quality,
+        plate: o.plate.clone(),
+        jurisdiction: o.jurisdiction,
+        jur_conf: o.jur_conf.filter(|_| o.jurisdiction.is_some()),
+        jurisdiction_trusted: trusted,
+        conf: o.conf,
+        vehicle: o.vehicle,
+        motion: o.motion,
+        frames: o.frames,
+        flags,
+    };
+    Placed { read, placement, clock: judged }
+}
+
+/// First 8 bytes of SHA-256("LPv1 engine-ref" || u16 source || the engine's id).
+#[must_use]
+pub fn engine_ref(source: u16, id: &str) -> [u8; 8] {
+    let digest =
+        Sha256::new().chain_update(b"LPv1 engine-ref").chain_update(source.to_be_bytes()).chain_update(id).finalize();
+    let mut out = [0; 8];
+    out.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    out
+}

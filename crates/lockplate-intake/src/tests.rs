@@ -1,0 +1,535 @@
+//! Tests over the modules: the `T` items of `intake.md` 8.1 to 8.3, what must never be taken over, and mutated payloads.
+//! Every plate is invented.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use crate::intake::{Intake, Outcome};
+use crate::limits::{HOLD_READS_MAX, LINE_BYTES_MAX};
+use crate::normalise::{Arrival, CameraClock, Clock, Placement, Rules};
+use crate::own::FieldMap;
+use crate::source::{AnswerRule, BusyAnswer, Parsed, Part, Payload, PoisonAnswer, Slug, SourceConfig, SourceKind};
+use crate::time::Zone;
+use lockplate_core::read::{ReadFlags, TimeQuality};
+
+const NOW: i64 = 1_774_000_000_000;
+const YEAR_MS: i64 = 365 * 86_400_000;
+
+fn config(kind: SourceKind) -> SourceConfig {
+    let mut config = SourceConfig::new(3, kind);
+    config.zone = Zone::parse("America/New_York");
+    if kind == SourceKind::AlprLines {
+        config.camera = Some("gate".into());
+    }
+    config
+}
+
+fn parse(kind: SourceKind, content_type: &str, body: &[u8]) -> Parsed {
+    kind.parser().parse(&Payload { content_type, body, ..Payload::default() }, &config(kind))
+}
+
+fn ndjson(body: &str) -> Parsed {
+    parse(SourceKind::Own, "application/x-ndjson", body.as_bytes())
+}
+
+fn csv(body: &[u8]) -> Parsed {
+    parse(SourceKind::Own, "text/csv; charset=utf-8", body)
+}
+
+fn rekor(body: &str) -> Parsed {
+    parse(SourceKind::Rekor, "application/json", body.as_bytes())
+}
+
+fn recognizer(body: &str) -> Parsed {
+    parse(SourceKind::PlateRecognizer, "application/json", body.as_bytes())
+}
+
+fn texts(parsed: &Parsed) -> Vec<&str> {
+    parsed.observations.iter().map(|o| o.plate.expose_text()).collect()
+}
+
+fn slugs(parsed: &Parsed) -> Vec<(Option<u64>, Slug)> {
+    parsed.problems.iter().map(|p| (p.line, p.slug)).collect()
+}
+
+fn rules(kind: SourceKind) -> Rules {
+    Rules::new(&config(kind), Arrival::Live, YEAR_MS)
+}
+
+fn take(intake: &mut Intake, now: i64, kind: SourceKind, parsed: Parsed) -> Outcome {
+    intake.take(now, rules(kind), parsed, |key| (key != "unknown").then_some(7))
+}
+
+fn sealed(outcome: &Outcome) -> Vec<&str> {
+    outcome.sealables.iter().map(|s| s.read.plate.expose_text()).collect()
+}
+
+const LINE: &str = r#"{"plate":"xk-41 207","camera":"c1","captured_at":"2026-03-20T09:46:40Z","id":"a","conf":0.9}"#;
+
+#[test]
+fn own_bom_crlf_unknown_keys_and_bad_lines_beside_good_ones() {
+    let parsed = ndjson(&format!("\u{feff}{LINE}\r\n{{\"cut\r\n\r\n{{\"plate\":\"AA1\",\"camera\":\"c\"}}\n{LINE}"));
+    assert_eq!(texts(&parsed), ["XK41207", "XK41207"]);
+    assert_eq!(slugs(&parsed), [(Some(2), Slug::Malformed), (Some(4), Slug::MissingField)]);
+    assert_eq!(parsed.observations[1].line, Some(5));
+    assert_eq!(parsed.problems[1].pointer.as_deref(), Some("/captured_at"));
+    assert!(!parsed.is_poison() && ndjson("x").is_poison());
+}
+
+#[test]
+fn own_csv_quoted_newline_other_column_order_unknown_column() {
+    let body = b"\xef\xbb\xbfcaptured_at,note,camera,plate,vehicle_make,final\r\n1774000000123,\"two\nlines, \"\"x\"\"\",c1,XK41207,Ford,\r\n\
+        2026-03-20T09:46:40Z,n,c1,XK41208,,true\r\nonly,three,cells\r\n";
+    let parsed = csv(body);
+    assert_eq!(texts(&parsed), ["XK41207", "XK41208"]);
+    assert_eq!((parsed.ignored.unknown_fields, slugs(&parsed)), (2, vec![(Some(5), Slug::Malformed)]));
+    assert_eq!(parsed.observations[0].vehicle.make.unwrap().code, 13);
+    assert_eq!(parsed.observations[0].time.ms, 1_774_000_000_123);
+    let latin =
+        parse(SourceKind::Own, "text/csv; charset=windows-1252", b"plate,camera,captured_at\n\xc4B1,c,1774000000123");
+    assert_eq!(texts(&latin), ["ÄB1"]);
+    assert!(csv(b"plate,camera,captured_at\n\xc4B1,c,1774000000123").is_poison());
+}
+
+#[test]
+fn own_refuses_local_time_utf16_nul_and_other_types() {
+    assert_eq!(slugs(&ndjson(&LINE.replace("40Z", "40"))), [(Some(1), Slug::OutOfRange)]);
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(LINE.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    assert_eq!(slugs(&parse(SourceKind::Own, "application/x-ndjson", &utf16)), [(None, Slug::UnsupportedType)]);
+    assert!(parse(SourceKind::Own, "application/x-ndjson", &utf16[2..]).is_poison());
+    assert!(csv(b"plate,camera,captured_at\nA\x001,c,1774000000123").is_poison());
+    assert_eq!(slugs(&parse(SourceKind::Own, "text/xml", b"")), [(None, Slug::UnsupportedType)]);
+}
+
+#[test]
+fn own_line_at_the_bound_and_beyond() {
+    for (len, fits) in [(LINE_BYTES_MAX, true), (LINE_BYTES_MAX + 1, false)] {
+        let head = LINE.strip_suffix('}').unwrap();
+        let pad = "x".repeat(len - head.len() - r#","pad":""}"#.len());
+        let line = format!(r#"{head},"pad":"{pad}"}}"#);
+        assert_eq!((line.len(), ndjson(&line).observations.len() == 1), (len, fits));
+    }
+}
+
+#[test]
+fn own_id_twice_is_one_read_and_a_correction_is_another_with_the_same_reference() {
+    let mut intake = Intake::new(&[5; 32]);
+    let first = take(&mut intake, NOW, SourceKind::Own, ndjson(&format!("{LINE}\n{LINE}")));
+    assert_eq!((sealed(&first), first.duplicates), (vec!["XK41207"], 1));
+    let corrected = take(&mut intake, NOW + 60_000, SourceKind::Own, ndjson(&LINE.replace("207", "208")));
+    assert_eq!(sealed(&corrected), ["XK41208"]);
+    assert_eq!(corrected.sealables[0].read.engine_ref, first.sealables[0].read.engine_ref);
+    assert!(first.sealables[0].read.engine_ref.is_some());
+    intake.not_durable(&first.sealables[0]);
+    assert_eq!(sealed(&take(&mut intake, NOW + 1, SourceKind::Own, ndjson(LINE))), ["XK41207"]);
+}
+
+#[test]
+fn own_track_is_held_until_final_and_no_longer_than_30_seconds() {
+    let mut intake = Intake::new(&[5; 32]);
+    let part = |plate: &str, last: bool| {
+        ndjson(&format!(r#"{{"plate":"{plate}","camera":"c1","captured_at":{NOW},"track":"t9","final":{last}}}"#))
+    };
+    let held = take(&mut intake, NOW, SourceKind::Own, part("XK4120", false));
+    assert_eq!((held.held, held.sealables.len()), (1, 0));
+    assert_eq!(sealed(&take(&mut intake, NOW + 900, SourceKind::Own, part("XK41207", true))), ["XK41207"]);
+    assert!(sealed(&intake.tick(NOW + 60_000)).is_empty());
+    take(&mut intake, NOW, SourceKind::Own, part("QZ1", false));
+    assert!(intake.tick(NOW + 29_999).sealables.is_empty());
+    let out = intake.tick(NOW + 30_000);
+    assert_eq!(sealed(&out), ["QZ1"]);
+    assert!(out.sealables[0].read.flags.has(ReadFlags::HELD_OUT));
+    assert_eq!(slugs(&ndjson(&LINE.replace(r#""conf":0.9"#, r#""final":false"#))), [(Some(1), Slug::MissingField)]);
+}
+
+#[test]
+fn the_hold_table_seals_the_oldest_beyond_its_bound() {
+    let mut intake = Intake::new(&[5; 32]);
+    let lines: String = (0..=HOLD_READS_MAX)
+        .map(|n| {
+            format!("{{\"plate\":\"T{n}\",\"camera\":\"c\",\"captured_at\":{NOW},\"track\":\"{n}\",\"final\":false}}\n")
+        })
+        .collect();
+    let out = take(&mut intake, NOW, SourceKind::Own, ndjson(&lines));
+    assert_eq!(sealed(&out), ["T0"]);
+    assert_eq!(intake.drain(NOW).sealables.len(), HOLD_READS_MAX);
+}
+
+#[test]
+fn the_traffic_preset_names_states_and_drops_positions() {
+    let mut traffic = config(SourceKind::Own);
+    traffic.fields = FieldMap::traffic();
+    traffic.trust_jurisdiction = true;
+    let body = br#"{"plate":"EB1","state":"CT","time":"2026-03-20T09:46:40Z","camera":"cam-03","lat":44.8,"lon":-68.7,"confidence":0.891}"#;
+    let payload = Payload { content_type: "application/x-ndjson", body, ..Payload::default() };
+    let parsed = SourceKind::Own.parser().parse(&payload, &traffic);
+    assert_eq!((parsed.ignored.unknown_fields, parsed.observations[0].conf), (2, Some(891)));
+    let out = Intake::new(&[1; 32]).take(NOW, Rules::new(&traffic, Arrival::Import, YEAR_MS), parsed, |_| Some(3));
+    let read = &out.sealables[0].read;
+    assert_eq!(read.key_jurisdiction().unwrap().code(), "US-CT");
+    assert!(read.flags.has(ReadFlags::LATE));
+    assert_eq!(out.sealables[0].placement, Placement::Late { captured_at: read.captured_at });
+}
+
+#[test]
+fn vanity_plates_that_look_like_placeholders_are_sealed_and_empty_ones_counted() {
+    for plate in ["NULL", "NONE", "NOPLATE", "UNKNOWN"] {
+        assert_eq!(texts(&ndjson(&LINE.replace("xk-41 207", plate))), [plate]);
+    }
+    for plate in ["----", "", "-"] {
+        let parsed = ndjson(&LINE.replace("xk-41 207", plate));
+        assert_eq!((parsed.ignored.unreadable, parsed.rejected, parsed.observations.len()), (1, 0, 0));
+    }
+}
+
+fn group(preview: bool, plate: &str, uuids: &str, extra: &str) -> String {
+    format!(
+        r#"{{"data_type":"alpr_group","agent_uid":"A","camera_id":12,"best_plate_number":"{plate}","best_confidence":91.5,
+        "best_region":"us-mo","best_region_confidence":81,"best_uuid":"A-cam12-{}","uuids":[{uuids}],"epoch_start":{NOW},
+        "epoch_end":{},"is_preview":{preview},"img_width":640,"img_height":480,"img_width":640,"img_height":480,
+        "matches_template":true,"gps_latitude":44.8{extra}}}"#,
+        NOW + 500,
+        NOW + 900
+    )
+}
+
+#[test]
+fn rekor_group_with_duplicate_keys() {
+    let vehicle = r#","vehicle":{"color":[{"name":"silver-gray","confidence":80}],"make":[{"name":"ford","confidence":70.5}],"body_type":[]}"#;
+    let parsed = rekor(&group(false, "XK41207", "\"u1\"", vehicle));
+    let o = &parsed.observations[0];
+    assert_eq!((o.camera_key.as_str(), o.time.ms, o.conf), ("A/12", NOW + 500, Some(915)));
+    assert_eq!((o.jurisdiction.unwrap().code(), o.jur_conf), ("US-MO", Some(810)));
+    assert_eq!((o.vehicle.make.unwrap().conf, o.vehicle.class, o.aliases.len()), (Some(705), None, 1));
+    let outside = rekor(&group(false, "XK41207", "", "").replace(&format!("cam12-{}", NOW + 500), "cam12-5"));
+    assert_eq!(outside.observations[0].time.ms, NOW);
+    assert!(rekor(&group(false, "X1", "", r#","best_region":"""#)).observations[0].jurisdiction.is_none());
+}
+
+#[test]
+fn rekor_preview_then_final_is_one_read_and_parked_is_one_per_quarter() {
+    let mut intake = Intake::new(&[5; 32]);
+    let kind = SourceKind::Rekor;
+    assert_eq!(take(&mut intake, NOW, kind, rekor(&group(true, "XK4120", "\"u1\"", ""))).held, 1);
+    let last = group(false, "XK41207", "\"u1\",\"u2\"", "").replace("cam12-", "cam12-9-");
+    assert_eq!(sealed(&take(&mut intake, NOW + 2000, kind, rekor(&last))), ["XK41207"]);
+    assert_eq!(take(&mut intake, NOW + 3000, kind, rekor(&last)).duplicates, 1);
+    assert!(intake.tick(NOW + 90_000).sealables.is_empty());
+    let parked = |minute: i64| {
+        let text = group(false, "PK1", "", r#","is_parked":true"#);
+        let at = NOW + minute * 60_000;
+        (
+            at,
+            text.replace(&format!("\"epoch_start\":{NOW}"), &format!("\"epoch_start\":{at}"))
+                .replace("cam12-", &format!("p{minute}-")),
+        )
+    };
+    let sum: usize = (0..60)
+        .map(|minute| parked(minute))
+        .map(|(at, text)| take(&mut intake, at, kind, rekor(&text)).sealables.len())
+        .sum();
+    assert_eq!(sum, 4);
+}
+
+#[test]
+fn rekor_alerts_tests_heartbeats_and_absent_data_types() {
+    let wrapped = format!(
+        r#"{{"data_type":"alpr_alert","alert_list":"wanted","description":"Jane Example","site_name":"alpr_group","group":{}}}"#,
+        group(false, "XK41207", "", "")
+    );
+    assert_eq!(texts(&rekor(&wrapped)), ["XK41207"]);
+    assert_eq!(texts(&rekor(&wrapped.replace("\"alpr_alert\"", "null"))), ["XK41207"]);
+    assert_eq!(rekor(r#"{"openalpr_webhook":1}"#).ignored.other_events, 1);
+    assert_eq!(rekor(r#"{"data_type":"vehicle"}"#).ignored.other_events, 1);
+    assert_eq!(slugs(&rekor("{}")), [(None, Slug::MissingField)]);
+    let beat = rekor(
+        r#"{"data_type":"heartbeat","agent_uid":"A","timestamp":1774000000000,"license_key":"SECRETKEY",
+        "disk_drive_free_bytes":8031714103340852224,"video_streams":[{"camera_id":12,"last_update":1773999999000}]}"#,
+    );
+    let heartbeat = beat.heartbeat.clone().unwrap();
+    assert_eq!(heartbeat.cameras, [("A/12".to_owned(), Some(NOW - 1000))]);
+    assert!(!format!("{beat:?}").contains("SECRET"));
+}
+
+fn frame(at_ms: i64, plates: &[(&str, f64)]) -> String {
+    let results: Vec<String> = plates
+        .iter()
+        .map(|(p, c)| format!(r#"{{"plate":"{p}","confidence":{c},"matches_template":0,"region":"","candidates":[]}}"#))
+        .collect();
+    format!(
+        r#"{{"data_type":"alpr_results","uuid":"","camera_id":4,"epoch_time":{at_ms},"img_width":1,"img_width":1,"results":[{}]}}"#,
+        results.join(",")
+    )
+}
+
+fn run_frames(frames: &[(i64, Vec<(&str, f64)>)]) -> Vec<(String, u16)> {
+    let mut intake = Intake::new(&[5; 32]);
+    for (offset, plates) in frames {
+        let out = take(&mut intake, NOW + offset, SourceKind::Alprd, rekor(&frame(NOW + offset, plates)));
+        assert!(out.sealables.is_empty() && out.rejected == 0);
+    }
+    let last = NOW + frames.last().unwrap().0;
+    assert!(intake.tick(last + 2000).sealables.is_empty());
+    let reads = intake.tick(last + 3300).sealables;
+    let mut out: Vec<_> = reads.iter().map(|s| (s.read.plate.expose_text().to_owned(), s.read.frames)).collect();
+    out.sort();
+    out
+}
+
+#[test]
+fn frames_become_one_read_a_pass() {
+    let mut frames: Vec<(i64, Vec<(&str, f64)>)> = (0..19).map(|n| (n * 100, vec![("K179658", 90.0)])).collect();
+    frames[7].1[0].0 = "K1T9658";
+    frames[8].1[0].0 = "K1T9658";
+    // Frames come up to 0.2 s out of order.
+    frames.swap(3, 5);
+    assert_eq!(run_frames(&frames), [("K179658".to_owned(), 19)]);
+    assert_eq!(run_frames(&[(0, vec![("205014", 80.0), ("205014", 70.0)])]), [("205014".to_owned(), 1)]);
+    let others = [(0, vec![("627WI", 70.0)]), (100, vec![("627WWI", 90.0), ("K965B", 88.0)])];
+    assert_eq!(run_frames(&others), [("627WWI".to_owned(), 2), ("K965B".to_owned(), 1)]);
+}
+
+#[test]
+fn frames_are_ignored_while_the_agent_sends_groups() {
+    let mut intake = Intake::new(&[5; 32]);
+    let of_agent = frame(NOW, &[("K1", 90.0)]).replace("\"camera_id\"", "\"agent_uid\":\"A\",\"camera_id\"");
+    take(&mut intake, NOW, SourceKind::Rekor, rekor(&group(false, "XK41207", "", "")));
+    assert_eq!(take(&mut intake, NOW + 599_999, SourceKind::Rekor, rekor(&of_agent)).ignored.frames, 1);
+    assert_eq!(take(&mut intake, NOW + 600_000, SourceKind::Rekor, rekor(&of_agent)).held, 1);
+}
+
+#[test]
+fn old_frames_carry_seconds_in_the_result() {
+    let old = r#"{"camera_id":1,"results":[{"plate":"QX81","confidence":81,"region_confidence":12.5,"epoch_time":1404947912}]}"#;
+    assert_eq!(rekor(old).observations[0].time.ms, 1_404_947_912_000);
+}
+
+#[test]
+fn alpr_lines_between_other_lines() {
+    let line = r#"{"version":2,"epoch_time":1774000000123,"results":[{"plate":"QX81","confidence":81}]}"#;
+    let body = format!("/srv/a.jpg\n{line}\nNo license plates found.\n{{\"results\":[]}}\n{}", &line[..40]);
+    let parsed = parse(SourceKind::AlprLines, "", body.as_bytes());
+    assert_eq!((texts(&parsed), parsed.ignored.stray_lines, parsed.ignored.other_events), (vec!["QX81"], 2, 1));
+    assert_eq!(slugs(&parsed), [(Some(5), Slug::Malformed)]);
+    assert_eq!(parsed.observations[0].camera_key, "gate");
+}
+
+const TYPE_1: &str = r#"{"hook":{"event":"recognition","id":"cam-h","filename":"h.jpg"},"data":{"camera_id":"cam-1","filename":"f.jpg",
+    "timestamp":"2026-03-20 05:46:40.030345","timestamp_local":"x","results":[{"plate":"xk41207","score":0.871,
+    "region":{"code":"us-ct","score":0.9},"vehicle":{"type":"Sedan","score":0.5},"color":[{"color":"black","score":0.7}],
+    "model_make":[{"make":"Ford","model":"F","score":0.3}],"direction":210,"speed":61,"source_url":"x","driver":"Jane Example"}]}}"#;
+
+#[test]
+fn plate_recognizer_type_1_types_mixed_and_region_forms() {
+    let parsed = recognizer(TYPE_1);
+    let o = &parsed.observations[0];
+    assert_eq!((o.plate.expose_text(), o.camera_key.as_str(), o.conf), ("XK41207", "cam-1", Some(871)));
+    assert_eq!((o.time.ms, o.time.quality), (1_774_000_000_030, TimeQuality::AssumedZone));
+    assert_eq!((o.jurisdiction.unwrap().code(), o.jur_conf), ("US-CT", Some(900)));
+    assert_eq!(
+        (o.vehicle.class.unwrap().code, o.vehicle.make.unwrap().code, o.vehicle.colour.unwrap().code),
+        (2, 13, 1)
+    );
+    for (time, quality) in
+        [("2026-03-20T09:46:40.03Z", TimeQuality::Exact), ("2026-03-20 09:46:40.03+00:00", TimeQuality::Exact)]
+    {
+        let parsed = recognizer(&TYPE_1.replace("2026-03-20 05:46:40.030345", time));
+        assert_eq!((parsed.observations[0].time.ms, parsed.observations[0].time.quality), (1_774_000_000_030, quality));
+    }
+    let vague = TYPE_1.replace(r#""code":"us-ct","score":0.9"#, r#""code":"us","score":0"#);
+    assert!(recognizer(&vague).observations[0].jurisdiction.is_none());
+    let two = r#"{"plate":{"props":{"plate":[{"value":"ab12","score":"0.7"}],"region":[{"value":"gb","score":0.8}]},"position_sec":"1.5"}},
+        {"plate":null,"position_sec":2},"#;
+    let mixed = recognizer(&TYPE_1.replace(r#""results":["#, &format!(r#""results":[{two}"#)));
+    assert_eq!((texts(&mixed), mixed.ignored.unreadable), (vec!["AB12", "XK41207"], 1));
+    assert_eq!((mixed.observations[0].conf, mixed.observations[0].jurisdiction.unwrap().code()), (Some(700), "GB"));
+}
+
+#[test]
+fn plate_recognizer_ways_of_transport() {
+    let config = config(SourceKind::PlateRecognizer);
+    let parser = SourceKind::PlateRecognizer.parser();
+    let part = |name, content_type, body| Part { name, content_type, body };
+    let json = TYPE_1.as_bytes();
+    for parts in [
+        vec![part("json", None, json)],
+        vec![part("upload", Some("image/jpeg"), b"x".as_slice()), part("json", Some("application/json"), json)],
+    ] {
+        let payload = Payload { content_type: "multipart/form-data", parts: &parts, ..Payload::default() };
+        assert_eq!(texts(&parser.parse(&payload, &config)), ["XK41207"]);
+    }
+    let encoded: String = TYPE_1.bytes().map(|b| format!("%{b:02X}")).collect();
+    let form = parse(
+        SourceKind::PlateRecognizer,
+        "application/x-www-form-urlencoded",
+        format!("a=1&json={encoded}").as_bytes(),
+    );
+    assert_eq!(texts(&form), ["XK41207"]);
+    let headless = TYPE_1.replace(r#""camera_id":"cam-1","#, "").replace(r#""id":"cam-h","#, "");
+    let payload = Payload {
+        content_type: "application/json",
+        body: headless.as_bytes(),
+        camera_header: Some("cam-x"),
+        parts: &[],
+    };
+    assert_eq!(parser.parse(&payload, &config).observations[0].camera_key, "cam-x");
+    assert_eq!(slugs(&recognizer(&headless)), [(None, Slug::MissingField)]);
+    let snapshot = r#"[{"results":[{"plate":"ab1","score":1}],"filename":"f","camera_id":"c","timestamp":"2026-03-20T09:46:40Z"}]"#;
+    assert_eq!(texts(&recognizer(snapshot)), ["AB1"]);
+}
+
+#[test]
+fn plate_recognizer_events_without_a_read_are_counted() {
+    for event in ["dwell", "clip", "heartbeat"] {
+        let parsed = recognizer(&TYPE_1.replace("recognition", event));
+        assert_eq!((parsed.ignored.other_events, parsed.observations.len(), parsed.rejected), (1, 0, 0));
+    }
+    assert_eq!(recognizer(r#"{"hook":{"event":"recognition"},"data":{"camera_id":"c"}}"#).ignored.other_events, 1);
+    assert!(SourceConfig::new(1, SourceKind::PlateRecognizer).check().is_err());
+}
+
+#[test]
+fn what_must_never_be_taken_over_is_not_in_the_record() {
+    let alert = format!(
+        r#"{{"data_type":"alpr_alert","alert_list":"Jane Example","group":{}}}"#,
+        group(
+            false,
+            "XK41207",
+            "",
+            r#","gps_longitude":-68.75,"travel_direction":210.5,"vehicle_signature":"Jane Example""#
+        )
+    );
+    for (kind, parsed) in [(SourceKind::Rekor, rekor(&alert)), (SourceKind::PlateRecognizer, recognizer(TYPE_1))] {
+        let out = take(&mut Intake::new(&[5; 32]), NOW, kind, parsed);
+        let record = out.sealables[0].read.to_record().unwrap();
+        for word in [&b"Jane"[..], b"44.8", b"-68.75", b"210", b"cam-1", b"f.jpg"] {
+            assert!(!record.windows(word.len()).any(|w| w == word));
+        }
+        assert!(!format!("{out:?}").contains("XK41207"));
+    }
+}
+
+#[test]
+fn the_clock_of_a_camera() {
+    let mut clock = CameraClock::default();
+    assert_eq!((clock.judge(NOW - 120_000, NOW), clock.judge(NOW - 120_001, NOW)), (Clock::Good, Clock::Off));
+    assert_eq!((clock.judge(NOW + 5000, NOW), clock.judge(NOW + 5001, NOW)), (Clock::Good, Clock::Off));
+    let mut clock = CameraClock::default();
+    for _ in 0..7 {
+        assert_eq!(clock.judge(NOW - 6000, NOW), Clock::Good);
+    }
+    assert_eq!(clock.judge(NOW - 6000, NOW), Clock::Off);
+    assert_eq!(clock.judge(NOW - 4000, NOW), Clock::Good);
+    // A read of three days ago from a camera whose clock is right is late, not wrong.
+    assert_eq!(clock.judge(NOW - 3 * 86_400_000, NOW), Clock::Good);
+}
+
+#[test]
+fn a_wrong_clock_a_late_read_and_one_past_retention() {
+    let one = |ms: i64| ndjson(&format!(r#"{{"plate":"A{ms}","camera":"c","captured_at":{ms}}}"#));
+    let mut intake = Intake::new(&[5; 32]);
+    let off = take(&mut intake, NOW, SourceKind::Own, one(NOW + 86_400_000));
+    let read = &off.sealables[0].read;
+    assert_eq!((read.captured_at, read.source_time), (NOW, Some(NOW + 86_400_000)));
+    assert_eq!(
+        (read.time_quality, off.sealables[0].placement, off.clocks_off),
+        (TimeQuality::ReceiveTime, Placement::Open, vec![7])
+    );
+    for _ in 0..8 {
+        take(&mut intake, NOW, SourceKind::Own, one(NOW - 100));
+    }
+    let mut fresh = Intake::new(&[5; 32]);
+    for n in 0..8 {
+        take(&mut fresh, NOW, SourceKind::Own, one(NOW - n));
+    }
+    let late = take(&mut fresh, NOW, SourceKind::Own, one(NOW - 120_001));
+    assert_eq!(late.sealables[0].placement, Placement::Late { captured_at: NOW - 120_001 });
+    assert_eq!(take(&mut fresh, NOW, SourceKind::Own, one(NOW - 120_000)).sealables[0].placement, Placement::Open);
+    let old = take(&mut fresh, NOW, SourceKind::Own, one(NOW - YEAR_MS - 1));
+    assert_eq!((old.rejected, old.problems[0].slug), (1, Slug::TooOld));
+    assert_eq!(take(&mut fresh, NOW, SourceKind::Own, one(NOW - YEAR_MS)).sealables.len(), 1);
+}
+
+#[test]
+fn unknown_cameras_seal_nothing() {
+    let out = take(&mut Intake::new(&[5; 32]), NOW, SourceKind::Own, ndjson(&LINE.replace("c1", "unknown")));
+    assert_eq!((out.problems[0].slug, out.problems[0].line, out.sealables.len()), (Slug::UnknownCamera, Some(1), 0));
+}
+
+#[test]
+fn answers_of_the_page() {
+    let busy_503 = BusyAnswer::Unavailable { retry_after_s: 5 };
+    for (kind, poison, busy) in [
+        (SourceKind::Own, PoisonAnswer::Problem, busy_503),
+        (SourceKind::Alprd, PoisonAnswer::Success, BusyAnswer::CloseUnanswered),
+        (SourceKind::Rekor, PoisonAnswer::Success, busy_503),
+        (SourceKind::PlateRecognizer, PoisonAnswer::Success, busy_503),
+    ] {
+        assert_eq!(kind.answer_rule(), AnswerRule { poison, busy });
+        assert_eq!(SourceKind::from_name(kind.name()), Some(kind));
+    }
+}
+
+/// 10,000 payloads: a good one with a few bytes changed, cut, doubled; then random bytes. Same seed, same run.
+fn mutate(kind: SourceKind, content_type: &str, seeds: &[String]) {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
+    let mut runner =
+        TestRunner::new_with_rng(Config { cases: 10_000, failure_persistence: None, ..Config::default() }, rng);
+    let edits = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..5_u8), 0..8);
+    let random = proptest::collection::vec(any::<u8>(), 0..64);
+    let intake = std::cell::RefCell::new(Intake::new(&[5; 32]));
+    runner
+        .run(&(any::<prop::sample::Index>(), edits, random, any::<u8>()), |(seed, edits, random, form)| {
+            let mut body = seeds[seed.index(seeds.len())].clone().into_bytes();
+            for (at, byte, kind) in edits {
+                let at = at.index(body.len().max(1));
+                match kind {
+                    0 if at < body.len() => body[at] = byte,
+                    1 => body.truncate(at),
+                    2 => body.insert(at.min(body.len()), byte),
+                    3 => body.extend_from_within(at.min(body.len())..),
+                    _ => body.splice(at.min(body.len())..at.min(body.len()), *b"1e400").for_each(drop),
+                }
+            }
+            if form < 16 {
+                body = random;
+            }
+            let parsed = parse(kind, content_type, &body);
+            let found = parsed.observations.len();
+            for o in &parsed.observations {
+                prop_assert!((1..=16).contains(&o.plate.expose_text().chars().count()));
+                prop_assert!(o.conf.is_none_or(|c| c <= 1000) && o.jur_conf.is_none_or(|c| c <= 1000));
+            }
+            let out = take(&mut intake.borrow_mut(), NOW, kind, parsed);
+            prop_assert!(out.sealables.len() <= found + 1);
+            for sealable in &out.sealables {
+                prop_assert!(sealable.read.to_record().is_ok());
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn ten_thousand_mutated_payloads_of_ndjson() {
+    mutate(SourceKind::Own, "application/x-ndjson", &[format!("{LINE}\n{LINE}\n")]);
+}
+
+#[test]
+fn ten_thousand_mutated_payloads_of_csv() {
+    let text = "plate,camera,captured_at,conf,note\r\nXK41207,c1,1774000000123,0.9,\"a\nb\"\r\nXK41208,c1,2026-03-20T09:46:40Z,,\r\n";
+    mutate(SourceKind::Own, "text/csv", &[text.to_owned()]);
+}
+
+#[test]
+fn ten_thousand_mutated_payloads_of_openalpr() {
+    let seeds = [group(true, "XK41207", "\"u1\"", ""), frame(NOW, &[("K1", 90.0), ("QQ777", 60.0)])];
+    mutate(SourceKind::Rekor, "application/json", &seeds);
+    mutate(SourceKind::AlprLines, "", &seeds);
+}
+
+#[test]
+fn ten_thousand_mutated_payloads_of_plate_recognizer() {
+    mutate(SourceKind::PlateRecognizer, "application/json", &[TYPE_1.to_owned()]);
+    mutate(SourceKind::PlateRecognizer, "application/x-www-form-urlencoded", &[format!("json={TYPE_1}")]);
+}
