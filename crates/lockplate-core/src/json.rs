@@ -627,7 +627,6 @@ fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

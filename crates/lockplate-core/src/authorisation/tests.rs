@@ -144,6 +144,7 @@ fn an_attested_warrant_counts_only_if_the_charter_says_so() {
     assert_eq!((off.judicial, off.assurance), (false, Assurance::CustodianAttested));
 }
 
+type GoodCase = (&'static str, fn(&mut Case));
 type BrokenStep = (&'static str, Step, fn(&mut Case));
 
 #[test]
@@ -211,7 +212,7 @@ fn each_step_broken_alone_is_named() {
 
 #[test]
 fn the_bounds_themselves_hold() {
-    let good: Vec<(&str, fn(&mut Case))> = vec![
+    let good: Vec<GoodCase> = vec![
         ("366 days", |c| c.paper.terms.valid_until = Timestamp(c.paper.terms.valid_from.0 + 366 * DAY)),
         ("from this second", |c| c.paper.terms.valid_from = NOW),
         ("until the next", |c| c.paper.terms.valid_until = Timestamp(NOW.0 + 1)),
