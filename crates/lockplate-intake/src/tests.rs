@@ -224,10 +224,8 @@ fn rekor_preview_then_final_is_one_read_and_parked_is_one_per_quarter() {
                 .replace("cam12-", &format!("p{minute}-")),
         )
     };
-    let sum: usize = (0..60)
-        .map(|minute| parked(minute))
-        .map(|(at, text)| take(&mut intake, at, kind, rekor(&text)).sealables.len())
-        .sum();
+    let sum: usize =
+        (0..60).map(parked).map(|(at, text)| take(&mut intake, at, kind, rekor(&text)).sealables.len()).sum();
     assert_eq!(sum, 4);
 }
 
@@ -307,7 +305,7 @@ fn old_frames_carry_seconds_in_the_result() {
 #[test]
 fn alpr_lines_between_other_lines() {
     let line = r#"{"version":2,"epoch_time":1774000000123,"results":[{"plate":"QX81","confidence":81}]}"#;
-    let body = format!("/srv/a.jpg\n{line}\nNo license plates found.\n{{\"results\":[]}}\n{}", &line[..40]);
+    let body = format!("/srv/a.jpg\n{line}\nNo license plates found.\n{{\"results\":[]}}\n{}", line.split_at(40).0);
     let parsed = parse(SourceKind::AlprLines, "", body.as_bytes());
     assert_eq!((texts(&parsed), parsed.ignored.stray_lines, parsed.ignored.other_events), (vec!["QX81"], 2, 1));
     assert_eq!(slugs(&parsed), [(Some(5), Slug::Malformed)]);
