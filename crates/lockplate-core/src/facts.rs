@@ -168,7 +168,7 @@ pub trait AccessPolicy {
     /// Name and version of the engine, as it stands in leaves.
     fn engine(&self) -> &str;
     /// One decision on one set of facts.
-    fn decide(&self, facts: &SearchFacts) -> PolicyAnswer;
+    fn rule_on(&self, facts: &SearchFacts) -> PolicyAnswer;
     /// The words of a rule; `None` for a rule this bundle does not hold.
     fn explain(&self, rule: &str) -> Option<Reason>;
 }

@@ -48,7 +48,7 @@ use crate::Timestamp;
 use crate::approval::{Approval, Decided, Grant};
 use crate::charter::CharterFile;
 use crate::disclosure::Disclosure;
-use crate::entry::{EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, Stamped, evaluated_grant, request_outcome};
+use crate::entry::{EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, RequestDecision, Stamped, evaluated_grant, request_outcome};
 use crate::envelope::encrypt;
 use crate::epoch::{EpochClose, EpochHeader, HeldShare};
 use crate::error::{Error, ErrorKind, Result};
@@ -502,9 +502,14 @@ impl<S: LogStorage> Keeper<S> {
         if leaf.request != decision.record.request_digest {
             return Err(torn);
         }
-        if !leaf.allowed {
-            decision.record.outcome = Outcome::Deny;
-            decision.record.epochs.clear();
+        // The public leaf binds: a fresh decision may only be stricter than it.
+        match (leaf.decision, &decision.record.outcome) {
+            (RequestDecision::Deny, _) => {
+                decision.record.outcome = Outcome::Deny;
+                decision.record.epochs.clear();
+            }
+            (RequestDecision::Ask, Outcome::Allow(duties)) => decision.record.outcome = Outcome::Ask(*duties),
+            (RequestDecision::Ask | RequestDecision::Allow, _) => {}
         }
         Ok(self.approve_at(decision.record, leaf_index))
     }
@@ -699,7 +704,7 @@ impl<S: LogStorage> Keeper<S> {
         let mut by_age: std::collections::BTreeMap<i64, PolicyAnswer> = std::collections::BTreeMap::new();
         let mut ask = |cap_from: Timestamp| {
             let facts = standing.facts(request, now, cap_from);
-            by_age.entry(facts.age_days).or_insert_with(|| self.policy.decide(&facts)).clone()
+            by_age.entry(facts.age_days).or_insert_with(|| self.policy.rule_on(&facts)).clone()
         };
         if standing.epochs.is_empty() {
             match ask(request.request().win_from) {
@@ -790,6 +795,15 @@ impl<S: LogStorage> Keeper<S> {
         let stamped = entries.into_iter().map(|entry| self.stamp(entry, now, rng)).collect::<Result<Vec<_>>>()?;
         let logged = self.log.append_batch(stamped).map_err(log_failed)?;
         Ok(logged.iter().map(Logged::index).collect())
+    }
+
+    /// Publishes the newest head. Cosignatures come with witnessing.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be written.
+    pub fn publish(&mut self) -> Result<()> {
+        let head = self.log.head().clone();
+        self.log.publish(&head, &[]).map_err(log_failed)
     }
 
     /// The keeper's log, for reading.

@@ -31,6 +31,11 @@ pub mod timekeeping;
 pub mod vocabulary;
 pub mod wire;
 
+#[cfg(test)]
+mod story_tests;
+#[cfg(test)]
+mod town;
+
 pub use error::{Error, ErrorKind, Result};
 
 /// Seconds since the Unix epoch, UTC. Never milliseconds; those are `i64` and end in `_ms` or `_at`.

@@ -72,7 +72,7 @@ impl AccessPolicy for CedarPolicy {
         &self.engine
     }
 
-    fn decide(&self, facts: &SearchFacts) -> PolicyAnswer {
+    fn rule_on(&self, facts: &SearchFacts) -> PolicyAnswer {
         let Some(response) = self.ask(facts) else {
             return refused(BTreeSet::new());
         };
@@ -137,16 +137,16 @@ when { context.elementEpochs * 9223372036854775807 > 5 };
         let response = policy.ask(&facts).unwrap();
         assert_eq!(response.decision(), Decision::Allow, "Cedar skips the forbid");
         assert_eq!(response.diagnostics().errors().count(), 1);
-        assert_eq!(policy.decide(&facts), refused(BTreeSet::new()));
+        assert_eq!(policy.rule_on(&facts), refused(BTreeSet::new()));
 
         // Beside another forbid that matched: both are named.
         let tired = SearchFacts { mfa: false, ..facts.clone() };
         let named = ["base.session", ENGINE_RULE].map(str::to_owned);
-        assert_eq!(policy.decide(&tired), PolicyAnswer::Deny { rules: named.into() });
+        assert_eq!(policy.rule_on(&tired), PolicyAnswer::Deny { rules: named.into() });
 
         // Where it does not fail it is a rule like any other.
         let small = SearchFacts { element_epochs: 1, ..facts };
-        assert_eq!(policy.decide(&small), PolicyAnswer::Deny { rules: ["local.x".to_owned()].into() });
+        assert_eq!(policy.rule_on(&small), PolicyAnswer::Deny { rules: ["local.x".to_owned()].into() });
     }
 
     #[test]

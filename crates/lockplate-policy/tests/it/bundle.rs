@@ -93,6 +93,6 @@ fn an_empty_base_pack_denies_everything() {
     let schema = Bundle::shipped(state("OH")).files().find(|(path, _)| *path == SCHEMA).unwrap().1.to_owned();
     let files = [(SCHEMA.to_owned(), schema), (BASE_PACK.to_owned(), "\n".to_owned())];
     let policy = CedarPolicy::load(&Bundle::from_files(files).unwrap()).unwrap();
-    let answer = policy.decide(&crate::sample::stolen_car());
+    let answer = policy.rule_on(&crate::sample::stolen_car());
     assert_eq!(answer, PolicyAnswer::Deny { rules: [lockplate_policy::ENGINE_RULE.to_owned()].into() });
 }

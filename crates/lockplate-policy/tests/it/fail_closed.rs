@@ -14,7 +14,7 @@ use proptest::test_runner::TestRunner;
 use crate::sample::{NOW, agency, any_facts, formatted, officer, shipped, state, stolen_car, warrant, with_file};
 
 fn denied(policy: &CedarPolicy, facts: &SearchFacts) -> BTreeSet<String> {
-    match policy.decide(facts) {
+    match policy.rule_on(facts) {
         PolicyAnswer::Deny { rules } => rules,
         PolicyAnswer::Allow { rules, .. } => panic!("allowed by {rules:?}"),
     }
@@ -32,7 +32,7 @@ fn rules(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn facts_that_make_no_request_are_refused_by_the_engine_rule() {
     let policy = shipped("CT");
-    assert!(matches!(policy.decide(&stolen_car()), PolicyAnswer::Allow { .. }));
+    assert!(matches!(policy.rule_on(&stolen_car()), PolicyAnswer::Allow { .. }));
 
     let mut beyond_all_time = stolen_car();
     beyond_all_time.legal.valid_until = Timestamp(u64::MAX);
@@ -48,7 +48,7 @@ fn facts_that_make_no_request_are_refused_by_the_engine_rule() {
     }
     let mut largest = stolen_car();
     largest.approvers = (2..=17).map(|number| officer(number, &largest.owner)).collect();
-    assert!(matches!(policy.decide(&largest), PolicyAnswer::Allow { .. }));
+    assert!(matches!(policy.rule_on(&largest), PolicyAnswer::Allow { .. }));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn datetimes_reach_the_rules_exactly() {
     for (trained_until, allowed) in [(NOW, false), (NOW + 1, true), (253_402_300_800, true)] {
         let mut facts = stolen_car();
         facts.officer.trained_until = Timestamp(trained_until);
-        assert_eq!(matches!(policy.decide(&facts), PolicyAnswer::Allow { .. }), allowed, "{trained_until}");
+        assert_eq!(matches!(policy.rule_on(&facts), PolicyAnswer::Allow { .. }), allowed, "{trained_until}");
     }
 }
 
@@ -90,7 +90,7 @@ fn civil_immigration_under_a_judges_warrant_passes_with_two_humans() {
     let mut facts = stolen_car();
     facts.purpose = Purpose::CivilImmigration;
     warrant(&mut facts);
-    let PolicyAnswer::Allow { rules: permits, obligations } = shipped("CT").decide(&facts) else { panic!("refused") };
+    let PolicyAnswer::Allow { rules: permits, obligations } = shipped("CT").rule_on(&facts) else { panic!("refused") };
     assert_eq!(permits, rules(&["base.search", "base.search-human", "base.search-immigration"]));
     assert_eq!((obligations.approvers, obligations.retain_days, obligations.notice_days), (2, 30, 90));
     assert!(!obligations.confirm_visual);
@@ -110,7 +110,7 @@ fn civil_immigration_without_a_judge_is_never_allowed() {
                 legal.judicial = false;
             }
             for policy in &policies {
-                let refused = matches!(policy.decide(&facts), PolicyAnswer::Deny { .. });
+                let refused = matches!(policy.rule_on(&facts), PolicyAnswer::Deny { .. });
                 prop_assert!(refused);
             }
             Ok(())
@@ -128,7 +128,7 @@ fn every_answer_names_rules_with_words_and_the_engine_never_fails() {
     let seen = std::cell::Cell::new(0_u32);
     runner
         .run(&any_facts(), |facts| {
-            let names = match policy.decide(&facts) {
+            let names = match policy.rule_on(&facts) {
                 PolicyAnswer::Allow { rules, .. } => {
                     seen.set(seen.get() + 1);
                     rules
@@ -196,7 +196,7 @@ fn adding_any_forbid_never_turns_deny_into_allow() {
             let more = CedarPolicy::load(&with_more).unwrap();
             prop_assert_ne!(more.digest(), floor.digest());
             for facts in many.iter().chain([&stolen_car()]) {
-                match (floor.decide(facts), more.decide(facts)) {
+                match (floor.rule_on(facts), more.rule_on(facts)) {
                     (PolicyAnswer::Deny { rules: before }, PolicyAnswer::Deny { rules: after }) => {
                         prop_assert!(after.is_superset(&before));
                     }

@@ -217,13 +217,13 @@ fn the_engine_agrees_with_the_plain_reading() {
                 let facts = facts(&case, action);
                 if let Some(policy) = shipped.get(case.text("owner")) {
                     by_shipped += 1;
-                    assert_eq!(policy.decide(&facts), wanted, "{} under the shipped bundle", case.id);
+                    assert_eq!(policy.rule_on(&facts), wanted, "{} under the shipped bundle", case.id);
                 }
-                all.decide(&facts)
+                all.rule_on(&facts)
             }
             None => {
                 hot_lists += 1;
-                lists.decide(&case)
+                lists.rule_on(&case)
             }
         };
         assert_eq!(answer, wanted, "{}", case.id);
@@ -270,7 +270,7 @@ impl RawEngine {
         Self { schema: schema.unwrap(), policies, duties }
     }
 
-    fn decide(&self, case: &Case) -> PolicyAnswer {
+    fn rule_on(&self, case: &Case) -> PolicyAnswer {
         let entity = |kind: &str, id: &str| json!({ "type": format!("Lockplate::{kind}"), "id": id });
         let names =
             |kind: &str, list: &[&str]| Value::from(list.iter().map(|name| entity(kind, name)).collect::<Vec<_>>());
