@@ -105,8 +105,7 @@ pub(crate) fn encrypt(
 pub(crate) fn decrypt(secret: &HpkeSecretKey, info: &[u8], aad: &[u8], bytes: &[u8]) -> Result<Vec<u8>> {
     let refused = Error::malformed("an encrypted message does not open under this key");
     let (encapped, ciphertext) = bytes.split_at_checked(ENCAPPED_KEY_BYTES).ok_or_else(|| refused.clone())?;
-    let encapped =
-        <XWing as hpke::Kem>::EncappedKey::from_bytes(encapped).map_err(|_invalid| refused.clone())?;
+    let encapped = <XWing as hpke::Kem>::EncappedKey::from_bytes(encapped).map_err(|_invalid| refused.clone())?;
     hpke::single_shot_open::<AesGcm256, HkdfSha256, XWing>(
         &OpModeR::Base,
         &secret.parse()?,

@@ -9,7 +9,9 @@ use rand_core::CryptoRng;
 use subtle::ConstantTimeEq as _;
 
 use crate::Timestamp;
-use crate::envelope::{ENCAPPED_KEY_BYTES, HpkePublicKey, HpkeSecretKey, PUBLIC_KEY_BYTES, TAG_BYTES, decrypt, encrypt};
+use crate::envelope::{
+    ENCAPPED_KEY_BYTES, HpkePublicKey, HpkeSecretKey, PUBLIC_KEY_BYTES, TAG_BYTES, decrypt, encrypt,
+};
 use crate::error::{Error, Result};
 use crate::id::{AgencyId, EpochId, KeeperIndex, RecorderId};
 use crate::limits::{BUCKET_BITS_MAX, KEEPERS_MAX};
@@ -281,8 +283,7 @@ impl Statement for ShareReceipt {
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let mut r = Reader::new(bytes);
-        let receipt =
-            Self { header_hash: r.array()?, index: KeeperIndex(r.u8()?), time: Timestamp(r.u64()?) };
+        let receipt = Self { header_hash: r.array()?, index: KeeperIndex(r.u8()?), time: Timestamp(r.u64()?) };
         r.end()?;
         Ok(receipt)
     }
@@ -442,7 +443,10 @@ impl Dealt {
     /// # Errors
     /// `TooFewKeepers` below the threshold; `KeeperMisbehaved` names a keeper whose receipt is not for this header or not
     /// signed by it.
-    pub fn receipted(self, receipts: &[Signed<ShareReceipt>]) -> core::result::Result<ReceiptedEpoch, Box<(Self, Error)>> {
+    pub fn receipted(
+        self,
+        receipts: &[Signed<ShareReceipt>],
+    ) -> core::result::Result<ReceiptedEpoch, Box<(Self, Error)>> {
         match self.count_receipts(receipts) {
             Ok(()) => Ok(ReceiptedEpoch { header: self.header, secret: self.secret }),
             Err(error) => Err(Box::new((self, error))),

@@ -131,7 +131,8 @@ pub fn gather(
     for second in &request.filed().seconds {
         let facts = directory.officer_facts(&second.key_id, requester.clone()).ok_or(CodeRule::Facts)?;
         // The filer's own second key does not count, nor does a person who is no longer active.
-        if !directory.are_two_persons(&asked.officer_key, &second.key_id) || !facts.active || facts.trained_until <= now {
+        if !directory.are_two_persons(&asked.officer_key, &second.key_id) || !facts.active || facts.trained_until <= now
+        {
             return Err(CodeRule::Facts);
         }
         approver_roles.extend(directory.roles(&second.key_id).into_iter().flatten());
@@ -215,7 +216,9 @@ impl<'a> Evidence<'a> {
         let disclosures: Vec<Disclosure> = self
             .attachments
             .iter()
-            .filter_map(|bytes| core::str::from_utf8(bytes).ok().and_then(|text| Disclosure::parse(text.trim_end()).ok()))
+            .filter_map(|bytes| {
+                core::str::from_utf8(bytes).ok().and_then(|text| Disclosure::parse(text.trim_end()).ok())
+            })
             .collect();
         let paper = PaperRequest {
             authorisation_digest: asked.authorisation_digest,
@@ -423,6 +426,7 @@ pub(crate) fn bare_leaf(
 /// Window days in a leaf are an integer that JSON keeps; a hostile window cannot make the leaf unwritable.
 pub(crate) fn check_window(request: &SearchRequest) -> Result<()> {
     const LATEST: u64 = 253_402_300_799;
-    let sane = [request.win_from, request.win_to, request.not_after, request.notice_after].iter().all(|t| t.0 <= LATEST);
+    let sane =
+        [request.win_from, request.win_to, request.not_after, request.notice_after].iter().all(|t| t.0 <= LATEST);
     if sane { Ok(()) } else { Err(Error::malformed("a request holds a time after the year 9999")) }
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::Timestamp;
 use crate::id::AgencyId;
-use crate::vocabulary::{
-    Action, ArchiveKind, Assurance, Basis, DeclarationName, Level, Offence, Purpose, Role, State,
-};
+use crate::vocabulary::{Action, ArchiveKind, Assurance, Basis, DeclarationName, Level, Offence, Purpose, Role, State};
 
 /// An agency as the signed directory and the keeper's own log show it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -48,7 +48,9 @@ use crate::Timestamp;
 use crate::approval::{Approval, Decided, Grant};
 use crate::charter::CharterFile;
 use crate::disclosure::Disclosure;
-use crate::entry::{EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, RequestDecision, Stamped, evaluated_grant, request_outcome};
+use crate::entry::{
+    EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, RequestDecision, Stamped, evaluated_grant, request_outcome,
+};
 use crate::envelope::encrypt;
 use crate::epoch::{EpochClose, EpochHeader, HeldShare};
 use crate::error::{Error, ErrorKind, Result};
@@ -457,7 +459,8 @@ impl<S: LogStorage> Keeper<S> {
             None => self.ask_policy(&request, standing, now),
         };
         let record = self.record(request.filed(), verdict, standing.ask_human, standing.epochs_destroyed, now);
-        let leaf = crate::evidence::request_leaf(&request, standing, &record, self.policy.engine(), &self.charter, rng)?;
+        let leaf =
+            crate::evidence::request_leaf(&request, standing, &record, self.policy.engine(), &self.charter, rng)?;
         let stamped = self.stamp(LogEntry::Request(Box::new(leaf)), now, rng)?;
         Ok(Decision { stamped, record })
     }
@@ -664,8 +667,10 @@ impl<S: LogStorage> Keeper<S> {
         let shares: Vec<_> = epochs.iter().map(|epoch| &epoch.share.share).collect();
         let mut elements = Vec::with_capacity(request.elements.len());
         for element in &request.elements {
-            let evaluated =
-                shares.iter().map(|share| oprf::blind_evaluate(share, &element.blinded)).collect::<core::result::Result<Vec<_>, _>>()?;
+            let evaluated = shares
+                .iter()
+                .map(|share| oprf::blind_evaluate(share, &element.blinded))
+                .collect::<core::result::Result<Vec<_>, _>>()?;
             let statements: Vec<KeyStatement<'_>> = hashes
                 .iter()
                 .zip(&public_shares)
@@ -675,8 +680,7 @@ impl<S: LogStorage> Keeper<S> {
             let proof = proof::prove(&grant_digest, at, &element.blinded, &statements, &shares, rng)?;
             elements.push((proof, evaluated));
         }
-        let peppers =
-            epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch.share.pepper.to_bytes())).collect();
+        let peppers = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch.share.pepper.to_bytes())).collect();
         let text = EvaluationText { peppers, elements }.encode();
         let sealed = encrypt(&request.response_pk, &evaluation_info(&grant_digest), &[self.index.0], &text, rng)?;
         Ok(self.key.sign(Evaluation { grant_digest, index: self.index, sealed }))
@@ -765,7 +769,13 @@ impl<S: LogStorage> Keeper<S> {
         }
     }
 
-    fn sign_approval(&self, record: &DecisionRecord, decision: Decided, time: Timestamp, leaf_index: u64) -> Signed<Approval> {
+    fn sign_approval(
+        &self,
+        record: &DecisionRecord,
+        decision: Decided,
+        time: Timestamp,
+        leaf_index: u64,
+    ) -> Signed<Approval> {
         self.key.sign(Approval {
             request_digest: record.request_digest,
             keeper_key: self.key.verify_key().0,

@@ -36,3 +36,6 @@ pub const REQUEST_SIGNATURES_MAX: usize = 4;
 pub const EPOCHS_PER_DAY_MAX: u32 = 200;
 /// Bytes of a charter file.
 pub const CHARTER_BYTES_MAX: usize = 64 * 1024;
+/// Confidence (1/1000) from which a jurisdiction named by an engine becomes part of the key, and from which another state makes
+/// an opened read one of *others* (`intake.md` sections 2 and 9).
+pub const JURISDICTION_CONF_MIN: u16 = 800;

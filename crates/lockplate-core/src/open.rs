@@ -16,8 +16,8 @@ use crate::id::{EpochId, KeeperIndex};
 use crate::limits::{ELEMENT_EPOCHS_MAX, TAG_GAP_MAX};
 use crate::plate::PlateInput;
 use crate::read::Read;
-use crate::segment::VerifiedBucket;
 use crate::seal::{bucket_of, cell_keys, extract, open_cell};
+use crate::segment::VerifiedBucket;
 use crate::sign::{Signed, Statement, VerifyKey};
 use crate::wire::{Reader, Writer};
 
@@ -42,11 +42,8 @@ impl Statement for Evaluation {
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let mut r = Reader::new(bytes);
-        let evaluation = Self {
-            grant_digest: r.array()?,
-            index: KeeperIndex(r.u8()?),
-            sealed: r.lv32(Self::BYTES_MAX)?.to_vec(),
-        };
+        let evaluation =
+            Self { grant_digest: r.array()?, index: KeeperIndex(r.u8()?), sealed: r.lv32(Self::BYTES_MAX)?.to_vec() };
         r.end()?;
         Ok(evaluation)
     }
@@ -136,17 +133,16 @@ pub fn verify_evaluation(
     response: &HpkeSecretKey,
 ) -> Result<VerifiedEvaluation> {
     check_headers(grant, headers)?;
-    verify_answer(evaluation, keeper, index, grant, headers, response)
-        .map_err(|error| match error.kind() {
-            ErrorKind::Internal => error,
-            ErrorKind::Malformed
-            | ErrorKind::Invalid
-            | ErrorKind::KeeperMisbehaved
-            | ErrorKind::OwnerMisbehaved
-            | ErrorKind::TooFewKeepers { .. }
-            | ErrorKind::EpochDestroyed
-            | ErrorKind::Unavailable => Error::keeper(index, "a keeper's evaluation is wrong"),
-        })
+    verify_answer(evaluation, keeper, index, grant, headers, response).map_err(|error| match error.kind() {
+        ErrorKind::Internal => error,
+        ErrorKind::Malformed
+        | ErrorKind::Invalid
+        | ErrorKind::KeeperMisbehaved
+        | ErrorKind::OwnerMisbehaved
+        | ErrorKind::TooFewKeepers { .. }
+        | ErrorKind::EpochDestroyed
+        | ErrorKind::Unavailable => Error::keeper(index, "a keeper's evaluation is wrong"),
+    })
 }
 
 fn check_headers(grant: &Grant, headers: &[EpochHeader]) -> Result<()> {
@@ -269,7 +265,8 @@ pub fn combine(
             let points = evaluations
                 .iter()
                 .map(|e| {
-                    let point = e.elements.get(element).and_then(|points| points.get(at)).ok_or_else(|| torn.clone())?;
+                    let point =
+                        e.elements.get(element).and_then(|points| points.get(at)).ok_or_else(|| torn.clone())?;
                     Ok((e.index, *point))
                 })
                 .collect::<Result<Vec<_>>>()?;

@@ -244,8 +244,7 @@ impl OpeningText {
         }
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
-            let input =
-                PlateInput::from_bytes(r.lv8()?).ok_or(Error::malformed("a plate input is not well-formed"))?;
+            let input = PlateInput::from_bytes(r.lv8()?).ok_or(Error::malformed("a plate input is not well-formed"))?;
             elements.push((input, Blind::from_bytes(r.raw(32)?)?));
         }
         let statement = StatementText::from_bytes(r.lv32(OPENING_BYTES_MAX)?)?;
@@ -281,9 +280,7 @@ pub fn draft_request(
     let elements = text
         .elements
         .iter()
-        .map(|(input, r)| {
-            Ok(Element { index_kind: input.kind(), blinded: oprf::blind(input.expose_bytes(), r)? })
-        })
+        .map(|(input, r)| Ok(Element { index_kind: input.kind(), blinded: oprf::blind(input.expose_bytes(), r)? }))
         .collect::<Result<_>>()?;
     let mut request = SearchRequest { elements, openings_hash: [0; 32], ..draft };
     let info = request.opening_info();
@@ -413,8 +410,7 @@ impl Statement for DisclosureClaim {
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let mut r = Reader::new(bytes);
-        let claim =
-            Self { request_digest: r.array()?, grant_digest: r.array()?, cells: r.u64()?, others: r.u64()? };
+        let claim = Self { request_digest: r.array()?, grant_digest: r.array()?, cells: r.u64()?, others: r.u64()? };
         r.end()?;
         Ok(claim)
     }

@@ -129,10 +129,7 @@ pub(crate) fn cell_keys(prk: &Secret<32>, epoch_id: EpochId, counter: u32) -> Re
     expand(prk, &[b"LPv1 rec", &epoch_id.0, &counter.to_be_bytes()], okm.as_mut_slice())?;
     let (tag, key) = okm.split_at(32);
     let wrong = Error::internal("half of 64 bytes is 32 bytes");
-    Ok(CellKeys {
-        tag: tag.try_into().map_err(|_length| wrong.clone())?,
-        key: Secret::from_slice(key).ok_or(wrong)?,
-    })
+    Ok(CellKeys { tag: tag.try_into().map_err(|_length| wrong.clone())?, key: Secret::from_slice(key).ok_or(wrong)? })
 }
 
 fn expand(prk: &Secret<32>, info: &[&[u8]], out: &mut [u8]) -> Result<()> {
@@ -172,7 +169,11 @@ pub(crate) fn seal_cell(
 }
 
 /// The record inside a cell whose tag matched; the mirror of [`seal_cell`].
-pub(crate) fn open_cell(keys: &CellKeys, epoch_id: EpochId, cell: &[u8; CELL_BYTES]) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+pub(crate) fn open_cell(
+    keys: &CellKeys,
+    epoch_id: EpochId,
+    cell: &[u8; CELL_BYTES],
+) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     let forged = Error::owner("a cell with the right tag does not open");
     let (tag, rest) = cell.split_at(32);
     let (nonce, sealed) = rest.split_at(12);

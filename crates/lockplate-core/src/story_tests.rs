@@ -16,6 +16,10 @@ use crate::sign::Signed;
 use crate::town::{Asked, Closed, NOON, Town, read};
 use crate::vocabulary::Purpose;
 
+fn index(place: usize) -> KeeperIndex {
+    KeeperIndex(u8::try_from(place).unwrap() + 1)
+}
+
 fn headers(epochs: &[&Closed]) -> Vec<EpochHeader> {
     let mut headers: Vec<_> = epochs.iter().map(|epoch| epoch.header.claimed().clone()).collect();
     headers.sort_by_key(|header| header.epoch_id);
@@ -117,7 +121,9 @@ fn leaves_stand_before_answers_and_refusals_are_leaves_too() {
     let (first, _) = two_hours(&mut town);
     let asked = town.ask("AB12345", Purpose::CivilImmigration);
     let standing = town.standing(&[&first]);
-    let Answer::Refused { record, approval } = town.answer(0, &asked, &standing).unwrap() else { panic!("not refused") };
+    let Answer::Refused { record, approval } = town.answer(0, &asked, &standing).unwrap() else {
+        panic!("not refused")
+    };
     let LogEntry::Request(entry) = leaf(&town, 0, record.leaf_index.unwrap()) else { panic!("no request leaf") };
     assert_eq!(entry.request, asked.filed.request.signed_hash());
     assert!(entry.rules.contains("test.forbid"));
@@ -166,9 +172,8 @@ fn partial_values_of_two_requests_cannot_be_mixed() {
     let element = asked.filed.request.claimed().elements[0].blinded;
     let bare: Vec<_> = (0..2)
         .map(|place| {
-            let share =
-                HeldShare::from_secret(&first.shares[place], first.header.claimed(), KeeperIndex(place as u8 + 1)).unwrap();
-            (ShareIndex::new(place as u8 + 1).unwrap(), oprf::blind_evaluate(&share.share, &element).unwrap())
+            let share = HeldShare::from_secret(&first.shares[place], first.header.claimed(), index(place)).unwrap();
+            (ShareIndex::new(index(place).0).unwrap(), oprf::blind_evaluate(&share.share, &element).unwrap())
         })
         .collect();
     assert!(sharing::combine(&bare, first.header.claimed().threshold).is_ok());
@@ -252,8 +257,7 @@ fn a_lying_keeper_is_named_and_the_others_suffice() {
     let asked = town.ask("AB12345", Purpose::StolenVehicle);
     let (approvals, records) = town.approvals(&[0, 1, 2], &asked, &epochs);
     let grant = Town::grant(&asked, approvals, &epochs);
-    let good: Vec<_> =
-        (0..3).map(|place| town.evaluate(place, &grant, &records[place], &epochs).unwrap()).collect();
+    let good: Vec<_> = (0..3).map(|place| town.evaluate(place, &grant, &records[place], &epochs).unwrap()).collect();
     // Keeper 2 answers with keeper 1's words, with another grant's, with flipped bytes, under another index.
     let key = town.keepers[1].keeper.key();
     let claimed = good[1].claimed().clone();
@@ -360,8 +364,7 @@ fn receipts_below_the_threshold_start_no_sealer() {
         .collect();
     let dealt = deal(&town.plan(NOON), prekeys, &mut town.rng).unwrap();
     let receipt = |place: usize, header_hash| {
-        let index = KeeperIndex(place as u8 + 1);
-        let receipt = crate::epoch::ShareReceipt { header_hash, index, time: Timestamp(NOON) };
+        let receipt = crate::epoch::ShareReceipt { header_hash, index: index(place), time: Timestamp(NOON) };
         town.keepers[place].keeper.key().sign(receipt)
     };
     let hash = dealt.header().hash();

@@ -20,7 +20,8 @@ use crate::Timestamp;
 use crate::approval::{Approval, Grant};
 use crate::authorisation::Verified;
 use crate::charter::{
-    AcceptKeyFiles, ArchiveEntry, Charter, CharterFile, CharterKind, KeeperEntry, OPENING_KEEP_SECONDS_MIN, Owner, RecorderEntry,
+    AcceptKeyFiles, ArchiveEntry, Charter, CharterFile, CharterKind, KeeperEntry, OPENING_KEEP_SECONDS_MIN, Owner,
+    RecorderEntry,
 };
 use crate::envelope::{HpkePublicKey, HpkeSecretKey};
 use crate::epoch::{
@@ -236,7 +237,9 @@ impl Town {
             accept_attested: true,
         };
         let mut lines = vec![charter.sign(&agency).unwrap()];
-        lines.extend((1..=3).map(|place| charter.sign(&note_signer(&format!("k{place}.example/keeper"), place)).unwrap()));
+        lines.extend(
+            (1..=3).map(|place| charter.sign(&note_signer(&format!("k{place}.example/keeper"), place)).unwrap()),
+        );
         let charter = CharterFile::assemble(&charter, lines).unwrap();
         let policy = TestPolicy { humans, digest: [5; 32] };
         let keepers = secrets

@@ -1,5 +1,5 @@
 //! Intake: from a camera's payload to a [`Read`](lockplate_core::read::Read). In scope: one total parser a source, the
-//! rules of time, confidence, jurisdiction and vehicle, duplicates, holding, and the spellings a searcher enumerates.
+//! rules of time, confidence, jurisdiction and vehicle, duplicates and holding.
 //! Out of scope: HTTP, multipart splitting, files, clocks and keys; `now_ms` and every key are arguments.
 //! Nothing here prints, traces or keeps a plate longer than the hold table needs it.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
@@ -19,7 +19,6 @@ pub mod openalpr;
 pub mod own;
 pub mod platerecognizer;
 pub mod source;
-pub mod spellings;
 #[cfg(test)]
 mod tests;
 pub mod time;

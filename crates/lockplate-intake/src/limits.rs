@@ -24,8 +24,6 @@ pub const PROBLEMS_MAX: usize = 100;
 pub const OBSERVATIONS_MAX: usize = 1000;
 /// Columns of a CSV header.
 pub const COLUMNS_MAX: usize = 256;
-/// Confidence of a jurisdiction, in 1/1000, from which it becomes part of the key.
-pub const JURISDICTION_CONF_MIN: u16 = 800;
 
 /// Reads of a camera that its clock offset is the minimum of.
 pub const CLOCK_WINDOW_READS: usize = 64;

@@ -7,9 +7,10 @@ use lockplate_core::read::{Read, ReadFlags, TimeQuality};
 use sha2::{Digest as _, Sha256};
 
 use crate::hold::Held;
+use lockplate_core::limits::JURISDICTION_CONF_MIN;
+
 use crate::limits::{
-    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_WINDOW_READS, JURISDICTION_CONF_MIN,
-    LATE_AFTER_MS,
+    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_WINDOW_READS, LATE_AFTER_MS,
 };
 use crate::source::SourceConfig;
 
