@@ -15,7 +15,7 @@ use crate::id::{AgencyId, KeeperIndex, RecorderId};
 use crate::json::{Field, Fields, Json, JsonObject, json_names, json_object, parse_canonical};
 use crate::keeper::{DecisionRecord, Verdict};
 use crate::sign::VerifyKey;
-use crate::vocabulary::{Action, Assurance, Basis, Purpose};
+use crate::vocabulary::{Action, Assurance, Basis, DeclarationName, Purpose};
 use crate::wire::th;
 
 /// Bytes of a leaf of every type of this release.
@@ -144,6 +144,13 @@ json_names! {
         Replace = "replace",
         /// Revoked.
         Revoke = "revoke",
+    }
+    /// What happens to a declaration.
+    DeclarationChange {
+        /// Filed.
+        File = "file",
+        /// Withdrawn.
+        Withdraw = "withdraw",
     }
     /// How the camera register changes.
     CameraChange {
@@ -441,6 +448,24 @@ json_object! {
         /// From then on.
         effective: Timestamp,
     }
+    /// An agency's declaration is filed with the owner, or withdrawn.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    DeclarationLeaf {
+        /// Owner of the archive.
+        owner: AgencyId,
+        /// Who declares.
+        agency: AgencyId,
+        /// Which declaration.
+        declaration: DeclarationName,
+        /// Filed or withdrawn.
+        change: DeclarationChange,
+        /// Digest of the signed declaration.
+        object: [u8; 32],
+        /// In force from.
+        valid_from: Timestamp,
+        /// In force until.
+        valid_until: Timestamp,
+    }
     /// The camera register changes.
     #[derive(Clone, Debug, PartialEq, Eq)]
     CameraLeaf {
@@ -565,6 +590,8 @@ log_entries! {
     Policy(PolicyLeaf) = "policy" in [Keeper, Recorder],
     /// A key changes.
     Key(KeyLeaf) = "key" in [Keeper, Recorder],
+    /// A declaration is filed or withdrawn.
+    Declaration(DeclarationLeaf) = "declaration" in [Keeper],
     /// The camera register changes.
     Camera(CameraLeaf) = "camera" in [Recorder],
     /// Last leaf.

@@ -91,6 +91,15 @@ fn all() -> Vec<(LogKind, LogEntry)> {
         signers: 2,
         effective: TIME,
     };
+    let declaration = DeclarationLeaf {
+        owner,
+        agency: AgencyId([3; 16]),
+        declaration: DeclarationName::Ct2614,
+        change: DeclarationChange::File,
+        object: [16; 32],
+        valid_from: TIME,
+        valid_until: Timestamp(TIME.0 + 365 * 86_400),
+    };
     let camera = CameraLeaf { owner, change: CameraChange::Add, register: [15; 32], cameras: 20, effective: TIME };
     vec![
         (Keeper, LogEntry::Genesis(Genesis { party: [16; 16], role: Keeper, charter: [13; 32] })),
@@ -106,6 +115,7 @@ fn all() -> Vec<(LogKind, LogEntry)> {
         (Keeper, LogEntry::Policy(policy)),
         (Keeper, key(KeyName::Institution([17; 32]))),
         (Keeper, key(KeyName::Person(digests()))),
+        (Keeper, LogEntry::Declaration(declaration)),
         (Recorder, LogEntry::Camera(camera)),
         (Keeper, LogEntry::LogClosed(LogClosed { successor: String::new() })),
     ]
