@@ -45,6 +45,31 @@ pub struct Bundle {
     files: BTreeMap<String, String>,
 }
 
+/// Open brackets at one place of a file; the shipped packs have 5.
+pub const NESTING_MAX: usize = 64;
+/// `if` in one statement, and `.` in one: each nests in the parser's tree as a bracket does.
+pub const CHAIN_MAX: usize = 128;
+
+/// The engine's parser recurses, and a stack that overflows ends the process: so nesting is bounded before it sees a text.
+/// Brackets inside strings and comments count as well; that only refuses more.
+fn is_shallow(text: &str) -> bool {
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth = depth.saturating_add(1),
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > NESTING_MAX {
+            return false;
+        }
+    }
+    text.split(';').all(|statement| {
+        let count = |needle: &str| statement.matches(needle).count();
+        count("if") <= CHAIN_MAX && count(".") <= CHAIN_MAX && count("!") <= CHAIN_MAX
+    })
+}
+
 impl Bundle {
     /// The bundle compiled into this crate for owners in `state`: the base pack, and the state's pack where there is one.
     #[must_use]
@@ -68,7 +93,7 @@ impl Bundle {
             if path != SCHEMA && pack_name(path.strip_prefix(PROPERTIES).unwrap_or(&path)).is_none() {
                 return Err(LoadError::new(&path, None, Fault::UnknownFile));
             }
-            if text.len() > FILE_BYTES_MAX || files.len() == FILES_MAX {
+            if text.len() > FILE_BYTES_MAX || files.len() == FILES_MAX || !is_shallow(&text) {
                 return Err(LoadError::new(&path, None, Fault::TooLarge));
             }
             if files.insert(path.clone(), text).is_some() {

@@ -96,3 +96,27 @@ fn an_empty_base_pack_denies_everything() {
     let answer = policy.rule_on(&crate::sample::stolen_car());
     assert_eq!(answer, PolicyAnswer::Deny { rules: [lockplate_policy::ENGINE_RULE.to_owned()].into() });
 }
+
+#[test]
+fn a_text_that_nests_too_deep_is_refused_before_it_is_parsed() {
+    // Unbounded, a thousand brackets overflow the parser's stack and end the process.
+    let local = |condition: String| {
+        let text = format!("forbid (principal, action, resource) when {{ {condition} }};\n");
+        let shipped = Bundle::shipped(lockplate_core::vocabulary::State::parse("OH").unwrap());
+        let mut files: Vec<_> = shipped.files().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
+        files.push(("local.cedar".to_owned(), text));
+        Bundle::from_files(files).and_then(|bundle| CedarPolicy::load(&bundle).map(drop))
+    };
+    let nested = |depth: usize| format!("{}true{}", "(".repeat(depth), ")".repeat(depth));
+    // At the bound (the braces of `when` are one) it is parsed, and refused for other reasons.
+    assert_ne!(local(nested(63)).unwrap_err().fault(), &Fault::TooLarge);
+    for condition in [
+        nested(64),
+        nested(100_000),
+        format!("{}true", "if true then true else ".repeat(129)),
+        format!("context{}", ".a".repeat(129)),
+        format!("{}true", "!".repeat(129)),
+    ] {
+        assert_eq!(local(condition).unwrap_err().fault(), &Fault::TooLarge);
+    }
+}
