@@ -8,12 +8,12 @@ use lockplate_log::append::Entry;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
+use crate::decision::{DecisionRecord, Verdict};
 use crate::disclosure::{Disclosure, SD_OTHER, SD_REQUEST, fill_digests};
 use crate::error::{Error, Result};
 use crate::facts::Obligations;
 use crate::id::{AgencyId, KeeperIndex, RecorderId};
 use crate::json::{Field, Fields, Json, JsonObject, json_names, json_object, parse_canonical};
-use crate::keeper::{DecisionRecord, Verdict};
 use crate::sign::VerifyKey;
 use crate::vocabulary::{Action, Assurance, Basis, DeclarationName, Purpose};
 use crate::wire::th;

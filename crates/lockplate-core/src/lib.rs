@@ -5,6 +5,7 @@
 pub mod approval;
 pub mod authorisation;
 pub mod charter;
+pub mod decision;
 pub mod directory;
 pub mod disclosure;
 pub mod entry;
