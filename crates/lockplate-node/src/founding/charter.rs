@@ -1,0 +1,196 @@
+//! From cards to a charter, and each party's signature on it. A keeper signs only a draft in which its own entry holds its own
+//! keys: a draft with a stranger's keys under its name would let the stranger answer for it.
+
+use lockplate_core::charter::{
+    AcceptKeyFiles, ArchiveEntry, AuditorEntry, Charter, CharterFile, CharterKind, KeeperEntry, OPENING_KEY_BYTES,
+    Owner, RecorderEntry,
+};
+use lockplate_core::directory::TrustEntry;
+use lockplate_core::envelope::HpkeSecretKey;
+use lockplate_core::id::{AgencyId, KeeperIndex, RecorderId, from_b64url};
+use lockplate_core::json::{Field as _, parse_canonical};
+use lockplate_core::signed::VersionOne;
+use lockplate_core::vocabulary::{ArchiveKind, Level, State};
+use lockplate_log::note::{NoteSignature, NoteSigner, VerifierKey};
+use lockplate_oprf::Secret;
+use zeroize::Zeroizing;
+
+use super::cards::{AGENCY_CARD, KEEPER_CARD};
+use super::{AgencyCard, AgencyFiles, FoundingError, KeeperCard, KeeperFiles};
+use crate::settings::{read_secret, read_signing_key};
+use crate::tls::TlsIdentity;
+
+/// What the parties agree on besides their keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CharterTerms {
+    /// What the archive is for.
+    pub archive_kind: ArchiveKind,
+    /// Keepers that must agree.
+    pub threshold: u8,
+    /// Length of a capture window, seconds.
+    pub epoch_seconds: u64,
+    /// Retention after the end of the capture window, seconds.
+    pub retention_seconds: u64,
+    /// How long keepers keep openings, seconds.
+    pub opening_keep_seconds: u64,
+    /// Whose key files count.
+    pub accept_key_files: AcceptKeyFiles,
+    /// Whether a paper that only the owner's custodian attests counts.
+    pub accept_attested: bool,
+    /// Keys the keepers recognise: courts, other agencies.
+    pub trust: Vec<TrustEntry>,
+    /// Digest of the policy bundle.
+    pub policy: [u8; 32],
+    /// Policy signers.
+    pub policy_signers: Vec<VerifierKey>,
+    /// Of whom so many are needed for a looser policy.
+    pub policy_quorum: u8,
+    /// Auditors.
+    pub auditors: Vec<AuditorEntry>,
+}
+
+/// Drafts the charter of an owner and its keepers, who are numbered in the order given.
+///
+/// # Errors
+/// `Refused` for a card that cannot be read; `Rule` where the charter breaks one of its own rules.
+pub fn draft_charter(
+    owner: &AgencyCard,
+    keepers: &[KeeperCard],
+    terms: CharterTerms,
+) -> Result<Charter, FoundingError> {
+    let bad = |what| FoundingError::Refused(what);
+    if owner.schema != AGENCY_CARD || keepers.iter().any(|card| card.schema != KEEPER_CARD) {
+        return Err(bad("one of the files is not a card of the kind asked for"));
+    }
+    let archive = owner.archive.as_ref().ok_or(bad("the agency's card names no recorder, so it owns no archive"))?;
+    let keepers = keepers
+        .iter()
+        .zip(1..)
+        .map(|(card, place)| keeper_entry(card, KeeperIndex(place)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let charter = Charter {
+        v: VersionOne,
+        kind: CharterKind::Charter,
+        owner: Owner {
+            id: AgencyId::parse(&owner.id).ok_or(bad("the agency's card has no readable id"))?,
+            name: owner.name.clone(),
+            state: State::parse(&owner.state).ok_or(bad("the agency's card names an unknown state"))?,
+            level: Level::from_name(&owner.level).ok_or(bad("the agency's card names an unknown level"))?,
+        },
+        archive_kind: terms.archive_kind,
+        agency_key: verifier_key(&owner.agency_key)?,
+        archive: ArchiveEntry {
+            url: owner.url.clone(),
+            tls_pin: bytes(&owner.tls_pin)?,
+            log_key: verifier_key(&archive.recorder_log_key)?,
+        },
+        recorders: vec![RecorderEntry {
+            id: RecorderId::parse(&archive.recorder).ok_or(bad("the agency's card has no readable recorder id"))?,
+            key: bytes(&archive.recorder_key)?,
+        }],
+        keepers,
+        threshold: terms.threshold,
+        auditors: terms.auditors,
+        trust: terms.trust,
+        policy: terms.policy,
+        policy_signers: terms.policy_signers,
+        policy_quorum: terms.policy_quorum,
+        epoch_seconds: terms.epoch_seconds,
+        retention_seconds: terms.retention_seconds,
+        opening_keep_seconds: terms.opening_keep_seconds,
+        accept_key_files: terms.accept_key_files,
+        accept_attested: terms.accept_attested,
+    };
+    // Says now, and not when everybody has signed, which rule the draft breaks.
+    charter.to_text()?;
+    Ok(charter)
+}
+
+fn keeper_entry(card: &KeeperCard, index: KeeperIndex) -> Result<KeeperEntry, FoundingError> {
+    Ok(KeeperEntry {
+        index,
+        legal_entity: card.legal_entity.clone(),
+        name: card.name.clone(),
+        key: verifier_key(&card.key)?,
+        opening_key: bytes::<OPENING_KEY_BYTES>(&card.opening_key)?,
+        log_key: verifier_key(&card.log_key)?,
+        url: card.url.clone(),
+        tls_pin: bytes(&card.tls_pin)?,
+        human_keys: card.human_keys.iter().map(|key| bytes(key)).collect::<Result<Vec<_>, _>>()?,
+    })
+}
+
+fn bytes<const N: usize>(text: &str) -> Result<[u8; N], FoundingError> {
+    from_b64url(text).ok_or(FoundingError::Refused("a card holds a key that cannot be read"))
+}
+
+fn verifier_key(text: &str) -> Result<VerifierKey, FoundingError> {
+    VerifierKey::parse(text).map_err(|_grammar| FoundingError::Refused("a card holds a key that cannot be read"))
+}
+
+/// Reads a draft: the charter's text without signatures.
+///
+/// # Errors
+/// `Rule` where it is not the canonical text of a charter, or breaks a rule.
+pub fn read_draft(text: &[u8]) -> Result<Charter, FoundingError> {
+    let line = text.strip_suffix(b"\n").unwrap_or(text);
+    let charter = Charter::from_json(parse_canonical(line)?)?;
+    charter.to_text()?;
+    Ok(charter)
+}
+
+/// The agency's signature on a draft.
+///
+/// # Errors
+/// `KeyFile`; `Refused` where the draft names another agency's keys; `Rule`.
+pub fn sign_as_agency(charter: &Charter, files: &AgencyFiles) -> Result<NoteSignature, FoundingError> {
+    let agency = signer_of(&files.agency, &charter.agency_key)?;
+    let pin = TlsIdentity::load_or_create(&files.tls)?.pin();
+    let log = signer_of(&files.recorder_log, &charter.archive.log_key);
+    match (agency, log) {
+        (Some(agency), Ok(Some(_))) if pin == charter.archive.tls_pin => Ok(charter.sign(&agency)?),
+        (_, Err(error)) => Err(error),
+        (Some(_) | None, Ok(_)) => Err(FoundingError::Refused("the draft does not hold this agency's own keys")),
+    }
+}
+
+/// A keeper's signature on a draft, and its place in it.
+///
+/// # Errors
+/// `KeyFile`; `Refused` where no entry of the draft holds exactly this keeper's keys; `Rule`.
+pub fn sign_as_keeper(charter: &Charter, files: &KeeperFiles) -> Result<(KeeperIndex, NoteSignature), FoundingError> {
+    let seed = read_secret(&files.opening)?;
+    let opening_key = HpkeSecretKey::from_seed(Secret::new(*seed)).public_key()?;
+    let pin = TlsIdentity::load_or_create(&files.tls)?.pin();
+    for entry in &charter.keepers {
+        let Some(signer) = signer_of(&files.key, &entry.key)? else { continue };
+        let log = signer_of(&files.log, &entry.log_key)?;
+        if log.is_some() && entry.opening_key == *opening_key.as_bytes() && entry.tls_pin == pin {
+            return Ok((entry.index, charter.sign(&signer)?));
+        }
+    }
+    Err(FoundingError::Refused(
+        "no entry of the draft holds exactly this keeper's own keys: do not sign it, ask for a draft from your card",
+    ))
+}
+
+/// The key file as a signer under the name of `expected`; none where it is another key.
+fn signer_of(path: &std::path::Path, expected: &VerifierKey) -> Result<Option<NoteSigner>, FoundingError> {
+    let seed = Zeroizing::new(read_signing_key(path)?.to_bytes());
+    let signer = NoteSigner::new(expected.name().clone(), &seed)
+        .map_err(|_weak| FoundingError::Refused("a key file holds a key that cannot sign"))?;
+    Ok((signer.verifier_key() == expected).then_some(signer))
+}
+
+/// Joins a draft with the signature lines of its agency and all its keepers.
+///
+/// # Errors
+/// `Refused` for a line that is none; `Rule` where one is missing or wrong.
+pub fn assemble(charter: &Charter, lines: &[String]) -> Result<CharterFile, FoundingError> {
+    let signatures = lines
+        .iter()
+        .map(|line| NoteSignature::parse(line.trim_end()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_grammar| FoundingError::Refused("one of the files holds no signature line"))?;
+    Ok(CharterFile::assemble(charter, signatures)?)
+}

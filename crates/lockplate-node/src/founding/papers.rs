@@ -1,0 +1,292 @@
+//! Papers that parties sign beside the charter: entries of the trust list, court papers, declarations. The court's plate stays
+//! with the court and the officer: the paper names it by a salted digest, and the disclosure that opens it is a file of its own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lockplate_core::Timestamp;
+use lockplate_core::authorisation::{Paper, PaperKind, PaperSource, PaperTerms, disclose_plate};
+use lockplate_core::directory::{Declaration, DeclarationBody, TrustEntry, TrustRole};
+use lockplate_core::id::{AgencyId, from_b64url};
+use lockplate_core::json::parse_time;
+use lockplate_core::plate::{Jurisdiction, Plate};
+use lockplate_core::signed::{Header, Signable as _, SignedObject, VersionOne};
+use lockplate_core::statement::PlateName;
+use lockplate_core::vocabulary::{DeclarationName, Offence, Purpose};
+use lockplate_log::note::VerifierKey;
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{AgencyCard, FoundingError, note_signer};
+
+/// Words of the declaration under CT Public Act 26-14, version 1. Wording unconfirmed, a lawyer must supply it.
+const CT_26_14_V1: &str = include_str!("../../../../docs/declarations/ct-26-14-v1.txt");
+
+/// The exact words a declaration carries by digest; none for a declaration whose words nobody has written down.
+#[must_use]
+pub const fn declaration_text(name: DeclarationName) -> Option<&'static str> {
+    match name {
+        DeclarationName::Ct2614 => Some(CT_26_14_V1),
+        DeclarationName::Il2130c | DeclarationName::Nj20264 | DeclarationName::Nm202620 => None,
+    }
+}
+
+/// The words that keepers accept, by SHA-256 ([`lockplate_core::directory::verify_declaration`]).
+#[must_use]
+pub fn declaration_texts() -> BTreeMap<DeclarationName, [u8; 32]> {
+    DeclarationName::ALL
+        .iter()
+        .filter_map(|name| Some((*name, Sha256::digest(declaration_text(*name)?.as_bytes()).into())))
+        .collect()
+}
+
+/// The entry of the trust list by which an owner's keepers recognise an agency's directory and declarations.
+///
+/// # Errors
+/// `Refused` for a card that cannot be read.
+pub fn agency_trust_entry(
+    card: &AgencyCard,
+    valid_from: Timestamp,
+    valid_until: Timestamp,
+) -> Result<TrustEntry, FoundingError> {
+    let unreadable = FoundingError::Refused("the agency's card has no readable id or key");
+    let (Some(id), Ok(vkey)) = (AgencyId::parse(&card.id), VerifierKey::parse(&card.agency_key)) else {
+        return Err(unreadable);
+    };
+    Ok(TrustEntry {
+        name: card.name.clone(),
+        role: TrustRole::Agency,
+        court: String::new(),
+        vkey,
+        rp_id: String::new(),
+        origins: Vec::new(),
+        valid_from,
+        valid_until,
+        may_issue: false,
+        agency: Some(id.0),
+    })
+}
+
+/// The entry of a judge of `court`.
+#[must_use]
+pub fn court_trust_entry(
+    name: &str,
+    court: &str,
+    vkey: VerifierKey,
+    valid_from: Timestamp,
+    valid_until: Timestamp,
+) -> TrustEntry {
+    TrustEntry {
+        name: name.to_owned(),
+        role: TrustRole::Judge,
+        court: court.to_owned(),
+        vkey,
+        rp_id: String::new(),
+        origins: Vec::new(),
+        valid_from,
+        valid_until,
+        may_issue: false,
+        agency: None,
+    }
+}
+
+/// A plate in a court's order, in clear: the order stays with the court and the officer.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlateOrdered {
+    /// Jurisdiction such as `US-CT`, or empty where it is not known.
+    pub state: String,
+    /// Text of the plate.
+    pub text: String,
+}
+
+/// What a judge orders, as the clerk writes it down (JSON). Times are `2026-11-22T14:00:00Z`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarrantOrder {
+    /// `search-warrant` or `court-order`.
+    pub kind: String,
+    /// Name of the judge's key in the trust list.
+    pub issuer: String,
+    /// The court.
+    pub court: String,
+    /// Docket number.
+    pub docket: String,
+    /// Valid from (inclusive).
+    pub valid_from: String,
+    /// Valid until (exclusive), at most 366 days later.
+    pub valid_until: String,
+    /// Id of the agency that may ask.
+    pub requester: String,
+    /// The officer's key, base64url; empty for any officer of that agency.
+    pub officer: String,
+    /// Ids of the owners that may be asked.
+    pub owners: Vec<String>,
+    /// The plates.
+    pub plates: Vec<PlateOrdered>,
+    /// The time that may be searched, from and to.
+    pub window: (String, String),
+    /// Purpose, by its name in the policy.
+    pub purpose: String,
+    /// Class of the offence, by its name in the policy.
+    pub offence: String,
+    /// Requests under this paper at one keeper.
+    pub max_requests: u64,
+    /// SHA-256 of the paper itself, base64url, or empty.
+    pub pdf: String,
+    /// Digest of the paper that this one replaces, base64url, or empty.
+    pub supersedes: String,
+}
+
+macro_rules! redacted {
+    ($($name:ident)*) => {$(
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    )*};
+}
+
+redacted! { PlateOrdered WarrantOrder SignedPaper }
+
+/// A signed court paper with the disclosures of its plates.
+#[derive(Clone)]
+pub struct SignedPaper {
+    /// The `.auth` file.
+    pub auth: Vec<u8>,
+    /// One text a plate, in the order of the order's plates.
+    pub disclosures: Vec<String>,
+    /// By which requests and entries name it.
+    pub digest: [u8; 32],
+}
+
+/// Signs what a judge orders with the judge's key file.
+///
+/// # Errors
+/// `KeyFile`; `Refused` naming the field that cannot be read; `Rule`.
+pub fn sign_warrant(
+    order: &WarrantOrder,
+    key: &Path,
+    now: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<SignedPaper, FoundingError> {
+    let judge = note_signer(key, &order.issuer)?;
+    let mut disclosures = Vec::new();
+    let mut plates = Vec::new();
+    for plate in &order.plates {
+        let mut salt = [0; 16];
+        rng.fill_bytes(&mut salt);
+        let disclosure = disclose_plate(&named(plate)?, salt)?;
+        plates.push(disclosure.digest());
+        disclosures.push(disclosure.expose_text().to_owned());
+    }
+    let paper = Paper {
+        header: header(&order.issuer, now, rng),
+        source: PaperSource::Court(
+            PaperKind::from_name(&order.kind).ok_or(refused("kind: neither search-warrant nor court-order"))?,
+        ),
+        terms: PaperTerms {
+            court: order.court.clone(),
+            docket: order.docket.clone(),
+            valid_from: time(&order.valid_from, "valid_from: not a time")?,
+            valid_until: time(&order.valid_until, "valid_until: not a time")?,
+            requester: agency(&order.requester, "requester: not an agency's id")?,
+            officer: optional(&order.officer, "officer: not a key")?,
+            owners: order
+                .owners
+                .iter()
+                .map(|id| agency(id, "owners: not an agency's id"))
+                .collect::<Result<Vec<_>, _>>()?,
+            plates,
+            window: (time(&order.window.0, "window: not a time")?, time(&order.window.1, "window: not a time")?),
+            purpose: Purpose::from_name(&order.purpose).ok_or(refused("purpose: not on the list"))?,
+            offence: Offence::from_name(&order.offence).ok_or(refused("offence: not on the list"))?,
+            max_requests: order.max_requests,
+            pdf: optional(&order.pdf, "pdf: not a digest")?,
+            supersedes: optional(&order.supersedes, "supersedes: not a digest")?,
+        },
+    };
+    let auth = paper.sign(&[&judge])?;
+    let digest = SignedObject::parse(&auth)?.digest();
+    Ok(SignedPaper { auth, disclosures, digest })
+}
+
+fn named(plate: &PlateOrdered) -> Result<PlateName, FoundingError> {
+    let text = Plate::parse(&plate.text).ok_or(refused("plates: not the text of a plate"))?;
+    let state = match plate.state.as_str() {
+        "" => None,
+        code => Some(Jurisdiction::parse(code).ok_or(refused("plates: not a state such as US-CT"))?),
+    };
+    Ok(PlateName::new(&text, state))
+}
+
+/// What an agency declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclarationTerms {
+    /// Which declaration.
+    pub declaration: DeclarationName,
+    /// To which owner; none for every owner of that state.
+    pub owner: Option<AgencyId>,
+    /// Name and office of the person who signs.
+    pub signer: String,
+    /// In force from (inclusive).
+    pub valid_from: Timestamp,
+    /// In force until (exclusive), at most two years later.
+    pub valid_until: Timestamp,
+}
+
+/// Signs a declaration with the agency's key file; the `.auth` file.
+///
+/// # Errors
+/// `KeyFile`; `Refused` for an unreadable card or a declaration without words; `Rule`.
+pub fn sign_declaration(
+    card: &AgencyCard,
+    key: &Path,
+    terms: &DeclarationTerms,
+    now: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>, FoundingError> {
+    let vkey =
+        VerifierKey::parse(&card.agency_key).map_err(|_grammar| refused("the agency's card has no readable key"))?;
+    let signer = note_signer(key, vkey.name().as_str())?;
+    let words =
+        declaration_text(terms.declaration).ok_or(refused("nobody has written this declaration's words down"))?;
+    let declaration = Declaration {
+        header: header(vkey.name().as_str(), now, rng),
+        body: DeclarationBody {
+            agency: agency(&card.id, "the agency's card has no readable id")?,
+            owner: terms.owner.map(|owner| owner.0),
+            declaration: terms.declaration,
+            text: Sha256::digest(words.as_bytes()).into(),
+            signer: terms.signer.clone(),
+            valid_from: terms.valid_from,
+            valid_until: terms.valid_until,
+            pdf: None,
+        },
+    };
+    Ok(declaration.sign(&[&signer])?)
+}
+
+fn header(issuer: &str, now: Timestamp, rng: &mut impl CryptoRng) -> Header {
+    let mut nonce = [0; 16];
+    rng.fill_bytes(&mut nonce);
+    Header { v: VersionOne, nonce, issued: now, issuer: issuer.to_owned() }
+}
+
+const fn refused(what: &'static str) -> FoundingError {
+    FoundingError::Refused(what)
+}
+
+fn time(text: &str, what: &'static str) -> Result<Timestamp, FoundingError> {
+    parse_time(text).ok_or(refused(what))
+}
+
+fn agency(text: &str, what: &'static str) -> Result<AgencyId, FoundingError> {
+    AgencyId::parse(text).ok_or(refused(what))
+}
+
+fn optional(text: &str, what: &'static str) -> Result<Option<[u8; 32]>, FoundingError> {
+    if text.is_empty() { Ok(None) } else { from_b64url(text).map(Some).ok_or(refused(what)) }
+}

@@ -1,0 +1,205 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use lockplate_core::Timestamp;
+use lockplate_core::authorisation::Paper;
+use lockplate_core::charter::{AcceptKeyFiles, CharterFile};
+use lockplate_core::directory::Declaration;
+use lockplate_core::disclosure::Disclosure;
+use lockplate_core::signed::SignedObject;
+use lockplate_core::vocabulary::{ArchiveKind, DeclarationName};
+use lockplate_log::note::VerifierKey;
+use tempfile::TempDir;
+
+use super::*;
+use crate::rng::SystemRng;
+
+fn keeper(folder: &TempDir, place: u8) -> (KeeperFiles, KeeperCard) {
+    let keys = folder.path().join(format!("keeper-{place}"));
+    std::fs::create_dir_all(&keys).unwrap();
+    let files = KeeperFiles::in_folder(&keys);
+    let party = KeeperParty {
+        name: format!("Keeper {place}"),
+        legal_entity: format!("Office {place}"),
+        host: format!("k{place}.example"),
+        url: format!("https://127.0.0.1:{}", 9_000 + u32::from(place)),
+    };
+    let card = found_keeper(&files, &[keys.join("human.pem")], &party, &mut SystemRng).unwrap();
+    (files, card)
+}
+
+fn agency(folder: &TempDir, host: &str, owner: bool) -> (AgencyFiles, AgencyCard) {
+    let keys = folder.path().join(host);
+    std::fs::create_dir_all(&keys).unwrap();
+    let files = AgencyFiles::in_folder(&keys);
+    let party = AgencyParty {
+        name: "Millbrook Police Department".to_owned(),
+        ori: String::new(),
+        state: "CT".to_owned(),
+        level: "local".to_owned(),
+        law_enforcement: true,
+        host: host.to_owned(),
+        url: "https://127.0.0.1:9000".to_owned(),
+        owner,
+    };
+    let card = found_agency(&files, &party, None, &mut SystemRng).unwrap();
+    (files, card)
+}
+
+fn terms(folder: &TempDir, trust: Vec<lockplate_core::directory::TrustEntry>) -> CharterTerms {
+    let signer = make_note_key(&folder.path().join("policy.pem"), "custodian.example", &mut SystemRng).unwrap();
+    CharterTerms {
+        archive_kind: ArchiveKind::Police,
+        threshold: 2,
+        epoch_seconds: 3_600,
+        retention_seconds: 21 * 86_400,
+        opening_keep_seconds: 366 * 86_400,
+        accept_key_files: AcceptKeyFiles::Own,
+        accept_attested: true,
+        trust,
+        policy: [5; 32],
+        policy_signers: vec![signer],
+        policy_quorum: 1,
+        auditors: Vec::new(),
+    }
+}
+
+#[test]
+fn parties_on_their_own_come_to_one_charter() {
+    let folder = TempDir::new().unwrap();
+    let (agency_files, owner) = agency(&folder, "alpr.example", true);
+    let keepers: Vec<_> = (1..=3).map(|place| keeper(&folder, place)).collect();
+    let cards: Vec<_> = keepers.iter().map(|(_, card)| card.clone()).collect();
+    let (_, other) = agency(&folder, "eastport.example", false);
+    let entry = agency_trust_entry(&other, Timestamp(1), Timestamp(2)).unwrap();
+    let charter = draft_charter(&owner, &cards, terms(&folder, vec![entry])).unwrap();
+    let text = charter.to_text().unwrap();
+    let draft = read_draft(text.as_bytes()).unwrap();
+    assert_eq!(draft, charter);
+    let mut lines = vec![sign_as_agency(&draft, &agency_files).unwrap().to_string()];
+    for ((files, _), place) in keepers.iter().zip(1..) {
+        let (index, line) = sign_as_keeper(&draft, files).unwrap();
+        assert_eq!(index.0, place);
+        lines.push(line.to_string());
+    }
+    let file = assemble(&draft, &lines).unwrap();
+    assert_eq!(CharterFile::verify(file.bytes()).unwrap().hash(), file.hash());
+    lines.pop();
+    assert!(matches!(assemble(&draft, &lines), Err(FoundingError::Rule(_))), "a keeper's line is missing");
+}
+
+#[test]
+fn a_keeper_signs_no_draft_with_a_strangers_keys() {
+    let folder = TempDir::new().unwrap();
+    let (agency_files, owner) = agency(&folder, "alpr.example", true);
+    let keepers: Vec<_> = (1..=3).map(|place| keeper(&folder, place)).collect();
+    let (files, _) = keeper(&folder, 4);
+    let mut cards: Vec<_> = keepers.iter().map(|(_, card)| card.clone()).collect();
+    let charter = draft_charter(&owner, &cards, terms(&folder, Vec::new())).unwrap();
+    assert!(matches!(sign_as_keeper(&charter, &files), Err(FoundingError::Refused(_))));
+    // One key of an entry swapped is enough.
+    let (_, stranger) = keeper(&folder, 5);
+    cards[0].opening_key = stranger.opening_key;
+    let swapped = draft_charter(&owner, &cards, terms(&folder, Vec::new())).unwrap();
+    assert!(matches!(sign_as_keeper(&swapped, &keepers[0].0), Err(FoundingError::Refused(_))));
+    assert!(sign_as_keeper(&swapped, &keepers[1].0).is_ok());
+    let (strangers, _) = agency(&folder, "other.example", true);
+    assert!(matches!(sign_as_agency(&charter, &strangers), Err(FoundingError::Refused(_))));
+    assert!(sign_as_agency(&charter, &agency_files).is_ok());
+}
+
+#[test]
+fn keys_are_closed_to_others_and_stay_the_same() {
+    let folder = TempDir::new().unwrap();
+    let (_, first) = agency(&folder, "alpr.example", true);
+    let files = AgencyFiles::in_folder(&folder.path().join("alpr.example"));
+    for path in [&files.agency, &files.recorder, &files.desk, &files.tls, &files.device, &files.desk_log] {
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+    }
+    let party = AgencyParty {
+        name: first.name.clone(),
+        ori: String::new(),
+        state: "CT".to_owned(),
+        level: "local".to_owned(),
+        law_enforcement: true,
+        host: "alpr.example".to_owned(),
+        url: first.url.clone(),
+        owner: true,
+    };
+    assert_eq!(found_agency(&files, &party, Some(&first), &mut SystemRng).unwrap(), first);
+}
+
+#[test]
+fn a_card_names_no_secret() {
+    let folder = TempDir::new().unwrap();
+    let (files, card) = keeper(&folder, 1);
+    let text = serde_json::to_string(&card).unwrap();
+    let seed = std::fs::read_to_string(&files.opening).unwrap();
+    assert!(!text.contains(seed.trim()));
+    assert!(!text.contains("PRIVATE"));
+    assert_eq!(serde_json::from_str::<KeeperCard>(&text).unwrap(), card);
+}
+
+#[test]
+fn a_warrant_names_its_plate_by_digest_only() {
+    let folder = TempDir::new().unwrap();
+    let (_, owner) = agency(&folder, "alpr.example", true);
+    let key = folder.path().join("judge.pem");
+    let vkey = make_note_key(&key, "judge.court.example", &mut SystemRng).unwrap();
+    let order = WarrantOrder {
+        kind: "search-warrant".to_owned(),
+        issuer: "judge.court.example".to_owned(),
+        court: "District Court".to_owned(),
+        docket: "26-mj-1".to_owned(),
+        valid_from: "2026-11-22T00:00:00Z".to_owned(),
+        valid_until: "2026-12-22T00:00:00Z".to_owned(),
+        requester: owner.id.clone(),
+        officer: String::new(),
+        owners: vec![owner.id.clone()],
+        plates: vec![PlateOrdered { state: "US-CT".to_owned(), text: "AB12345".to_owned() }],
+        window: ("2026-11-01T00:00:00Z".to_owned(), "2026-11-22T00:00:00Z".to_owned()),
+        purpose: "civilImmigration".to_owned(),
+        offence: "none".to_owned(),
+        max_requests: 1,
+        pdf: String::new(),
+        supersedes: String::new(),
+    };
+    let paper = sign_warrant(&order, &key, Timestamp(1_795_000_000), &mut SystemRng).unwrap();
+    let object = SignedObject::parse(&paper.auth).unwrap();
+    assert_eq!(object.verify(std::slice::from_ref(&vkey)).unwrap(), [&vkey]);
+    assert_eq!(object.digest(), paper.digest);
+    assert!(!String::from_utf8(paper.auth).unwrap().contains("AB12345"));
+    let terms = object.read::<Paper>().unwrap().terms;
+    assert_eq!(Disclosure::parse(&paper.disclosures[0]).unwrap().digest(), terms.plates[0]);
+    for spoil in [
+        |o: &mut WarrantOrder| o.kind = "detainer".to_owned(),
+        |o: &mut WarrantOrder| o.window.0 = "yesterday".to_owned(),
+        |o: &mut WarrantOrder| o.purpose = "curiosity".to_owned(),
+        |o: &mut WarrantOrder| o.requester = "nobody".to_owned(),
+        |o: &mut WarrantOrder| o.plates[0].state = "Connecticut".to_owned(),
+    ] {
+        let mut bad = order.clone();
+        spoil(&mut bad);
+        assert!(sign_warrant(&bad, &key, Timestamp(1), &mut SystemRng).is_err());
+    }
+}
+
+#[test]
+fn a_declaration_carries_the_digest_of_the_words_in_the_repository() {
+    let folder = TempDir::new().unwrap();
+    let (files, card) = agency(&folder, "eastport.example", false);
+    let terms = DeclarationTerms {
+        declaration: DeclarationName::Ct2614,
+        owner: None,
+        signer: "R. Doe, Chief".to_owned(),
+        valid_from: Timestamp(1),
+        valid_until: Timestamp(86_400),
+    };
+    let bytes = sign_declaration(&card, &files.agency, &terms, Timestamp(1), &mut SystemRng).unwrap();
+    let object = SignedObject::parse(&bytes).unwrap();
+    let vkey = VerifierKey::parse(&card.agency_key).unwrap();
+    assert!(object.verify(&[vkey]).is_ok());
+    let body = object.read::<Declaration>().unwrap().body;
+    assert_eq!(declaration_texts().get(&DeclarationName::Ct2614), Some(&body.text));
+    let unwritten = DeclarationTerms { declaration: DeclarationName::Nj20264, ..terms };
+    assert!(sign_declaration(&card, &files.agency, &unwritten, Timestamp(1), &mut SystemRng).is_err());
+}
