@@ -1,0 +1,601 @@
+//! The officer's side of a search: blind, sign, file at the own desk, wait, verify, combine, fetch, open, disclose. It runs on
+//! the officer's machine and trusts nobody: keepers' answers are proved, the archive's buckets stand under logged roots, and
+//! what does not verify is never shown, least of all as "no match". Results go to the command line; nothing else is kept.
+
+mod answer;
+mod draft;
+mod fault;
+mod owner;
+mod pending;
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use lockplate_core::approval::Grant;
+use lockplate_core::charter::CharterFile;
+use lockplate_core::id::{AgencyId, KeeperIndex};
+use lockplate_core::open::{PlateKey, VerifiedEvaluation, combine, open, verify_evaluation};
+use lockplate_core::plate::Jurisdiction;
+use lockplate_core::request::{DisclosureClaim, FiledRequest};
+use lockplate_core::segment::BucketProof;
+use lockplate_core::sign::{Signed, SigningKey, VerifyKey};
+use lockplate_core::vocabulary::{Basis, Offence, Purpose};
+use lockplate_core::{ErrorKind, Timestamp};
+pub use lockplate_core::spellings::Mode;
+use lockplate_oprf::Secret;
+use lockplate_store::durable;
+use rand_core::CryptoRng;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+pub use answer::{Culprit, Fetched, Found, Proof, SCHEMA};
+pub use draft::{Snapped, count_elements, snap};
+pub use fault::{Liar, Refusal, SearchFault};
+pub use owner::{LoggedRoots, logged_roots};
+
+use crate::api::{
+    AnswerState, B64, CulpritNamed, DeskFiled, DeskState, DeskStatus, DisclosureLogged, DisclosureMade, Done,
+    SessionAsked, SessionGiven,
+};
+use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
+use crate::clock::Clock;
+use crate::problem::ProblemKind;
+use crate::settings;
+use answer::OpenedCell;
+use owner::ClosedEpoch;
+use pending::Pending;
+
+/// Buckets that are fetched at a time.
+const BUCKETS_AT_A_TIME: usize = 8;
+/// Bytes of one answer of the archive: a bucket of a quarter million cells.
+const ARCHIVE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one answer of the desk: a grant and 16 evaluations at their bounds, in base64.
+const DESK_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Pause between two looks at the desk.
+const POLL: Duration = Duration::from_millis(250);
+/// How long a request may wait for its keepers, unless said otherwise: a day.
+pub const VALID_FOR_S: u64 = 86_400;
+/// The wish for the end of the embargo, unless said otherwise: 180 days after filing.
+pub const EMBARGO_S: u64 = 180 * 86_400;
+
+/// What an officer asks.
+#[derive(Clone)]
+pub struct Asked {
+    /// The plate as typed; `#`, `@`, `?` are wildcards.
+    pub plate: Zeroizing<String>,
+    /// Its state, for example `US-CT`; none where it is not known.
+    pub state: Option<Jurisdiction>,
+    /// How far spellings go.
+    pub spellings: Mode,
+    /// Purpose.
+    pub purpose: Purpose,
+    /// Legal basis.
+    pub basis: Basis,
+    /// Case number.
+    pub case_number: String,
+    /// Class of the offence.
+    pub offence: Offence,
+    /// The offence in words.
+    pub offence_text: String,
+    /// The facts that make the search lawful; one line.
+    pub facts: String,
+    /// Declared as an emergency.
+    pub emergency: bool,
+    /// Window, from (inclusive); snapped inward.
+    pub from: Timestamp,
+    /// Window, to (exclusive); snapped inward.
+    pub to: Timestamp,
+    /// For another agency; none for the officer's own.
+    pub on_behalf_of: Option<AgencyId>,
+    /// The court's `.auth` file.
+    pub authorisation: Option<Vec<u8>>,
+    /// Disclosures of the plates it names.
+    pub disclosures: Vec<Zeroizing<String>>,
+    /// Seconds the request may wait; [`VALID_FOR_S`].
+    pub valid_for_s: u64,
+    /// Seconds of embargo wished for; [`EMBARGO_S`].
+    pub embargo_s: u64,
+}
+
+impl core::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Asked(..)")
+    }
+}
+
+/// The officer at the keyboard.
+pub struct Officer {
+    /// Signing key.
+    pub key: SigningKey,
+    /// The officer's agency.
+    pub agency: AgencyId,
+    /// Passcode at the desk: the second factor. Without one the request carries no session statement.
+    pub passcode: Option<Zeroizing<String>>,
+    /// Keys of second persons who sign the same request.
+    pub seconds: Vec<SigningKey>,
+}
+
+impl core::fmt::Debug for Officer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Officer(..)")
+    }
+}
+
+/// The Ed25519 key file of a person (PKCS#8 PEM, mode 0600).
+///
+/// # Errors
+/// As [`settings::read_signing_key`].
+pub fn read_person_key(path: &Path) -> Result<SigningKey, settings::KeyFileError> {
+    let key = settings::read_signing_key(path)?;
+    Ok(SigningKey::from_seed(&Secret::new(key.to_bytes())))
+}
+
+/// A filed request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// Its number: the request digest.
+    pub request_digest: [u8; 32],
+    /// The window that is searched.
+    pub window: Snapped,
+    /// Elements asked.
+    pub elements: usize,
+}
+
+/// One searcher: an owner's charter (the caller has pinned it), the officer's own desk, a folder of pending searches.
+#[derive(Clone)]
+pub struct Searcher {
+    charter: CharterFile,
+    desk: PeerClient,
+    archive: PeerClient,
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl core::fmt::Debug for Searcher {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Searcher(..)")
+    }
+}
+
+/// The limits for a client of a desk: grants and evaluations are large.
+#[must_use]
+pub fn desk_limits() -> CallLimits {
+    CallLimits { body_bytes: DESK_BODY_BYTES_MAX, ..CallLimits::default() }
+}
+
+impl Searcher {
+    /// `desk` is a client of the officer's own desk (made with [`desk_limits`]); the archive is reached under the charter's pin.
+    ///
+    /// # Errors
+    /// `File` if the charter's address cannot be used.
+    pub fn new(
+        charter: CharterFile,
+        desk: PeerClient,
+        folder: PathBuf,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SearchFault> {
+        let owner = &charter.charter().archive;
+        let limits = CallLimits { body_bytes: ARCHIVE_BODY_BYTES_MAX, ..CallLimits::default() };
+        let archive = PeerClient::new(&owner.url, PeerTrust::Pinned(owner.tls_pin), limits)
+            .map_err(|_address| SearchFault::File("the charter's archive address cannot be used"))?;
+        Ok(Self { charter, desk, archive, folder, clock })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(u64::try_from(self.clock.now_ms().div_euclid(1_000)).unwrap_or(0))
+    }
+
+    /// Draws up, signs and files a request; returns when the own desk has it on stable storage. What is needed to open the
+    /// answer is sealed to the folder before anything is sent, so a crash loses nothing.
+    ///
+    /// # Errors
+    /// `Usage`, `NotSignedIn`, `File`, `Unavailable`.
+    pub async fn file<R: CryptoRng + Send>(
+        &self,
+        officer: &Officer,
+        asked: &Asked,
+        rng: &mut R,
+    ) -> Result<Filed, SearchFault> {
+        let (pending, window) = draft::draft(&self.charter, officer, asked, self.now(), rng)?;
+        pending.save(&self.folder, &officer.key, rng)?;
+        let filed =
+            Filed { request_digest: pending.request_digest, window, elements: pending.inputs.len() };
+        self.send(officer, &pending).await?;
+        Ok(filed)
+    }
+
+    /// Files the pending request again: the same bytes, so a repeat changes nothing.
+    async fn send(&self, officer: &Officer, pending: &Pending) -> Result<DeskStatus, SearchFault> {
+        let session = match &officer.passcode {
+            None => None,
+            Some(passcode) => {
+                let asked = SessionAsked {
+                    officer_key: B64(officer.key.verify_key().0.to_vec()),
+                    passcode: passcode.as_str().to_owned(),
+                    request_digest: B64(pending.request_digest.to_vec()),
+                };
+                let given: SessionGiven = self.desk.post_json("/v1/desk/sessions", &asked, None).await?;
+                Some(given.session)
+            }
+        };
+        let body = DeskFiled {
+            filed: B64(pending.filed.clone()),
+            openings: pending.openings.iter().cloned().map(B64).collect(),
+            attachments: pending.attachments.iter().map(|one| B64(one.to_vec())).collect(),
+            session,
+        };
+        Ok(self.desk.post_json("/v1/desk/requests", &body, None).await?)
+    }
+
+    /// Where a request stands at the desk.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn status(&self, request_digest: &[u8; 32]) -> Result<DeskStatus, SearchFault> {
+        Ok(self.desk.get_json(&format!("/v1/desk/requests/{}", hex::encode(request_digest)), &[]).await?)
+    }
+
+    /// Waits for the answer of a filed request, at most `wait` (zero: what there is now), opens it, and discloses. The pending
+    /// search is deleted once the disclosure is logged. `seen` is told each status, for a progress line.
+    ///
+    /// # Errors
+    /// Any [`SearchFault`]; after `Waiting` and `Unavailable` a later fetch goes on.
+    pub async fn fetch(
+        &self,
+        officer: &Officer,
+        request_digest: &[u8; 32],
+        wait: Duration,
+        seen: &mut (dyn FnMut(&DeskStatus) + Send),
+    ) -> Result<Fetched, SearchFault> {
+        let pending = Pending::load(&self.folder, &officer.key, request_digest)?;
+        if pending.charter_hash != self.charter.hash() {
+            return Err(SearchFault::File("the pending search was filed under another charter"));
+        }
+        let filed = FiledRequest::from_bytes(&pending.filed)?;
+        let deadline = self.clock.monotonic().saturating_add(wait);
+        let status = self.granted(officer, &pending, deadline, seen).await?;
+        let grant = self.check_grant(&status, &filed)?;
+        let opened = self.open_all(&pending, &filed, &grant, deadline, seen).await;
+        let grant_digest = grant.digest();
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(fault) => {
+                if matches!(fault, SearchFault::Lied { .. }) {
+                    // The register shows that the search was made and could not be finished; the fault is what the officer sees.
+                    let _told = self.disclose(officer, request_digest, &grant_digest, (0, 0), "failed").await;
+                }
+                return Err(fault);
+            }
+        };
+        let cells = u64::try_from(opened.cells.len()).unwrap_or(u64::MAX);
+        let cameras = if opened.cells.is_empty() { BTreeMap::new() } else { owner::cameras(&self.archive).await };
+        let (found, others) = answer::lines(opened.cells, &pending.asked, pending.state, &cameras);
+        let outcome = if found.is_empty() { "none" } else { "found" };
+        let disclosure = self.disclose(officer, request_digest, &grant_digest, (cells, others), outcome).await;
+        if disclosure.is_some() {
+            Pending::remove(&self.folder, request_digest)?;
+        }
+        let request = filed.request.claimed();
+        Ok(Fetched {
+            request_digest: *request_digest,
+            grant_digest,
+            window: Snapped { from: request.win_from, to: request.win_to, moved: false },
+            elements: request.elements.len(),
+            epochs: grant.epoch_ids.len(),
+            epochs_destroyed: destroyed(&status),
+            found,
+            cells,
+            others,
+            culprits: opened.culprits,
+            register: register(&status),
+            disclosure,
+        })
+    }
+
+    /// [`file`](Self::file), then [`fetch`](Self::fetch).
+    ///
+    /// # Errors
+    /// As both.
+    pub async fn search<R: CryptoRng + Send>(
+        &self,
+        officer: &Officer,
+        asked: &Asked,
+        wait: Duration,
+        rng: &mut R,
+        seen: &mut (dyn FnMut(&DeskStatus) + Send),
+    ) -> Result<Fetched, SearchFault> {
+        let filed = self.file(officer, asked, rng).await?;
+        let mut fetched = self.fetch(officer, &filed.request_digest, wait, seen).await?;
+        fetched.window = filed.window;
+        Ok(fetched)
+    }
+
+    /// Polls until there is a grant.
+    async fn granted(
+        &self,
+        officer: &Officer,
+        pending: &Pending,
+        deadline: Duration,
+        seen: &mut (dyn FnMut(&DeskStatus) + Send),
+    ) -> Result<DeskStatus, SearchFault> {
+        loop {
+            let status = match self.look(&pending.request_digest).await? {
+                Some(status) => status,
+                // Sealed here, unknown there: the process ended before the desk had it.
+                None => self.send(officer, pending).await?,
+            };
+            seen(&status);
+            if status.grant.is_some() {
+                return Ok(status);
+            }
+            match status.state {
+                DeskState::Refused => return Err(SearchFault::Refused(refusals(&status))),
+                DeskState::Gone => return Err(SearchFault::Gone),
+                DeskState::Filing
+                | DeskState::WaitingForHuman
+                | DeskState::Granted
+                | DeskState::Answered
+                | DeskState::Unavailable
+                | DeskState::Disclosed => self.pause(deadline, status.state).await?,
+            }
+        }
+    }
+
+    async fn look(&self, digest: &[u8; 32]) -> Result<Option<DeskStatus>, SearchFault> {
+        let path = format!("/v1/desk/requests/{}", hex::encode(digest));
+        match self.desk.get_json(&path, &[]).await {
+            Ok(status) => Ok(Some(status)),
+            Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn pause(&self, deadline: Duration, state: DeskState) -> Result<(), SearchFault> {
+        if self.clock.monotonic() >= deadline {
+            return Err(if state == DeskState::Unavailable {
+                SearchFault::Unavailable("too few keepers can be reached; the request stands, fetch it later")
+            } else {
+                SearchFault::Waiting(state)
+            });
+        }
+        tokio::time::sleep(POLL).await;
+        Ok(())
+    }
+
+    /// The grant must be for this very request and carry enough approvals; the desk could have made it up.
+    fn check_grant(&self, status: &DeskStatus, filed: &FiledRequest) -> Result<Grant, SearchFault> {
+        let lied = |what| SearchFault::Lied { who: Liar::Desk, what, evidence: None };
+        let bytes = status.grant.as_ref().ok_or(SearchFault::Internal("a granted request has a grant"))?;
+        let grant = Grant::from_bytes(&bytes.0).map_err(|_form| lied("the desk's grant is not well-formed"))?;
+        let policy = grant.approvals.first().map(|approval| approval.claimed().policy_digest).unwrap_or_default();
+        let holds = grant.request.to_bytes() == filed.request.to_bytes()
+            && !grant.epoch_ids.is_empty()
+            && grant.check_approvals(self.charter.charter(), &policy, 0).is_ok();
+        if holds { Ok(grant) } else { Err(lied("the desk's grant does not hold")) }
+    }
+
+    async fn open_all(
+        &self,
+        pending: &Pending,
+        filed: &FiledRequest,
+        grant: &Grant,
+        deadline: Duration,
+        seen: &mut (dyn FnMut(&DeskStatus) + Send),
+    ) -> Result<OpenedAll, SearchFault> {
+        let request = filed.request.claimed();
+        let window = (request.win_from, request.win_to);
+        let epochs = owner::epochs(&self.archive, &self.charter, window, &grant.epoch_ids).await?;
+        let roots = logged_roots(&self.archive, &self.charter).await?;
+        if let Err(fault) = owner::check_logged(&epochs, &roots) {
+            return Err(self.with_evidence(fault, "register", pending, &json!({ "epochs": shown_epochs(&epochs) })));
+        }
+        let headers: Vec<_> = epochs.iter().map(|epoch| epoch.header.clone()).collect();
+        let (evaluations, culprits) = self.evaluations(pending, grant, &headers, deadline, seen).await?;
+        let keys = combine(&evaluations, &pending.inputs, &headers)?;
+        let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
+        let cells: Vec<Vec<OpenedCell>> = stream::iter(keys.iter().map(|key| {
+            let epoch = places.get(&key.epoch_id()).copied();
+            async move {
+                let epoch = epoch.ok_or(SearchFault::Internal("a key is of an epoch of the grant"))?;
+                self.bucket(pending, key, epoch).await
+            }
+        }))
+        .buffered(BUCKETS_AT_A_TIME)
+        .try_collect()
+        .await?;
+        Ok(OpenedAll { cells: cells.into_iter().flatten().collect(), culprits })
+    }
+
+    /// Collects t evaluations that verify. A wrong one names its keeper, goes to an evidence file and to the desk, which asks
+    /// another keeper.
+    async fn evaluations(
+        &self,
+        pending: &Pending,
+        grant: &Grant,
+        headers: &[lockplate_core::epoch::EpochHeader],
+        deadline: Duration,
+        seen: &mut (dyn FnMut(&DeskStatus) + Send),
+    ) -> Result<(Vec<VerifiedEvaluation>, Vec<Culprit>), SearchFault> {
+        let needed = usize::from(self.charter.threshold().t());
+        let mut judged: BTreeSet<u8> = BTreeSet::new();
+        let mut good = Vec::new();
+        let mut culprits: Vec<Culprit> = Vec::new();
+        loop {
+            let status = self.status(&pending.request_digest).await?;
+            seen(&status);
+            for (place, bytes) in &status.evaluations {
+                let Some(keeper) = self.charter.charter().keeper(KeeperIndex(*place)) else { continue };
+                if good.len() >= needed || !judged.insert(*place) {
+                    continue;
+                }
+                let key: [u8; 32] = keeper.key.public_key().try_into().unwrap_or([0; 32]);
+                let verified = Signed::from_bytes(&bytes.0)
+                    .map_err(|_form| lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong"))
+                    .and_then(|signed| {
+                        verify_evaluation(&signed, &VerifyKey(key), keeper.index, grant, headers, &pending.response)
+                    });
+                match verified {
+                    Ok(evaluation) => good.push(evaluation),
+                    Err(error) if error.kind() == ErrorKind::KeeperMisbehaved => {
+                        let proof = json!({ "keeper": place, "grant": B64(grant.to_bytes()), "evaluation": bytes });
+                        let evidence = self.write_evidence(&format!("keeper-{place}"), pending, &proof);
+                        culprits.push(Culprit { keeper: *place, name: keeper.name.clone(), evidence });
+                        let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
+                        let _told: Done = self.desk.post_json(&path, &CulpritNamed { keeper: *place }, None).await?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if good.len() >= needed {
+                return Ok((good, culprits));
+            }
+            match status.state {
+                DeskState::Gone => return Err(SearchFault::Gone),
+                DeskState::Unavailable | DeskState::Refused if !culprits.is_empty() => {
+                    return Err(SearchFault::Lied {
+                        who: Liar::Keepers(culprits.iter().map(|culprit| culprit.keeper).collect()),
+                        what: "keepers answered wrongly and too few others answered",
+                        evidence: culprits.into_iter().find_map(|culprit| culprit.evidence),
+                    });
+                }
+                DeskState::Filing
+                | DeskState::WaitingForHuman
+                | DeskState::Granted
+                | DeskState::Answered
+                | DeskState::Refused
+                | DeskState::Unavailable
+                | DeskState::Disclosed => self.pause(deadline, status.state).await?,
+            }
+        }
+    }
+
+    /// One bucket: fetched hit or miss alike, proved under the logged root, opened.
+    async fn bucket(
+        &self,
+        pending: &Pending,
+        key: &PlateKey,
+        epoch: &ClosedEpoch,
+    ) -> Result<Vec<OpenedCell>, SearchFault> {
+        let path = format!("/v1/epochs/{}/buckets/{}", hex::encode(key.epoch_id().0), key.bucket());
+        let bytes = self.archive.get_bytes(&path, &[]).await?;
+        let root = epoch.close.segment_root;
+        let opened = BucketProof::from_bytes(&bytes)
+            .map_err(|_form| lockplate_core::Error::owner("the archive's bucket is not well-formed"))
+            .and_then(|proof| {
+                let bucket = proof.verify(key.bucket(), &root, epoch.header.bucket_bits)?;
+                open(key, &bucket)
+            });
+        match opened {
+            Ok(reads) => Ok(reads
+                .into_iter()
+                .map(|read| {
+                    let proof = Proof {
+                        epoch_id: key.epoch_id().0,
+                        header_hash: epoch.close.header_hash,
+                        segment_root: root,
+                        bucket: key.bucket(),
+                        tag: read.tag,
+                    };
+                    OpenedCell { read, proof }
+                })
+                .collect()),
+            Err(error) => {
+                let shown = json!({
+                    "epoch": shown_epochs(core::slice::from_ref(epoch)),
+                    "bucket": key.bucket(),
+                    "answer": B64(bytes.to_vec()),
+                });
+                Err(self.with_evidence(error.into(), "archive", pending, &shown))
+            }
+        }
+    }
+
+    async fn disclose(
+        &self,
+        officer: &Officer,
+        request_digest: &[u8; 32],
+        grant_digest: &[u8; 32],
+        (cells, others): (u64, u64),
+        outcome: &str,
+    ) -> Option<u64> {
+        let claim = DisclosureClaim { request_digest: *request_digest, grant_digest: *grant_digest, cells, others };
+        let signed = officer.key.sign(claim).to_bytes();
+        let signature = signed.last_chunk::<64>()?.to_vec();
+        let body = DisclosureMade { cells, others, outcome: outcome.to_owned(), signed: B64(signature) };
+        let path = format!("/v1/desk/requests/{}/disclosure", hex::encode(request_digest));
+        match self.desk.post_json::<_, DisclosureLogged>(&path, &body, None).await {
+            Ok(logged) => Some(logged.register),
+            // The result stands; the pending search stays, so the next fetch discloses.
+            Err(_peer) => None,
+        }
+    }
+
+    fn with_evidence(&self, fault: SearchFault, name: &str, pending: &Pending, shown: &Value) -> SearchFault {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "only a lie has evidence")]
+        match fault {
+            SearchFault::Lied { who, what, evidence: None } => {
+                SearchFault::Lied { who, what, evidence: self.write_evidence(name, pending, shown) }
+            }
+            other => other,
+        }
+    }
+
+    /// Signed and sealed bytes only: no plate, blind or response key. The name holds the request's public digest.
+    fn write_evidence(&self, name: &str, pending: &Pending, shown: &Value) -> Option<PathBuf> {
+        let digest = hex::encode(pending.request_digest);
+        let document = json!({
+            "schema": "lockplate/evidence/1",
+            "about": name,
+            "charter": hex::encode(self.charter.hash()),
+            "request": B64(pending.filed.clone()),
+            "shown": shown,
+        });
+        let path = self.folder.join(format!("evidence-{}-{name}.json", digest.get(..16).unwrap_or(&digest)));
+        durable::replace(&path, document.to_string().as_bytes()).ok().map(|()| path)
+    }
+}
+
+struct OpenedAll {
+    cells: Vec<OpenedCell>,
+    culprits: Vec<Culprit>,
+}
+
+fn shown_epochs(epochs: &[ClosedEpoch]) -> Value {
+    epochs
+        .iter()
+        .map(|epoch| json!({ "header": B64(epoch.signed.0.clone()), "close": B64(epoch.signed.1.clone()) }))
+        .collect()
+}
+
+fn refusals(status: &DeskStatus) -> Vec<Refusal> {
+    status
+        .keepers
+        .iter()
+        .filter_map(|keeper| {
+            let answer = keeper.answer.as_ref().filter(|answer| answer.state == AnswerState::Refused)?;
+            Some(Refusal {
+                keeper: keeper.index,
+                name: keeper.name.clone(),
+                register: answer.register,
+                reasons: answer.reasons.clone(),
+            })
+        })
+        .collect()
+}
+
+fn register(status: &DeskStatus) -> Vec<(u8, String, u64)> {
+    status
+        .keepers
+        .iter()
+        .filter_map(|keeper| Some((keeper.index, keeper.name.clone(), keeper.answer.as_ref()?.register)))
+        .collect()
+}
+
+fn destroyed(status: &DeskStatus) -> u32 {
+    status.keepers.iter().filter_map(|keeper| keeper.answer.as_ref()).map(|answer| answer.epochs_destroyed).max().unwrap_or(0)
+}

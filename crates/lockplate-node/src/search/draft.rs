@@ -1,0 +1,204 @@
+//! From what an officer types to a signed request: spellings, window, blinding, Openings, signatures. Nothing leaves this
+//! module in clear but the officer's own result.
+
+use lockplate_core::Timestamp;
+use lockplate_core::charter::{Charter, CharterFile};
+use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
+use lockplate_core::id::{AgencyId, RequestId};
+use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENTS_MAX};
+use lockplate_core::plate::{Jurisdiction, Plate, PlateInput};
+use lockplate_core::request::{FiledRequest, OpeningText, SearchRequest, SecondSignature, draft_request};
+use lockplate_core::disclosure::digest_of;
+use lockplate_core::signed::{SignedObject, VersionOne};
+use lockplate_core::statement::{OffenceStated, PlateName, Statement, StatementText};
+use lockplate_core::spellings::Spellings;
+use lockplate_oprf::Secret;
+use lockplate_oprf::oprf::Blind;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::pending::Pending;
+use super::{Asked, Officer, SearchFault};
+
+/// A window of whole capture periods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapped {
+    /// From (inclusive).
+    pub from: Timestamp,
+    /// To (exclusive).
+    pub to: Timestamp,
+    /// The window asked for was not of whole periods and was made smaller.
+    pub moved: bool,
+}
+
+/// Snaps a window **inward** to whole capture windows of an owner: a period that is only partly inside is never evaluated
+/// (LPv1 section 9), so asking for it would promise more than can be answered.
+///
+/// # Errors
+/// `Usage` if no whole period lies inside.
+pub fn snap(charter: &Charter, from: Timestamp, to: Timestamp) -> Result<Snapped, SearchFault> {
+    let none = SearchFault::Usage("no whole period of this archive lies inside the window; widen it");
+    let length = charter.epoch_seconds;
+    let inner_from = from.0.checked_next_multiple_of(length).ok_or(SearchFault::Usage("the window is out of range"))?;
+    let inner_to = to.0.checked_rem(length).map_or(0, |part| to.0.saturating_sub(part));
+    if inner_from >= inner_to {
+        return Err(none);
+    }
+    let moved = inner_from != from.0 || inner_to != to.0;
+    Ok(Snapped { from: Timestamp(inner_from), to: Timestamp(inner_to), moved })
+}
+
+/// The inputs of a search, one element each: every spelling under the state asked and under "unknown".
+fn inputs(owner: AgencyId, asked: &Asked) -> Result<Vec<PlateInput>, SearchFault> {
+    let states: Vec<Option<Jurisdiction>> = asked.state.map(Some).into_iter().chain([None]).collect();
+    let spellings = Spellings::new(&asked.plate, asked.spellings, states.len().saturating_sub(1), ELEMENTS_MAX)
+        .map_err(|fault| SearchFault::Usage(sentence(fault)))?;
+    let mut inputs = Vec::with_capacity(spellings.elements());
+    for text in spellings.expose_texts() {
+        for state in &states {
+            let input = PlateInput::from_spelling(owner, text, *state);
+            inputs.push(input.ok_or(SearchFault::Usage("this is not a plate: 1 to 16 letters and digits"))?);
+        }
+    }
+    Ok(inputs)
+}
+
+/// Number of elements a search will ask for, before it is filed.
+///
+/// # Errors
+/// `Usage` if the plate or mode cannot be asked so.
+pub fn count_elements(asked: &Asked) -> Result<usize, SearchFault> {
+    Spellings::new(&asked.plate, asked.spellings, usize::from(asked.state.is_some()), ELEMENTS_MAX)
+        .map(|spellings| spellings.elements())
+        .map_err(|fault| SearchFault::Usage(sentence(fault)))
+}
+
+const fn sentence(fault: lockplate_core::spellings::SpellingFault) -> &'static str {
+    use lockplate_core::spellings::SpellingFault;
+    match fault {
+        SpellingFault::NotAPlate => "this is not a plate: 1 to 16 letters and digits",
+        SpellingFault::WildcardWithMode => "wildcards cannot be combined with near or wide",
+        SpellingFault::TooMany => "this asks for more elements than a request may have",
+    }
+}
+
+/// Everything of a request that is made before anybody is asked.
+pub(super) fn draft(
+    charter: &CharterFile,
+    officer: &Officer,
+    asked: &Asked,
+    now: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<(Pending, Snapped), SearchFault> {
+    let owner = charter.charter();
+    let window = snap(owner, asked.from, asked.to)?;
+    let inputs: Vec<(PlateInput, Blind)> =
+        inputs(owner.owner.id, asked)?.into_iter().map(|input| (input, Blind::random(rng))).collect();
+    let attachments = attachments(asked)?;
+    let statement = statement(officer, asked, &attachments)?;
+    let text = OpeningText { elements: inputs, statement, salts: Secret::random(rng) };
+    let response = HpkeSecretKey::random(rng);
+    let mut request_id = [0; 16];
+    rng.fill_bytes(&mut request_id);
+    let plan = SearchRequest {
+        request_id: RequestId(request_id),
+        owner_agency: owner.owner.id,
+        requester_agency: officer.agency,
+        officer_key: officer.key.verify_key().0,
+        purpose: asked.purpose,
+        basis: asked.basis,
+        authorisation_digest: authorisation_digest(asked)?,
+        elements: Vec::new(),
+        win_from: window.from,
+        win_to: window.to,
+        not_after: Timestamp(now.0.saturating_add(asked.valid_for_s)),
+        notice_after: Timestamp(now.0.saturating_add(asked.embargo_s)),
+        response_pk: response.public_key()?,
+        openings_hash: [0; 32],
+    };
+    let (request, openings) = draft_request(plan, &text, &recipients(owner)?, rng)?;
+    let request = officer.key.sign(request);
+    let seconds = officer
+        .seconds
+        .iter()
+        .map(|key| SecondSignature { key_id: key.verify_key().0, signature: key.countersign(&request) })
+        .collect();
+    let request_digest = request.signed_hash();
+    let filed = FiledRequest { request, seconds };
+    filed.verify()?;
+    let pending = Pending {
+        request_digest,
+        charter_hash: charter.hash(),
+        response,
+        inputs: text.elements,
+        asked: asked.plate.clone(),
+        state: asked.state,
+        filed: filed.to_bytes(),
+        openings: openings.sealed,
+        attachments,
+    };
+    Ok((pending, window))
+}
+
+/// Keepers in charter order, then auditors: the order of `openings_hash`.
+fn recipients(charter: &Charter) -> Result<Vec<HpkePublicKey>, SearchFault> {
+    let keepers = charter.keepers.iter().map(|keeper| &keeper.opening_key);
+    let auditors = charter.auditors.iter().map(|auditor| &auditor.opening_key);
+    keepers
+        .chain(auditors)
+        .map(|key| HpkePublicKey::from_slice(key).ok_or(SearchFault::Internal("a charter's opening key has 1216 bytes")))
+        .collect()
+}
+
+/// The authorisation first, then its disclosures, as text.
+fn attachments(asked: &Asked) -> Result<Vec<Zeroizing<Vec<u8>>>, SearchFault> {
+    let authorisation = asked.authorisation.iter().cloned().map(Zeroizing::new);
+    let disclosures = asked.disclosures.iter().map(|text| Zeroizing::new(text.trim().as_bytes().to_vec()));
+    let attachments: Vec<_> = authorisation.chain(disclosures).collect();
+    if attachments.len() > ATTACHMENTS_MAX || attachments.iter().any(|one| one.len() > ATTACHMENT_BYTES_MAX) {
+        return Err(SearchFault::Usage("too many attachments, or one over 16 KiB"));
+    }
+    Ok(attachments)
+}
+
+fn authorisation_digest(asked: &Asked) -> Result<[u8; 32], SearchFault> {
+    match &asked.authorisation {
+        None => Ok([0; 32]),
+        Some(bytes) => Ok(SignedObject::parse(bytes)
+            .map_err(|_form| SearchFault::Usage("the authorisation is not a signed .auth file"))?
+            .digest()),
+    }
+}
+
+fn statement(
+    officer: &Officer,
+    asked: &Asked,
+    attachments: &[Zeroizing<Vec<u8>>],
+) -> Result<StatementText, SearchFault> {
+    // Wildcards are no characters of a plate; the name is what is certain of it.
+    let plate = Plate::parse(&asked.plate)
+        .filter(|plate| !plate.is_overlong())
+        .ok_or(SearchFault::Usage("the plate needs at least one letter or digit, and at most 16"))?;
+    let digests = attachments.iter().map(|bytes| digest_of_attachment(bytes)).collect::<Result<_, _>>()?;
+    Ok(StatementText::new(Statement {
+        v: VersionOne,
+        plate: PlateName::new(&plate, asked.state),
+        on_behalf_of: asked.on_behalf_of.unwrap_or(officer.agency),
+        case_number: asked.case_number.clone(),
+        offence: OffenceStated { class: asked.offence, text: asked.offence_text.clone() },
+        facts: asked.facts.clone(),
+        emergency: asked.emergency,
+        attachments: digests,
+    })?)
+}
+
+/// How a statement names an attachment: a signed object by its digest, a disclosure by the digest it opens.
+fn digest_of_attachment(bytes: &[u8]) -> Result<[u8; 32], SearchFault> {
+    if let Ok(object) = SignedObject::parse(bytes) {
+        return Ok(object.digest());
+    }
+    let text = core::str::from_utf8(bytes).map_err(|_utf8| SearchFault::Usage("an attachment is neither a .auth file nor a disclosure"))?;
+    lockplate_core::disclosure::Disclosure::parse(text)
+        .map(|_known| digest_of(text))
+        .map_err(|_form| SearchFault::Usage("an attachment is neither a .auth file nor a disclosure"))
+}

@@ -1,0 +1,155 @@
+//! The owner's side as a searcher meets it: epochs, buckets, the recorder's register. Nothing the archive says is believed:
+//! headers and closes are signed by the charter's recorders, closes stand in the signed register, buckets under their roots.
+
+use std::collections::BTreeMap;
+
+use lockplate_core::Timestamp;
+use lockplate_core::charter::CharterFile;
+use lockplate_core::entry::{Leaf, LogEntry, parse_leaf};
+use lockplate_core::epoch::{EpochClose, EpochHeader};
+use lockplate_core::id::EpochId;
+use lockplate_core::sign::{Signed, VerifyKey};
+use lockplate_log::limits::TILE_WIDTH;
+use lockplate_log::merkle::{self, leaf_hash};
+use lockplate_log::tile::parse_bundle;
+use lockplate_log::{SignedCheckpoint, TileKind, TilePath};
+
+use super::{Liar, SearchFault};
+use crate::api::{CameraList, CameraListed, EpochList};
+use crate::client::PeerClient;
+
+/// Leaves of a recorder's register that a searcher reads: 16 million are 40 years of hourly epochs in 50 recorders.
+const REGISTER_LEAVES_MAX: u64 = 1 << 24;
+/// Cameras of a register.
+const CAMERAS_MAX: usize = 100_000;
+
+/// One closed epoch, its recorder's signatures checked.
+#[derive(Debug, Clone)]
+pub(super) struct ClosedEpoch {
+    pub(super) header: EpochHeader,
+    pub(super) close: EpochClose,
+    /// As they came, for evidence.
+    pub(super) signed: (Vec<u8>, Vec<u8>),
+}
+
+/// What a register says of closed epochs: `segment_root` by `header_hash`.
+pub type LoggedRoots = BTreeMap<[u8; 32], [u8; 32]>;
+
+fn owner_lied(what: &'static str) -> SearchFault {
+    SearchFault::Lied { who: Liar::Owner, what, evidence: None }
+}
+
+/// The epochs of a grant, in its order.
+pub(super) async fn epochs(
+    archive: &PeerClient,
+    charter: &CharterFile,
+    window: (Timestamp, Timestamp),
+    wanted: &[EpochId],
+) -> Result<Vec<ClosedEpoch>, SearchFault> {
+    let (from, to) = (window.0.0.to_string(), window.1.0.to_string());
+    let listed: EpochList = archive.get_json("/v1/epochs", &[("from", &from), ("to", &to)]).await?;
+    let mut known = BTreeMap::new();
+    for one in &listed.epochs {
+        let epoch = check_epoch(charter, &one.header.0, &one.close.0)?;
+        known.insert(epoch.header.epoch_id, epoch);
+    }
+    let mut epochs = Vec::with_capacity(wanted.len());
+    for id in wanted {
+        let Some(epoch) = known.remove(id) else {
+            // Destroyed between grant and fetch, or withheld; neither may pass for "no match".
+            return Err(if listed.destroyed > 0 {
+                SearchFault::Gone
+            } else {
+                owner_lied("the archive withholds a period that its keepers granted")
+            });
+        };
+        if epoch.header.cap_from < window.0 || epoch.header.cap_to > window.1 {
+            return Err(owner_lied("a period of the grant lies outside the window"));
+        }
+        epochs.push(epoch);
+    }
+    Ok(epochs)
+}
+
+fn check_epoch(charter: &CharterFile, header: &[u8], close: &[u8]) -> Result<ClosedEpoch, SearchFault> {
+    let refused = |_core| owner_lied("the archive shows a period that its recorder did not sign");
+    let signed_header: Signed<EpochHeader> = Signed::from_bytes(header).map_err(refused)?;
+    let claimed = signed_header.claimed();
+    let owner = charter.charter();
+    let recorder = owner.recorder(claimed.recorder).ok_or(owner_lied("the archive shows a period of an unknown recorder"))?;
+    let key = VerifyKey(recorder.key);
+    let header_value = signed_header.verify(&key).map_err(refused)?;
+    let signed_close: Signed<EpochClose> = Signed::from_bytes(close).map_err(refused)?;
+    let close_value = signed_close.verify(&key).map_err(refused)?;
+    if header_value.agency != owner.owner.id
+        || header_value.charter_hash != charter.hash()
+        || close_value.header_hash != header_value.hash()
+    {
+        return Err(owner_lied("a period of the archive belongs to another archive, charter or close"));
+    }
+    Ok(ClosedEpoch {
+        header: header_value.clone(),
+        close: close_value.clone(),
+        signed: (header.to_vec(), close.to_vec()),
+    })
+}
+
+/// Reads the whole register of the owner's recorder, checks every leaf against its signed head, and returns the roots it says.
+/// One root an epoch: a second one with another value is a lie.
+///
+/// # Errors
+/// `Lied` if the head is not signed by the charter's key or the leaves are not its leaves; `Unavailable` without an answer.
+pub async fn logged_roots(archive: &PeerClient, charter: &CharterFile) -> Result<LoggedRoots, SearchFault> {
+    let bytes = archive.get_bytes("/log/recorder/checkpoint", &[]).await?;
+    let signed = SignedCheckpoint::parse(&bytes, &charter.charter().archive.log_key)
+        .map_err(|_note| owner_lied("the head of the register is not signed by the recorder"))?;
+    let head = signed.checkpoint();
+    if head.size() > REGISTER_LEAVES_MAX {
+        return Err(SearchFault::Unavailable("the register is larger than this client reads"));
+    }
+    let other = || owner_lied("the register's entries are not those of its signed head");
+    let mut hashes = Vec::new();
+    let mut roots = LoggedRoots::new();
+    let width = u64::from(TILE_WIDTH);
+    for index in 0..head.size().div_ceil(width) {
+        let rest = head.size().saturating_sub(index.saturating_mul(width)).min(width);
+        let rest = u16::try_from(rest).map_err(|_wide| SearchFault::Internal("a tile is at most 256 wide"))?;
+        let path = TilePath::new(TileKind::Entries, index, rest)
+            .map_err(|_range| SearchFault::Internal("a tile of a bounded log has a path"))?;
+        let bundle = archive.get_bytes(&format!("/log/recorder/{path}"), &[]).await?;
+        for leaf in parse_bundle(&bundle, rest).map_err(|_form| other())? {
+            hashes.push(leaf_hash(leaf));
+            let Ok(Leaf::Known(stamped)) = parse_leaf(leaf) else { continue };
+            if let LogEntry::EpochClosed(closed) = stamped.entry()
+                && roots.insert(closed.header, closed.root).is_some_and(|before| before != closed.root)
+            {
+                return Err(owner_lied("the register closes one period twice"));
+            }
+        }
+    }
+    if merkle::root(&hashes) != head.root() {
+        return Err(other());
+    }
+    Ok(roots)
+}
+
+/// Every close must be the one in the register.
+pub(super) fn check_logged(epochs: &[ClosedEpoch], roots: &LoggedRoots) -> Result<(), SearchFault> {
+    for epoch in epochs {
+        match roots.get(&epoch.close.header_hash) {
+            Some(root) if *root == epoch.close.segment_root => {}
+            Some(_) => return Err(owner_lied("the archive shows another content of a period than the register")),
+            None => return Err(SearchFault::Unavailable("the close of a period is not on the public register yet")),
+        }
+    }
+    Ok(())
+}
+
+/// The camera register by number; only words for people, nothing is decided on it.
+pub(super) async fn cameras(archive: &PeerClient) -> BTreeMap<u32, CameraListed> {
+    match archive.get_json::<CameraList>("/v1/cameras", &[]).await {
+        Ok(list) => list.cameras.into_iter().take(CAMERAS_MAX).map(|camera| (camera.camera, camera)).collect(),
+        // A result without the names of places is still a result.
+        Err(_peer) => BTreeMap::new(),
+    }
+}
