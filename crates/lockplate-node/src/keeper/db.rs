@@ -1,0 +1,327 @@
+//! The tables of `keeper.db`. Statements only: what may be done, and in which order, stands in the modules beside this one.
+//! No column holds a plate, a share or a prekey in clear: Openings are kept as they came, sealed; secrets are wrapped under
+//! keys of [`super::kek`]. Times are unix seconds.
+
+use lockplate_core::Timestamp;
+use lockplate_core::id::{AgencyId, EpochId};
+use lockplate_core::keeper::DecisionRecord;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use super::kek::KekName;
+use crate::db::{DbError, DbErrorKind};
+
+/// Schema, oldest first; published entries are never edited.
+pub(super) const MIGRATIONS: &[&str] = &["
+CREATE TABLE prekey (id BLOB PRIMARY KEY, seed BLOB NOT NULL, not_after INTEGER NOT NULL) STRICT;
+CREATE TABLE epoch (
+    id BLOB PRIMARY KEY, header_hash BLOB NOT NULL UNIQUE, prekey BLOB NOT NULL UNIQUE, recorder BLOB NOT NULL,
+    header BLOB NOT NULL, closed BLOB, cap_from INTEGER NOT NULL, cap_to INTEGER NOT NULL,
+    destroy_after INTEGER NOT NULL, share BLOB, receipt BLOB, destroyed_at INTEGER
+) STRICT;
+CREATE INDEX epoch_window ON epoch (cap_from);
+CREATE INDEX epoch_end ON epoch (destroy_after) WHERE destroyed_at IS NULL;
+CREATE TABLE request (
+    digest BLOB PRIMARY KEY, request_id BLOB NOT NULL, requester BLOB NOT NULL, officer BLOB NOT NULL,
+    paper BLOB, filed_at INTEGER NOT NULL, allowed INTEGER NOT NULL, waits INTEGER NOT NULL,
+    record BLOB NOT NULL, filed BLOB NOT NULL, opening BLOB NOT NULL, opening_hashes BLOB NOT NULL,
+    answer BLOB NOT NULL, plate_tag BLOB, who TEXT
+) STRICT;
+CREATE INDEX request_id ON request (request_id, requester);
+CREATE INDEX request_officer ON request (officer, filed_at);
+CREATE INDEX request_tag ON request (plate_tag, filed_at);
+CREATE INDEX request_paper ON request (paper) WHERE paper IS NOT NULL;
+CREATE INDEX request_waits ON request (filed_at) WHERE waits = 1;
+CREATE TABLE evaluation (
+    grant_digest BLOB PRIMARY KEY, request BLOB NOT NULL, answer BLOB, erase_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE directory (agency BLOB PRIMARY KEY, serial INTEGER NOT NULL, object BLOB NOT NULL) STRICT;
+CREATE TABLE declaration (
+    digest BLOB PRIMARY KEY, agency BLOB NOT NULL, filed_at INTEGER NOT NULL, object BLOB NOT NULL
+) STRICT;
+CREATE TABLE period_key (period INTEGER PRIMARY KEY, name BLOB NOT NULL, secret BLOB NOT NULL) STRICT;
+CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+"];
+
+/// Name of the row of `progress` up to which the own log was compared with this database.
+const LOG_INDEXED_TO: &str = "log_indexed_to";
+
+pub(super) type Rows<T> = Result<T, DbError>;
+
+/// A time as a column; times after the year 292 billion saturate.
+pub(super) fn column(time: Timestamp) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+fn from_column(value: i64) -> Timestamp {
+    Timestamp(u64::try_from(value).unwrap_or(0))
+}
+
+/// Fixed-length bytes of a column that only this program writes.
+fn fixed<const N: usize>(bytes: Vec<u8>) -> Rows<[u8; N]> {
+    bytes.try_into().map_err(|_length| DbError::new(DbErrorKind::Internal))
+}
+
+fn count(value: i64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// An immediate transaction: durable when [`Transaction::commit`] returns, without effect if it is dropped.
+pub(super) fn begin(connection: &mut Connection) -> Rows<Transaction<'_>> {
+    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+}
+
+/// An epoch whose header was received.
+pub(super) struct EpochRow {
+    pub(super) header: Vec<u8>,
+    pub(super) close: Option<Vec<u8>>,
+    pub(super) destroy_after: Timestamp,
+    /// Wrapped; none once destroyed.
+    pub(super) share: Option<Vec<u8>>,
+    pub(super) receipt: Option<Vec<u8>>,
+    pub(super) destroyed: bool,
+}
+
+const EPOCH_COLUMNS: &str = "header, closed, destroy_after, share, receipt, destroyed_at IS NOT NULL";
+
+fn epoch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<EpochRow> {
+    Ok(EpochRow {
+        header: row.get(0)?,
+        close: row.get(1)?,
+        destroy_after: from_column(row.get(2)?),
+        share: row.get(3)?,
+        receipt: row.get(4)?,
+        destroyed: row.get(5)?,
+    })
+}
+
+pub(super) fn epoch(db: &Connection, id: EpochId) -> Rows<Option<EpochRow>> {
+    let sql = format!("SELECT {EPOCH_COLUMNS} FROM epoch WHERE id = ?1");
+    Ok(db.prepare_cached(&sql)?.query_row([id.0], epoch_row).optional()?)
+}
+
+pub(super) fn epoch_by_header(db: &Connection, header_hash: &[u8; 32]) -> Rows<Option<(EpochId, EpochRow)>> {
+    let sql = "SELECT id FROM epoch WHERE header_hash = ?1";
+    let id: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row([header_hash], |row| row.get(0)).optional()?;
+    let Some(id) = id else { return Ok(None) };
+    let id = EpochId(fixed(id)?);
+    Ok(epoch(db, id)?.map(|row| (id, row)))
+}
+
+pub(super) fn prekey_is_used(db: &Connection, prekey: &[u8; 16]) -> Rows<bool> {
+    Ok(db.prepare_cached("SELECT 1 FROM epoch WHERE prekey = ?1")?.exists([prekey])?)
+}
+
+/// A closed epoch inside a window, for the facts.
+pub(super) struct WindowRow {
+    pub(super) id: EpochId,
+    pub(super) cap_from: Timestamp,
+    pub(super) gone: bool,
+}
+
+/// Epochs whose whole capture window lies in `[from, to)`: closed ones, and destroyed or expired ones whether closed or not.
+/// At most `limit`. `expired` is the later of the two clocks.
+pub(super) fn epochs_in_window(
+    db: &Connection,
+    window: (Timestamp, Timestamp),
+    expired: Timestamp,
+    limit: usize,
+) -> Rows<Vec<WindowRow>> {
+    let sql = "SELECT id, cap_from, destroyed_at IS NOT NULL OR destroy_after <= ?3 AS gone FROM epoch
+               WHERE cap_from >= ?1 AND cap_to <= ?2 AND (closed IS NOT NULL OR gone) AND (share IS NOT NULL OR gone)
+               ORDER BY id LIMIT ?4";
+    let mut statement = db.prepare_cached(sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![column(window.0), column(window.1), column(expired), limit], |row| {
+        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+    })?;
+    rows.map(|row| {
+        let (id, cap_from, gone) = row?;
+        Ok(WindowRow { id: EpochId(fixed(id)?), cap_from: from_column(cap_from), gone })
+    })
+    .collect()
+}
+
+/// Epochs that are not destroyed and whose retention is over at `now`, oldest end first.
+pub(super) fn epochs_due(db: &Connection, now: Timestamp, limit: u32) -> Rows<Vec<(EpochId, EpochRow)>> {
+    let sql = format!(
+        "SELECT {EPOCH_COLUMNS}, id FROM epoch WHERE destroyed_at IS NULL AND destroy_after <= ?1
+         ORDER BY destroy_after, id LIMIT ?2"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows =
+        statement.query_map(params![column(now), limit], |row| Ok((row.get::<_, Vec<u8>>(6)?, epoch_row(row)?)))?;
+    rows.map(|row| {
+        let (id, row) = row?;
+        Ok((EpochId(fixed(id)?), row))
+    })
+    .collect()
+}
+
+/// Epochs that hold a share and are not destroyed.
+pub(super) fn epochs_held(db: &Connection) -> Rows<Vec<(EpochId, bool)>> {
+    let mut statement =
+        db.prepare_cached("SELECT id, receipt IS NOT NULL FROM epoch WHERE destroyed_at IS NULL ORDER BY id")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, bool>(1)?)))?;
+    rows.map(|row| {
+        let (id, receipted) = row?;
+        Ok((EpochId(fixed(id)?), receipted))
+    })
+    .collect()
+}
+
+/// Capture windows of the epochs destroyed since a time.
+pub(super) fn destroyed_windows(db: &Connection, since: Timestamp) -> Rows<Vec<(u64, u64)>> {
+    let mut statement = db.prepare_cached("SELECT cap_from, cap_to FROM epoch WHERE destroyed_at > ?1")?;
+    let rows = statement.query_map([column(since)], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+    rows.map(|row| {
+        let (from, to) = row?;
+        Ok((from_column(from).0, from_column(to).0))
+    })
+    .collect()
+}
+
+pub(super) fn mark_destroyed(db: &Connection, id: EpochId, at: Timestamp) -> Rows<()> {
+    db.execute("UPDATE epoch SET share = NULL, destroyed_at = ?2 WHERE id = ?1", params![id.0, column(at)])?;
+    Ok(())
+}
+
+pub(super) fn prekeys_unused(db: &Connection, now: Timestamp) -> Rows<u32> {
+    let sql = "SELECT count(*) FROM prekey WHERE not_after > ?1";
+    Ok(count(db.prepare_cached(sql)?.query_row([column(now)], |row| row.get(0))?))
+}
+
+pub(super) fn prekey_seed(db: &Connection, id: &[u8; 16]) -> Rows<Option<Vec<u8>>> {
+    Ok(db.prepare_cached("SELECT seed FROM prekey WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?)
+}
+
+/// Names of all prekeys, and whether each is over.
+pub(super) fn prekeys(db: &Connection, now: Timestamp) -> Rows<Vec<(KekName, bool)>> {
+    let mut statement = db.prepare_cached("SELECT id, not_after <= ?1 FROM prekey")?;
+    let rows = statement.query_map([column(now)], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, bool>(1)?)))?;
+    rows.map(|row| {
+        let (id, over) = row?;
+        Ok((fixed(id)?, over))
+    })
+    .collect()
+}
+
+/// A decided request.
+pub(super) struct RequestRow {
+    pub(super) record: DecisionRecord,
+    pub(super) filed: Vec<u8>,
+    pub(super) opening: Vec<u8>,
+    pub(super) opening_hashes: Vec<u8>,
+    pub(super) answer: Vec<u8>,
+    pub(super) waits: bool,
+}
+
+const REQUEST_COLUMNS: &str = "record, filed, opening, opening_hashes, answer, waits";
+
+type RawRequest = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, bool);
+
+fn raw_request(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawRequest> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+}
+
+fn request_row((record, filed, opening, opening_hashes, answer, waits): RawRequest) -> Rows<RequestRow> {
+    let record = DecisionRecord::from_bytes(&record).map_err(|_torn| DbError::new(DbErrorKind::Internal))?;
+    Ok(RequestRow { record, filed, opening, opening_hashes, answer, waits })
+}
+
+pub(super) fn request(db: &Connection, digest: &[u8; 32]) -> Rows<Option<RequestRow>> {
+    let sql = format!("SELECT {REQUEST_COLUMNS} FROM request WHERE digest = ?1");
+    db.prepare_cached(&sql)?.query_row([digest], raw_request).optional()?.map(request_row).transpose()
+}
+
+/// Requests that wait for a person, oldest first.
+pub(super) fn requests_waiting(db: &Connection, limit: u32) -> Rows<Vec<RequestRow>> {
+    let sql = format!("SELECT {REQUEST_COLUMNS} FROM request WHERE waits = 1 ORDER BY filed_at LIMIT ?1");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([limit], raw_request)?;
+    rows.map(|row| request_row(row?)).collect()
+}
+
+/// The counters of `law.md` section 4; the request itself is not stored yet.
+pub(super) struct Counters {
+    pub(super) prior_same_plate_30d: u32,
+    pub(super) requests_last_24h: u32,
+    pub(super) replayed: bool,
+    pub(super) paper_uses: u64,
+}
+
+/// Who and what the counters are about.
+pub(super) struct CountedFor<'a> {
+    pub(super) digest: &'a [u8; 32],
+    pub(super) request_id: &'a [u8; 16],
+    pub(super) requester: AgencyId,
+    pub(super) officer: &'a [u8; 32],
+    pub(super) paper: &'a [u8; 32],
+    /// Tags of (agency, plate) under the keys of this period and the one before.
+    pub(super) tags: &'a [[u8; 32]; 2],
+}
+
+pub(super) fn counters(db: &Connection, of: &CountedFor<'_>, now: Timestamp) -> Rows<Counters> {
+    let since = |seconds: u64| column(Timestamp(now.0.saturating_sub(seconds)));
+    let one = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Rows<i64> {
+        Ok(db.prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
+    };
+    let [this, last] = of.tags;
+    let same_plate = one(
+        "SELECT count(*) FROM request WHERE plate_tag IN (?1, ?2) AND allowed = 1 AND filed_at > ?3 AND digest <> ?4",
+        params![this, last, since(30 * 86_400), of.digest],
+    )?;
+    let officer = one(
+        "SELECT count(*) FROM request WHERE officer = ?1 AND filed_at > ?2 AND digest <> ?3",
+        params![of.officer, since(86_400), of.digest],
+    )?;
+    let replays = one(
+        "SELECT count(*) FROM request WHERE request_id = ?1 AND requester = ?2 AND digest <> ?3",
+        params![of.request_id, of.requester.0, of.digest],
+    )?;
+    let papers = one("SELECT count(*) FROM request WHERE paper = ?1 AND digest <> ?2", params![of.paper, of.digest])?;
+    Ok(Counters {
+        prior_same_plate_30d: count(same_plate),
+        requests_last_24h: count(officer),
+        replayed: replays > 0,
+        paper_uses: u64::try_from(papers).unwrap_or(u64::MAX),
+    })
+}
+
+pub(super) fn declarations(db: &Connection, agency: AgencyId) -> Rows<Vec<Vec<u8>>> {
+    let mut statement =
+        db.prepare_cached("SELECT object FROM declaration WHERE agency = ?1 ORDER BY filed_at, digest")?;
+    let rows = statement.query_map([agency.0], |row| row.get(0))?;
+    rows.map(|row| Ok(row?)).collect()
+}
+
+pub(super) fn directory(db: &Connection, agency: AgencyId) -> Rows<Option<(u64, Vec<u8>)>> {
+    let mut statement = db.prepare_cached("SELECT serial, object FROM directory WHERE agency = ?1")?;
+    let row = statement.query_row([agency.0], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional()?;
+    Ok(row.map(|(serial, object)| (u64::try_from(serial).unwrap_or(0), object)))
+}
+
+/// Answers whose time is over go; that the grant was spent stays.
+pub(super) fn erase_evaluations(db: &Connection, now: Timestamp) -> Rows<()> {
+    let sql = "UPDATE evaluation SET answer = NULL WHERE answer IS NOT NULL AND erase_at <= ?1";
+    db.prepare_cached(sql)?.execute([column(now)])?;
+    Ok(())
+}
+
+/// The stored answer of a grant: outer `None` if it was never spent, inner if the answer is erased.
+#[expect(clippy::option_option, reason = "three states: never spent, spent and erased, spent and kept")]
+pub(super) fn evaluation(db: &Connection, grant: &[u8; 32], now: Timestamp) -> Rows<Option<Option<Vec<u8>>>> {
+    let sql = "SELECT CASE WHEN erase_at > ?2 THEN answer END FROM evaluation WHERE grant_digest = ?1";
+    Ok(db.prepare_cached(sql)?.query_row(params![grant, column(now)], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn log_indexed_to(db: &Connection) -> Rows<u64> {
+    let sql = "SELECT value FROM progress WHERE name = ?1";
+    let value: Option<i64> = db.prepare_cached(sql)?.query_row([LOG_INDEXED_TO], |row| row.get(0)).optional()?;
+    Ok(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0))
+}
+
+pub(super) fn set_log_indexed_to(db: &Connection, index: u64) -> Rows<()> {
+    let value = i64::try_from(index).unwrap_or(i64::MAX);
+    db.execute("INSERT OR REPLACE INTO progress (name, value) VALUES (?1, ?2)", params![LOG_INDEXED_TO, value])?;
+    Ok(())
+}

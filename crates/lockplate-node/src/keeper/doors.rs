@@ -1,0 +1,175 @@
+//! The keeper's HTTP doors. They decode, hand the rest to the one [`Desk`], and encode; nothing is decided here. Bodies are
+//! those of [`crate::api`]; every signed structure in them is verified further in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::header::{self, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::office::{Desk, Office};
+use super::requests::Filing;
+use crate::api::{
+    B64, Done, EpochEnded, Evaluated, GrantShown, ObjectFiled, Prekeys, PrekeysAsked, RequestFiled, ShareDealt,
+    ShareStored, TimeTold,
+};
+use crate::http::BoundedJson;
+use crate::log_door::Receipts;
+use crate::problem::{Problem, ProblemKind};
+
+/// Bytes of a grant's body: sixteen approvals that each list 20,000 epochs, in base64.
+const GRANT_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What the doors share.
+#[derive(Clone, Debug)]
+pub(super) struct Doors {
+    pub(super) desk: Desk,
+    pub(super) charter: Bytes,
+    pub(super) stopping: CancellationToken,
+}
+
+pub(super) fn routes(doors: Doors) -> Router {
+    Router::new()
+        .route("/v1/prekeys", post(prekeys))
+        .route("/v1/shares", post(shares))
+        .route("/v1/closes", post(closes))
+        .route("/v1/directories", post(directories))
+        .route("/v1/declarations", post(declarations))
+        .route("/v1/requests", post(requests))
+        .route("/v1/requests/{digest}", get(request))
+        .route("/v1/evaluations", post(evaluations).layer(DefaultBodyLimit::max(GRANT_BODY_BYTES_MAX)))
+        .route("/v1/time", get(time))
+        .route("/v1/charter", get(charter))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(doors)
+}
+
+async fn prekeys(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<PrekeysAsked>,
+) -> Result<Json<Prekeys>, Problem> {
+    let B64(order) = body.order;
+    let made = doors.desk.visit(move |office, db, now| office.make_prekeys(db, &order, now)).await?;
+    Ok(Json(Prekeys { prekeys: made.into_iter().map(B64).collect() }))
+}
+
+async fn shares(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<ShareDealt>,
+) -> Result<Json<ShareStored>, Problem> {
+    let (B64(header), B64(envelope)) = (body.header, body.envelope);
+    let receipt = doors.desk.visit(move |office, db, now| office.store_share(db, &header, &envelope, now)).await?;
+    Ok(Json(ShareStored { receipt: B64(receipt) }))
+}
+
+async fn closes(State(doors): State<Doors>, BoundedJson(body): BoundedJson<EpochEnded>) -> Result<Json<Done>, Problem> {
+    let B64(close) = body.close;
+    doors.desk.visit(move |office, db, _now| office.store_close(db, &close)).await?;
+    Ok(Json(Done {}))
+}
+
+async fn directories(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<ObjectFiled>,
+) -> Result<Json<Done>, Problem> {
+    let B64(object) = body.object;
+    doors.desk.visit(move |office, db, now| office.store_directory(db, &object, now)).await?;
+    Ok(Json(Done {}))
+}
+
+async fn declarations(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<ObjectFiled>,
+) -> Result<Json<Done>, Problem> {
+    let B64(object) = body.object;
+    doors.desk.visit(move |office, db, now| office.store_declaration(db, &object, now)).await?;
+    Ok(Json(Done {}))
+}
+
+async fn requests(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<RequestFiled>,
+) -> Result<Response, Problem> {
+    let filing = Filing::decode(body)?;
+    let answer = doors.desk.visit(move |office, db, now| office.file_request(db, filing, now)).await?;
+    Ok(json(answer))
+}
+
+async fn request(State(doors): State<Doors>, Path(digest): Path<String>) -> Result<Response, Problem> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(&digest, &mut bytes).map_err(|_form| ProblemKind::NotFound)?;
+    let answer = doors.desk.visit(move |_office, db, _now| Office::stored_answer(db, &bytes)).await?;
+    Ok(json(answer))
+}
+
+async fn evaluations(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<GrantShown>,
+) -> Result<Json<Evaluated>, Problem> {
+    let B64(grant) = body.grant;
+    let evaluation = doors.desk.visit(move |office, db, now| office.evaluate(db, &grant, now)).await?;
+    Ok(Json(Evaluated { evaluation: B64(evaluation) }))
+}
+
+/// Query of `GET /v1/time`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimeAsked {
+    nonce: String,
+}
+
+async fn time(State(doors): State<Doors>, Query(asked): Query<TimeAsked>) -> Result<Json<TimeTold>, Problem> {
+    let mut nonce = [0; 16];
+    hex::decode_to_slice(&asked.nonce, &mut nonce).map_err(|_form| ProblemKind::Malformed)?;
+    let told = doors.desk.visit(move |office, _db, now| office.tell_time(nonce, now)).await?;
+    Ok(Json(TimeTold { time: B64(told) }))
+}
+
+async fn charter(State(doors): State<Doors>) -> Response {
+    let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    ([(header::CONTENT_TYPE, media_type)], doors.charter).into_response()
+}
+
+async fn livez() -> &'static str {
+    "ok"
+}
+
+async fn readyz(State(doors): State<Doors>) -> Result<&'static str, Problem> {
+    if doors.stopping.is_cancelled() || doors.desk.broken().is_cancelled() {
+        return Err(ProblemKind::Unavailable.into());
+    }
+    Ok("ready")
+}
+
+/// Bytes that are JSON already: a repeat gets exactly the stored ones.
+fn json(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
+}
+
+/// Receipts come from the process that owns the log.
+#[derive(Debug)]
+pub(super) struct LogReceipts(pub(super) Desk);
+
+impl Receipts for LogReceipts {
+    fn receipt(&self, index: u64) -> BoxFuture<'_, Result<Vec<u8>, Problem>> {
+        Box::pin(self.0.visit(move |office, _db, _now| match office.keeper.log().receipt(index) {
+            Ok(receipt) => Ok(receipt),
+            Err(lockplate_log::Error::NotPublished | lockplate_log::Error::OutOfRange) => {
+                Err(ProblemKind::NotFound.into())
+            }
+            Err(_log) => Err(ProblemKind::Unavailable.into()),
+        }))
+    }
+}
+
+pub(super) fn receipts(desk: Desk) -> Arc<dyn Receipts> {
+    Arc::new(LogReceipts(desk))
+}

@@ -1,0 +1,81 @@
+//! Evaluating grants (LPv1 section 9). A grant is spent once: its leaf first, then its answer is stored, then it is sent; a
+//! repeat gets the stored bytes until they are erased, after 24 hours and at the latest with the first of its epochs.
+
+use lockplate_core::Timestamp;
+use lockplate_core::approval::Grant;
+use lockplate_core::entry::evaluated_grant;
+use lockplate_core::epoch::{EpochClose, EpochHeader, HeldShare};
+use lockplate_core::keeper::HeldEpoch;
+use lockplate_core::sign::Signed;
+use lockplate_log::LogStorage;
+use lockplate_log::append::Log;
+use lockplate_oprf::Secret;
+use rusqlite::{Connection, params};
+
+use super::db;
+use super::office::{Fault, Office};
+use crate::problem::ProblemKind;
+use crate::rng::SystemRng;
+
+/// A stored answer is kept for so many seconds.
+const ANSWER_SECONDS: u64 = 86_400;
+
+impl Office {
+    /// `POST /v1/evaluations`.
+    pub(super) fn evaluate(
+        &mut self,
+        connection: &mut Connection,
+        grant: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<u8>, Fault> {
+        let grant = Grant::from_bytes(grant)?;
+        let digest = grant.digest();
+        match db::evaluation(connection, &digest, self.latest(now))? {
+            Some(Some(answer)) => return Ok(answer),
+            Some(None) => return Err(ProblemKind::Spent.into()),
+            None => {}
+        }
+        let request_digest = grant.request.signed_hash();
+        let row = db::request(connection, &request_digest)?.ok_or(ProblemKind::NotFound)?;
+        // Core checks this again; here it keeps strangers from making the keeper open thousands of shares.
+        grant.check_approvals(self.charter(), &row.record.policy_digest, 0)?;
+        let mut held = Vec::with_capacity(grant.epoch_ids.len());
+        let mut erase_at = now.0.saturating_add(ANSWER_SECONDS);
+        for id in &grant.epoch_ids {
+            let epoch = db::epoch(connection, *id)?.ok_or(ProblemKind::Invalid)?;
+            let share = match epoch.share {
+                Some(share) if !epoch.destroyed && epoch.destroy_after > self.latest(now) => share,
+                Some(_) | None => return Err(ProblemKind::EpochDestroyed.into()),
+            };
+            let close = epoch.close.ok_or(ProblemKind::Invalid)?;
+            erase_at = erase_at.min(epoch.destroy_after.0);
+            let header = Signed::<EpochHeader>::from_bytes(&epoch.header)?;
+            let close = Signed::<EpochClose>::from_bytes(&close)?;
+            let recorder = self.recorder_key(header.claimed().agency, header.claimed().recorder)?;
+            let secret = Secret::<64>::from_slice(&self.kek.unwrap(&id.0, &share)?).ok_or(ProblemKind::Internal)?;
+            let share = HeldShare::from_secret(&secret, header.claimed(), self.index())?;
+            held.push(HeldEpoch::new(&header, &close, share, &recorder)?);
+        }
+        let resumed = self.unfinished.evaluations.get(&digest).copied();
+        let first = self.keeper.log().size();
+        let evaluated = self.keeper.evaluate(grant, &row.record, held, resumed, now, &mut SystemRng);
+        // The leaf may be there although no answer came out.
+        if let Some(index) = leaf_of(self.keeper.log(), first, &digest) {
+            self.unfinished.evaluations.insert(digest, index);
+            self.publish();
+        }
+        let answer = evaluated.map_err(|error| self.log_fault(error))?.to_bytes();
+        connection.execute(
+            "INSERT INTO evaluation (grant_digest, request, answer, erase_at) VALUES (?1, ?2, ?3, ?4)",
+            params![digest, request_digest, answer, db::column(Timestamp(erase_at))],
+        )?;
+        self.unfinished.evaluations.remove(&digest);
+        Ok(answer)
+    }
+}
+
+/// The index of the evaluation leaf of a grant, if it is the one that was just written.
+fn leaf_of<S: LogStorage>(log: &Log<S>, at: u64, grant: &[u8; 32]) -> Option<u64> {
+    let leaf = log.leaf(at).ok()?;
+    (evaluated_grant(&leaf) == Some(*grant)).then_some(at)
+}

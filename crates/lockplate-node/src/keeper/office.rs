@@ -1,0 +1,222 @@
+//! The keeper's one desk: everything that reads and changes its state, one visitor after the other, on a blocking thread. It
+//! never waits for the network. What a visitor asks for stands in the modules beside this one; this one makes sure that a
+//! failed disk ends the process instead of being retried (reliability.md section 1, I3).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use lockplate_core::charter::{Charter, CharterFile};
+use lockplate_core::directory::Trust;
+use lockplate_core::envelope::HpkeSecretKey;
+use lockplate_core::id::KeeperIndex;
+use lockplate_core::keeper::Keeper;
+use lockplate_core::vocabulary::DeclarationName;
+use lockplate_core::{ErrorKind, Timestamp};
+use lockplate_store::log_files::FileLogStorage;
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::kek::{KekError, KekTable};
+use crate::clock::Clock;
+use crate::db::{Db, DbError, DbErrorKind};
+use crate::problem::{Problem, ProblemKind};
+
+/// Visitors that may wait at a time; more get 503.
+const QUEUE_MAX: usize = 256;
+
+/// Why a visitor gets no answer.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// A refusal to tell the caller.
+    Problem(Problem),
+    /// The database.
+    Db(DbError),
+    /// Memory and disk can no longer be assumed to agree: the process stops.
+    Fatal,
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<ProblemKind> for Fault {
+    fn from(kind: ProblemKind) -> Self {
+        Self::Problem(kind.into())
+    }
+}
+
+impl From<DbError> for Fault {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+impl From<KekError> for Fault {
+    fn from(error: KekError) -> Self {
+        match error {
+            error if error.must_stop() => Self::Fatal,
+            KekError::Unknown => ProblemKind::EpochDestroyed.into(),
+            KekError::Durable(_) | KekError::Full => ProblemKind::Unavailable.into(),
+            KekError::Read(_) | KekError::NoGeneration | KekError::Torn => ProblemKind::Internal.into(),
+        }
+    }
+}
+
+impl From<lockplate_core::Error> for Fault {
+    fn from(error: lockplate_core::Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::Malformed => ProblemKind::Malformed,
+            ErrorKind::Invalid
+            | ErrorKind::KeeperMisbehaved
+            | ErrorKind::OwnerMisbehaved
+            | ErrorKind::TooFewKeepers { .. } => ProblemKind::Invalid,
+            ErrorKind::EpochDestroyed => ProblemKind::EpochDestroyed,
+            ErrorKind::Unavailable => ProblemKind::Unavailable,
+            ErrorKind::Internal => ProblemKind::Internal,
+        };
+        tracing::debug!(what = error.what(), "refused");
+        kind.into()
+    }
+}
+
+/// Leaves whose consequence is not stored yet, because a process ended, or a write failed, in between.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    /// Request leaves without stored answer: request digest, leaf index.
+    pub(super) requests: BTreeMap<[u8; 32], u64>,
+    /// Evaluation leaves without stored answer: grant digest, leaf index.
+    pub(super) evaluations: BTreeMap<[u8; 32], u64>,
+    /// Headers whose `share.received` leaf is there.
+    pub(super) received: BTreeSet<[u8; 32]>,
+    /// Headers whose `share.destroyed` leaf is there.
+    pub(super) destroyed: BTreeSet<[u8; 32]>,
+}
+
+/// Everything a visitor may touch.
+pub(super) struct Office {
+    pub(super) keeper: Keeper<FileLogStorage>,
+    pub(super) kek: KekTable,
+    pub(super) opening_key: HpkeSecretKey,
+    pub(super) trust: Trust,
+    pub(super) declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
+    pub(super) factors: BTreeSet<String>,
+    pub(super) prekeys_max: u32,
+    pub(super) unfinished: Unfinished,
+    /// What the second clock said last, as its distance to this one; the later of both decides what is expired.
+    pub(super) second_clock_ahead_s: u64,
+}
+
+impl Office {
+    pub(super) fn charter(&self) -> &Charter {
+        self.keeper.charter().charter()
+    }
+
+    pub(super) const fn charter_file(&self) -> &CharterFile {
+        self.keeper.charter()
+    }
+
+    pub(super) const fn index(&self) -> KeeperIndex {
+        self.keeper.index()
+    }
+
+    /// The later of the two clocks: expired by either is expired (reliability.md section 1).
+    pub(super) const fn latest(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add(self.second_clock_ahead_s))
+    }
+
+    /// Shows the newest head to strangers. A failure is not the visitor's: it is tried again at the next append.
+    pub(super) fn publish(&mut self) {
+        if self.keeper.publish().is_err() {
+            tracing::warn!("the newest checkpoint could not be published");
+        }
+    }
+
+    /// Turns an error of a step that appends to the log into what the process must do.
+    pub(super) fn log_fault(&self, error: lockplate_core::Error) -> Fault {
+        let poisoned = matches!(self.keeper.log().inclusion_proof(0, 0), Err(lockplate_log::Error::Poisoned));
+        if poisoned { Fault::Fatal } else { error.into() }
+    }
+}
+
+/// The door to the one desk. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Desk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    office: Mutex<Office>,
+    db: Db,
+    clock: Arc<dyn Clock>,
+    places: Semaphore,
+    broken: CancellationToken,
+}
+
+impl core::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Desk").field("broken", &self.inner.broken.is_cancelled()).finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    pub(super) fn new(office: Office, db: Db, clock: Arc<dyn Clock>) -> Self {
+        let (places, broken) = (Semaphore::new(QUEUE_MAX), CancellationToken::new());
+        Self { inner: Arc::new(Inner { office: Mutex::new(office), db, clock, places, broken }) }
+    }
+
+    /// Cancelled once nothing can be answered any more and the process has to end.
+    pub(super) fn broken(&self) -> &CancellationToken {
+        &self.inner.broken
+    }
+
+    /// Runs `work` alone, on a blocking thread. It runs to its end even if the caller goes away.
+    pub(super) async fn visit<T, F>(&self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Office, &mut Connection, Timestamp) -> Result<T, Fault> + Send + 'static,
+    {
+        let _place = self.inner.places.try_acquire().map_err(|_full| Problem::new(ProblemKind::Unavailable))?;
+        let inner = Arc::clone(&self.inner);
+        let done = self.inner.db.call(move |connection| {
+            // The turn of the database is the turn of the office: nobody else can hold this lock now.
+            let mut office = inner.office.lock().map_err(|_poisoned| DbError::new(DbErrorKind::Fatal))?;
+            let now = super::now(inner.clock.as_ref());
+            match work(&mut office, connection, now) {
+                Ok(value) => Ok(Ok(value)),
+                Err(Fault::Problem(problem)) => Ok(Err(problem)),
+                Err(Fault::Db(error)) => Err(error),
+                Err(Fault::Fatal) => Err(DbError::new(DbErrorKind::Fatal)),
+            }
+        });
+        match done.await {
+            Ok(answer) => answer,
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn failed(&self, error: DbError) -> Problem {
+        let kind = match error.kind() {
+            DbErrorKind::Fatal | DbErrorKind::Foreign => {
+                tracing::error!(%error, "the keeper's state cannot be relied on any more: the process stops");
+                self.inner.broken.cancel();
+                ProblemKind::Unavailable
+            }
+            DbErrorKind::Full | DbErrorKind::Busy => ProblemKind::Unavailable,
+            DbErrorKind::Constraint => ProblemKind::Conflicting,
+            DbErrorKind::NoRow | DbErrorKind::Internal => {
+                tracing::error!(%error, "a statement failed: internal error, our bug");
+                ProblemKind::Internal
+            }
+        };
+        kind.into()
+    }
+}

@@ -1,0 +1,389 @@
+//! Deciding requests (LPv1 section 8) and ending the waiting of those a person is asked about. The order of work stands in
+//! `lockplate_core::keeper`; here stands what is loaded before it and stored after it. A request has one leaf and one answer
+//! at this keeper, whatever is repeated (reliability.md I9). Strangers leave no trace: before the officer's signature and the
+//! officer's place in a fresh directory hold, nothing is logged or stored.
+
+use std::collections::BTreeMap;
+
+use hkdf::Hkdf;
+use lockplate_core::Timestamp;
+use lockplate_core::authorisation::Withdrawn;
+use lockplate_core::directory::VerifiedDirectory;
+use lockplate_core::evidence::{EpochInWindow, Evidence, gather};
+use lockplate_core::id::{AgencyId, KeeperIndex};
+use lockplate_core::keeper::{Answer, CodeRule, Decision, DecisionRecord, HumanDecision, Outcome};
+use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENT_EPOCHS_MAX, OPENING_BYTES_MAX};
+use lockplate_core::request::{FiledRequest, Opened, SearchRequest, check_opening};
+use lockplate_core::sign::{Signed, VerifyKey};
+use lockplate_core::signed::SignedObject;
+use lockplate_oprf::Secret;
+use rand_core::Rng as _;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sha2::Sha256;
+
+use super::db;
+use super::office::{Fault, Office};
+use crate::api::{AnswerState, B64, KeeperAnswer, ReasonText, RequestFiled};
+use crate::problem::ProblemKind;
+use crate::rng::SystemRng;
+
+/// Recipients of an Opening: keepers and auditors.
+const RECIPIENTS_MAX: usize = 32;
+
+/// Length of the periods whose keys hide plates in the counter "same plate within 30 days", seconds. With the period before,
+/// one always reaches back 30 days.
+const PERIOD_SECONDS: u64 = 30 * 86_400;
+
+/// A request as it came, decoded but not believed.
+pub(super) struct Filing {
+    pub(super) filed: FiledRequest,
+    opening: Vec<u8>,
+    hashes: Vec<[u8; 32]>,
+    attachments: Vec<Vec<u8>>,
+    session: Option<Vec<u8>>,
+    ask_human: bool,
+}
+
+impl Filing {
+    /// Checks sizes and shapes; costs nothing but memory that is there already.
+    pub(super) fn decode(body: RequestFiled) -> Result<Self, ProblemKind> {
+        let attachments: Vec<Vec<u8>> = body.attachments.into_iter().map(|B64(bytes)| bytes).collect();
+        let session = body.session.map(|B64(bytes)| bytes);
+        let too_long = |bytes: &Vec<u8>| bytes.len() > ATTACHMENT_BYTES_MAX;
+        if attachments.len() > ATTACHMENTS_MAX
+            || attachments.iter().any(too_long)
+            || session.as_ref().is_some_and(too_long)
+            || body.opening.0.len() > OPENING_BYTES_MAX
+            || body.opening_hashes.len() > RECIPIENTS_MAX
+        {
+            return Err(ProblemKind::TooLarge);
+        }
+        let hash = |B64(bytes): &B64| bytes.as_slice().try_into().map_err(|_length| ProblemKind::Malformed);
+        Ok(Self {
+            filed: FiledRequest::from_bytes(&body.filed.0).map_err(|_core| ProblemKind::Malformed)?,
+            hashes: body.opening_hashes.iter().map(hash).collect::<Result<_, _>>()?,
+            opening: body.opening.0,
+            attachments,
+            session,
+            ask_human: body.ask_human,
+        })
+    }
+}
+
+/// What is stored beside a decision.
+struct Decided {
+    decision: Decision,
+    plate_tag: Option<[u8; 32]>,
+}
+
+impl Office {
+    /// `POST /v1/requests`: the stored answer, or a new one after its leaf. The answer is the exact bytes of its JSON.
+    pub(super) fn file_request(
+        &mut self,
+        connection: &mut Connection,
+        filing: Filing,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, Fault> {
+        let digest = filing.filed.request.signed_hash();
+        if let Some(row) = db::request(connection, &digest)? {
+            return Ok(row.answer);
+        }
+        filing.filed.verify().map_err(|_signature| ProblemKind::NotSignedIn)?;
+        let asked = filing.filed.request.claimed().clone();
+        let requester = self.fresh_directory(connection, asked.requester_agency, now)?;
+        let known = requester.is_some_and(|directory| directory.roles(&asked.officer_key).is_some());
+        if !known {
+            return Err(ProblemKind::NotSignedIn.into());
+        }
+        let Decided { decision, plate_tag } = self.decide(connection, &filing, now)?;
+        let answered = match self.unfinished.requests.get(&digest) {
+            Some(&index) => self.keeper.resume(decision, index),
+            None => self.keeper.answer(decision),
+        };
+        let answer = answered.map_err(|error| self.log_fault(error))?;
+        let record = answer.record().clone();
+        let index = record.leaf_index.ok_or(ProblemKind::Internal)?;
+        // From here on the leaf is there. If storing fails, a retry finds it by this note, a restart by reading the log.
+        self.unfinished.requests.insert(digest, index);
+        self.publish();
+        let told = tell(&answer, index, self)?;
+        let paper = (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest);
+        let transaction = db::begin(connection)?;
+        transaction.execute(
+            "INSERT INTO request (digest, request_id, requester, officer, paper, filed_at, allowed, waits, record, filed,
+                                  opening, opening_hashes, answer, plate_tag)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            params![
+                digest,
+                asked.request_id.0,
+                asked.requester_agency.0,
+                asked.officer_key,
+                paper,
+                db::column(record.time),
+                record.outcome != Outcome::Deny,
+                matches!(answer, Answer::Waiting { .. }),
+                record.to_bytes(),
+                filing.filed.to_bytes(),
+                filing.opening,
+                filing.hashes.concat(),
+                told,
+                plate_tag,
+            ],
+        )?;
+        transaction.commit()?;
+        self.unfinished.requests.remove(&digest);
+        Ok(told)
+    }
+
+    /// `GET /v1/requests/{digest}`.
+    pub(super) fn stored_answer(connection: &Connection, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
+        Ok(db::request(connection, digest)?.ok_or(ProblemKind::NotFound)?.answer)
+    }
+
+    fn decide(&mut self, connection: &mut Connection, filing: &Filing, now: Timestamp) -> Result<Decided, Fault> {
+        let position = usize::from(self.index().0.saturating_sub(1));
+        let opened =
+            check_opening(filing.filed.clone(), &filing.opening, filing.hashes.clone(), position, &self.opening_key);
+        let refused = |office: &Self, rule: CodeRule| -> Result<Decided, Fault> {
+            let decision = office.keeper.refuse(&filing.filed, rule, now, &mut SystemRng)?;
+            Ok(Decided { decision, plate_tag: None })
+        };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::debug!(what = error.what(), "an Opening was refused");
+                return refused(self, CodeRule::Opening);
+            }
+        };
+        let asked = opened.request().clone();
+        let statement = opened.text().statement.statement();
+        let acted_for = statement.on_behalf_of;
+        let plate = statement.plate.text.clone();
+        let tags = self.plate_tags(connection, asked.requester_agency, &plate, now)?;
+        let digest = filing.filed.request.signed_hash();
+        let counted = db::CountedFor {
+            digest: &digest,
+            request_id: &asked.request_id.0,
+            requester: asked.requester_agency,
+            officer: &asked.officer_key,
+            paper: &asked.authorisation_digest,
+            tags: &tags,
+        };
+        let counters = db::counters(connection, &counted, now)?;
+        let (epochs, epochs_destroyed) = self.epochs_of(connection, &asked, now)?;
+        let mut directories = BTreeMap::new();
+        let mut declarations = Vec::new();
+        for agency in [asked.requester_agency, acted_for] {
+            if directories.contains_key(&agency) {
+                continue;
+            }
+            if let Some(directory) = self.fresh_directory(connection, agency, now)? {
+                directories.insert(agency, directory);
+                let filed = db::declarations(connection, agency)?;
+                declarations.extend(filed.iter().filter_map(|object| SignedObject::parse(object).ok()));
+            }
+        }
+        let evidence = Evidence {
+            charter: self.charter(),
+            trust: &self.trust,
+            withdrawn: &Withdrawn::default(),
+            directories: &directories,
+            declarations: &declarations,
+            declaration_texts: &self.declaration_texts,
+            overdue_papers: &BTreeMap::new(),
+            attachments: &filing.attachments,
+            session: filing.session.as_deref(),
+            factors: &self.factors,
+            paper_uses: counters.paper_uses,
+            epochs,
+            epochs_destroyed,
+            prior_same_plate_30d: counters.prior_same_plate_30d,
+            requests_last_24h: counters.requests_last_24h,
+            replayed: counters.replayed,
+            ask_human: filing.ask_human,
+        };
+        match gather(&opened, evidence, now) {
+            Ok(standing) => {
+                let decision = self.keeper.decide(opened, &standing, now, &mut SystemRng)?;
+                let [this_period, _] = tags;
+                Ok(Decided { decision, plate_tag: Some(this_period) })
+            }
+            Err(rule) => refused(self, rule),
+        }
+    }
+
+    /// Epochs that can be evaluated, and how many of the window are gone.
+    fn epochs_of(
+        &self,
+        connection: &Connection,
+        asked: &SearchRequest,
+        now: Timestamp,
+    ) -> Result<(Vec<EpochInWindow>, u32), Fault> {
+        if asked.win_from >= asked.win_to || asked.owner_agency != self.charter().owner.id {
+            return Ok((Vec::new(), 0));
+        }
+        // One more than allowed, so that core sees that it is too many.
+        let limit = ELEMENT_EPOCHS_MAX.saturating_add(1);
+        let rows = db::epochs_in_window(connection, (asked.win_from, asked.win_to), self.latest(now), limit)?;
+        let gone = rows.iter().filter(|row| row.gone).count();
+        let epochs = rows
+            .iter()
+            .filter(|row| !row.gone)
+            .map(|row| EpochInWindow { epoch_id: row.id, cap_from: row.cap_from })
+            .collect();
+        Ok((epochs, u32::try_from(gone).unwrap_or(u32::MAX)))
+    }
+
+    /// The directory in use of an agency, if it is fresh and still signed by a key that counts.
+    pub(super) fn fresh_directory(
+        &self,
+        connection: &Connection,
+        agency: AgencyId,
+        now: Timestamp,
+    ) -> Result<Option<VerifiedDirectory>, Fault> {
+        let Some((_serial, bytes)) = db::directory(connection, agency)? else { return Ok(None) };
+        let Ok(object) = SignedObject::parse(&bytes) else { return Ok(None) };
+        let keys = self.trust.agency_keys(agency, now);
+        Ok(VerifiedDirectory::verify(&object, agency, &keys, None, now).ok())
+    }
+
+    /// HMAC of (agency, plate text) under the key of this period and of the one before. The keys of older periods are
+    /// destroyed, and with them what the tags could tell.
+    fn plate_tags(
+        &mut self,
+        connection: &mut Connection,
+        agency: AgencyId,
+        plate: &str,
+        now: Timestamp,
+    ) -> Result<[[u8; 32]; 2], Fault> {
+        let period = now.0 / PERIOD_SECONDS;
+        let this = self.period_key(connection, period)?;
+        let last = self.period_key(connection, period.saturating_sub(1))?;
+        Ok([plate_tag(&this, agency, plate)?, plate_tag(&last, agency, plate)?])
+    }
+
+    fn period_key(&mut self, connection: &mut Connection, period: u64) -> Result<Secret<32>, Fault> {
+        let number = i64::try_from(period).unwrap_or(i64::MAX);
+        let stored: Option<(Vec<u8>, Vec<u8>)> = connection
+            .prepare_cached("SELECT name, secret FROM period_key WHERE period = ?1")?
+            .query_row([number], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((name, secret)) = stored {
+            let name: [u8; 16] = name.try_into().map_err(|_length| ProblemKind::Internal)?;
+            return Ok(Secret::from_slice(&self.kek.unwrap(&name, &secret)?).ok_or(ProblemKind::Internal)?);
+        }
+        let mut name = [0; 16];
+        SystemRng.fill_bytes(&mut name);
+        let key = Secret::random(&mut SystemRng);
+        self.kek.change(&[name], &[], &mut SystemRng)?;
+        let secret = self.kek.wrap(&name, key.expose_secret(), &mut SystemRng)?;
+        connection.execute(
+            "INSERT INTO period_key (period, name, secret) VALUES (?1, ?2, ?3)",
+            params![number, name, secret],
+        )?;
+        Ok(key)
+    }
+
+    /// Destroys the keys of periods that no counter reaches any more.
+    pub(super) fn drop_old_periods(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), Fault> {
+        let oldest = i64::try_from((now.0 / PERIOD_SECONDS).saturating_sub(1)).unwrap_or(i64::MAX);
+        let names: Vec<Vec<u8>> = connection
+            .prepare_cached("SELECT name FROM period_key WHERE period < ?1")?
+            .query_map([oldest], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<[u8; 16]> = names.into_iter().filter_map(|name| name.try_into().ok()).collect();
+        self.kek.change(&[], &names, &mut SystemRng)?;
+        connection.execute("DELETE FROM period_key WHERE period < ?1", [oldest])?;
+        Ok(())
+    }
+
+    /// Ends the waiting of a request by the signed decision of one of this keeper's people.
+    pub(super) fn conclude(
+        &mut self,
+        connection: &mut Connection,
+        decision: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<u8>, Fault> {
+        let decision = Signed::<HumanDecision>::from_bytes(decision)?;
+        let digest = decision.claimed().request_digest;
+        let row = db::request(connection, &digest)?.ok_or(ProblemKind::NotFound)?;
+        if !row.waits {
+            return Err(ProblemKind::Conflicting.into());
+        }
+        let own = self.charter().keeper(self.index()).ok_or(ProblemKind::Internal)?;
+        let human = own
+            .human_keys
+            .iter()
+            .map(|key| VerifyKey(*key))
+            .find(|key| decision.verify(key).is_ok())
+            .ok_or(ProblemKind::NotSignedIn)?;
+        let register = row.record.leaf_index.ok_or(ProblemKind::Internal)?;
+        let concluded = self.keeper.conclude(row.record, &decision, &human, now, &mut SystemRng);
+        let (answer, who) = concluded.map_err(|error| self.log_fault(error))?;
+        self.publish();
+        let told = tell(&answer, register, self)?;
+        let record = answer.record();
+        connection.execute(
+            "UPDATE request SET waits = 0, allowed = ?2, record = ?3, answer = ?4, who = ?5 WHERE digest = ?1",
+            params![digest, record.outcome != Outcome::Deny, record.to_bytes(), told, who.expose_text()],
+        )?;
+        Ok(told)
+    }
+
+    /// Opens the Opening of a stored request again, for this keeper's own people.
+    pub(super) fn reopen(&self, row: &db::RequestRow) -> Result<Opened<SearchRequest>, Fault> {
+        let filed = FiledRequest::from_bytes(&row.filed)?;
+        let (hashes, _) = row.opening_hashes.as_chunks::<32>();
+        let position = usize::from(self.index().0.saturating_sub(1));
+        Ok(check_opening(filed, &row.opening, hashes.to_vec(), position, &self.opening_key)?)
+    }
+}
+
+/// HKDF-Expand of one block is HMAC-SHA-256 under the key over the text and a final 0x01.
+fn plate_tag(key: &Secret<32>, agency: AgencyId, plate: &str) -> Result<[u8; 32], Fault> {
+    let mut tag = [0; 32];
+    Hkdf::<Sha256>::from_prk(key.expose_secret())
+        .ok()
+        .and_then(|hmac| hmac.expand_multi_info(&[b"LPv1 same plate", &agency.0, plate.as_bytes()], &mut tag).ok())
+        .ok_or(ProblemKind::Internal)?;
+    Ok(tag)
+}
+
+/// The answer as it is stored and sent. `register` is the entry of the request, not that of a person's decision.
+fn tell(answer: &Answer, register: u64, office: &Office) -> Result<Vec<u8>, Fault> {
+    let record: &DecisionRecord = answer.record();
+    let (state, approval) = match answer {
+        Answer::Approved { approval, .. } => (AnswerState::Approved, Some(B64(approval.to_bytes()))),
+        Answer::Waiting { .. } => (AnswerState::Waiting, None),
+        Answer::Refused { approval, .. } => (AnswerState::Refused, Some(B64(approval.to_bytes()))),
+    };
+    let policy = office.keeper.policy();
+    let reasons = match state {
+        AnswerState::Refused => record.rules.iter().filter_map(|rule| policy.explain(rule)).collect(),
+        AnswerState::Approved | AnswerState::Waiting => Vec::new(),
+    };
+    let told = KeeperAnswer {
+        state,
+        approval,
+        reasons: reasons
+            .into_iter()
+            .map(|reason| ReasonText { rule: reason.rule, say: reason.say, cite: reason.cite, fix: reason.fix })
+            .collect(),
+        rules: record.rules.iter().cloned().collect(),
+        register,
+        humans_needed: match record.outcome {
+            Outcome::Allow(duties) | Outcome::Ask(duties) => duties.approvers,
+            Outcome::Deny => 0,
+        },
+        epochs_destroyed: record.epochs_destroyed,
+    };
+    serde_json::to_vec(&told).map_err(|_our_type| ProblemKind::Internal.into())
+}
+
+/// What the admin socket shows of this keeper's place.
+pub(super) const fn place(index: KeeperIndex) -> u8 {
+    index.0
+}
