@@ -6,6 +6,7 @@
 //! **Out of scope:** anything that depends on a plate, a law, a threshold or the meaning of a time: that stands in the
 //! pure crates below and is handed values. Command lines and wiring stand in the binary above.
 
+pub mod agency_db;
 pub mod api;
 pub mod client;
 pub mod clock;
@@ -14,8 +15,11 @@ pub mod founding;
 pub mod http;
 pub mod keeper;
 pub mod log_door;
+pub mod party_log;
 pub mod problem;
+pub mod recorder;
 pub mod rng;
+pub mod sealer;
 pub mod search;
 pub mod settings;
 pub mod shutdown;

@@ -20,7 +20,9 @@ use lockplate_core::read::Read;
 pub use lockplate_intake::normalise::Placement;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub use actor::{RecorderParts, RecorderSettings, start};
+pub use actor::{RecorderParts, RecorderSettings, StartError, start};
+pub use close::CloseStep;
+pub use sealer_link::SealerProgram;
 
 /// Reads that may wait for an epoch or a commit, in all callers together. They are the only reads in clear outside of the
 /// sealer, and they are in memory.

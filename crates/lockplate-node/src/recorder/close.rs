@@ -1,0 +1,342 @@
+//! The end of an epoch, in the order of `reliability.md` section 4, rule 2: sealer gone → spool read back → segment durable
+//! → close signed and remembered → `epoch.closed` logged → archive confirmed → spool removed; the keepers are told by the
+//! courier, which goes on until each was. A crash between any two steps is taken up at the next start from what is durable:
+//! one close and one root an epoch, whatever happens (A14).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lockplate_core::Timestamp;
+use lockplate_core::entry::{EpochClosed, LogEntry};
+use lockplate_core::epoch::{EpochClose, EpochHeader};
+use lockplate_core::id::EpochId;
+use lockplate_core::segment::Segment;
+use lockplate_core::sign::Signed;
+use lockplate_store::contract::{Archive as _, EpochStat, Error as ArchiveError};
+use lockplate_store::durable;
+use lockplate_store::spool::{self, SPOOL_SUFFIX, SpoolReader, SpoolTally, check_tally};
+
+use super::actor::Shared;
+use crate::agency_db::{EpochRow, EpochState};
+use crate::client::PeerError;
+use crate::db::DbError;
+use crate::party_log::NotLogged;
+use crate::problem::ProblemKind;
+use crate::rng::SystemRng;
+
+/// Pause before a step that failed for want of room is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Closes told to a keeper in one round.
+const TOLD_ROUND_MAX: u32 = 100;
+/// Rounds of the courier where there is nothing to hurry.
+const COURIER_PAUSE: Duration = Duration::from_secs(10);
+/// Epochs taken up at a start in one go.
+const RESUME_MAX: usize = 100_000;
+
+/// The steps of a close, for tests that end the process after one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseStep {
+    /// The sealer is gone.
+    SealerGone,
+    /// The segment is in the archive.
+    Segment,
+    /// The close is signed and in the database.
+    Signed,
+    /// The leaf is in the log.
+    Logged,
+    /// The archive serves the epoch.
+    Archived,
+    /// The spool is removed.
+    SpoolRemoved,
+}
+
+/// Why a close stopped halfway. The next start goes on with it.
+enum Halted {
+    /// The spool does not hold what was acknowledged.
+    Damaged,
+    /// Log, archive or database failed in a way that ends the process, or the process stops.
+    Fatal(&'static str),
+    /// No room; try again.
+    Full,
+}
+
+impl From<NotLogged> for Halted {
+    fn from(NotLogged: NotLogged) -> Self {
+        Self::Fatal("the log")
+    }
+}
+
+impl From<DbError> for Halted {
+    fn from(error: DbError) -> Self {
+        match error.kind() {
+            crate::db::DbErrorKind::Full | crate::db::DbErrorKind::Busy => Self::Full,
+            crate::db::DbErrorKind::Fatal
+            | crate::db::DbErrorKind::Constraint
+            | crate::db::DbErrorKind::NoRow
+            | crate::db::DbErrorKind::Foreign
+            | crate::db::DbErrorKind::Internal => Self::Fatal("the database"),
+        }
+    }
+}
+
+impl From<ArchiveError> for Halted {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Full(_) => Self::Full,
+            ArchiveError::Damaged(_) => Self::Damaged,
+            // A failed write may have been a failed sync (contract): memory and disk are not assumed to agree.
+            ArchiveError::Unavailable(_)
+            | ArchiveError::NotFound
+            | ArchiveError::NotClosed
+            | ArchiveError::NoSuchBucket
+            | ArchiveError::Conflict
+            | ArchiveError::Invalid => Self::Fatal("the archive"),
+        }
+    }
+}
+
+/// Closes an epoch whose sealer is gone. `tally` is what the sealer said it had acknowledged; `None` if it died. Returns when
+/// the epoch is in the archive, or when that has to wait for a person or for the next start (traced).
+pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, tally: Option<SpoolTally>) {
+    let erased_at = Timestamp(shared.now());
+    stop_after(shared, CloseStep::SealerGone);
+    loop {
+        let halted = match try_close(shared, header, tally, erased_at).await {
+            Ok(()) => {
+                shared.courier.notify_one();
+                return;
+            }
+            Err(halted) => halted,
+        };
+        match halted {
+            Halted::Damaged => {
+                tracing::error!("a spool does not hold what was acknowledged: the epoch stays open for a person to look at");
+                let marked = shared.parts.db.epoch_is(header.claimed().epoch_id, EpochState::Damaged).await;
+                if let Err(error) = marked {
+                    tracing::error!(%error, "and that could not be noted");
+                }
+                return;
+            }
+            Halted::Fatal(what) => {
+                tracing::error!(what, "an epoch cannot be closed: the process stops, and the next start goes on");
+                shared.tasks.spawn_essential("close", async {});
+                return;
+            }
+            Halted::Full => {
+                tracing::warn!("an epoch cannot be closed for want of room; trying again");
+                tokio::time::sleep(RETRY_PAUSE).await;
+                if shared.tasks.stopping().is_cancelled() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn try_close(
+    shared: &Shared,
+    header: &Signed<EpochHeader>,
+    tally: Option<SpoolTally>,
+    erased_at: Timestamp,
+) -> Result<(), Halted> {
+    let (db, epoch) = (&shared.parts.db, header.claimed().epoch_id);
+    let known = db.epoch(epoch).await?.ok_or(Halted::Fatal("an epoch without a row"))?;
+    let (close, orphaned) = match known.close {
+        // A close was made before a crash or a full disk: it is the one.
+        Some(close) => (close, known.orphaned),
+        None => {
+            let (stat, cells) = store_segment(shared, header, tally).await?;
+            stop_after(shared, CloseStep::Segment);
+            let close = shared.parts.key.sign(EpochClose {
+                header_hash: header.claimed().hash(),
+                cells_padded: stat.cells_padded,
+                segment_root: stat.segment_root,
+                erased_at,
+            });
+            let from = shared.parts.log.size().await?;
+            db.epoch_closes(epoch, close.clone(), tally.is_none(), cells, from).await?;
+            stop_after(shared, CloseStep::Signed);
+            shared.parts.log.append(vec![closed_leaf(header.claimed(), &close, tally.is_none())]).await?;
+            return confirm(shared, epoch, close).await;
+        }
+    };
+    // Only a restart, or a try after a failure, comes here: the leaf may or may not be there.
+    let header_hash = header.claimed().hash();
+    let logged = move |entry: &LogEntry| matches!(entry, LogEntry::EpochClosed(leaf) if leaf.header == header_hash);
+    if !shared.parts.log.contains(known.log_from, logged).await? {
+        shared.parts.log.append(vec![closed_leaf(header.claimed(), &close, orphaned)]).await?;
+    }
+    confirm(shared, epoch, close).await
+}
+
+/// After the leaf: served, spool gone, done.
+async fn confirm(shared: &Shared, epoch: EpochId, close: Signed<EpochClose>) -> Result<(), Halted> {
+    stop_after(shared, CloseStep::Logged);
+    shared.parts.archive.put_close(epoch, Bytes::from(close.to_bytes())).await?;
+    stop_after(shared, CloseStep::Archived);
+    let path = spool_path(shared, epoch);
+    blocking(move || if path.exists() { durable::remove(&path) } else { Ok(()) })
+        .await?
+        .map_err(|_removal| Halted::Fatal("the spool folder"))?;
+    stop_after(shared, CloseStep::SpoolRemoved);
+    shared.parts.db.epoch_is(epoch, EpochState::Closed).await?;
+    Ok(())
+}
+
+/// The segment that is in the archive, or else the one built from the spool. With it the number of reads in the spool.
+async fn store_segment(
+    shared: &Shared,
+    header: &Signed<EpochHeader>,
+    tally: Option<SpoolTally>,
+) -> Result<(EpochStat, u64), Halted> {
+    let (epoch, bucket_bits) = (header.claimed().epoch_id, header.claimed().bucket_bits);
+    let path = spool_path(shared, epoch);
+    let recovered = blocking(move || SpoolReader::recover(&path, epoch)).await?;
+    let (cells, found) = match recovered {
+        Ok(recovered) => (recovered.cells, recovered.tally),
+        // The sealer makes its spool when it starts, so one that never started has none.
+        Err(spool::Error::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => (Vec::new(), empty_tally()),
+        Err(error) => {
+            tracing::error!(%error, "a spool cannot be read back");
+            return Err(Halted::Damaged);
+        }
+    };
+    if let Some(acknowledged) = tally {
+        // D9: changed between write and close. Never silently fewer cells.
+        check_tally(&acknowledged, &found).map_err(|mismatch| {
+            tracing::error!(acknowledged = mismatch.acknowledged, found = mismatch.found, "a spool was changed");
+            Halted::Damaged
+        })?;
+    }
+    match shared.parts.archive.stat(epoch).await {
+        // The padding is random: a second segment of the same cells would be another one. What is durable is it.
+        Ok(stat) => return Ok((stat, found.count)),
+        Err(ArchiveError::NotFound) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let segment = blocking(move || Segment::build(bucket_bits, cells, &mut SystemRng))
+        .await?
+        .map_err(|_bounds| Halted::Damaged)?;
+    let stat = shared.parts.archive.put_segment(epoch, Bytes::from(header.to_bytes()), segment).await?;
+    Ok((stat, found.count))
+}
+
+fn empty_tally() -> SpoolTally {
+    use sha2::Digest as _;
+    SpoolTally { count: 0, digest: sha2::Sha256::new().finalize().into() }
+}
+
+fn closed_leaf(header: &EpochHeader, close: &Signed<EpochClose>, orphaned: bool) -> LogEntry {
+    let value = close.claimed();
+    LogEntry::EpochClosed(EpochClosed {
+        header: value.header_hash,
+        root: value.segment_root,
+        cells: value.cells_padded,
+        bucket_bits: header.bucket_bits,
+        erased_at: value.erased_at,
+        orphaned,
+    })
+}
+
+fn spool_path(shared: &Shared, epoch: EpochId) -> PathBuf {
+    shared.parts.spool.join(format!("{epoch}{SPOOL_SUFFIX}"))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Halted> {
+    tokio::task::spawn_blocking(work).await.map_err(|_panicked| Halted::Fatal("a step that panicked"))
+}
+
+/// Ends the process the hard way where a test asked for it; nothing in a binary without the feature.
+fn stop_after(shared: &Shared, step: CloseStep) {
+    if cfg!(feature = "failpoints") && shared.settings.stop_after == Some(step) {
+        tracing::warn!(?step, "stopped by a failpoint");
+        std::process::abort();
+    }
+}
+
+/// Closes what an earlier run of this process left: called before anything else is sealed.
+pub(super) async fn resume(shared: &Arc<Shared>) -> Result<(), DbError> {
+    let db = &shared.parts.db;
+    for EpochRow { header, state, log_from, .. } in
+        db.epochs_in(&[EpochState::Dealt, EpochState::Open, EpochState::Closing], RESUME_MAX).await?
+    {
+        let epoch = header.claimed().epoch_id;
+        if state == EpochState::Dealt {
+            let header_hash = header.claimed().hash();
+            let dealt = move |entry: &LogEntry| matches!(entry, LogEntry::EpochDealt(leaf) if leaf.header == header_hash);
+            match shared.parts.log.contains(log_from, dealt).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    db.epoch_never_was(epoch).await?;
+                    continue;
+                }
+                Err(NotLogged) => return Err(DbError::new(crate::db::DbErrorKind::Fatal)),
+            }
+        }
+        tracing::info!(?state, "an epoch of an earlier run is closed");
+        close(shared, &header, None).await;
+    }
+    Ok(())
+}
+
+/// Tells keepers of closes, and the archive of epochs that are past their retention, until the recorder stops.
+pub(super) async fn courier(shared: Arc<Shared>) {
+    let stopping = shared.tasks.stopping().clone();
+    loop {
+        courier_round(&shared).await;
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = shared.courier.notified() => {}
+            () = tokio::time::sleep(COURIER_PAUSE) => {}
+        }
+    }
+}
+
+/// One round, all keepers at once.
+pub(super) async fn courier_round(shared: &Arc<Shared>) {
+    let keepers = shared.keepers.iter().map(|keeper| async {
+        let untold = match shared.parts.db.untold(keeper.index.0, TOLD_ROUND_MAX).await {
+            Ok(untold) => untold,
+            Err(error) => return tracing::warn!(%error, "closes could not be told"),
+        };
+        for row in untold {
+            let Some(close) = row.close else { continue };
+            match keeper.tell_close(&close).await {
+                Ok(()) => {}
+                Err(PeerError::Problem(problem)) if is_final(problem.kind()) => {
+                    // It holds no share of this epoch (it was away), or it knows another close and says so for good.
+                    tracing::warn!(keeper = keeper.index.0, problem = problem.kind().slug(), "a keeper refuses a close");
+                }
+                Err(error) => return tracing::debug!(keeper = keeper.index.0, %error, "a keeper could not be told of a close"),
+            }
+            if let Err(error) = shared.parts.db.told(row.header.claimed().epoch_id, keeper.index.0).await {
+                return tracing::warn!(%error, "a told close could not be noted");
+            }
+        }
+    });
+    futures_util::future::join_all(keepers).await;
+    forget_what_is_over(shared).await;
+}
+
+fn is_final(kind: ProblemKind) -> bool {
+    matches!(kind, ProblemKind::NotFound | ProblemKind::Conflicting | ProblemKind::Invalid | ProblemKind::EpochDestroyed)
+}
+
+/// Housekeeping: an epoch is dead when its shares are destroyed; the archive then has no use for its cells.
+async fn forget_what_is_over(shared: &Arc<Shared>) {
+    let due = match shared.parts.db.epochs_due(shared.now(), TOLD_ROUND_MAX).await {
+        Ok(due) => due,
+        Err(error) => return tracing::warn!(%error, "epochs past their retention could not be listed"),
+    };
+    for row in due {
+        let epoch = row.header.claimed().epoch_id;
+        let forgotten = shared.parts.archive.forget_epoch(epoch).await.is_ok()
+            && shared.parts.db.epoch_is(epoch, EpochState::Destroyed).await.is_ok();
+        if !forgotten {
+            return tracing::warn!("an epoch past its retention could not be dropped; trying again");
+        }
+    }
+}

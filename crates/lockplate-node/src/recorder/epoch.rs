@@ -1,0 +1,474 @@
+//! One epoch, from prekeys to close: a task with its own sealer child. It must never log an epoch that fewer than t keepers
+//! hold, seal before `epoch.dealt` is durable, or acknowledge what the sealer has not acknowledged.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use lockplate_core::Timestamp;
+use lockplate_core::entry::{self, EpochDealt, LogEntry};
+use lockplate_core::epoch::{EpochHeader, EpochKind, ShareReceipt};
+use lockplate_core::id::KeeperIndex;
+use lockplate_core::read::{Read, ReadFlags};
+use lockplate_core::segment::bucket_bits_for;
+use lockplate_core::sign::{Signed, Statement as _};
+use lockplate_store::spool::FRAME_CELLS_MAX;
+use rand_core::Rng as _;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use super::actor::{Event, Shared};
+use super::close;
+use super::keepers::Keeper;
+use super::plan::{Slot, SlotKind};
+use super::sealer_link::{LinkBroken, SealerLink};
+use super::{RecorderError, Sealed};
+use crate::agency_db::EpochState;
+use crate::rng::SystemRng;
+use crate::sealer::wire::{Ask, Deal, NotSealed, Tell};
+
+/// After t receipts, how long the other keepers are waited for.
+const RECEIPTS_ALL_WAIT: Duration = Duration::from_millis(1_500);
+/// Pause before a keeper is asked again for its receipt, or prekeys are looked for again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Pause of the attempts to hand the share to a keeper that was away when its epoch began.
+const STRAGGLER_PAUSE: Duration = Duration::from_secs(10);
+/// How long reads wait for an epoch before their callers are told to keep them.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// A call of [`super::RecorderHandle::seal`]: answered when its last group is.
+pub(super) struct Call {
+    answers: Mutex<Option<(Vec<Sealed>, oneshot::Sender<Result<Vec<Sealed>, RecorderError>>)>>,
+    left: AtomicUsize,
+    /// The places of its reads in the queue, given back when the call is answered.
+    _places: OwnedSemaphorePermit,
+}
+
+impl Call {
+    pub(super) fn new(
+        answers: Vec<Sealed>,
+        groups: usize,
+        places: OwnedSemaphorePermit,
+        reply: oneshot::Sender<Result<Vec<Sealed>, RecorderError>>,
+    ) -> Arc<Self> {
+        let call =
+            Self { answers: Mutex::new(Some((answers, reply))), left: AtomicUsize::new(groups), _places: places };
+        if groups == 0 {
+            call.answer(Ok(()));
+        }
+        Arc::new(call)
+    }
+
+    fn group_done(&self, result: Result<(), RecorderError>) {
+        let last = self.left.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last || result.is_err() {
+            self.answer(result);
+        }
+    }
+
+    fn answer(&self, result: Result<(), RecorderError>) {
+        let taken = self.answers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((answers, reply)) = taken {
+            // The caller may be gone; the reads are sealed or not all the same.
+            let _caller_gone = reply.send(result.map(|()| answers));
+        }
+    }
+}
+
+/// The reads of one call that go into one epoch. Dropped without an answer it says [`RecorderError::Interrupted`].
+pub(super) struct Group {
+    reads: Vec<Read>,
+    call: Option<Arc<Call>>,
+    /// Monotonic clock at arrival.
+    pub(super) since: Duration,
+}
+
+impl Group {
+    pub(super) const fn new(reads: Vec<Read>, call: Arc<Call>, since: Duration) -> Self {
+        Self { reads, call: Some(call), since }
+    }
+
+    pub(super) fn finish(mut self, result: Result<(), RecorderError>) {
+        if let Some(call) = self.call.take() {
+            call.group_done(result);
+        }
+    }
+
+    pub(super) fn waited_too_long(&self, now: Duration) -> bool {
+        now.saturating_sub(self.since) >= WAIT_MAX
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.group_done(Err(RecorderError::Interrupted));
+        }
+    }
+}
+
+/// The task of one epoch.
+pub(super) struct EpochTask {
+    pub(super) shared: Arc<Shared>,
+    pub(super) slot: Slot,
+    /// Number of this task, for its events.
+    pub(super) run: u64,
+    /// Reads in clear are bounded by the places of the handle, not here.
+    pub(super) groups: mpsc::UnboundedReceiver<Group>,
+}
+
+/// Tells the actor that the task is over, however it ends.
+struct Over(Arc<Shared>, u64);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.tell(Event::Over { run: self.1 });
+    }
+}
+
+/// An epoch that is dealt and has its receipts.
+struct Receipted {
+    link: SealerLink,
+    header: Signed<EpochHeader>,
+    receipts: Vec<Signed<ShareReceipt>>,
+    /// Keepers that have not answered yet, with their envelopes.
+    stragglers: Vec<(Keeper, Vec<u8>)>,
+}
+
+/// Why an epoch was not dealt: traced where it happened.
+struct NotDealt;
+
+/// Why sealing ended.
+enum Ended {
+    /// The actor wants the epoch closed.
+    Asked,
+    /// The epoch takes no more cells; a new one is needed for the slot.
+    Full,
+    /// The sealer is gone.
+    Died,
+}
+
+impl EpochTask {
+    pub(super) async fn run(mut self) {
+        let _over = Over(Arc::clone(&self.shared), self.run);
+        let mut queue = VecDeque::new();
+        let receipted = match self.deal_while_reads_wait(&mut queue).await {
+            None => return,
+            Some(Ok(receipted)) => receipted,
+            Some(Err(NotDealt)) => return self.give_up(queue),
+        };
+        let stragglers = receipted.stragglers.clone();
+        let (mut link, header) = match self.start(receipted).await {
+            Ok(started) => started,
+            Err(NotDealt) => return self.give_up(queue),
+        };
+        let _while_open = self.hand_out_the_rest(&header, stragglers);
+        self.shared.tell(Event::Ready { slot: self.slot, run: self.run });
+        let ended = self.seal(&mut link, queue).await;
+        if matches!(ended, Ended::Full | Ended::Died) {
+            // Told before the old epoch is closed: the next one must seal within two seconds (A13).
+            self.shared.tell(Event::Lost { slot: self.slot, run: self.run });
+        }
+        let tally = match ended {
+            Ended::Asked | Ended::Full => match link.ask(&Ask::Close).await {
+                Ok(Tell::Closed(tally)) => Some(tally),
+                Ok(_) | Err(LinkBroken) => None,
+            },
+            Ended::Died => None,
+        };
+        if tally.is_none() {
+            tracing::warn!("a sealer ended without a close: its epoch is closed as orphaned");
+        }
+        link.gone().await;
+        close::close(&self.shared, &header, tally).await;
+    }
+
+    fn give_up(mut self, queue: VecDeque<Group>) {
+        self.shared.tell(Event::Failed { slot: self.slot, run: self.run });
+        self.groups.close();
+        queue.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
+        while let Ok(group) = self.groups.try_recv() {
+            group.finish(Err(RecorderError::Busy));
+        }
+    }
+
+    /// Deals while reads arrive and wait. `None`: the actor wants no epoch here any more.
+    async fn deal_while_reads_wait(&mut self, queue: &mut VecDeque<Group>) -> Option<Result<Receipted, NotDealt>> {
+        let dealing = deal(Arc::clone(&self.shared), self.slot);
+        let mut dealing = core::pin::pin!(dealing);
+        let mut tick = tokio::time::interval(RETRY_PAUSE);
+        loop {
+            tokio::select! {
+                dealt = dealing.as_mut() => return Some(dealt),
+                group = self.groups.recv() => queue.push_back(group?),
+                _ = tick.tick() => {
+                    let now = self.shared.parts.clock.monotonic();
+                    while queue.front().is_some_and(|group| group.waited_too_long(now)) {
+                        if let Some(group) = queue.pop_front() {
+                            group.finish(Err(RecorderError::Busy));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaf first, then the sealer starts.
+    async fn start(&self, receipted: Receipted) -> Result<(SealerLink, Signed<EpochHeader>), NotDealt> {
+        let Receipted { mut link, header, receipts, .. } = receipted;
+        let parts = &self.shared.parts;
+        let epoch = header.claimed().epoch_id;
+        let from = parts.log.size().await.map_err(|_log| NotDealt)?;
+        parts.db.epoch_logs_from(epoch, from).await.map_err(|error| not_stored(&error))?;
+        parts.log.append(vec![dealt_leaf(header.claimed())]).await.map_err(|_log| NotDealt)?;
+        parts.db.epoch_is(epoch, EpochState::Open).await.map_err(|error| not_stored(&error))?;
+        let receipts = receipts.iter().map(Signed::to_bytes).collect();
+        match link.ask(&Ask::Receipts(receipts)).await {
+            Ok(Tell::Started) => Ok((link, header)),
+            other => {
+                tracing::warn!(answer = ?other.ok(), "a sealer did not start on its receipts");
+                link.gone().await;
+                // Its leaf is in the log, so it gets its close, without a read in it.
+                close::close(&self.shared, &header, None).await;
+                Err(NotDealt)
+            }
+        }
+    }
+
+    /// Goes on handing shares to the keepers that were away, as long as the guard lives.
+    fn hand_out_the_rest(
+        &self,
+        header: &Signed<EpochHeader>,
+        stragglers: Vec<(Keeper, Vec<u8>)>,
+    ) -> tokio_util::sync::DropGuard {
+        let over = tokio_util::sync::CancellationToken::new();
+        for (keeper, envelope) in stragglers {
+            let (over, header) = (over.clone(), header.clone());
+            self.shared.tasks.spawn("straggler", async move {
+                let hand_over = async {
+                    while keeper.deal_share(&header, &envelope).await.is_err() {
+                        tokio::time::sleep(STRAGGLER_PAUSE).await;
+                    }
+                };
+                tokio::select! { () = over.cancelled() => {}, () = hand_over => {} }
+            });
+        }
+        over.drop_guard()
+    }
+
+    /// Natural group commit: everything that came in while a commit was on its way goes into the next one.
+    async fn seal(&mut self, link: &mut SealerLink, mut queue: VecDeque<Group>) -> Ended {
+        loop {
+            if queue.is_empty() {
+                let group = tokio::select! {
+                    group = self.groups.recv() => group,
+                    () = link.died() => return Ended::Died,
+                };
+                let Some(group) = group else { return Ended::Asked };
+                queue.push_back(group);
+            }
+            while let Ok(group) = self.groups.try_recv() {
+                queue.push_back(group);
+            }
+            let batch = take_batch(&mut queue);
+            match self.commit(link, &batch).await {
+                Ok(None) => batch.into_iter().for_each(|group| group.finish(Ok(()))),
+                Ok(Some(NotSealed::DiskFull)) => {
+                    batch.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
+                }
+                Ok(Some(NotSealed::EpochFull)) => {
+                    batch.into_iter().chain(queue).for_each(|group| group.finish(Err(RecorderError::Interrupted)));
+                    return Ended::Full;
+                }
+                // Dropped: their callers are told that they were interrupted.
+                Err(LinkBroken) => return Ended::Died,
+            }
+        }
+    }
+
+    /// One batch, in as many commits as it takes; as a rule one.
+    async fn commit(&self, link: &mut SealerLink, batch: &[Group]) -> Result<Option<NotSealed>, LinkBroken> {
+        let late = self.slot.kind == SlotKind::Late;
+        let records: Vec<Zeroizing<Vec<u8>>> = batch
+            .iter()
+            .flat_map(|group| &group.reads)
+            .map(|read| {
+                let record = if late {
+                    Read { flags: read.flags.with(ReadFlags::LATE), ..read.clone() }.to_record()
+                } else {
+                    read.to_record()
+                };
+                // The bounds of a plate make the mandatory fields fit.
+                record.map(Zeroizing::new).map_err(|_too_long| LinkBroken)
+            })
+            .collect::<Result<_, _>>()?;
+        let mut records = records;
+        while !records.is_empty() {
+            let rest = records.split_off(records.len().min(FRAME_CELLS_MAX));
+            let sent = u32::try_from(records.len()).map_err(|_bounded| LinkBroken)?;
+            match link.ask(&Ask::Seal(records)).await? {
+                Tell::Sealed(cells) if cells == sent => records = rest,
+                Tell::NotSealed(why) => return Ok(Some(why)),
+                _ => return Err(LinkBroken),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Groups from the front that fit one commit; a group that is larger goes alone.
+fn take_batch(queue: &mut VecDeque<Group>) -> Vec<Group> {
+    let mut batch: Vec<Group> = Vec::new();
+    let mut reads = 0_usize;
+    while let Some(group) = queue.pop_front() {
+        let with = reads.saturating_add(group.reads.len());
+        if !batch.is_empty() && with > FRAME_CELLS_MAX {
+            queue.push_front(group);
+            break;
+        }
+        reads = with;
+        batch.push(group);
+    }
+    batch
+}
+
+fn not_stored(error: &crate::db::DbError) -> NotDealt {
+    tracing::warn!(%error, "an epoch was not dealt");
+    NotDealt
+}
+
+fn dealt_leaf(header: &EpochHeader) -> LogEntry {
+    LogEntry::EpochDealt(EpochDealt {
+        owner: header.agency,
+        recorder: header.recorder,
+        header: header.hash(),
+        cap_from: header.cap_from,
+        cap_to: header.cap_to,
+        destroy_after: header.destroy_after,
+        kind: match header.kind {
+            EpochKind::Live => entry::EpochKind::Live,
+            EpochKind::Late => entry::EpochKind::Late,
+            EpochKind::Canary => entry::EpochKind::Canary,
+        },
+        t: header.threshold.t(),
+        n: header.threshold.n(),
+    })
+}
+
+/// Prekeys, a sealer, shares out, receipts in. Dropping the future kills the sealer; nothing was logged then.
+async fn deal(shared: Arc<Shared>, slot: Slot) -> Result<Receipted, NotDealt> {
+    let parts = &shared.parts;
+    let keepers = u8::try_from(shared.keepers.len()).map_err(|_sixteen_at_most| NotDealt)?;
+    let prekeys = take_prekeys(&shared, keepers).await?;
+    let volume = parts.db.volume(0).await.map_err(|error| not_stored(&error))?;
+    let recent = match slot.kind {
+        SlotKind::Live => volume.live_cells,
+        SlotKind::Late => volume.late_cells,
+    };
+    let recent = if recent == 0 { shared.settings.cells_expected } else { recent };
+    let rules = &shared.settings.rules;
+    let mut run = [0; 16];
+    SystemRng.fill_bytes(&mut run);
+    let now = Timestamp(shared.now());
+    let ask = Ask::Deal(Box::new(Deal {
+        device_secret: parts.device_secret.clone(),
+        run,
+        spool: parts.spool.clone(),
+        now,
+        recorder: parts.recorder,
+        cap_from: Timestamp(slot.cap_from),
+        cap_to: Timestamp(rules.window_end(slot.cap_from)),
+        kind: slot.kind.epoch_kind(),
+        bucket_bits: bucket_bits_for(recent),
+        charter: parts.charter.bytes().to_vec(),
+        prekeys,
+    }));
+    let broken = |LinkBroken| {
+        tracing::warn!("a sealer ended before its epoch was dealt");
+        NotDealt
+    };
+    let mut link = SealerLink::start(&shared.settings.program).await.map_err(broken)?;
+    let (header, envelopes) = match link.ask(&ask).await.map_err(broken)? {
+        Tell::Dealt { header, envelopes } => (header, envelopes),
+        other => {
+            tracing::error!(answer = ?other, "a sealer refused to deal");
+            return Err(NotDealt);
+        }
+    };
+    let value = EpochHeader::decode(&header).map_err(|_malformed| NotDealt)?;
+    let header = parts.key.sign(value);
+    let log_from = parts.log.size().await.map_err(|_log| NotDealt)?;
+    parts.db.epoch_dealt(header.clone(), slot, log_from, now).await.map_err(|error| not_stored(&error))?;
+    let (receipts, stragglers) = collect_receipts(&shared, &header, envelopes).await?;
+    Ok(Receipted { link, header, receipts, stragglers })
+}
+
+async fn take_prekeys(shared: &Shared, keepers: u8) -> Result<Vec<Vec<u8>>, NotDealt> {
+    // A prekey has to be valid when the sealer checks it, a moment later.
+    const MARGIN_S: u64 = 30;
+    let begun = shared.parts.clock.monotonic();
+    loop {
+        let until = shared.now().saturating_add(MARGIN_S);
+        let taken = shared.parts.db.take_prekeys(keepers, until).await.map_err(|error| not_stored(&error))?;
+        if let Some(prekeys) = taken {
+            return Ok(prekeys);
+        }
+        if shared.parts.clock.monotonic().saturating_sub(begun) >= WAIT_MAX {
+            tracing::warn!("an epoch was not dealt: a keeper's prekeys are used up");
+            return Err(NotDealt);
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// Asks all keepers, again and again; goes on with t after a short wait for the rest. The one dealt epoch is kept however
+/// long that takes: dealing anew would use up prekeys while keepers are away.
+async fn collect_receipts(
+    shared: &Shared,
+    header: &Signed<EpochHeader>,
+    envelopes: Vec<(KeeperIndex, Vec<u8>)>,
+) -> Result<(Vec<Signed<ShareReceipt>>, Vec<(Keeper, Vec<u8>)>), NotDealt> {
+    let needed = usize::from(shared.parts.charter.threshold().t());
+    let envelopes: BTreeMap<KeeperIndex, Vec<u8>> = envelopes.into_iter().collect();
+    let mut asked = FuturesUnordered::new();
+    let mut missing = BTreeMap::new();
+    for keeper in &shared.keepers {
+        let envelope = envelopes.get(&keeper.index).ok_or(NotDealt)?;
+        missing.insert(keeper.index, (keeper.clone(), envelope.clone()));
+        asked.push(async move {
+            let mut traced = false;
+            loop {
+                match keeper.deal_share(header, envelope).await {
+                    Ok(receipt) => return (keeper.index, receipt),
+                    Err(error) => {
+                        if !traced {
+                            error.trace(keeper.index, "share");
+                            traced = true;
+                        }
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
+                }
+            }
+        });
+    }
+    let mut receipts = Vec::new();
+    while receipts.len() < needed {
+        let (index, receipt) = asked.next().await.ok_or(NotDealt)?;
+        missing.remove(&index);
+        receipts.push(receipt);
+    }
+    let rest = async {
+        while let Some((index, receipt)) = asked.next().await {
+            missing.remove(&index);
+            receipts.push(receipt);
+        }
+    };
+    if tokio::time::timeout(RECEIPTS_ALL_WAIT, rest).await.is_err() {
+        tracing::warn!(receipts = receipts.len(), "an epoch begins without the receipt of every keeper");
+    }
+    Ok((receipts, missing.into_values().collect()))
+}

@@ -1,0 +1,219 @@
+//! The sealer: a child process, one an epoch, that alone holds the epoch's key. It deals the epoch, seals reads into its
+//! spool, and exits; **its exit is the erasure** (LPv1 section 7). It opens no file but the spool, no socket at all, and
+//! sends no secret anywhere: what leaves are headers, sealed envelopes, counts and a digest.
+//!
+//! Started by exec of this binary with its end of a socket pair as standard input (`recorder/sealer_link.rs`); the
+//! protocol is in `sealer/wire.rs`. It is hardened before the first byte is read: not dumpable, no core, not traceable,
+//! memory locked where the system allows it. When the recorder is gone the stream ends, and so does the sealer; the spool
+//! is then an orphan, which needs no key to be closed.
+
+pub(crate) mod wire;
+
+use std::io::{Read as IoRead, Write as IoWrite};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+
+use lockplate_core::charter::CharterFile;
+use lockplate_core::epoch::{Dealt, EpochPlan, Prekey, ShareReceipt, VerifiedPrekey, deal};
+use lockplate_core::read::Read;
+use lockplate_core::seal::Sealer;
+use lockplate_core::segment::SpoolCell;
+use lockplate_core::sign::{Signed, Statement as _, VerifyKey};
+use lockplate_core::{Error, ErrorKind, Timestamp};
+use lockplate_store::spool::{self, SPOOL_SUFFIX, SpoolWriter};
+use rand_core::CryptoRng;
+use rustix::mm::MlockAllFlags;
+use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use wire::{Ask, Deal, NotSealed, Refusal, Tell, read_frame, write_tell};
+use zeroize::Zeroizing;
+
+use crate::rng::HedgedRng;
+use crate::shutdown::ExitKind;
+
+/// The main loop of the child: `lockplate sealer`. Returns when the epoch is closed, or when the recorder is gone.
+///
+/// Refuses ([`ExitKind::Usage`]) unless standard input is a Unix stream socket: nobody starts it by hand.
+/// [`ExitKind::Internal`] where the process could not be hardened: it must not hold a key then.
+#[must_use]
+pub fn run_child() -> ExitKind {
+    let stdin = std::io::stdin();
+    let fd = stdin.as_fd();
+    let is_pair = sockopt::socket_domain(fd).is_ok_and(|domain| domain == AddressFamily::UNIX)
+        && sockopt::socket_type(fd).is_ok_and(|kind| kind == SocketType::STREAM);
+    if !is_pair {
+        let _best_effort =
+            writeln!(std::io::stderr(), "the sealer is started by `lockplate agency` and by nobody else");
+        return ExitKind::Usage;
+    }
+    let Some(locked) = harden() else {
+        let _best_effort = writeln!(std::io::stderr(), "the sealer cannot be hardened and so holds no key");
+        return ExitKind::Internal;
+    };
+    match fd.try_clone_to_owned() {
+        Ok(owned) => serve(&mut UnixStream::from(owned), locked),
+        Err(_no_descriptor) => ExitKind::Unavailable,
+    }
+}
+
+/// Not dumpable, no tracer, no core; `Some(true)` if memory is locked too, `None` if the first part failed.
+fn harden() -> Option<bool> {
+    secmem_proc::harden_process().ok()?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok()?;
+    // Under a limit, locking what is allocated later would make an allocation fail in the middle of an epoch, so only
+    // what is there is locked, and the recorder is told that this is not all.
+    let unlimited = getrlimit(Resource::Memlock).current.is_none() || rustix::process::geteuid().is_root();
+    let flags = if unlimited { MlockAllFlags::CURRENT | MlockAllFlags::FUTURE } else { MlockAllFlags::CURRENT };
+    Some(rustix::mm::mlockall(flags).is_ok() && unlimited)
+}
+
+/// One epoch over `stream`. Total on what the other side sends.
+fn serve(stream: &mut (impl IoRead + IoWrite), locked: bool) -> ExitKind {
+    if !write_tell(stream, &Tell::Hello { locked }) {
+        return ExitKind::Unavailable;
+    }
+    match run(stream) {
+        Ok(()) => ExitKind::Done,
+        Err(End::Gone) => ExitKind::Unavailable,
+        Err(End::MustStop) => ExitKind::Internal,
+        Err(End::Refused(why)) => {
+            let _told = write_tell(stream, &Tell::Refused(why));
+            ExitKind::Internal
+        }
+    }
+}
+
+/// Why an epoch ended without a close.
+enum End {
+    /// The recorder is gone.
+    Gone,
+    /// A sync failed: what is on the disk is not known, and nothing more is said about it.
+    MustStop,
+    /// Told.
+    Refused(Refusal),
+}
+
+fn next(stream: &mut impl IoRead) -> Result<Ask, End> {
+    let frame = read_frame(stream).ok_or(End::Gone)?;
+    frame.and_then(|frame| Ask::from_frame(&frame)).map_err(|_bad| End::Refused(Refusal::Frame))
+}
+
+fn tell(stream: &mut impl IoWrite, what: &Tell) -> Result<(), End> {
+    if write_tell(stream, what) { Ok(()) } else { Err(End::Gone) }
+}
+
+fn run(stream: &mut (impl IoRead + IoWrite)) -> Result<(), End> {
+    let Ask::Deal(asked) = next(stream)? else { return Err(End::Refused(Refusal::Frame)) };
+    let mut rng = HedgedRng::new(asked.device_secret.clone(), asked.run);
+    let dealt = deal_epoch(&asked, &mut rng)?;
+    let header = dealt.header().encode();
+    let epoch = dealt.header().epoch_id;
+    tell(stream, &Tell::Dealt { header, envelopes: dealt.envelopes().to_vec() })?;
+    let Some(mut sealer) = start(stream, dealt)? else { return Ok(()) };
+    let path = asked.spool.join(format!("{epoch}{SPOOL_SUFFIX}"));
+    let mut spool = SpoolWriter::create(&path, epoch).map_err(|_error| End::Refused(Refusal::Spool))?;
+    tell(stream, &Tell::Started)?;
+    loop {
+        match next(stream)? {
+            Ask::Seal(records) => {
+                let said = seal(&mut sealer, &mut spool, records, &mut rng)?;
+                tell(stream, &said)?;
+            }
+            Ask::Close => {
+                let tally = spool.tally();
+                // Ended before it is told: nothing can be sealed after the count is out.
+                let _cells = sealer.close();
+                return tell(stream, &Tell::Closed(tally));
+            }
+            Ask::Deal(_) | Ask::Receipts(_) => return Err(End::Refused(Refusal::Frame)),
+        }
+    }
+}
+
+fn deal_epoch(asked: &Deal, rng: &mut impl CryptoRng) -> Result<Dealt, End> {
+    let file = CharterFile::verify(&asked.charter).map_err(|_invalid| End::Refused(Refusal::Charter))?;
+    let charter = file.charter();
+    if charter.recorder(asked.recorder).is_none() || asked.prekeys.len() != charter.keepers.len() {
+        return Err(End::Refused(Refusal::Charter));
+    }
+    let verified = charter.keepers.iter().zip(&asked.prekeys).map(|(keeper, prekey)| {
+        let key: [u8; 32] = keeper.key.public_key().try_into().map_err(|_length| Error::internal("an Ed25519 key"))?;
+        VerifiedPrekey::new(&Signed::<Prekey>::from_bytes(prekey)?, &VerifyKey(key), asked.now)
+    });
+    let prekeys = verified.collect::<Result<Vec<_>, _>>().map_err(|_invalid| End::Refused(Refusal::Prekeys))?;
+    let plan = EpochPlan {
+        agency: charter.owner.id,
+        recorder: asked.recorder,
+        cap_from: asked.cap_from,
+        cap_to: asked.cap_to,
+        kind: asked.kind,
+        bucket_bits: asked.bucket_bits,
+        threshold: file.threshold(),
+        charter_hash: file.hash(),
+        destroy_after: Timestamp(charter.destroy_after(asked.cap_to.0)),
+    };
+    deal(&plan, prekeys, rng).map_err(|_invalid| End::Refused(Refusal::Prekeys))
+}
+
+/// Waits for enough receipts. `None`: the recorder closed an epoch that was never started.
+fn start(stream: &mut (impl IoRead + IoWrite), mut dealt: Dealt) -> Result<Option<Sealer>, End> {
+    loop {
+        let receipts = match next(stream)? {
+            Ask::Receipts(receipts) => receipts,
+            Ask::Close => return Ok(None),
+            Ask::Deal(_) | Ask::Seal(_) => return Err(End::Refused(Refusal::Frame)),
+        };
+        let receipts = receipts.iter().map(|receipt| Signed::<ShareReceipt>::from_bytes(receipt));
+        let receipts = receipts.collect::<Result<Vec<_>, _>>().map_err(|_bad| End::Refused(Refusal::Receipts))?;
+        let (back, error) = match dealt.receipted(&receipts) {
+            Ok(receipted) => return Ok(Some(Sealer::start(receipted))),
+            Err(back) => *back,
+        };
+        let ErrorKind::TooFewKeepers { got, needed } = error.kind() else {
+            return Err(End::Refused(Refusal::Receipts));
+        };
+        tell(stream, &Tell::TooFew { got, needed })?;
+        dealt = back;
+    }
+}
+
+/// One group commit: sealed, shuffled, on stable storage, or none of it.
+fn seal(
+    sealer: &mut Sealer,
+    spool: &mut SpoolWriter,
+    records: Vec<Zeroizing<Vec<u8>>>,
+    rng: &mut impl CryptoRng,
+) -> Result<Tell, End> {
+    let mut cells: Vec<SpoolCell> = Vec::with_capacity(records.len());
+    for record in records {
+        let read = Read::from_record(&record).map_err(|_bad| End::Refused(Refusal::Frame))?;
+        match sealer.seal(&read, rng) {
+            Ok(cell) => cells.push(cell),
+            // The only way here is 2^32 reads of one plate: the next epoch starts its counters anew.
+            Err(_used_up) => return Ok(Tell::NotSealed(NotSealed::EpochFull)),
+        }
+    }
+    shuffle(&mut cells, rng);
+    match spool.append(&cells) {
+        Ok(()) => Ok(Tell::Sealed(u32::try_from(cells.len()).unwrap_or(u32::MAX))),
+        Err(spool::Error::Full) => Ok(Tell::NotSealed(NotSealed::EpochFull)),
+        Err(spool::Error::Durable(error)) if error.must_stop() => Err(End::MustStop),
+        Err(spool::Error::Durable(_)) => Ok(Tell::NotSealed(NotSealed::DiskFull)),
+        Err(spool::Error::BatchTooLarge | spool::Error::Read(_) | spool::Error::Foreign | spool::Error::Damaged { .. }) => {
+            Err(End::Refused(Refusal::Frame))
+        }
+    }
+}
+
+/// Fisher and Yates: the spool shows the order of commits, not of reads within one (LPv1 section 6). 64 random bits modulo
+/// at most 4,096 are even to within 2^-52.
+fn shuffle(cells: &mut [SpoolCell], rng: &mut impl CryptoRng) {
+    for at in (1..cells.len()).rev() {
+        let span = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
+        let other = usize::try_from(rng.next_u64() % span).unwrap_or(at);
+        cells.swap(at, other);
+    }
+}
+
+#[cfg(test)]
+mod tests;
