@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -222,6 +222,15 @@ impl PeerClient {
         request_id: Option<&RequestId>,
     ) -> Result<Bytes, PeerError> {
         self.post(path, OCTETS, body, request_id).await
+    }
+
+    /// As [`post_bytes`](Self::post_bytes), with headers of the caller's, `Content-Type` among them: for bodies that are
+    /// neither JSON documents nor signed structures.
+    ///
+    /// # Errors
+    /// As [`post_json`](Self::post_json).
+    pub async fn post_with(&self, path: &str, headers: HeaderMap, body: Bytes) -> Result<Bytes, PeerError> {
+        self.send(self.request(Method::POST, path, &[])?.headers(headers).body(body)).await
     }
 
     async fn post(

@@ -32,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::intake::CloseUnanswered;
 use crate::problem::{CONTENT_TYPE, Problem, ProblemKind, RequestId};
 use crate::rng::SystemRng;
 use crate::shutdown::{ExitKind, Tasks};
@@ -250,7 +251,14 @@ where
 {
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        app.clone().oneshot(request.map(Body::new))
+        let answer = app.clone().oneshot(request.map(Body::new));
+        async move {
+            let response = answer.await.unwrap_or_else(|never| match never {});
+            match response.extensions().get::<CloseUnanswered>() {
+                Some(CloseUnanswered) => Err(Unanswered),
+                None => Ok(response),
+            }
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -281,6 +289,19 @@ where
         tracing::debug!(timeout = error.is_timeout(), parse = error.is_parse(), "a connection ended early");
     }
 }
+
+/// A handler asked for the connection to be closed without an answer ([`CloseUnanswered`]): hyper does so when its service
+/// fails.
+#[derive(Debug)]
+struct Unanswered;
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request is left unanswered")
+    }
+}
+
+impl core::error::Error for Unanswered {}
 
 /// What the outermost layer needs to know.
 #[derive(Debug, Clone, Copy)]

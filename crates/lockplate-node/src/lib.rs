@@ -13,6 +13,7 @@ pub mod clock;
 pub mod db;
 pub mod founding;
 pub mod http;
+pub mod intake;
 pub mod keeper;
 pub mod log_door;
 pub mod party_log;

@@ -1,0 +1,319 @@
+//! Intake over HTTP: payloads of cameras and files go in, reads leave for the recorder, and the answer waits until they
+//! are durable. It must never store, trace or echo a payload, nor tell a wrong token from an unknown source. What is a
+//! read, a duplicate or a held one is decided in `lockplate-intake`; reads go to the [`ReadSink`].
+//!
+//! Order of every payload (`intake.md`): authenticate, limit, unpack, parse, find the camera, judge the clock, drop
+//! duplicates, hold or seal, make durable, answer. Held reads are in memory only: a crash loses at most 30 s of them
+//! (I1 names that exception); an orderly end seals them ([`IntakeState::finish`]).
+
+mod access;
+mod counters;
+mod files;
+mod payload;
+mod register;
+mod sealing;
+mod settings;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod webhook;
+
+use core::fmt;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::Extensions;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use lockplate_intake::limits::BODY_BYTES_MAX;
+use lockplate_intake::{Intake, Sealable};
+use rand_core::CryptoRng;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+pub use access::{AddressRange, PAYLOADS_PER_SECOND_MAX, TokenHash, token_text};
+pub use counters::{CAMERA_SILENT_MS, CameraHeard, IntakeHealth, SourceCounts};
+pub use files::{
+    CAMERAS_OF_CALL_MAX, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP, HEADER_LINE_OFFSET,
+    HEADER_TRUST,
+};
+pub use payload::GZIP_RATIO_MAX;
+pub use register::{AgencyRegister, SourcesRefused};
+pub use sealing::WAITING_MAX;
+pub use settings::{
+    IMPORT_SOURCE_NAME, SOURCE_NAME_BYTES_MAX, SOURCES_MAX, SourceRefused, SourceSettings, SourceTable, check_tables,
+};
+pub use sink::{
+    Fate, KnownCamera, NewCamera, NotTaken, PLACE_CHARS_MAX, ReadSink, Register, RegisterDown, Registered,
+    SINK_READS_MAX,
+};
+
+use crate::clock::Clock;
+use crate::problem::{Problem, ProblemKind};
+use crate::shutdown::Tasks;
+use access::Pace;
+use counters::Counters;
+
+/// How often the register of cameras and sources is read again: a revoked token is dead within 5 s (D14).
+const REFRESH: Duration = Duration::from_secs(4);
+
+/// Mark on a response that must not be sent: the connection is closed instead, because the caller takes any status for a
+/// delivery (`intake.md` section 5). Obeyed by [`crate::http`].
+#[derive(Clone, Copy, Debug)]
+pub struct CloseUnanswered;
+
+/// Which listener the routes are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// TLS, or loopback behind it: every source, files and cameras.
+    Protected,
+    /// Plain HTTP in a local network: only sources marked `lan`.
+    Lan,
+}
+
+/// What intake is made of.
+pub struct IntakeParts {
+    /// Where reads go.
+    pub sink: Arc<dyn ReadSink>,
+    /// Cameras and sources.
+    pub register: Arc<dyn Register>,
+    /// The agency's import key; without one `POST /v1/import` and `POST /v1/cameras` are not there.
+    pub import_key: Option<Zeroizing<[u8; 32]>>,
+    /// Retention of the charter, ms.
+    pub retention_ms: i64,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The role's tasks.
+    pub tasks: Tasks,
+}
+
+impl fmt::Debug for IntakeParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IntakeParts(..)")
+    }
+}
+
+/// Intake of one agency. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct IntakeState(Arc<Inner>);
+
+impl fmt::Debug for IntakeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IntakeState(..)")
+    }
+}
+
+/// Two ways in, with a state machine each: a file of a million lines must not push what cameras sent out of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Live,
+    Import,
+}
+
+struct Lane {
+    intake: Mutex<Intake>,
+    /// Read while a payload is between its judgement and its sealing; taken whole to wait for all of them.
+    on_its_way: Arc<tokio::sync::RwLock<()>>,
+    /// Payloads that could not be made durable.
+    failures: AtomicU64,
+}
+
+impl Lane {
+    fn new(rng: &mut impl CryptoRng) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        rng.fill_bytes(key.as_mut_slice());
+        Self { intake: Mutex::new(Intake::new(&key)), on_its_way: Arc::default(), failures: AtomicU64::new(0) }
+    }
+}
+
+struct Inner {
+    sink: Arc<dyn ReadSink>,
+    register: Arc<dyn Register>,
+    import_key: Option<TokenHash>,
+    retention_ms: i64,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    live: Lane,
+    import: Lane,
+    book: RwLock<Arc<Book>>,
+    refreshed: Mutex<Duration>,
+    paces: Mutex<BTreeMap<u16, Pace>>,
+    counters: Counters,
+    waiting: Mutex<VecDeque<Sealable>>,
+    late_done: tokio::sync::Mutex<Option<watch::Receiver<Option<Result<(), NotTaken>>>>>,
+    closing: AtomicBool,
+}
+
+/// The register as it was read last.
+#[derive(Default)]
+struct Book {
+    sources: BTreeMap<String, Arc<SourceSettings>>,
+    cameras: BTreeMap<(u16, String), (u32, String)>,
+    /// Number and group by key alone, for files; `None` where two sources use one key.
+    by_key: BTreeMap<String, Option<(u32, String)>>,
+    import_source: u16,
+}
+
+impl Book {
+    fn new(registered: Registered) -> Self {
+        let mut book = Self { import_source: registered.import_source, ..Self::default() };
+        for KnownCamera { number, source, key, group } in registered.cameras {
+            let same_key = book.by_key.entry(key.clone()).or_insert_with(|| Some((number, group.clone())));
+            if same_key.as_ref().is_some_and(|(other, _)| *other != number) {
+                *same_key = None;
+            }
+            book.cameras.insert((source, key), (number, group));
+        }
+        book.sources = registered.sources.into_iter().map(|source| (source.name.clone(), Arc::new(source))).collect();
+        book
+    }
+
+    /// A camera of a file: one of the import source, or of whichever source alone uses the key.
+    fn camera_of_file(&self, key: &str) -> Option<(u32, &str)> {
+        let own = self.cameras.get(&(self.import_source, key.to_owned()));
+        own.or_else(|| self.by_key.get(key)?.as_ref()).map(|(number, group)| (*number, group.as_str()))
+    }
+}
+
+impl Inner {
+    const fn lane(&self, way: Way) -> &Lane {
+        match way {
+            Way::Live => &self.live,
+            Way::Import => &self.import,
+        }
+    }
+
+    fn book(&self) -> Arc<Book> {
+        Arc::clone(&self.book.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn refresh(&self) -> Result<(), RegisterDown> {
+        let book = Book::new(self.register.registered().await?);
+        *self.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
+        *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.monotonic();
+        Ok(())
+    }
+
+    async fn refresh_when_due(&self) {
+        let last = *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.clock.monotonic().saturating_sub(last) >= REFRESH && self.refresh().await.is_err() {
+            tracing::warn!("the register of cameras and sources cannot be read: the last one stays in force");
+        }
+    }
+
+    fn admits(&self, source: u16) -> bool {
+        let now = self.clock.monotonic();
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.entry(source).or_insert_with(|| Pace::new(now)).admits(now)
+    }
+}
+
+impl IntakeState {
+    /// Reads the register; nothing is taken before [`start`](Self::start) and the routes are served.
+    ///
+    /// # Errors
+    /// [`RegisterDown`].
+    pub async fn new(parts: IntakeParts, rng: &mut (impl CryptoRng + Send)) -> Result<Self, RegisterDown> {
+        let inner = Inner {
+            sink: parts.sink,
+            register: parts.register,
+            import_key: parts.import_key.map(|key| TokenHash::of(&key)),
+            retention_ms: parts.retention_ms,
+            clock: parts.clock,
+            tasks: parts.tasks,
+            live: Lane::new(rng),
+            import: Lane::new(rng),
+            book: RwLock::default(),
+            refreshed: Mutex::default(),
+            paces: Mutex::default(),
+            counters: Counters::default(),
+            waiting: Mutex::default(),
+            late_done: tokio::sync::Mutex::default(),
+            closing: AtomicBool::new(false),
+        };
+        inner.refresh().await?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Starts the task that releases held reads and reads the register again. It ends with the role's tasks and does not
+    /// seal what is held: that is [`finish`](Self::finish).
+    pub fn start(&self) {
+        self.0.tasks.spawn_essential("intake", Arc::clone(&self.0).keep_time());
+    }
+
+    /// The routes of one listener: `POST /in/v1/{source}/{token}`, and behind the protected door `POST /v1/import`,
+    /// `POST /v1/import/done`, `POST /v1/cameras` and `GET /v1/intake/health` (loopback callers only).
+    pub fn routes(&self, door: Door) -> Router {
+        let unlimited = axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX);
+        let webhook = match door {
+            Door::Protected => post(webhook::protected),
+            Door::Lan => post(webhook::lan),
+        };
+        let mut router = Router::new().route("/in/v1/{source}/{token}", webhook);
+        if door == Door::Protected {
+            router = router
+                .route("/v1/import", post(files::import))
+                .route("/v1/import/done", post(files::done))
+                .route("/v1/cameras", post(files::cameras))
+                .route("/v1/intake/health", get(health));
+        }
+        router.layer(unlimited).with_state(self.clone())
+    }
+
+    /// Reads the register at once: after a source was added or revoked.
+    ///
+    /// # Errors
+    /// [`RegisterDown`]; the last one stays in force.
+    pub async fn refresh(&self) -> Result<(), RegisterDown> {
+        self.0.refresh().await
+    }
+
+    /// Takes no payload any more, waits for those on their way and seals everything that is held. To be called at SIGTERM
+    /// before the recorder is stopped; at most 20 s.
+    pub async fn finish(&self) {
+        self.0.finish().await;
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn health(&self) -> IntakeHealth {
+        let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.0.counters.health(self.0.clock.now_ms(), waiting)
+    }
+}
+
+/// `GET /v1/intake/health`: for people on this machine.
+async fn health(State(state): State<IntakeState>, request: Request) -> Response {
+    if peer_of(request.extensions()).is_some_and(|peer| peer.is_loopback()) {
+        Json(state.health()).into_response()
+    } else {
+        Problem::new(ProblemKind::NotFound).into_response()
+    }
+}
+
+/// Where a request comes from; a router without a listener (a test) knows no address.
+fn peer_of(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical())
+}
+
+/// The problem document of a slug.
+const fn kind_of(slug: lockplate_intake::Slug) -> ProblemKind {
+    use lockplate_intake::Slug;
+    match slug {
+        Slug::Malformed => ProblemKind::IntakeMalformed,
+        Slug::UnknownCamera => ProblemKind::IntakeUnknownCamera,
+        Slug::NotFound => ProblemKind::IntakeNotFound,
+        Slug::TooLarge => ProblemKind::IntakeTooLarge,
+        Slug::UnsupportedType => ProblemKind::IntakeUnsupportedType,
+        Slug::MissingField => ProblemKind::IntakeMissingField,
+        Slug::OutOfRange => ProblemKind::IntakeOutOfRange,
+        Slug::TooOld => ProblemKind::IntakeTooOld,
+        Slug::Rate => ProblemKind::IntakeRate,
+        Slug::Unavailable => ProblemKind::IntakeUnavailable,
+    }
+}

@@ -1,0 +1,144 @@
+//! What intake counts, in memory: by source and slug, and when each camera was last heard. Numbers only, never a value of
+//! a payload; they go to the health page of people on this machine.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use lockplate_intake::Outcome;
+use lockplate_intake::source::Slug;
+use serde::Serialize;
+
+/// A camera not heard for this long is silent (`intake.md` section 5), ms.
+pub const CAMERA_SILENT_MS: i64 = 15 * 60_000;
+
+/// What one source did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SourceCounts {
+    /// Payloads that were authenticated.
+    pub payloads: u64,
+    /// Reads sealed.
+    pub accepted: u64,
+    /// Observations held.
+    pub held: u64,
+    /// Repeats.
+    pub duplicate: u64,
+    /// Plates with nothing readable.
+    pub unreadable: u64,
+    /// Heartbeats, tests, other event types.
+    pub other_events: u64,
+    /// Reads placed at their time of receipt, because the camera's clock is wrong.
+    pub clock_off: u64,
+    /// Payloads that were turned away because nothing could be made durable; a source that does not repeat has lost them.
+    pub lost_upstream: u64,
+    /// Refused, by slug.
+    pub rejected: BTreeMap<&'static str, u64>,
+}
+
+/// One silent camera.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CameraHeard {
+    /// Its number.
+    pub camera: u32,
+    /// Unix ms of its last sign of life.
+    pub last_seen_ms: i64,
+    /// Not heard for [`CAMERA_SILENT_MS`].
+    pub silent: bool,
+}
+
+/// The body of `GET /v1/intake/health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IntakeHealth {
+    /// By source name.
+    pub sources: BTreeMap<String, SourceCounts>,
+    /// Cameras heard since the start.
+    pub cameras: Vec<CameraHeard>,
+    /// Held reads that wait for a sealer again.
+    pub waiting: usize,
+    /// Held reads given up, because too many waited or the process had to end.
+    pub lost_held: u64,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    sources: BTreeMap<String, SourceCounts>,
+    seen: BTreeMap<u32, i64>,
+    lost_held: u64,
+}
+
+/// The counters of all sources.
+#[derive(Debug, Default)]
+pub(super) struct Counters(Mutex<Book>);
+
+impl Counters {
+    /// Changes the counts of one source.
+    pub(super) fn of(&self, source: &str, change: impl FnOnce(&mut SourceCounts)) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match book.sources.get_mut(source) {
+            Some(counts) => change(counts),
+            None => change(book.sources.entry(source.to_owned()).or_default()),
+        }
+    }
+
+    /// Counts a refusal.
+    pub(super) fn rejected(&self, source: &str, slug: Slug, times: u64) {
+        self.of(source, |counts| {
+            let count = counts.rejected.entry(slug.text()).or_default();
+            *count = count.saturating_add(times);
+        });
+    }
+
+    /// Counts what became of a payload, sealing apart.
+    pub(super) fn outcome(&self, source: &str, now_ms: i64, outcome: &Outcome) {
+        let listed = u64::try_from(outcome.problems.len()).unwrap_or(u64::MAX);
+        self.of(source, |counts| {
+            add(&mut counts.held, outcome.held);
+            add(&mut counts.duplicate, outcome.duplicates);
+            add(&mut counts.unreadable, outcome.ignored.unreadable);
+            add(&mut counts.other_events, outcome.ignored.other_events);
+            add(&mut counts.other_events, u64::from(outcome.heartbeat.is_some()));
+            add(&mut counts.clock_off, u64::try_from(outcome.clocks_off.len()).unwrap_or(u64::MAX));
+            for problem in &outcome.problems {
+                add(counts.rejected.entry(problem.slug.text()).or_default(), 1);
+            }
+            // Those beyond the list have no slug any more.
+            let unlisted = outcome.rejected.saturating_sub(listed);
+            if unlisted > 0 {
+                add(counts.rejected.entry("unlisted").or_default(), unlisted);
+            }
+        });
+        self.seen(now_ms, &outcome.cameras_seen);
+    }
+
+    /// Notes a sign of life.
+    pub(super) fn seen(&self, now_ms: i64, cameras: &[u32]) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        book.seen.extend(cameras.iter().map(|camera| (*camera, now_ms)));
+    }
+
+    /// Counts held reads that were given up.
+    pub(super) fn lost_held(&self, times: usize) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        add(&mut book.lost_held, u64::try_from(times).unwrap_or(u64::MAX));
+    }
+
+    /// All of it.
+    pub(super) fn health(&self, now_ms: i64, waiting: usize) -> IntakeHealth {
+        let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = |(camera, at): (&u32, &i64)| CameraHeard {
+            camera: *camera,
+            last_seen_ms: *at,
+            silent: now_ms.saturating_sub(*at) > CAMERA_SILENT_MS,
+        };
+        IntakeHealth {
+            sources: book.sources.clone(),
+            cameras: book.seen.iter().map(heard).collect(),
+            waiting,
+            lost_held: book.lost_held,
+        }
+    }
+}
+
+/// Adds and saturates.
+pub(super) fn add(count: &mut u64, more: u64) {
+    *count = count.saturating_add(more);
+}

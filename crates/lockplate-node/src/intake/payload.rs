@@ -1,0 +1,134 @@
+//! From a request body to the bytes a parser may see: bounded, unpacked, split into parts. It must never build anything
+//! larger than [`BODY_BYTES_MAX`], and refuses a bomb before it has gone off.
+
+use std::io::Read as _;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName};
+use lockplate_intake::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX};
+use lockplate_intake::source::{Parsed, Part, Payload, Problem, Slug, SourceConfig, SourceKind};
+
+/// Unpacked bytes to packed bytes of gzip (`intake.md` section 3).
+pub const GZIP_RATIO_MAX: usize = 100;
+
+/// Longest `Content-Type` that is looked at.
+const CONTENT_TYPE_BYTES_MAX: usize = 512;
+
+/// The camera of a Plate Recognizer payload that has none inside.
+const CAMERA_ID: HeaderName = HeaderName::from_static("camera-id");
+
+/// A payload, owned, so that it can be parsed on another thread.
+pub(super) struct Unpacked {
+    content_type: String,
+    body: Bytes,
+    parts: Vec<(String, Option<String>, Bytes)>,
+    camera_header: Option<String>,
+}
+
+impl Unpacked {
+    /// Bytes to be parsed.
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().fold(self.body.len(), |sum, part| sum.saturating_add(part.2.len()))
+    }
+
+    /// Runs the parser of `config`.
+    pub(super) fn parse(&self, config: &SourceConfig) -> Parsed {
+        let parts: Vec<Part<'_>> = self
+            .parts
+            .iter()
+            .map(|(name, content_type, body)| Part { name, content_type: content_type.as_deref(), body })
+            .collect();
+        config.kind.parser().parse(
+            &Payload {
+                content_type: &self.content_type,
+                body: &self.body,
+                parts: &parts,
+                camera_header: self.camera_header.as_deref(),
+            },
+            config,
+        )
+    }
+}
+
+/// Reads a body whole, at most [`BODY_BYTES_MAX`].
+pub(super) async fn bounded_body(request: Request) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|error| {
+        let mut cause: Option<&(dyn core::error::Error + 'static)> = Some(&error);
+        while let Some(current) = cause {
+            if current.is::<http_body_util::LengthLimitError>() {
+                return Problem::whole(Slug::TooLarge);
+            }
+            cause = current.source();
+        }
+        Problem::whole(Slug::Malformed)
+    })
+}
+
+/// Reads and unpacks a request of a source.
+pub(super) async fn unpack(request: Request, kind: SourceKind) -> Result<Unpacked, Problem> {
+    let headers = request.headers().clone();
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if declared.and_then(|text| text.parse::<usize>().ok()).is_some_and(|len| len > BODY_BYTES_MAX) {
+        return Err(Problem::whole(Slug::TooLarge));
+    }
+    let content_type = text_of(&headers, &CONTENT_TYPE, CONTENT_TYPE_BYTES_MAX).unwrap_or_default();
+    let camera_header = text_of(&headers, &CAMERA_ID, ID_BYTES_MAX);
+    let encoding = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
+    let packed = match encoding.as_deref() {
+        None | Some(b"identity" | b"") => false,
+        Some(b"gzip" | b"x-gzip") if kind == SourceKind::Own => true,
+        Some(_) => return Err(Problem::whole(Slug::UnsupportedType)),
+    };
+    let body = bounded_body(request).await?;
+    let body = if packed { Bytes::from(gunzip(&body)?) } else { body };
+    let is_multipart = content_type.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
+    if !is_multipart {
+        return Ok(Unpacked { content_type, body, parts: Vec::new(), camera_header });
+    }
+    let parts = split(&content_type, body).await?;
+    Ok(Unpacked { content_type, body: Bytes::new(), parts, camera_header })
+}
+
+fn text_of(headers: &HeaderMap, name: &HeaderName, bytes_max: usize) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    (value.len() <= bytes_max).then(|| value.to_owned())
+}
+
+/// Unpacks gzip, also of several members. Stops at [`BODY_BYTES_MAX`] or [`GZIP_RATIO_MAX`], whichever comes first.
+pub(super) fn gunzip(packed: &[u8]) -> Result<Vec<u8>, Problem> {
+    let limit = packed.len().saturating_mul(GZIP_RATIO_MAX).min(BODY_BYTES_MAX);
+    let mut out = Vec::with_capacity(packed.len().saturating_mul(4).min(limit));
+    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    flate2::read::MultiGzDecoder::new(packed)
+        .take(one_more)
+        .read_to_end(&mut out)
+        .map_err(|_library| Problem::whole(Slug::Malformed))?;
+    if out.len() > limit { Err(Problem::whole(Slug::TooLarge)) } else { Ok(out) }
+}
+
+type NamedPart = (String, Option<String>, Bytes);
+
+async fn split(content_type: &str, body: Bytes) -> Result<Vec<NamedPart>, Problem> {
+    let malformed = |_library: axum::extract::multipart::MultipartError| Problem::whole(Slug::Malformed);
+    let mut request = Request::builder()
+        .header(CONTENT_TYPE, content_type)
+        .body(Body::from(body))
+        .map_err(|_header: axum::http::Error| Problem::whole(Slug::Malformed))?;
+    // The body is bounded already; left alone, the extractor would apply its own, smaller default.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let mut multipart =
+        Multipart::from_request(request, &()).await.map_err(|_boundary| Problem::whole(Slug::Malformed))?;
+    let mut parts = Vec::new();
+    while let Some(field) = multipart.next_field().await.map_err(malformed)? {
+        if parts.len() >= PARTS_MAX {
+            return Err(Problem::whole(Slug::TooLarge));
+        }
+        // File names are never looked at: nothing is stored under them.
+        let name = field.name().unwrap_or_default().to_owned();
+        let kind = field.content_type().map(str::to_owned);
+        parts.push((name, kind, field.bytes().await.map_err(malformed)?));
+    }
+    if parts.is_empty() { Err(Problem::whole(Slug::Malformed)) } else { Ok(parts) }
+}

@@ -1,0 +1,172 @@
+//! The real ends of intake's seams: the recorder, and the register in the agency's database. Nothing is decided here.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use lockplate_core::Timestamp;
+use lockplate_core::id::AgencyId;
+use lockplate_core::read::Read;
+use lockplate_intake::SourceKind;
+use lockplate_intake::normalise::Placement;
+
+use super::access::TokenHash;
+use super::settings::{IMPORT_SOURCE_NAME, SourceRefused, SourceSettings, SourceTable, check_tables};
+use super::sink::{Fate, KnownCamera, NewCamera, NotTaken, ReadSink, Register, RegisterDown, Registered};
+use crate::agency_db::{self, AgencyDb, SourceRow};
+use crate::clock::Clock;
+use crate::party_log::PartyLog;
+use crate::recorder::{PlacedRead, RecorderError, RecorderHandle, Sealed};
+
+impl From<RecorderError> for NotTaken {
+    fn from(error: RecorderError) -> Self {
+        match error {
+            RecorderError::Busy => Self::Busy,
+            RecorderError::Interrupted => Self::Interrupted,
+            RecorderError::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl ReadSink for RecorderHandle {
+    fn seal(&self, reads: Vec<(Read, Placement)>) -> BoxFuture<'_, Result<Vec<Fate>, NotTaken>> {
+        async move {
+            let placed = reads.into_iter().map(|(read, place)| PlacedRead { read, place }).collect();
+            let fates = Self::seal(self, placed).await?;
+            let fate = |sealed| match sealed {
+                Sealed::Stored => Fate::Stored,
+                Sealed::TooOld => Fate::TooOld,
+            };
+            Ok(fates.into_iter().map(fate).collect())
+        }
+        .boxed()
+    }
+
+    fn late_done(&self) -> BoxFuture<'_, Result<(), NotTaken>> {
+        async move { Ok(Self::late_done(self).await?) }.boxed()
+    }
+}
+
+/// The register of `agency.db`, whose changes are logged.
+#[derive(Clone)]
+pub struct AgencyRegister {
+    db: AgencyDb,
+    log: PartyLog,
+    owner: AgencyId,
+    clock: Arc<dyn Clock>,
+}
+
+impl core::fmt::Debug for AgencyRegister {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("AgencyRegister(..)")
+    }
+}
+
+/// Why the sources of a configuration are not in the register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourcesRefused {
+    /// One of them is wrong: a configuration to mend.
+    Source(SourceRefused),
+    /// The database.
+    Down(RegisterDown),
+}
+
+impl core::fmt::Display for SourcesRefused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Source(refused) => refused.fmt(f),
+            Self::Down(down) => down.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SourcesRefused {}
+
+impl AgencyRegister {
+    /// Brings the register to the sources of the configuration: each table gets a number for life; a source that is no
+    /// longer there keeps its number and loses its token; the source of imported files is made where it is not.
+    ///
+    /// # Errors
+    /// [`SourcesRefused`].
+    pub async fn open(
+        db: AgencyDb,
+        log: PartyLog,
+        owner: AgencyId,
+        clock: Arc<dyn Clock>,
+        tables: &[SourceTable],
+    ) -> Result<Self, SourcesRefused> {
+        check_tables(tables).map_err(SourcesRefused::Source)?;
+        let down = |_db| SourcesRefused::Down(RegisterDown);
+        let rows = db.sources().await.map_err(down)?;
+        let own = SourceKind::Own.name();
+        let nobody = TokenHash::NOBODY.bytes();
+        if !rows.iter().any(|row| row.name == IMPORT_SOURCE_NAME) {
+            db.add_source(IMPORT_SOURCE_NAME.into(), own.into(), nobody, "{}".into()).await.map_err(down)?;
+        }
+        for table in tables {
+            let hash = TokenHash::from_hex(&table.token_sha256).unwrap_or(TokenHash::NOBODY).bytes();
+            let settings = serde_json::to_string(table).map_err(|_our_type| SourcesRefused::Down(RegisterDown))?;
+            match rows.iter().find(|row| row.name == table.name) {
+                None => {
+                    db.add_source(table.name.clone(), table.engine.clone(), hash, settings).await.map_err(down)?;
+                }
+                Some(row) => {
+                    let kind = table.engine.clone();
+                    let changed = SourceRow { kind, token_hash: hash, settings, ..row.clone() };
+                    if changed != *row {
+                        db.change_source(changed).await.map_err(down)?;
+                    }
+                }
+            }
+        }
+        for row in rows {
+            let configured = tables.iter().any(|table| table.name == row.name);
+            if !configured && row.token_hash != nobody {
+                db.change_source(SourceRow { token_hash: nobody, ..row }).await.map_err(down)?;
+            }
+        }
+        Ok(Self { db, log, owner, clock })
+    }
+
+    fn source(row: &SourceRow) -> Option<SourceSettings> {
+        if row.token_hash == TokenHash::NOBODY.bytes() {
+            return None;
+        }
+        let table: SourceTable = serde_json::from_str(&row.settings).ok()?;
+        let checked = table.check(row.number).ok()?;
+        Some(SourceSettings { token: TokenHash::from_bytes(row.token_hash), ..checked })
+    }
+}
+
+impl Register for AgencyRegister {
+    fn registered(&self) -> BoxFuture<'_, Result<Registered, RegisterDown>> {
+        async move {
+            let rows = self.db.sources().await.map_err(|_db| RegisterDown)?;
+            let cameras = self.db.cameras().await.map_err(|_db| RegisterDown)?;
+            let import = rows.iter().find(|row| row.name == IMPORT_SOURCE_NAME).ok_or(RegisterDown)?;
+            let known = |camera: agency_db::Camera| KnownCamera {
+                number: camera.number,
+                source: camera.camera.source,
+                key: camera.camera.key,
+                group: camera.camera.group,
+            };
+            Ok(Registered {
+                cameras: cameras.into_iter().filter(|camera| camera.active).map(known).collect(),
+                sources: rows.iter().filter_map(Self::source).collect(),
+                import_source: import.number,
+            })
+        }
+        .boxed()
+    }
+
+    fn add(&self, source: u16, camera: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>> {
+        async move {
+            let now = u64::try_from(self.clock.now_ms().div_euclid(1_000)).unwrap_or(0);
+            let NewCamera { key, place, lat, lon, group, source: _ } = camera;
+            let camera = agency_db::NewCamera { source, key, place, position: lat.zip(lon), group };
+            let added = self.db.add_camera(&self.log, self.owner, camera, Timestamp(now)).await;
+            added.map(drop).map_err(|_not_added| RegisterDown)
+        }
+        .boxed()
+    }
+}

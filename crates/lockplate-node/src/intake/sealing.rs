@@ -1,0 +1,193 @@
+//! From ready reads to durable ones. It must never say "durable" for a read that is not, also not through a duplicate of a
+//! read that is still on its way, and a caller that goes away must not leave a read remembered but unsealed: sealing runs
+//! in a task of its own.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use lockplate_intake::{Intake, Sealable};
+use tokio::sync::{OwnedRwLockReadGuard, oneshot};
+
+use super::sink::{Fate, NotTaken, SINK_READS_MAX};
+use super::{Inner, Way};
+
+/// Held reads that may wait for a sealer again after their hold ended.
+pub const WAITING_MAX: usize = 20_000;
+
+/// How often held reads are looked at.
+pub(super) const TICK: Duration = Duration::from_millis(500);
+
+/// How often a call is repeated at once where the sealer died under it.
+const INTERRUPTIONS_MAX: u32 = 3;
+
+/// What sealing can wait at the end of the process: well within the 45 s of a shutdown.
+const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// Pause between two tries at the end of the process.
+const DRAIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// What became of the reads of one payload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    /// Durable.
+    pub(super) stored: u64,
+    /// Engine references of those that are past the retention.
+    pub(super) too_old: Vec<Option<[u8; 8]>>,
+}
+
+/// A payload between its judgement and its sealing.
+pub(super) struct OnItsWay {
+    place: OwnedRwLockReadGuard<()>,
+    failures: u64,
+}
+
+impl Inner {
+    /// Announces a payload before the state machine sees it.
+    pub(super) async fn enter(&self, way: Way) -> OnItsWay {
+        let lane = self.lane(way);
+        let place = Arc::clone(&lane.on_its_way).read_owned().await;
+        OnItsWay { place, failures: lane.failures.load(Ordering::SeqCst) }
+    }
+
+    /// Seals `reads` and waits until they are durable. `duplicates`: the payload also had repeats; then those they repeat
+    /// must be durable too.
+    ///
+    /// On an error every read of it that is not durable is forgotten, so that its repeat is no duplicate.
+    pub(super) async fn settle(
+        self: &Arc<Self>,
+        way: Way,
+        entered: OnItsWay,
+        reads: Vec<Sealable>,
+        duplicates: bool,
+    ) -> Result<Settled, NotTaken> {
+        let OnItsWay { place, failures } = entered;
+        let mut settled = Settled::default();
+        if reads.is_empty() {
+            drop(place);
+        } else {
+            let (tell, told) = oneshot::channel();
+            let inner = Arc::clone(self);
+            self.tasks.spawn("seal reads", async move {
+                let result = inner.seal(way, reads).await;
+                drop(place);
+                // Nobody waits where the caller went away: the reads are durable or forgotten all the same.
+                drop(tell.send(result));
+            });
+            settled = told.await.map_err(|_task_ended| NotTaken::Stopping)??;
+        }
+        if duplicates {
+            let lane = self.lane(way);
+            // Everything that was on its way when this payload was judged has ended once the lane is free.
+            drop(lane.on_its_way.write().await);
+            if lane.failures.load(Ordering::SeqCst) != failures {
+                return Err(NotTaken::Busy);
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn seal(&self, way: Way, mut reads: Vec<Sealable>) -> Result<Settled, NotTaken> {
+        let mut settled = Settled::default();
+        while !reads.is_empty() {
+            let rest = reads.split_off(reads.len().min(SINK_READS_MAX));
+            match self.seal_batch(&reads).await {
+                Ok(fates) => {
+                    for (read, fate) in reads.iter().zip(fates) {
+                        match fate {
+                            Fate::Stored => settled.stored = settled.stored.saturating_add(1),
+                            Fate::TooOld => settled.too_old.push(read.read.engine_ref),
+                        }
+                    }
+                }
+                Err(why) => {
+                    // Forgotten first, counted second: whoever judged a repeat before it was forgotten sees the count.
+                    self.with(way, |intake| {
+                        for read in reads.iter().chain(&rest) {
+                            intake.not_durable(read);
+                        }
+                    });
+                    self.lane(way).failures.fetch_add(1, Ordering::SeqCst);
+                    return Err(why);
+                }
+            }
+            reads = rest;
+        }
+        Ok(settled)
+    }
+
+    async fn seal_batch(&self, reads: &[Sealable]) -> Result<Vec<Fate>, NotTaken> {
+        let placed = || reads.iter().map(|ready| (ready.read.clone(), ready.placement)).collect();
+        for _again in 0..INTERRUPTIONS_MAX {
+            match self.sink.seal(placed()).await {
+                Ok(fates) if fates.len() == reads.len() => return Ok(fates),
+                // An answer of another length says nothing about any read.
+                Ok(_) | Err(NotTaken::Interrupted) => {}
+                Err(why @ (NotTaken::Busy | NotTaken::Stopping)) => return Err(why),
+            }
+        }
+        Err(NotTaken::Busy)
+    }
+
+    /// Runs `work` on a lane's state machine.
+    pub(super) fn with<T>(&self, way: Way, work: impl FnOnce(&mut Intake) -> T) -> T {
+        work(&mut self.lane(way).intake.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what has waited long enough and seals it, with what could not be sealed before. For ever, until the role
+    /// stops.
+    pub(super) async fn keep_time(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.tasks.stopping().cancelled() => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            self.release(false).await;
+            self.refresh_when_due().await;
+        }
+    }
+
+    /// Seals what is due, or at the end everything. True if nothing waits any more.
+    pub(super) async fn release(&self, everything: bool) -> bool {
+        let now = self.clock.now_ms();
+        let outcome = self.with(Way::Live, |intake| if everything { intake.drain(now) } else { intake.tick(now) });
+        let mut due: VecDeque<Sealable> = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            core::mem::take(&mut *waiting)
+        };
+        due.extend(outcome.sealables);
+        while !due.is_empty() {
+            let batch: Vec<Sealable> = due.drain(..due.len().min(SINK_READS_MAX)).collect();
+            if self.seal_batch(&batch).await.is_err() {
+                batch.into_iter().rev().for_each(|read| due.push_front(read));
+                break;
+            }
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody repeats these: their sources were told "held". Counted, never in silence.
+        let over = due.len().saturating_sub(WAITING_MAX);
+        self.counters.lost_held(over);
+        due.drain(..over);
+        *waiting = due;
+        waiting.is_empty()
+    }
+
+    /// The end: takes no payload any more, waits for those on their way, seals what is held.
+    pub(super) async fn finish(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        drop(self.lane(Way::Import).on_its_way.write().await);
+        drop(self.lane(Way::Live).on_its_way.write().await);
+        let started = self.clock.monotonic();
+        while !self.release(true).await {
+            if self.clock.monotonic().saturating_sub(started) > DRAIN_MAX {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                self.counters.lost_held(waiting.len());
+                tracing::error!(reads = waiting.len(), "held reads could not be sealed before the end");
+                waiting.clear();
+                return;
+            }
+            tokio::time::sleep(DRAIN_PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The two seams of intake: where reads go, and where cameras are known. Both are traits, so that intake can be driven
+//! without a recorder; the real ones stand beside the recorder.
+
+use core::fmt;
+
+use futures_util::future::BoxFuture;
+use lockplate_core::read::Read;
+use lockplate_intake::limits::ID_BYTES_MAX;
+use lockplate_intake::normalise::Placement;
+use serde::{Deserialize, Serialize};
+
+use super::settings::SourceSettings;
+
+/// What became of one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Durable.
+    Stored,
+    /// Its window is past the retention; it was not sealed and will never be.
+    TooOld,
+}
+
+/// Why reads were not taken. Some of the call may be durable all the same; sending all of them again is harmless
+/// (`reliability.md` I9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// No receipted epoch, full queue or full disk: later.
+    Busy,
+    /// The sealer ended before it acknowledged: again, now.
+    Interrupted,
+    /// The process ends.
+    Stopping,
+}
+
+/// A door to the recorder.
+///
+/// Contract: on `Ok` each read that is [`Fate::Stored`] is on stable storage (I1) and the fates stand in the order of the
+/// reads; the caller retries, a repeat is harmless; calls run side by side in any order; a dropped future leaves the
+/// reads sealed or not sealed. The recorder is trusted: it is this process.
+pub trait ReadSink: Send + Sync + 'static {
+    /// Seals reads, at most [`SINK_READS_MAX`].
+    fn seal(&self, reads: Vec<(Read, Placement)>) -> BoxFuture<'_, Result<Vec<Fate>, NotTaken>>;
+
+    /// Closes the late epochs, at the end of an import.
+    fn late_done(&self) -> BoxFuture<'_, Result<(), NotTaken>>;
+}
+
+/// Reads of one call of [`ReadSink::seal`].
+pub const SINK_READS_MAX: usize = 4_096;
+
+/// A camera as intake needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCamera {
+    /// Number in records.
+    pub number: u32,
+    /// The source that speaks for it.
+    pub source: u16,
+    /// The engine's key for it.
+    pub key: String,
+    /// Group (of several agencies or sites in one register); may be empty.
+    pub group: String,
+}
+
+/// A camera to be added to the register: one element of `POST /v1/cameras`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewCamera {
+    /// The engine's key, 1 to 128 bytes.
+    pub key: String,
+    /// Place in words, 1 to 200 characters.
+    pub place: String,
+    /// Degrees north, -90..=90.
+    #[serde(default)]
+    pub lat: Option<f64>,
+    /// Degrees east, -180..=180.
+    #[serde(default)]
+    pub lon: Option<f64>,
+    /// Group, at most 128 bytes; may be empty.
+    #[serde(default)]
+    pub group: String,
+    /// Name of the source that speaks for it; absent: files brought in with `lockplate import`.
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
+/// Characters of a camera's place in words.
+pub const PLACE_CHARS_MAX: usize = 200;
+
+impl NewCamera {
+    /// True if every bound of the fields holds.
+    #[must_use]
+    pub fn is_within_bounds(&self) -> bool {
+        let degrees = |value: Option<f64>, most: f64| value.is_none_or(|v| v.is_finite() && v.abs() <= most);
+        let id = |text: &str| !text.trim().is_empty() && text.len() <= ID_BYTES_MAX;
+        id(&self.key)
+            && !self.place.trim().is_empty()
+            && self.place.chars().count() <= PLACE_CHARS_MAX
+            && self.group.len() <= ID_BYTES_MAX
+            && self.lat.is_some() == self.lon.is_some()
+            && degrees(self.lat, 90.0)
+            && degrees(self.lon, 180.0)
+    }
+}
+
+/// The register cannot be read or written now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisterDown;
+
+impl fmt::Display for RegisterDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the register of cameras and sources cannot be read or written at the moment")
+    }
+}
+
+impl core::error::Error for RegisterDown {}
+
+/// What the register holds at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Registered {
+    /// Every active camera.
+    pub cameras: Vec<KnownCamera>,
+    /// Every source that may speak.
+    pub sources: Vec<SourceSettings>,
+    /// Number of the source of imported files.
+    pub import_source: u16,
+}
+
+/// The register of cameras and sources.
+///
+/// Contract: `add` writes the `camera` leaf first (I3) and the camera is durable on return; calls run one after the other;
+/// the caller asks `registered` first and adds only what is not there. `source` is a number of [`Registered`].
+pub trait Register: Send + Sync + 'static {
+    /// All of it.
+    fn registered(&self) -> BoxFuture<'_, Result<Registered, RegisterDown>>;
+
+    /// Adds a camera that is not there.
+    fn add(&self, source: u16, camera: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>>;
+}

@@ -1,0 +1,216 @@
+//! `POST /in/v1/{source}/{token}`: one payload of one source, answered as that source understands answers
+//! (`intake.md` section 5).
+//!
+//! On success every read of it is durable, held in memory, a repeat of one that is, or refused for good. Who retries: the
+//! source, by its own habits; a repeat is harmless. Payloads run side by side in any order. The source is not trusted: it
+//! can speak for its own cameras and for nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::Json;
+use lockplate_intake::normalise::{Arrival, Rules};
+use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind};
+use lockplate_intake::{Outcome, Sealable};
+use serde::Serialize;
+
+use super::access::TokenHash;
+use super::counters::add;
+use super::payload::{self, Unpacked};
+use super::{CloseUnanswered, Door, Inner, IntakeState, SourceSettings, Way, kind_of, peer_of};
+use crate::problem::{Problem, ProblemKind};
+
+/// Payloads from this size on are parsed beside the event loop, bytes.
+pub(super) const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Answer to a good payload of the own format.
+#[derive(Debug, Serialize)]
+struct OwnAnswer {
+    accepted: u64,
+    held: u64,
+    duplicate: u64,
+    rejected: u64,
+    problems: Vec<LineProblem>,
+}
+
+#[derive(Debug, Serialize)]
+struct LineProblem {
+    line: Option<u64>,
+    r#type: String,
+}
+
+/// The endpoint behind the protected door.
+pub(super) async fn protected(
+    State(state): State<IntakeState>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request,
+) -> Response {
+    payload(state, Door::Protected, path, request).await
+}
+
+/// The endpoint on a plain listener.
+pub(super) async fn lan(
+    State(state): State<IntakeState>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request,
+) -> Response {
+    payload(state, Door::Lan, path, request).await
+}
+
+async fn payload(
+    state: IntakeState,
+    door: Door,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request,
+) -> Response {
+    let inner = state.0;
+    let source = path.ok().and_then(|Path((name, token))| inner.authenticate(door, &name, &token, &request));
+    match source {
+        Some(source) => inner.answer_to(&source, request).await,
+        None => Problem::new(ProblemKind::IntakeNotFound).into_response(),
+    }
+}
+
+impl Inner {
+    /// The source, if token, address and listener are its own. Every failure is the same to the outside.
+    fn authenticate(&self, door: Door, name: &str, token: &str, request: &Request) -> Option<Arc<SourceSettings>> {
+        let source = self.book().sources.get(name).cloned();
+        // An unknown source costs the same hash and comparison as a wrong token.
+        let admitted = source.as_ref().map_or(TokenHash::NOBODY, |source| source.token).admits(token);
+        let source = source.filter(|_| admitted)?;
+        let peer = peer_of(request.extensions());
+        let from_here = source.allow.is_empty()
+            || peer.is_some_and(|peer| source.allow.iter().any(|range| range.contains(peer)));
+        let this_door = door == Door::Protected || source.lan;
+        (from_here && this_door).then_some(source)
+    }
+
+    async fn answer_to(self: &Arc<Self>, source: &Arc<SourceSettings>, request: Request) -> Response {
+        let kind = source.config.kind;
+        self.counters.of(&source.name, |counts| add(&mut counts.payloads, 1));
+        if !self.admits(source.config.number) {
+            self.counters.rejected(&source.name, Slug::Rate, 1);
+            return match kind.answer_rule().busy {
+                BusyAnswer::CloseUnanswered => close_unanswered(),
+                BusyAnswer::Unavailable { .. } => {
+                    Problem::new(ProblemKind::IntakeRate).with_retry_after_s(1).into_response()
+                }
+            };
+        }
+        let unpacked = match payload::unpack(request, kind).await {
+            Ok(unpacked) => unpacked,
+            Err(refusal) => {
+                self.counters.rejected(&source.name, refusal.slug, 1);
+                return poison(kind, &[refusal], 1);
+            }
+        };
+        let parsed = parse(source, unpacked).await;
+        let entered = self.enter(Way::Live).await;
+        if self.closing.load(Ordering::SeqCst) {
+            return self.busy(source);
+        }
+        let now = self.clock.now_ms();
+        let book = self.book();
+        let rules = Rules::new(&source.config, Arrival::Live, self.retention_ms);
+        let number = source.config.number;
+        let mut outcome = self.with(Way::Live, |intake| {
+            intake.take(now, rules, parsed, |key| book.cameras.get(&(number, key.to_owned())).map(|(camera, _)| *camera))
+        });
+        let heard: Vec<u32> = (outcome.heartbeat.iter().flat_map(|beat| &beat.cameras))
+            .filter_map(|(key, _)| book.cameras.get(&(number, key.clone())).map(|(camera, _)| *camera))
+            .collect();
+        self.counters.seen(now, &heard);
+        self.counters.outcome(&source.name, now, &outcome);
+        let reads: Vec<Sealable> = core::mem::take(&mut outcome.sealables);
+        match self.settle(Way::Live, entered, reads, outcome.duplicates > 0).await {
+            Ok(settled) => {
+                let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);
+                self.counters.of(&source.name, |counts| add(&mut counts.accepted, settled.stored));
+                if too_old > 0 {
+                    self.counters.rejected(&source.name, Slug::TooOld, too_old);
+                    add(&mut outcome.rejected, too_old);
+                    outcome.problems.push(Refusal::whole(Slug::TooOld));
+                }
+                answer(kind, &outcome, settled.stored)
+            }
+            Err(_why) => self.busy(source),
+        }
+    }
+
+    fn busy(&self, source: &SourceSettings) -> Response {
+        self.counters.of(&source.name, |counts| add(&mut counts.lost_upstream, 1));
+        match source.config.kind.answer_rule().busy {
+            BusyAnswer::CloseUnanswered => close_unanswered(),
+            BusyAnswer::Unavailable { retry_after_s } => {
+                Problem::new(ProblemKind::IntakeUnavailable).with_retry_after_s(retry_after_s).into_response()
+            }
+        }
+    }
+}
+
+async fn parse(source: &Arc<SourceSettings>, unpacked: Unpacked) -> Parsed {
+    if unpacked.len() <= PARSE_INLINE_BYTES_MAX {
+        return unpacked.parse(&source.config);
+    }
+    let source = Arc::clone(source);
+    let parsed = tokio::task::spawn_blocking(move || unpacked.parse(&source.config)).await;
+    // Parsers are total: a task that did not come back is a bug of ours, and the payload cannot be read.
+    parsed.unwrap_or_else(|_panicked| Parsed::refused(Refusal::whole(Slug::Malformed)))
+}
+
+fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64) -> Response {
+    let useful = accepted > 0 || outcome.held > 0 || outcome.duplicates > 0 || outcome.heartbeat.is_some();
+    if outcome.rejected > 0 && !useful {
+        return poison(kind, &outcome.problems, outcome.rejected);
+    }
+    match kind {
+        SourceKind::Own | SourceKind::AlprLines => {
+            let problem = |refusal: &Refusal| LineProblem {
+                line: refusal.line,
+                r#type: format!("{}{}", crate::problem::TYPE_PREFIX, refusal.slug.text()),
+            };
+            let answer = OwnAnswer {
+                accepted,
+                held: outcome.held,
+                duplicate: outcome.duplicates,
+                rejected: outcome.rejected,
+                problems: outcome.problems.iter().map(problem).collect(),
+            };
+            Json(answer).into_response()
+        }
+        SourceKind::Alprd | SourceKind::Rekor | SourceKind::PlateRecognizer => StatusCode::OK.into_response(),
+    }
+}
+
+/// Nothing of the payload can ever be stored.
+fn poison(kind: SourceKind, refusals: &[Refusal], rejected: u64) -> Response {
+    match (kind.answer_rule().poison, refusals.first()) {
+        (PoisonAnswer::Success, _) => StatusCode::OK.into_response(),
+        (PoisonAnswer::Problem, None) => Problem::new(ProblemKind::IntakeMalformed).into_response(),
+        (PoisonAnswer::Problem, Some(first)) => refuse(first, refusals, rejected).into_response(),
+    }
+}
+
+/// One line or the whole payload: its slug. Several lines: 422, with the slug if it is one of that status and the same for
+/// all.
+fn refuse(first: &Refusal, refusals: &[Refusal], rejected: u64) -> Problem {
+    let same = refusals.iter().all(|refusal| refusal.slug == first.slug);
+    let kind = kind_of(first.slug);
+    let kind = if rejected <= 1 || (same && kind.status() == 422) { kind } else { ProblemKind::Invalid };
+    let problem = Problem::new(kind);
+    match first.line.and_then(|line| u32::try_from(line).ok()) {
+        Some(line) => problem.with_position(line, 1),
+        None => problem,
+    }
+}
+
+/// No answer at all: the connection is closed by [`crate::http`].
+fn close_unanswered() -> Response {
+    let mut response = StatusCode::OK.into_response();
+    response.extensions_mut().insert(CloseUnanswered);
+    response
+}
