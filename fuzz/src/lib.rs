@@ -1,0 +1,245 @@
+//! One function a parser of outside input: it must be total, and what it accepts must come back as the same bytes. Each
+//! function is the whole of one fuzz target (`fuzz_targets/`); a panic is a finding. Nothing here may panic for another
+//! reason than a broken promise of the code under test.
+
+use lockplate_core::Timestamp;
+use lockplate_core::approval::{Approval, Grant};
+use lockplate_core::charter::CharterFile;
+use lockplate_core::decision::HumanDecision;
+use lockplate_core::disclosure::Disclosure;
+use lockplate_core::entry::{Leaf, leaf_time, parse_leaf};
+use lockplate_core::epoch::{EpochClose, EpochHeader, Prekey, PrekeyOrder, ShareReceipt};
+use lockplate_core::json::parse_canonical;
+use lockplate_core::open::Evaluation;
+use lockplate_core::plate::{Jurisdiction, Plate, PlateInput};
+use lockplate_core::read::Read;
+use lockplate_core::request::{DisclosureClaim, FiledRequest, SearchRequest};
+use lockplate_core::segment::BucketProof;
+use lockplate_core::sign::{Signed, Statement};
+use lockplate_core::signed::SignedObject;
+use lockplate_core::statement::StatementText;
+use lockplate_core::timekeeping::TimeStatement;
+use lockplate_intake::normalise::{Arrival, Rules};
+use lockplate_intake::source::{Parsed, Part, Payload, SourceConfig, SourceKind};
+use lockplate_intake::time::Zone;
+use lockplate_intake::{Intake, own::FieldMap};
+use lockplate_log::{Checkpoint, NoteSignature, Origin, Receipt, SignedNote, TilePath, VerifierKey};
+
+/// 20 March 2026: inside the years a capture time may have.
+const NOW_MS: i64 = 1_774_000_000_000;
+/// Longest retention, so that age alone refuses little.
+const YEAR_MS: i64 = 365 * 86_400_000;
+
+/// Own format, lines of JSON.
+pub fn ndjson(data: &[u8]) {
+    let (choice, body) = split(data);
+    let mut config = config(SourceKind::Own);
+    if choice & 1 == 1 {
+        config.fields = FieldMap::traffic();
+    }
+    through(&config, &Payload { content_type: "application/x-ndjson", body, ..Payload::default() });
+}
+
+/// Own format, CSV, in both character sets.
+pub fn csv(data: &[u8]) {
+    let (choice, body) = split(data);
+    let content_type = if choice & 1 == 0 { "text/csv; charset=utf-8" } else { "text/csv; charset=windows-1252" };
+    through(&config(SourceKind::Own), &Payload { content_type, body, ..Payload::default() });
+}
+
+/// The webhooks of OpenALPR and Rekor, and the lines of `alpr -j`.
+pub fn openalpr(data: &[u8]) {
+    let (choice, body) = split(data);
+    let kind = match choice % 3 {
+        0 => SourceKind::Rekor,
+        1 => SourceKind::Alprd,
+        _ => SourceKind::AlprLines,
+    };
+    through(&config(kind), &Payload { content_type: "application/json", body, ..Payload::default() });
+}
+
+/// Plate Recognizer's three forms of transport.
+pub fn platerecognizer(data: &[u8]) {
+    let (choice, body) = split(data);
+    let config = config(SourceKind::PlateRecognizer);
+    let part = [Part { name: "json", content_type: None, body }];
+    let payload = match choice % 4 {
+        0 => Payload { content_type: "application/json", body, ..Payload::default() },
+        1 => Payload { content_type: "application/x-www-form-urlencoded", body, ..Payload::default() },
+        2 => Payload { content_type: "multipart/form-data; boundary=b", parts: &part, ..Payload::default() },
+        _ => Payload { content_type: "application/json", body, camera_header: Some("c1"), ..Payload::default() },
+    };
+    through(&config, &payload);
+}
+
+/// Plate text, jurisdictions, and the input of the key.
+pub fn plate(data: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(data) {
+        if let Some(plate) = Plate::parse(text) {
+            let canonical = plate.expose_text().to_owned();
+            assert!((1..=16).contains(&canonical.chars().count()) && canonical.len() <= 57, "canonical text is bounded");
+            let again = Plate::parse(&canonical).expect("canonical text is a plate");
+            assert_eq!(again.expose_text(), canonical, "canonical text is a fixed point");
+            assert!(!again.is_overlong(), "canonical text needs no cut");
+            assert_eq!(plate.fold().chars().count(), canonical.chars().count(), "the fold keeps the length");
+        }
+        if let Some(jurisdiction) = Jurisdiction::parse(text) {
+            assert_eq!(Jurisdiction::parse(jurisdiction.code()), Some(jurisdiction), "a code reads back");
+        }
+    }
+    if let Some(input) = PlateInput::from_bytes(data) {
+        assert_eq!(input.expose_bytes(), data, "one input, one encoding");
+    }
+}
+
+/// The record inside an opened cell.
+pub fn record(data: &[u8]) {
+    if let Ok(read) = Read::from_record(data) {
+        let written = read.to_record().expect("what was read can be written");
+        let again = Read::from_record(&written).expect("what was written can be read");
+        assert!(read == again, "a record means one read");
+    }
+}
+
+/// Every signed and framed structure of LPv1, by the first byte.
+pub fn wire(data: &[u8]) {
+    let (choice, body) = split(data);
+    match choice % 16 {
+        0 => statement::<EpochHeader>(body),
+        1 => statement::<SearchRequest>(body),
+        2 => statement::<Approval>(body),
+        3 => statement::<Evaluation>(body),
+        4 => statement::<Prekey>(body),
+        5 => statement::<ShareReceipt>(body),
+        6 => statement::<EpochClose>(body),
+        7 => statement::<PrekeyOrder>(body),
+        8 => statement::<DisclosureClaim>(body),
+        9 => statement::<HumanDecision>(body),
+        10 => statement::<TimeStatement>(body),
+        11 => same(Grant::from_bytes(body).ok().map(|grant| grant.to_bytes()), body),
+        12 => same(FiledRequest::from_bytes(body).ok().map(|filed| filed.to_bytes()), body),
+        13 => {
+            let proof = BucketProof::from_bytes(body).ok();
+            if let Some(proof) = &proof {
+                for bits in [0, 1, 7, 24, u8::MAX] {
+                    drop(proof.verify(0, &[0; 32], bits).map(drop));
+                }
+            }
+            same(proof.map(|proof| proof.to_bytes()), body);
+        }
+        14 => same(Signed::<EpochHeader>::from_bytes(body).ok().map(|signed| signed.to_bytes()), body),
+        _ => same(Signed::<SearchRequest>::from_bytes(body).ok().map(|signed| signed.to_bytes()), body),
+    }
+}
+
+/// Signed notes, signature lines, keys and origins.
+pub fn note(data: &[u8]) {
+    same(SignedNote::parse(data).ok().map(|note| note.to_bytes()), data);
+    if let Ok(text) = core::str::from_utf8(data) {
+        same_text(NoteSignature::parse(text).ok().map(|line| line.to_string()), text);
+        same_text(VerifierKey::parse(text).ok().map(|key| key.to_string()), text);
+        same_text(Origin::parse(text).ok().map(|origin| origin.to_string()), text);
+    }
+}
+
+/// Bodies of checkpoints.
+pub fn checkpoint(data: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(data)
+        && let Ok(checkpoint) = Checkpoint::parse(text)
+    {
+        let again = Checkpoint::parse(&checkpoint.to_text()).expect("what was written can be read");
+        assert!(again == checkpoint, "a checkpoint means one head");
+    }
+}
+
+/// Paths of tiles and bundles as a stranger asks for them.
+pub fn tile_path(data: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(data)
+        && let Ok(path) = TilePath::parse(text)
+    {
+        assert_eq!(path.to_string(), text, "one tile, one path");
+        assert!(!text.contains("..") && !text.starts_with('/'), "a path stays inside the log's folder");
+        let _fits = path.fits(u64::MAX);
+    }
+}
+
+/// Receipts of log entries.
+pub fn receipt(data: &[u8]) {
+    same(Receipt::parse(data).ok().map(|receipt| receipt.to_bytes()), data);
+}
+
+/// Leaves of the public logs, canonical JSON, and disclosures.
+pub fn leaf(data: &[u8]) {
+    if let Ok(value) = parse_canonical(data) {
+        let bytes = value.to_canonical_bytes().expect("what was read can be written");
+        assert_eq!(bytes, data, "one value, one text");
+    }
+    let _time = leaf_time(data);
+    match parse_leaf(data) {
+        Ok(Leaf::Known(stamped)) => assert_eq!(stamped.leaf_bytes(), data, "a leaf keeps its bytes"),
+        Ok(Leaf::Unknown(_)) | Err(_) => {}
+    }
+    if let Ok(text) = core::str::from_utf8(data)
+        && let Ok(disclosure) = Disclosure::parse(text)
+    {
+        assert_eq!(disclosure.expose_text(), text, "a disclosure keeps its text");
+    }
+    if let Ok(statement) = StatementText::from_bytes(data) {
+        assert_eq!(statement.expose_bytes(), data, "a statement keeps its bytes");
+    }
+}
+
+/// Charters and every other signed object. The charter's content is reached without signatures too: a forger can sign.
+pub fn charter(data: &[u8]) {
+    drop(CharterFile::verify(data).map(drop));
+    if let Ok(object) = SignedObject::parse(data) {
+        assert_eq!(object.to_bytes(), data, "one object, one file");
+        drop(object.read::<lockplate_core::charter::Charter>().map(drop));
+        drop(object.read::<lockplate_core::authorisation::Paper>().map(drop));
+        drop(object.read::<lockplate_core::authorisation::SessionStatement>().map(drop));
+    }
+    drop(lockplate_core::json::parse_time(&String::from_utf8_lossy(data)).map(|Timestamp(_seconds)| ()));
+}
+
+fn split(data: &[u8]) -> (u8, &[u8]) {
+    data.split_first().map_or((0, data), |(first, rest)| (*first, rest))
+}
+
+fn config(kind: SourceKind) -> SourceConfig {
+    let mut config = SourceConfig::new(3, kind);
+    config.zone = Zone::parse("America/New_York");
+    config.camera = Some("gate".into());
+    config
+}
+
+/// A payload on its whole way: parsed, taken, drained; every read that comes out can be written as a record.
+fn through(config: &SourceConfig, payload: &Payload<'_>) {
+    let parsed: Parsed = config.kind.parser().parse(payload, config);
+    let observations = parsed.observations.len();
+    let mut intake = Intake::new(&[7; 32]);
+    let rules = Rules::new(config, Arrival::Live, YEAR_MS);
+    let taken = intake.take(NOW_MS, rules, parsed, |key| (key != "unknown").then_some(7));
+    let drained = intake.drain(NOW_MS + 60_000);
+    assert!(taken.sealables.len() + drained.sealables.len() <= observations, "no read out of nothing");
+    for sealable in taken.sealables.iter().chain(&drained.sealables) {
+        let record = sealable.read.to_record().expect("a read fits its record");
+        assert!(Read::from_record(&record).is_ok_and(|read| read == sealable.read), "a record reads back");
+    }
+}
+
+fn statement<T: Statement>(body: &[u8]) {
+    assert!(T::BYTES_MAX > 0, "a statement has a bound");
+    same(T::decode(body).ok().map(|value| value.encode()), body);
+}
+
+fn same(written: Option<Vec<u8>>, read: &[u8]) {
+    if let Some(written) = written {
+        assert_eq!(written, read, "one value, one encoding");
+    }
+}
+
+fn same_text(written: Option<String>, read: &str) {
+    if let Some(written) = written {
+        assert_eq!(written, read, "one value, one text");
+    }
+}
