@@ -6,6 +6,7 @@
 mod cards;
 mod charter;
 mod papers;
+mod settings;
 
 use core::fmt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub use papers::{
     DeclarationTerms, PlateOrdered, SignedPaper, WarrantOrder, agency_trust_entry, court_trust_entry, declaration_text,
     declaration_texts, sign_declaration, sign_warrant,
 };
+
+pub use settings::{DECLARATION_FILE, KeeperTerms, OfficerTerms, keeper_toml, officer_toml};
 
 /// Why a step of the founding was not carried out.
 #[derive(Debug)]

@@ -1,2 +1,139 @@
-//! bin
-fn main() {}
+//! `lockplate`: the one binary. It reads the command line and the configuration, wires the roles of `lockplate-node`, and turns
+//! what happened into text and an exit code. It decides nothing about plates, law or thresholds.
+
+mod completions;
+mod exit;
+mod keeper;
+mod screen;
+mod search;
+mod sign;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use lockplate_node::sealer;
+use lockplate_node::shutdown::ExitKind;
+use lockplate_node::trace::{self, TraceFormat};
+
+use crate::screen::Screen;
+
+/// A licence-plate-reader database that cannot be browsed, pooled, or searched alone or unseen.
+#[derive(Debug, Parser)]
+#[command(name = "lockplate", version, about, disable_help_subcommand = true, subcommand_required = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Globals {
+    /// Configuration file of the role
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print the result only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Trace more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// No colour
+    #[arg(long, global = true)]
+    no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a keeper, or decide at one
+    Keeper(keeper::KeeperArgs),
+    /// Ask one owner's keepers about one plate
+    Search(search::SearchArgs),
+    /// Sign a court's order with the court's key
+    Sign(sign::SignArgs),
+    /// Hold one period's key; started by `lockplate agency` and by nobody else
+    #[command(hide = true)]
+    Sealer,
+    /// Print a completion script
+    #[command(hide = true)]
+    Completions(completions::CompletionsArgs),
+}
+
+impl Verb {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Keeper(_) => "keeper",
+            Self::Search(_) => "search",
+            Self::Sign(_) => "sign",
+            Self::Sealer => "sealer",
+            Self::Completions(_) => "completions",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for, everything else is wrong usage; clap knows which stream is which.
+            let _closed_pipe = error.print();
+            return code(if error.use_stderr() { ExitKind::Usage } else { ExitKind::Done });
+        }
+    };
+    if matches!(cli.verb, Verb::Sealer) {
+        // Before any thread and any file: the child hardens itself first.
+        return code(sealer::run_child());
+    }
+    let colour = !cli.globals.no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let screen = Screen::new(cli.globals.json, cli.globals.quiet, colour);
+    let verb = cli.verb.name();
+    match run(cli, &screen) {
+        Ok(kind) => code(kind),
+        Err(error) => {
+            let (kind, text) = (exit::kind_of(&error), exit::message(&error));
+            if screen.json() {
+                screen.document(&exit::problem(verb, kind, &text));
+            } else {
+                screen.error(&text);
+            }
+            code(kind)
+        }
+    }
+}
+
+fn code(kind: ExitKind) -> ExitCode {
+    ExitCode::from(kind.code())
+}
+
+fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
+    let Cli { globals, verb } = cli;
+    trace::install(globals.verbose, TraceFormat::Text)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system refuses threads")?;
+    match verb {
+        Verb::Keeper(args) => runtime.block_on(keeper::run(args, &globals, screen)),
+        Verb::Search(args) => runtime.block_on(search::run(args, &globals, screen)),
+        Verb::Sign(args) => sign::run(args, screen),
+        Verb::Sealer => Ok(ExitKind::Usage),
+        Verb::Completions(args) => completions::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

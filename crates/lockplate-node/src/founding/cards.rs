@@ -31,8 +31,8 @@ impl KeeperFiles {
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
         Self {
-            key: in_folder(folder, "keeper.pem"),
-            opening: in_folder(folder, "opening.key"),
+            key: in_folder(folder, "signing.pem"),
+            opening: in_folder(folder, "opening.secret"),
             log: in_folder(folder, "log.pem"),
             tls: in_folder(folder, "tls.pem"),
         }

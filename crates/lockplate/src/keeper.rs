@@ -1,0 +1,351 @@
+//! `lockplate keeper`: the always-on node of one keeper, and what its own people do at it. Decisions are signed with a person's
+//! own key file; the node only hands them on.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use lockplate_core::Timestamp;
+use lockplate_core::json::time_text;
+use lockplate_core::keeper::Verdict;
+use lockplate_core::vocabulary::DeclarationName;
+use lockplate_node::api::{AnswerState, KeeperAnswer};
+use lockplate_node::clock::{Clock as _, SystemClock};
+use lockplate_node::founding::{self, KeeperFiles, KeeperParty, KeeperTerms};
+use lockplate_node::keeper::admin::{self, WaitingRequest};
+use lockplate_node::keeper::{self, KeeperSettings};
+use lockplate_node::rng::SystemRng;
+use lockplate_node::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
+use lockplate_store::durable;
+use serde_json::json;
+
+use crate::Globals;
+use crate::exit::Ended;
+use crate::screen::Screen;
+
+/// The commented template, which is the sample of the documentation.
+const TEMPLATE: &str = include_str!("../../../docs/samples/keeper.toml");
+
+/// Run a keeper, or decide at one.
+#[derive(Debug, Args)]
+pub(crate) struct KeeperArgs {
+    /// Print a commented configuration and exit
+    #[arg(long)]
+    print_config: bool,
+    #[command(subcommand)]
+    task: Option<KeeperTask>,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeeperTask {
+    /// Run the keeper (what happens without a subcommand)
+    Run,
+    /// Make this keeper's keys and its card for the agency
+    Init(InitArgs),
+    /// Sign the agency's draft charter, after comparing it with this keeper's own keys; writes keeper.toml
+    SignCharter(SignArgs),
+    /// Show the requests that wait for a person here
+    Waiting,
+    /// Say yes to a request
+    Approve(ApproveArgs),
+    /// Say no to a request
+    Refuse(RefuseArgs),
+    /// Show whether the keeper runs and how many requests wait
+    Status,
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// Folder to make: keys and data in DIR/data, the card in DIR/card.json
+    #[arg(long, value_name = "DIR")]
+    folder: PathBuf,
+    /// Name for people, such as "Town Clerk"
+    #[arg(long)]
+    name: String,
+    /// The legal entity this keeper belongs to
+    #[arg(long, value_name = "ENTITY")]
+    legal_entity: String,
+    /// Name of this machine; names of its keys begin with it
+    #[arg(long)]
+    host: String,
+    /// Address under which the others reach it, https://..
+    #[arg(long)]
+    url: String,
+    /// Key file of a person who decides here; made where absent. Belongs on that person's own medium
+    #[arg(long = "human", value_name = "FILE", required = true)]
+    humans: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct SignArgs {
+    /// The folder of `keeper init`
+    #[arg(long, value_name = "DIR")]
+    folder: PathBuf,
+    /// The agency's draft
+    #[arg(long, value_name = "FILE")]
+    draft: PathBuf,
+    /// Address and port this keeper listens at
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+struct ApproveArgs {
+    /// First digits of the request, as `keeper waiting` shows them
+    request: String,
+    /// The deciding person's key file
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RefuseArgs {
+    /// First digits of the request, as `keeper waiting` shows them
+    request: String,
+    /// The deciding person's key file
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Why
+    #[arg(long, value_enum, default_value_t = Reason::Doubt)]
+    reason: Reason,
+}
+
+/// Reasons of the closed list.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Reason {
+    /// The paper cannot be read or judged
+    PaperUnclear,
+    /// The paper names another plate
+    WrongPlate,
+    /// The paper does not cover what is asked
+    OutOfScope,
+    /// The keeper doubts what is stated
+    Doubt,
+    /// Something else
+    Other,
+}
+
+impl Reason {
+    const fn verdict(self) -> Verdict {
+        match self {
+            Self::PaperUnclear => Verdict::PaperUnclear,
+            Self::WrongPlate => Verdict::WrongPlate,
+            Self::OutOfScope => Verdict::OutOfScope,
+            Self::Doubt => Verdict::Doubt,
+            Self::Other => Verdict::Other,
+        }
+    }
+}
+
+/// Carries out one task.
+pub(crate) async fn run(args: KeeperArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
+    if args.print_config {
+        screen.line(TEMPLATE.trim_end());
+        return Ok(ExitKind::Done);
+    }
+    match args.task {
+        None | Some(KeeperTask::Run) => serve(globals).await,
+        Some(KeeperTask::Init(init)) => make(&init, screen),
+        Some(KeeperTask::SignCharter(sign)) => sign_charter(&sign, screen),
+        Some(KeeperTask::Waiting) => waiting(&settings(globals)?, screen).await,
+        Some(KeeperTask::Approve(args)) => {
+            decide(&settings(globals)?, &args.request, &args.key, Verdict::Approve, screen).await
+        }
+        Some(KeeperTask::Refuse(args)) => {
+            decide(&settings(globals)?, &args.request, &args.key, args.reason.verdict(), screen).await
+        }
+        Some(KeeperTask::Status) => status(&settings(globals)?, screen).await,
+    }
+}
+
+fn settings(globals: &Globals) -> Result<KeeperSettings> {
+    let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("keeper.toml"));
+    Ok(KeeperSettings::load(&path, std::env::vars())?)
+}
+
+async fn serve(globals: &Globals) -> Result<ExitKind> {
+    let settings = settings(globals)?;
+    let tasks = Tasks::new();
+    tasks.stop_on_signals().context("the system refuses signal handlers")?;
+    let ran = keeper::run(settings, Arc::new(SystemClock::new()), tasks.clone()).await;
+    let finished = tasks.finish(SHUTDOWN_MAX).await;
+    ran?;
+    finished.map_err(|unfinished| Ended::internal(unfinished.to_string()))?;
+    Ok(ExitKind::Done)
+}
+
+fn make(args: &InitArgs, screen: &Screen) -> Result<ExitKind> {
+    let keys = args.folder.join("data/keys");
+    private_folder(&keys)?;
+    let party = KeeperParty {
+        name: args.name.clone(),
+        legal_entity: args.legal_entity.clone(),
+        host: args.host.clone(),
+        url: args.url.clone(),
+    };
+    let card = founding::found_keeper(&KeeperFiles::in_folder(&keys), &args.humans, &party, &mut SystemRng)?;
+    let path = args.folder.join("card.json");
+    write_json(&path, &serde_json::to_value(&card)?)?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/keeper/1", "card": card, "file": path }));
+    } else {
+        screen.line(&format!("Keys made in {} (closed to everybody else).", keys.display()));
+        screen.line(&format!("Send {} to the agency; it holds no secret.", path.display()));
+    }
+    Ok(ExitKind::Done)
+}
+
+fn sign_charter(args: &SignArgs, screen: &Screen) -> Result<ExitKind> {
+    let draft = std::fs::read(&args.draft)
+        .map_err(|_cause| Ended::config(format!("{}: cannot be read", args.draft.display())))?;
+    let charter = founding::read_draft(&draft)?;
+    let files = KeeperFiles::in_folder(&args.folder.join("data/keys"));
+    let (index, line) = founding::sign_as_keeper(&charter, &files)?;
+    durable::replace(&args.folder.join("charter.sig"), format!("{line}\n").as_bytes())?;
+    let terms = KeeperTerms {
+        place: index.0,
+        listen: args.listen,
+        plain_loopback: false,
+        destruction_every_seconds: (charter.retention_seconds / 20).clamp(1, 60),
+    };
+    let words = founding::declaration_text(DeclarationName::Ct2614).unwrap_or_default();
+    durable::replace(&args.folder.join(founding::DECLARATION_FILE), words.as_bytes())?;
+    durable::replace(&args.folder.join("keeper.toml"), founding::keeper_toml(&terms).as_bytes())?;
+    let label =
+        if charter.custody_label() { lockplate_core::charter::CUSTODY_LABEL } else { "no party can open alone" };
+    if screen.json() {
+        screen.document(&json!({
+            "schema": "lockplate/keeper/1", "place": index.0, "signature": line.to_string(), "custody": label,
+        }));
+    } else {
+        screen.line(&format!("Signed as keeper {} of {}: {label}.", index.0, charter.keepers.len()));
+        screen.line(&format!("Send {} to the agency.", args.folder.join("charter.sig").display()));
+    }
+    Ok(ExitKind::Done)
+}
+
+async fn waiting(settings: &KeeperSettings, screen: &Screen) -> Result<ExitKind> {
+    let requests = admin::waiting(&settings.admin_socket()).await?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/keeper/1", "waiting": requests }));
+    } else if requests.is_empty() {
+        screen.line("Nothing waits for a person.");
+    } else {
+        for request in &requests {
+            show(request, screen);
+        }
+    }
+    Ok(ExitKind::Done)
+}
+
+/// The card of a request: who asks, for what, and the one thing to judge.
+fn show(request: &WaitingRequest, screen: &Screen) {
+    let state = request.state.as_deref().unwrap_or("state not known");
+    let spellings =
+        if request.spellings == 1 { "1 spelling".to_owned() } else { format!("{} spellings", request.spellings) };
+    screen.heading(&format!("Request {}", request.digest.get(..12).unwrap_or(&request.digest)));
+    let asks = if request.on_behalf_of == request.requester {
+        request.requester.clone()
+    } else {
+        format!("{} on behalf of {}", request.requester, request.on_behalf_of)
+    };
+    screen.line(&format!("  agency    {asks}"));
+    screen.line(&format!("  plate     {} ({state}), {spellings}", request.plate));
+    let (from, to) = (time_text(Timestamp(request.window.0)), time_text(Timestamp(request.window.1)));
+    screen.line(&format!("  time      {from} to {to}, {} periods", request.epochs));
+    screen.line(&format!("  purpose   {} on the basis of {}", request.purpose, request.basis));
+    screen.line(&format!("  case      {} ({})", request.case_number, request.offence));
+    screen.line(&format!("  facts     {}", request.facts));
+    if request.emergency {
+        screen.line("  EMERGENCY is declared");
+    }
+    screen.line(&format!("  signed    by the officer and {} more", request.second_signatures));
+    let judge = match &request.authorisation {
+        Some(digest) => format!("Is the paper {} signed by a judge, and for this plate and time?", short(digest)),
+        None => "No court paper is attached. Are the facts enough for this purpose?".to_owned(),
+    };
+    screen.line(&format!("  rules     {}", request.rules.join(", ")));
+    screen.line(&format!("  register  entry {}", request.register));
+    screen.line(&format!("  to judge  {judge}"));
+    screen.line(&format!("  answer until {}", time_text(Timestamp(request.not_after))));
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..16).unwrap_or(digest)
+}
+
+async fn decide(
+    settings: &KeeperSettings,
+    request: &str,
+    key: &Path,
+    verdict: Verdict,
+    screen: &Screen,
+) -> Result<ExitKind> {
+    let key = founding::statement_signer(key)?;
+    let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
+    let answer = admin::decide(&settings.admin_socket(), request, verdict, &key, now).await?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/keeper/1", "answer": answer }));
+    } else {
+        screen.line(&said(&answer));
+    }
+    Ok(ExitKind::Done)
+}
+
+fn said(answer: &KeeperAnswer) -> String {
+    let what = match answer.state {
+        AnswerState::Approved => "Approved",
+        AnswerState::Refused => "Refused",
+        AnswerState::Waiting => "Still waiting",
+    };
+    format!("{what}; the request is entry {} of this keeper's public register.", answer.register)
+}
+
+async fn status(settings: &KeeperSettings, screen: &Screen) -> Result<ExitKind> {
+    let requests = admin::waiting(&settings.admin_socket()).await?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/keeper/1", "running": true, "waiting": requests.len() }));
+    } else {
+        screen.line(&format!("The keeper runs; {} requests wait for a person.", requests.len()));
+    }
+    Ok(ExitKind::Done)
+}
+
+/// Makes a folder that only this user can enter, and those above it.
+pub(crate) fn private_folder(path: &Path) -> Result<()> {
+    durable::create_dir(path).map_err(|error| Ended::config(format!("{}: {error}", path.display())))?;
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(path, closed)
+        .map_err(|_cause| Ended::config(format!("{}: cannot be closed to others", path.display())))?;
+    Ok(())
+}
+
+/// Writes a JSON document for people to send on.
+pub(crate) fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
+    let text = format!("{}\n", serde_json::to_string_pretty(value)?);
+    durable::replace(path, text.as_bytes()).map_err(|error| Ended::config(format!("{}: {error}", path.display())))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockplate_node::keeper::KeeperConfig;
+
+    #[test]
+    fn the_template_and_the_file_of_the_founding_are_configurations() {
+        let file = Path::new("docs/samples/keeper.toml");
+        let config: KeeperConfig = lockplate_node::settings::parse(file, TEMPLATE).unwrap();
+        assert!(KeeperSettings::try_from((file, config)).is_ok());
+        let terms = KeeperTerms {
+            place: 2,
+            listen: "127.0.0.1:9000".parse().unwrap(),
+            plain_loopback: false,
+            destruction_every_seconds: 1,
+        };
+        let config: KeeperConfig = lockplate_node::settings::parse(file, &founding::keeper_toml(&terms)).unwrap();
+        assert!(KeeperSettings::try_from((file, config)).is_ok());
+    }
+}

@@ -1,0 +1,588 @@
+//! `lockplate search`: one plate, one window, one request. The officer's own machine draws up and signs the request, waits for the
+//! keepers, checks every answer and opens the reads; a request that is not answered yet stands, and `fetch` goes on with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::Table;
+use lockplate_core::Timestamp;
+use lockplate_core::charter::CharterFile;
+use lockplate_core::id::{AgencyId, from_b64url};
+use lockplate_core::json::{parse_time, time_text};
+use lockplate_core::plate::Jurisdiction;
+use lockplate_core::vocabulary::{Basis, Offence, Purpose};
+use lockplate_node::api::{AnswerState, DeskState, DeskStatus, ReasonText};
+use lockplate_node::client::{PeerClient, PeerTrust};
+use lockplate_node::clock::{Clock, SystemClock};
+use lockplate_node::rng::SystemRng;
+use lockplate_node::search::{
+    self, Asked, EMBARGO_S, Fetched, Filed, Mode, Officer, Refusal, SearchFault, Searcher, VALID_FOR_S, desk_limits,
+    read_person_key,
+};
+use lockplate_node::settings::{self, ConfigError, read_public_file, read_secret_file};
+use lockplate_node::shutdown::ExitKind;
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::Globals;
+use crate::exit::{self, Ended};
+use crate::screen::Screen;
+
+/// Largest `.auth` or disclosure file that is attached.
+const ATTACHED_BYTES_MAX: u64 = 64 * 1024;
+/// Longest wait on the command line, seconds: a week.
+const WAIT_SECONDS_MAX: u64 = 7 * 86_400;
+
+/// Ask one owner's keepers about one plate.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct SearchArgs {
+    #[command(subcommand)]
+    task: Option<SearchTask>,
+    #[command(flatten)]
+    ask: AskArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum SearchTask {
+    /// File a request and print its number; does not wait
+    File(AskArgs),
+    /// Show where a request stands
+    Status(NumberArgs),
+    /// Wait for the answer of a filed request and open it
+    Fetch(FetchArgs),
+}
+
+#[derive(Debug, Args)]
+struct NumberArgs {
+    /// Number of the request, 64 digits
+    request: String,
+}
+
+#[derive(Debug, Args)]
+struct FetchArgs {
+    #[command(flatten)]
+    number: NumberArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+#[derive(Debug, Args)]
+struct WaitArgs {
+    /// Seconds to wait for keepers before the request is left standing
+    #[arg(long = "wait", value_name = "SECONDS", default_value_t = 60)]
+    seconds: u64,
+}
+
+#[derive(Debug, Args)]
+struct AskArgs {
+    /// The plate; # a digit, @ a letter, ? either
+    #[arg(long, required = true)]
+    plate: Option<String>,
+    /// Its state, such as US-CT; leave out if not known
+    #[arg(long)]
+    state: Option<String>,
+    /// Why: stolenVehicle, missingPerson, crimeInvestigation, ..
+    #[arg(long, required = true)]
+    purpose: Option<String>,
+    /// Legal basis: none, reasonableSuspicion, courtOrder, searchWarrant, exigency, ..
+    #[arg(long, default_value = "none")]
+    basis: String,
+    /// Case number
+    #[arg(long = "case", value_name = "NUMBER", required = true)]
+    case_number: Option<String>,
+    /// The facts, in a sentence of at least 20 characters
+    #[arg(long, required = true)]
+    facts: Option<String>,
+    /// Class of the offence: none, felony, grossMisdemeanor, misdemeanor, infraction
+    #[arg(long, default_value = "none")]
+    offence: String,
+    /// The offence in words
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    offence_text: String,
+    /// Begin: 2026-11-22T14:00:00Z, or -72h, -90m, -2d before now
+    #[arg(long, value_name = "TIME", default_value = "-72h", allow_hyphen_values = true)]
+    from: String,
+    /// End: as --from, or now
+    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
+    to: String,
+    /// Spellings asked for besides the plate itself
+    #[arg(long, value_enum, default_value_t = Spellings::Exact)]
+    spellings: Spellings,
+    /// Signed court paper (.auth)
+    #[arg(long, value_name = "FILE")]
+    auth: Option<PathBuf>,
+    /// File that discloses the paper's plate
+    #[arg(long, value_name = "FILE")]
+    disclosure: Vec<PathBuf>,
+    /// Key file of a second person, who signs the same request
+    #[arg(long, value_name = "FILE")]
+    second: Vec<PathBuf>,
+    /// Id of the agency for which the request is made, if not the officer's own
+    #[arg(long, value_name = "ID")]
+    on_behalf_of: Option<String>,
+    /// Declare an emergency; a paper is due within 24 hours
+    #[arg(long)]
+    emergency: bool,
+}
+
+/// How far spellings go.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Spellings {
+    /// The plate, with letters and digits that look alike
+    Exact,
+    /// And one character missing or added
+    Near,
+    /// And one character that engines confuse
+    Wide,
+}
+
+/// `officer.toml`: who asks, at which desk, under which charter. Paths are relative to the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfficerConfig {
+    charter: PathBuf,
+    charter_hash: String,
+    agency: String,
+    desk: String,
+    desk_pin: String,
+    key: PathBuf,
+    #[serde(default)]
+    passcode_file: Option<PathBuf>,
+    folder: PathBuf,
+}
+
+/// Carries out one task.
+pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
+    let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
+    let desk = Desk::open(&path)?;
+    match args.task {
+        Some(SearchTask::File(ask)) => {
+            let (asked, officer) = desk.asked(&ask)?;
+            let filed = desk.searcher.file(&officer, &asked, &mut SystemRng).await?;
+            show_filed(&filed, screen);
+            if screen.json() {
+                screen.document(&json!({
+                    "schema": search::SCHEMA, "request": hex_of(&filed.request_digest), "state": "filed",
+                }));
+            } else {
+                screen.line(&hex_of(&filed.request_digest));
+            }
+            Ok(ExitKind::Done)
+        }
+        Some(SearchTask::Status(number)) => {
+            let status = desk.searcher.status(&digest_of(&number.request)?).await?;
+            show_status(&number.request, &status, screen);
+            Ok(ExitKind::Done)
+        }
+        Some(SearchTask::Fetch(fetch)) => {
+            let digest = digest_of(&fetch.number.request)?;
+            let officer = desk.officer(&[])?;
+            desk.fetch(&officer, &digest, &fetch.wait, screen).await
+        }
+        None => {
+            let (asked, officer) = desk.asked(&args.ask)?;
+            let filed = desk.searcher.file(&officer, &asked, &mut SystemRng).await?;
+            show_filed(&filed, screen);
+            desk.fetch(&officer, &filed.request_digest, &args.wait, screen).await
+        }
+    }
+}
+
+/// The officer's desk with everything the configuration names.
+struct Desk {
+    config: OfficerConfig,
+    base: PathBuf,
+    searcher: Searcher,
+    clock: Arc<SystemClock>,
+}
+
+impl Desk {
+    fn open(path: &Path) -> Result<Self> {
+        let config: OfficerConfig = settings::load_over(path, std::env::vars())?;
+        let refuse = |what: &str| ConfigError::refused(path, None, what);
+        let base = path.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
+        let charter = CharterFile::verify(&read_public_file(&base.join(&config.charter))?)
+            .map_err(|error| refuse(&format!("the charter it names is not valid: {error}")))?;
+        if hex_of(&charter.hash()) != config.charter_hash {
+            return Err(refuse(
+                "`charter_hash` is not the hash of the charter: it is another charter than the one pinned",
+            )
+            .into());
+        }
+        let pin = from_b64url(&config.desk_pin).ok_or_else(|| refuse("`desk_pin` is not the pin of a TLS key"))?;
+        let client = PeerClient::new(&config.desk, PeerTrust::Pinned(pin), desk_limits())?;
+        let folder = base.join(&config.folder);
+        crate::keeper::private_folder(&folder)?;
+        let clock = Arc::new(SystemClock::new());
+        let shared: Arc<dyn Clock> = Arc::<SystemClock>::clone(&clock);
+        let searcher = Searcher::new(charter, client, folder, shared)?;
+        Ok(Self { config, base, searcher, clock })
+    }
+
+    fn officer(&self, seconds: &[PathBuf]) -> Result<Officer> {
+        let key = read_person_key(&self.base.join(&self.config.key))?;
+        let agency =
+            AgencyId::parse(&self.config.agency).ok_or_else(|| Ended::config("`agency` is not an agency's id"))?;
+        let passcode = match &self.config.passcode_file {
+            None => None,
+            Some(file) => Some(passcode(&self.base.join(file))?),
+        };
+        let seconds = seconds.iter().map(|path| read_person_key(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Officer { key, agency, passcode, seconds })
+    }
+
+    fn asked(&self, ask: &AskArgs) -> Result<(Asked, Officer)> {
+        let named = |text: &Option<String>| text.clone().unwrap_or_default();
+        let state = match ask.state.as_deref() {
+            None => None,
+            Some(code) => Some(Jurisdiction::parse(code).ok_or_else(|| usage("--state", "a code such as US-CT"))?),
+        };
+        let on_behalf_of = match ask.on_behalf_of.as_deref() {
+            None => None,
+            Some(id) => Some(AgencyId::parse(id).ok_or_else(|| usage("--on-behalf-of", "an agency's id"))?),
+        };
+        let now = self.clock.now_ms().div_euclid(1_000);
+        let disclosures = ask
+            .disclosure
+            .iter()
+            .map(|path| {
+                let bytes = attached(path)?;
+                let text = String::from_utf8(bytes).map_err(|_bytes| usage("--disclosure", "a text file"))?;
+                Ok(Zeroizing::new(text.trim().to_owned()))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let asked = Asked {
+            plate: Zeroizing::new(named(&ask.plate)),
+            state,
+            spellings: match ask.spellings {
+                Spellings::Exact => Mode::Fold,
+                Spellings::Near => Mode::Near,
+                Spellings::Wide => Mode::Wide,
+            },
+            purpose: Purpose::from_name(&named(&ask.purpose))
+                .ok_or_else(|| usage("--purpose", &names(Purpose::ALL.iter().map(|one| one.name()))))?,
+            basis: Basis::from_name(&ask.basis)
+                .ok_or_else(|| usage("--basis", &names(Basis::ALL.iter().map(|one| one.name()))))?,
+            case_number: named(&ask.case_number),
+            offence: Offence::from_name(&ask.offence)
+                .ok_or_else(|| usage("--offence", &names(Offence::ALL.iter().map(|one| one.name()))))?,
+            offence_text: ask.offence_text.clone(),
+            facts: named(&ask.facts),
+            emergency: ask.emergency,
+            from: moment(&ask.from, now).ok_or_else(|| usage("--from", "2026-11-22T14:00:00Z, -72h or now"))?,
+            to: moment(&ask.to, now).ok_or_else(|| usage("--to", "2026-11-22T14:00:00Z, -1h or now"))?,
+            on_behalf_of,
+            authorisation: ask.auth.as_deref().map(attached).transpose()?,
+            disclosures,
+            valid_for_s: VALID_FOR_S,
+            embargo_s: EMBARGO_S,
+        };
+        Ok((asked, self.officer(&ask.second)?))
+    }
+
+    async fn fetch(&self, officer: &Officer, digest: &[u8; 32], wait: &WaitArgs, screen: &Screen) -> Result<ExitKind> {
+        let wait = Duration::from_secs(wait.seconds.min(WAIT_SECONDS_MAX));
+        let mut last = String::new();
+        let mut seen = |status: &DeskStatus| {
+            let line = progress(status);
+            if line != last {
+                screen.note(&line);
+                last = line;
+            }
+        };
+        match self.searcher.fetch(officer, digest, wait, &mut seen).await {
+            Ok(fetched) => {
+                show(&fetched, screen);
+                Ok(ExitKind::Done)
+            }
+            Err(fault) => Ok(show_fault(&fault, &hex_of(digest), screen)),
+        }
+    }
+}
+
+fn usage(flag: &str, expected: &str) -> Ended {
+    Ended::usage(format!("{flag}: expected {expected}"))
+}
+
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    format!("one of {}", all.collect::<Vec<_>>().join(", "))
+}
+
+/// A time: canonical RFC 3339 in UTC, `now`, or a whole number of seconds, minutes, hours or days before now.
+fn moment(text: &str, now: i64) -> Option<Timestamp> {
+    if text == "now" {
+        return u64::try_from(now).ok().map(Timestamp);
+    }
+    if let Some(ago) = text.strip_prefix('-') {
+        let unit: i64 = match ago.chars().last()? {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        let digits = ago.get(..ago.len().checked_sub(1)?)?;
+        let count = digits.parse::<u32>().ok()?;
+        let before = now.checked_sub(i64::from(count).checked_mul(unit)?)?;
+        return u64::try_from(before).ok().map(Timestamp);
+    }
+    parse_time(text)
+}
+
+fn passcode(path: &Path) -> Result<Zeroizing<String>> {
+    let bytes = read_secret_file(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_bytes| Ended::config("the passcode file is not text"))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn attached(path: &Path) -> Result<Vec<u8>> {
+    let unreadable = || Ended::usage(format!("{}: cannot be read", path.display()));
+    let length = std::fs::metadata(path).map_err(|_cause| unreadable())?.len();
+    if length > ATTACHED_BYTES_MAX {
+        return Err(Ended::usage(format!("{}: larger than a signed paper can be", path.display())).into());
+    }
+    Ok(std::fs::read(path).map_err(|_cause| unreadable())?)
+}
+
+fn digest_of(text: &str) -> Result<[u8; 32]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut digest = [0; 32];
+    let pairs = text.as_bytes().chunks(2);
+    let whole = text.len() == 64;
+    for (byte, pair) in digest.iter_mut().zip(pairs) {
+        let [high, low] = pair else { break };
+        let (Some(high), Some(low)) = (digit(*high), digit(*low)) else {
+            return Err(Ended::usage("a request's number has 64 hexadecimal digits").into());
+        };
+        *byte = high << 4 | low;
+    }
+    if whole { Ok(digest) } else { Err(Ended::usage("a request's number has 64 hexadecimal digits").into()) }
+}
+
+pub(crate) fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn show_filed(filed: &Filed, screen: &Screen) {
+    let (from, to) = (time_text(filed.window.from), time_text(filed.window.to));
+    let moved = if filed.window.moved { ", made smaller to whole periods" } else { "" };
+    screen
+        .note(&format!("Asking from {from} to {to}{moved}; {} spellings with and without the state.", filed.elements));
+    screen.note(&format!("Request {}", hex_of(&filed.request_digest)));
+}
+
+/// One line: what each keeper has said so far.
+fn progress(status: &DeskStatus) -> String {
+    let keepers = status.keepers.iter().map(|keeper| {
+        let said = match (&keeper.answer, &keeper.problem) {
+            (Some(answer), _) => match answer.state {
+                AnswerState::Approved => format!("yes (entry {})", answer.register),
+                AnswerState::Refused => format!("no (entry {})", answer.register),
+                AnswerState::Waiting => format!("a person is asked (entry {})", answer.register),
+            },
+            (None, Some(problem)) if problem == "unreachable" => "cannot be reached".to_owned(),
+            (None, Some(problem)) => problem.clone(),
+            (None, None) => "asked".to_owned(),
+        };
+        format!("{}: {said}", keeper.name)
+    });
+    let keepers = keepers.collect::<Vec<_>>().join(" \u{b7} ");
+    format!("{} \u{b7} {keepers}", state_words(status.state))
+}
+
+const fn state_words(state: DeskState) -> &'static str {
+    match state {
+        DeskState::Filing => "filed",
+        DeskState::WaitingForHuman => "waiting for a person at a keeper",
+        DeskState::Granted => "approved, being answered",
+        DeskState::Answered => "answered",
+        DeskState::Refused => "refused",
+        DeskState::Gone => "destroyed",
+        DeskState::Unavailable => "too few keepers can be reached",
+        DeskState::Disclosed => "answered and accounted for",
+    }
+}
+
+fn show_status(number: &str, status: &DeskStatus, screen: &Screen) {
+    if screen.json() {
+        let keepers: Vec<_> = status
+            .keepers
+            .iter()
+            .map(|keeper| json!({ "keeper": keeper.index, "name": keeper.name, "answer": keeper.answer, "problem": keeper.problem }))
+            .collect();
+        screen.document(&json!({
+            "schema": search::SCHEMA, "request": number, "state": status.state, "keepers": keepers,
+            "answers": status.evaluations.len(),
+        }));
+    } else {
+        screen.line(&progress(status));
+    }
+}
+
+fn show(fetched: &Fetched, screen: &Screen) {
+    if screen.json() {
+        screen.document(&fetched.to_json());
+        return;
+    }
+    for culprit in &fetched.culprits {
+        let evidence =
+            culprit.evidence.as_ref().map_or_else(String::new, |path| format!(" Evidence: {}", path.display()));
+        screen.line(&format!(
+            "Keeper {} ({}) gave a wrong answer. It was thrown away; the others sufficed.{evidence}",
+            culprit.keeper, culprit.name
+        ));
+    }
+    if fetched.is_no_match() {
+        screen.heading("No match, checked.");
+    } else {
+        let mut table = Table::new();
+        table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["time", "camera", "place", "read as", "confidence", "why"]);
+        for found in &fetched.found {
+            let read_as =
+                found.state.as_ref().map_or_else(|| found.text.clone(), |state| format!("{} ({state})", found.text));
+            let confidence =
+                found.confidence.map_or_else(|| "not said".to_owned(), |conf| format!("{}.{} %", conf / 10, conf % 10));
+            table.add_row([
+                found.time_text(),
+                found.camera.to_string(),
+                found.place.clone().unwrap_or_default(),
+                read_as,
+                confidence,
+                format!("{}; {}", found.why_text(), found.why_state()),
+            ]);
+        }
+        screen.line(&table.to_string());
+        let reads =
+            if fetched.found.len() == 1 { "1 read".to_owned() } else { format!("{} reads", fetched.found.len()) };
+        screen.heading(&format!("{reads} found, each proved to have been there before anybody asked."));
+    }
+    let periods = if fetched.epochs == 1 { "1 period".to_owned() } else { format!("{} periods", fetched.epochs) };
+    let gone = if fetched.epochs_destroyed > 0 {
+        format!("; {} more are destroyed and cannot be read again", fetched.epochs_destroyed)
+    } else {
+        String::new()
+    };
+    screen.line(&format!("{periods} searched{gone}."));
+    let entries: Vec<String> = fetched.register.iter().map(|(_, name, entry)| format!("{name} no. {entry}")).collect();
+    screen.line(&format!("On the public register: {}.", entries.join(", ")));
+}
+
+/// Prints why there is no result and returns the exit code. Never "no match".
+fn show_fault(fault: &SearchFault, number: &str, screen: &Screen) -> ExitKind {
+    let kind = fault.exit_kind();
+    if screen.json() {
+        let mut document = exit::problem("search", kind, &fault.to_string());
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("request".to_owned(), json!(number));
+            if let SearchFault::Refused(refusals) = fault {
+                let refusals: Vec<_> = refusals
+                    .iter()
+                    .map(|one| json!({ "keeper": one.keeper, "name": one.name, "register": one.register, "reasons": one.reasons }))
+                    .collect();
+                fields.insert("refusals".to_owned(), json!(refusals));
+            }
+            if let SearchFault::Lied { evidence, .. } = fault {
+                fields.insert("evidence".to_owned(), json!(evidence));
+            }
+        }
+        screen.document(&document);
+        return kind;
+    }
+    if let SearchFault::Refused(refusals) = fault {
+        show_refusals(refusals, screen);
+    } else {
+        screen.error(&fault.to_string());
+    }
+    if let SearchFault::Lied { evidence: Some(path), .. } = fault {
+        screen.note(&format!("the evidence is in {}", path.display()));
+    }
+    if matches!(fault, SearchFault::Waiting(_) | SearchFault::Unavailable(_)) {
+        screen.note(&format!("the request stands; go on with: lockplate search fetch {number}"));
+    }
+    kind
+}
+
+/// Every keeper's no, and each rule once: keepers of one owner decide under one policy.
+fn show_refusals(refusals: &[Refusal], screen: &Screen) {
+    screen.heading("Refused. Nothing was opened.");
+    let mut told: Vec<&ReasonText> = Vec::new();
+    for refusal in refusals {
+        let rules: Vec<&str> = refusal.reasons.iter().map(|reason| reason.rule.as_str()).collect();
+        screen.line(&format!("  {} (register no. {}): {}", refusal.name, refusal.register, rules.join(", ")));
+        for reason in &refusal.reasons {
+            if !told.contains(&reason) {
+                told.push(reason);
+            }
+        }
+    }
+    for reason in told {
+        screen.line("");
+        screen.line(&format!("  {}", reason.rule));
+        screen.line(&format!("    why     {}", reason.say));
+        if let Some(cite) = &reason.cite {
+            screen.line(&format!("    law     {cite} (not legal advice)"));
+        }
+        if let Some(fix) = &reason.fix {
+            screen.line(&format!("    lawful  {fix}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_absolute_or_before_now() {
+        let now = 1_800_000_000;
+        assert_eq!(moment("now", now), Some(Timestamp(1_800_000_000)));
+        assert_eq!(moment("-90m", now), Some(Timestamp(1_800_000_000 - 5_400)));
+        assert_eq!(moment("-2d", now), Some(Timestamp(1_800_000_000 - 172_800)));
+        assert_eq!(moment("2026-11-22T14:00:00Z", now).map(time_text).as_deref(), Some("2026-11-22T14:00:00Z"));
+        for bad in ["", "-", "-h", "yesterday", "+3h", "-3y", "-99999999999h", "2026-11-22 14:00", "-4294967295d"] {
+            assert_eq!(moment(bad, now), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_requests_have_sixty_four_digits() {
+        let digest = [0xAB; 32];
+        assert_eq!(digest_of(&hex_of(&digest)).unwrap(), digest);
+        for bad in ["", "ab", &"a".repeat(63), &"a".repeat(65), &"g".repeat(64), &"é".repeat(32)] {
+            assert!(digest_of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_sample_is_a_configuration() {
+        let text = include_str!("../../../docs/samples/officer.toml");
+        let config: OfficerConfig = settings::parse(Path::new("docs/samples/officer.toml"), text).unwrap();
+        assert!(from_b64url::<32>(&config.desk_pin).is_some());
+        assert!(AgencyId::parse(&config.agency).is_some());
+        assert_eq!(config.charter_hash.len(), 64);
+    }
+
+    #[test]
+    fn a_keepers_line_says_what_it_said() {
+        let status = DeskStatus {
+            state: DeskState::WaitingForHuman,
+            keepers: vec![lockplate_node::api::DeskKeeper {
+                index: 1,
+                name: "Town Clerk".to_owned(),
+                answer: None,
+                problem: Some("unreachable".to_owned()),
+            }],
+            grant: None,
+            evaluations: Vec::new(),
+        };
+        assert_eq!(progress(&status), "waiting for a person at a keeper \u{b7} Town Clerk: cannot be reached");
+    }
+}
