@@ -30,11 +30,11 @@ impl Office {
     ) -> Result<Vec<u8>, Fault> {
         let grant = Grant::from_bytes(grant)?;
         let digest = grant.digest();
-        match db::evaluation(connection, &digest, self.latest(now))? {
+        let spent = match db::evaluation(connection, &digest, self.latest(now))? {
             Some(Some(answer)) => return Ok(answer),
-            Some(None) => return Err(ProblemKind::Spent.into()),
-            None => {}
-        }
+            Some(None) => true,
+            None => false,
+        };
         let request_digest = grant.request.signed_hash();
         let row = db::request(connection, &request_digest)?.ok_or(ProblemKind::NotFound)?;
         // Core checks this again; here it keeps strangers from making the keeper open thousands of shares.
@@ -55,6 +55,10 @@ impl Office {
             let secret = Secret::<64>::from_slice(&self.kek.unwrap(&id.0, &share)?).ok_or(ProblemKind::Internal)?;
             let share = HeldShare::from_secret(&secret, header.claimed(), self.index())?;
             held.push(HeldEpoch::new(&header, &close, share, &recorder)?);
+        }
+        // After the epochs: who asks again for a destroyed hour learns that it is destroyed.
+        if spent {
+            return Err(ProblemKind::Spent.into());
         }
         let resumed = self.unfinished.evaluations.get(&digest).copied();
         let first = self.keeper.log().size();
