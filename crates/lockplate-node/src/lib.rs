@@ -6,16 +6,21 @@
 //! **Out of scope:** anything that depends on a plate, a law, a threshold or the meaning of a time: that stands in the
 //! pure crates below and is handed values. Command lines and wiring stand in the binary above.
 
+pub mod agency;
 pub mod agency_db;
 pub mod api;
+pub mod archive;
 pub mod client;
 pub mod clock;
 pub mod db;
+pub mod desk;
 pub mod founding;
 pub mod http;
+pub mod import;
 pub mod intake;
 pub mod keeper;
 pub mod log_door;
+pub mod officers;
 pub mod party_log;
 pub mod problem;
 pub mod recorder;

@@ -1,0 +1,372 @@
+//! An agency as one process: settings, data folder, listeners, and the roles it plays. An owner has `[recorder]` (recorder,
+//! archive, intake); an agency that only asks has `[desk]` alone; most have both. This module wires and decides nothing.
+//!
+//! Order of the end (`interfaces.md` section 6): not ready → no new connections → what intake holds is sealed → every epoch is
+//! closed and logged → exit 0, within 45 s.
+
+mod settings;
+
+use core::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use lockplate_core::charter::CharterFile;
+use lockplate_core::entry::LogKind;
+use lockplate_log::NoteSigner;
+use lockplate_store::durable;
+use lockplate_store::segment_store::SegmentStore;
+use serde::Serialize;
+
+pub use settings::{
+    AgencyConfig, AgencyKeysConfig, AgencySettings, IntakeConfig, ListenConfig, RecorderConfig, TestingConfig,
+};
+
+use crate::agency_db::AgencyDb;
+use crate::archive::{self, ArchiveState};
+use crate::clock::Clock;
+use crate::db::DbError;
+use crate::founding::{self, FoundingError};
+use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
+use crate::intake::{AgencyRegister, Door, IntakeParts, IntakeState, RegisterDown, SourcesRefused};
+use crate::log_door;
+use crate::party_log::{OpenError, PartyLog};
+use crate::problem::{Problem, ProblemKind};
+use crate::recorder::{self, RecorderHandle, RecorderParts, StartError};
+use crate::rng::SystemRng;
+use crate::settings::{DataFolder, KeyFileError, read_or_create_secret, read_public_file};
+use crate::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
+use crate::tls::{TlsError, TlsIdentity};
+use settings::RecorderSection;
+
+/// How long closing the epochs may take at the end: what is left is closed at the next start.
+const CLOSE_MAX: Duration = Duration::from_secs(20);
+/// Requests of an import are whole chunks, durable before they are answered.
+const REQUEST_MAX: Duration = Duration::from_secs(120);
+
+/// Why an agency does not start, or has ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AgencyError {
+    /// A key file, the charter, or the lock of the data folder.
+    File(KeyFileError),
+    /// A key of the founding.
+    Founding(FoundingError),
+    /// A value that does not fit another: a fixed sentence that says what to mend.
+    Unfit(&'static str),
+    /// The charter.
+    Core(lockplate_core::Error),
+    /// A log.
+    Log(OpenError),
+    /// The database.
+    Db(DbError),
+    /// The archive's or spools' folder.
+    Store(durable::Error),
+    /// The recorder.
+    Recorder(StartError),
+    /// The register of sources and cameras.
+    Register(RegisterDown),
+    /// A source of the configuration.
+    Sources(SourcesRefused),
+    /// TLS.
+    Tls(TlsError),
+    /// An address.
+    Listen(ListenError),
+    /// A task that the agency cannot do without has ended.
+    Ended,
+}
+
+impl AgencyError {
+    /// The exit code that fits.
+    #[must_use]
+    pub const fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::File(_) | Self::Unfit(_) | Self::Core(_) | Self::Recorder(_) => ExitKind::Config,
+            Self::Founding(error) => error.exit_kind(),
+            Self::Log(error) => error.exit_kind(),
+            Self::Db(error) => error.exit_kind(),
+            Self::Sources(SourcesRefused::Source(_)) => ExitKind::Config,
+            Self::Store(_) | Self::Register(_) | Self::Sources(SourcesRefused::Down(_)) => ExitKind::Unavailable,
+            Self::Tls(error) => error.exit_kind(),
+            Self::Listen(error) => error.exit_kind(),
+            Self::Ended => ExitKind::Internal,
+        }
+    }
+}
+
+impl fmt::Display for AgencyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(cause) => cause.fmt(f),
+            Self::Founding(cause) => cause.fmt(f),
+            Self::Unfit(what) => f.write_str(what),
+            Self::Core(cause) => write!(f, "the charter was refused: {cause}"),
+            Self::Log(cause) => cause.fmt(f),
+            Self::Db(cause) => cause.fmt(f),
+            Self::Store(cause) => write!(f, "the archive cannot be used: {cause}"),
+            Self::Recorder(cause) => cause.fmt(f),
+            Self::Register(cause) => cause.fmt(f),
+            Self::Sources(cause) => cause.fmt(f),
+            Self::Tls(cause) => cause.fmt(f),
+            Self::Listen(cause) => cause.fmt(f),
+            Self::Ended => f.write_str("a task the agency cannot do without has ended; see the trace"),
+        }
+    }
+}
+
+impl core::error::Error for AgencyError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::File(cause) => Some(cause),
+            Self::Founding(cause) => Some(cause),
+            Self::Core(cause) => Some(cause),
+            Self::Log(cause) => Some(cause),
+            Self::Db(cause) => Some(cause),
+            Self::Store(cause) => Some(cause),
+            Self::Recorder(cause) => Some(cause),
+            Self::Register(cause) => Some(cause),
+            Self::Sources(cause) => Some(cause),
+            Self::Tls(cause) => Some(cause),
+            Self::Listen(cause) => Some(cause),
+            Self::Unfit(_) | Self::Ended => None,
+        }
+    }
+}
+
+macro_rules! from_cause {
+    ($($variant:ident($cause:ty))*) => {$(
+        impl From<$cause> for AgencyError {
+            fn from(cause: $cause) -> Self {
+                Self::$variant(cause)
+            }
+        }
+    )*};
+}
+
+from_cause! {
+    File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) Log(OpenError) Db(DbError) Store(durable::Error)
+    Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Tls(TlsError) Listen(ListenError)
+}
+
+/// A running agency: its addresses, and what has to be ended in order.
+#[derive(Debug)]
+pub struct Agency {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Where cameras of the local network reach it, if they may.
+    pub lan: Option<SocketAddr>,
+    owner: Option<Owner>,
+    tasks: Tasks,
+    _folder: DataFolder,
+}
+
+/// The owner's roles.
+#[derive(Debug, Clone)]
+struct Owner {
+    recorder: RecorderHandle,
+    intake: IntakeState,
+}
+
+/// Runs an agency until `tasks` stop, and ends it in order. The caller installs the signal handlers.
+///
+/// # Errors
+/// [`AgencyError`] where it does not start, or [`AgencyError::Ended`] where it ended by itself.
+pub async fn run(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: Tasks) -> Result<(), AgencyError> {
+    let agency = start(settings, clock, &tasks).await?;
+    tracing::info!(address = %agency.address, "the agency answers");
+    tasks.stopping().cancelled().await;
+    agency.end().await
+}
+
+impl Agency {
+    /// The recorder, where this agency has one.
+    #[must_use]
+    pub fn recorder(&self) -> Option<&RecorderHandle> {
+        self.owner.as_ref().map(|owner| &owner.recorder)
+    }
+
+    /// Seals what intake holds, closes every epoch, and waits for all tasks.
+    ///
+    /// # Errors
+    /// [`AgencyError::Ended`] where a task had failed or did not end in time.
+    pub async fn end(self) -> Result<(), AgencyError> {
+        self.tasks.stop();
+        if let Some(Owner { recorder, intake }) = &self.owner {
+            intake.finish().await;
+            if tokio::time::timeout(CLOSE_MAX, recorder.stop()).await.is_err() {
+                tracing::warn!("not every epoch was closed in time; the next start closes them");
+            }
+        }
+        let finished = self.tasks.finish(SHUTDOWN_MAX.saturating_sub(CLOSE_MAX)).await;
+        if finished.is_err() || self.tasks.failed() { Err(AgencyError::Ended) } else { Ok(()) }
+    }
+}
+
+/// Starts an agency; it runs as tasks of `tasks`. What an earlier run left open is closed before anything is answered.
+///
+/// # Errors
+/// [`AgencyError`].
+pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Agency, AgencyError> {
+    let folder = DataFolder::lock(&settings.data)?;
+    let server = Server::bind(listen_on(&settings.listen, &settings)?, limits()).await?;
+    let address = server.local_addr();
+    let mut router = Router::new();
+    let mut owner = None;
+    let mut lan = None;
+    if let Some(section) = &settings.recorder {
+        let (routes, roles) = open_owner(&settings, section, &clock, tasks).await?;
+        router = router.merge(routes).merge(roles.intake.routes(Door::Protected));
+        if let Some(addr) = section.lan {
+            // Bound by `Server::bind` to loopback unless the operator says that the network is his.
+            let door = Server::bind(ListenOn { addr, tls: TlsMode::PlainLoopback }, limits()).await?;
+            lan = Some(door.local_addr());
+            door.serve(roles.intake.routes(Door::Lan), tasks);
+        }
+        owner = Some(roles);
+    }
+    let health = Health { recorder: owner.as_ref().map(|owner| owner.recorder.clone()), tasks: tasks.clone() };
+    let health = Router::new().route("/livez", get(async || "ok")).route("/readyz", get(readyz)).with_state(health);
+    server.serve(router.merge(health), tasks);
+    Ok(Agency { address, lan, owner, tasks: tasks.clone(), _folder: folder })
+}
+
+fn limits() -> Limits {
+    Limits { request: REQUEST_MAX, ..Limits::default() }
+}
+
+fn listen_on(listen: &ListenConfig, settings: &AgencySettings) -> Result<ListenOn, AgencyError> {
+    let tls = if listen.plain_loopback {
+        TlsMode::PlainLoopback
+    } else {
+        TlsMode::Pinned(TlsIdentity::load_or_create(&settings.keys.tls)?.server_config()?)
+    };
+    Ok(ListenOn { addr: listen.address, tls })
+}
+
+async fn open_owner(
+    settings: &AgencySettings,
+    section: &RecorderSection,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> Result<(Router, Owner), AgencyError> {
+    let charter = Arc::new(CharterFile::verify(&read_public_file(&section.charter)?)?);
+    let (opened, clock_too, tasks_too) = (settings.clone(), Arc::clone(clock), tasks.clone());
+    let charter_too = Arc::clone(&charter);
+    let spawned = tokio::task::spawn_blocking(move || Stores::open(&opened, &charter_too, clock_too, &tasks_too)).await;
+    let Stores { db, log, archive, key, recorder } = spawned.map_err(|_panicked| AgencyError::Ended)??;
+    let device_secret = read_or_create_secret(&settings.keys.device, &mut SystemRng)?;
+    let parts = RecorderParts {
+        charter: Arc::clone(&charter),
+        recorder,
+        key: Arc::clone(&key),
+        device_secret,
+        db: db.clone(),
+        log: log.clone(),
+        archive: Arc::clone(&archive),
+        spool: settings.data.join("spool"),
+        clock: Arc::clone(clock),
+    };
+    let handle = recorder::start(parts, section.settings(charter.charter()), tasks).await?;
+    let owner_id = charter.charter().owner.id;
+    let register =
+        AgencyRegister::open(db.clone(), log.clone(), owner_id, Arc::clone(clock), &settings.sources).await?;
+    let import_key = match &settings.keys.import {
+        Some(path) => Some(read_or_create_secret(path, &mut SystemRng)?),
+        None => None,
+    };
+    let retention_ms = i64::try_from(charter.charter().retention_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    let parts = IntakeParts {
+        sink: Arc::new(handle.clone()),
+        register: Arc::new(register),
+        import_key,
+        retention_ms,
+        clock: Arc::clone(clock),
+        tasks: tasks.clone(),
+    };
+    let intake = IntakeState::new(parts, &mut SystemRng).await?;
+    intake.start();
+    let state = ArchiveState { charter, db, archive, key, clock: Arc::clone(clock) };
+    let routes = archive::routes(state).merge(log_door::routes("/log/recorder", log.door()));
+    Ok((routes, Owner { recorder: handle, intake }))
+}
+
+/// What blocks while it is opened.
+struct Stores {
+    db: AgencyDb,
+    log: PartyLog,
+    archive: Arc<SegmentStore>,
+    key: Arc<lockplate_core::sign::SigningKey>,
+    recorder: lockplate_core::id::RecorderId,
+}
+
+impl Stores {
+    fn open(
+        settings: &AgencySettings,
+        charter: &CharterFile,
+        clock: Arc<dyn Clock>,
+        tasks: &Tasks,
+    ) -> Result<Self, AgencyError> {
+        let key = founding::statement_signer(&settings.keys.recorder)?;
+        let recorder = charter.charter().recorders.iter().find(|entry| entry.key == key.verify_key().0);
+        let recorder = recorder.ok_or(AgencyError::Unfit("the recorder's key is none of the charter's recorders"))?.id;
+        let log_key = &charter.charter().archive.log_key;
+        let signer: NoteSigner = founding::note_signer(&settings.keys.recorder_log, log_key.name().as_str())?;
+        if signer.verifier_key() != log_key {
+            return Err(AgencyError::Unfit("the recorder log's key is not the one in the charter"));
+        }
+        durable::create_dir(&settings.data.join("spool"))?;
+        durable::remove_temporaries(&settings.data.join("spool"))?;
+        let db = AgencyDb::open(&settings.data.join("agency.db"))?;
+        let party = (recorder.0, charter.hash());
+        let log = PartyLog::open(&settings.data.join("log"), signer, LogKind::Recorder, party, clock, tasks)?;
+        let archive = Arc::new(SegmentStore::open_folder(&settings.data.join("archive"))?);
+        Ok(Self { db, log, archive, key: Arc::new(key), recorder })
+    }
+}
+
+#[derive(Clone)]
+struct Health {
+    recorder: Option<RecorderHandle>,
+    tasks: Tasks,
+}
+
+/// Answer of `/readyz`: each check is `ok`, `warning` or `failed`.
+#[derive(Serialize)]
+struct Ready {
+    running: &'static str,
+    sealing: &'static str,
+    next_epoch: &'static str,
+    prekeys: &'static str,
+    spools: &'static str,
+}
+
+async fn readyz(State(health): State<Health>) -> Result<Json<Ready>, Problem> {
+    if health.tasks.stopping().is_cancelled() {
+        return Err(Problem::new(ProblemKind::Unavailable));
+    }
+    let mark = |good: bool, otherwise: &'static str| if good { "ok" } else { otherwise };
+    let mut ready = Ready { running: "ok", sealing: "ok", next_epoch: "ok", prekeys: "ok", spools: "ok" };
+    if let Some(recorder) = &health.recorder {
+        let state = recorder.state().await.map_err(|_stopping| ProblemKind::Unavailable)?;
+        if !state.sealing {
+            return Err(Problem::new(ProblemKind::Unavailable));
+        }
+        ready.next_epoch = mark(state.next_ready, "warning");
+        // Below a day of hourly epochs (`reliability.md` section 4, rule 6).
+        ready.prekeys = mark(state.prekeys.iter().all(|stock| *stock >= 24), "warning");
+        ready.spools = mark(state.epochs_damaged == 0, "warning");
+    }
+    Ok(Json(ready))
+}
+
+/// Where relative paths of a file begin.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or_else(|| Path::new(""))
+}
+
+#[cfg(test)]
+mod tests;

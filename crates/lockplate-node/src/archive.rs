@@ -1,0 +1,161 @@
+//! The public archive of an owner agency over HTTP: which epochs there are, one bucket of one with its proof, the camera
+//! register, the charter, the time. Everything here is public and the same for everybody; it is read-only. It must do the
+//! same work for a bucket whoever asks and whatever is in it, and must trace neither epochs nor buckets that are asked for.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::header::{self, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use lockplate_core::Timestamp;
+use lockplate_core::charter::CharterFile;
+use lockplate_core::id::EpochId;
+use lockplate_core::sign::SigningKey;
+use lockplate_core::timekeeping::TimeStatement;
+use lockplate_store::contract::{Archive as _, Error as ArchiveError};
+use lockplate_store::segment_store::SegmentStore;
+use serde::Deserialize;
+
+use crate::agency_db::{self, AgencyDb, EpochRow, EpochState};
+use crate::api::{B64, CameraList, EpochList, EpochListed, TimeTold};
+use crate::clock::Clock;
+use crate::db::DbError;
+use crate::party_log::seconds;
+use crate::problem::{Problem, ProblemKind};
+
+/// Epochs of one window that are listed: their JSON stays below the 4 MiB that a client reads. A longer window is asked for in
+/// parts.
+pub const EPOCHS_LISTED_MAX: usize = 2_000;
+
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// What the archive answers from.
+#[derive(Clone)]
+pub struct ArchiveState {
+    /// The charter in force.
+    pub charter: Arc<CharterFile>,
+    /// Epochs and cameras.
+    pub db: AgencyDb,
+    /// Segments.
+    pub archive: Arc<SegmentStore>,
+    /// Signs the time: the recorder's key of the charter.
+    pub key: Arc<SigningKey>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl core::fmt::Debug for ArchiveState {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("ArchiveState(..)")
+    }
+}
+
+/// The archive's routes.
+pub fn routes(state: ArchiveState) -> Router {
+    Router::new()
+        .route("/v1/charter", get(charter))
+        .route("/v1/epochs", get(epochs))
+        .route("/v1/epochs/{epoch}/buckets/{bucket}", get(bucket))
+        .route("/v1/cameras", get(cameras))
+        .route("/v1/time", get(time))
+        .with_state(state)
+}
+
+async fn charter(State(state): State<ArchiveState>) -> Response {
+    ([(header::CONTENT_TYPE, TEXT)], Body::from(state.charter.bytes().to_vec())).into_response()
+}
+
+/// `?from=<unix s>&to=<unix s>`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Window {
+    from: u64,
+    to: u64,
+}
+
+async fn epochs(
+    State(state): State<ArchiveState>,
+    window: Result<Query<Window>, QueryRejection>,
+) -> Result<Json<EpochList>, Problem> {
+    let Query(Window { from, to }) = window.map_err(|_unreadable| ProblemKind::Malformed)?;
+    if from >= to {
+        return Err(Problem::new(ProblemKind::Invalid).with_pointer("/to"));
+    }
+    let rows = state.db.epochs_inside(from, to, EPOCHS_LISTED_MAX.saturating_add(1)).await.map_err(unavailable)?;
+    if rows.len() > EPOCHS_LISTED_MAX {
+        return Err(Problem::new(ProblemKind::TooLarge).with_pointer("/to"));
+    }
+    let now = Timestamp(seconds(state.clock.as_ref()));
+    let mut list = EpochList { epochs: Vec::new(), destroyed: 0, open: 0 };
+    for EpochRow { header, close, state, .. } in rows {
+        // An epoch past its retention is dead by its label, whether housekeeping has come by or not.
+        match (state, close) {
+            (EpochState::Destroyed, _) => list.destroyed = list.destroyed.saturating_add(1),
+            (EpochState::Closed, _) if header.claimed().destroy_after <= now => {
+                list.destroyed = list.destroyed.saturating_add(1);
+            }
+            (EpochState::Closed, Some(close)) => {
+                list.epochs.push(EpochListed { header: B64(header.to_bytes()), close: B64(close.to_bytes()) });
+            }
+            // Its shares are not receipted: no read will be under it unless they are.
+            (EpochState::Dealt, _) => {}
+            (EpochState::Open | EpochState::Closing | EpochState::Damaged | EpochState::Closed, _) => {
+                list.open = list.open.saturating_add(1);
+            }
+        }
+    }
+    Ok(Json(list))
+}
+
+async fn bucket(
+    State(state): State<ArchiveState>,
+    path: Result<Path<(String, u32)>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path((epoch, bucket)) = path.map_err(|_no_number| ProblemKind::NotFound)?;
+    let mut id = [0; 16];
+    hex::decode_to_slice(&epoch, &mut id).map_err(|_no_id| ProblemKind::NotFound)?;
+    let bytes = state.archive.get_bucket(EpochId(id), bucket).await.map_err(|error| match error {
+        ArchiveError::NotFound | ArchiveError::NotClosed | ArchiveError::NoSuchBucket => ProblemKind::NotFound,
+        ArchiveError::Damaged(what) => {
+            tracing::error!(what, "the archive is damaged: run lockplate doctor --store DIR");
+            ProblemKind::Unavailable
+        }
+        ArchiveError::Full(_) | ArchiveError::Unavailable(_) | ArchiveError::Conflict | ArchiveError::Invalid => {
+            ProblemKind::Unavailable
+        }
+    })?;
+    Ok(([(header::CONTENT_TYPE, OCTETS)], Body::from(bytes)).into_response())
+}
+
+async fn cameras(State(state): State<ArchiveState>) -> Result<Json<CameraList>, Problem> {
+    let cameras = state.db.cameras().await.map_err(unavailable)?;
+    Ok(Json(agency_db::listed(&cameras)))
+}
+
+/// `?nonce=<hex 16 bytes>`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    nonce: String,
+}
+
+async fn time(
+    State(state): State<ArchiveState>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<TimeTold>, Problem> {
+    let Query(Asked { nonce: text }) = asked.map_err(|_unreadable| ProblemKind::Malformed)?;
+    let mut nonce = [0; 16];
+    hex::decode_to_slice(&text, &mut nonce).map_err(|_no_nonce| ProblemKind::Malformed)?;
+    let time = Timestamp(seconds(state.clock.as_ref()));
+    Ok(Json(TimeTold { time: B64(state.key.sign(TimeStatement { nonce, time }).to_bytes()) }))
+}
+
+fn unavailable(error: DbError) -> Problem {
+    tracing::warn!(%error, "the archive's tables cannot be read");
+    Problem::new(ProblemKind::Unavailable)
+}
