@@ -22,7 +22,7 @@ use super::db;
 use super::office::{Desk, Fault, Office};
 use super::requests::place;
 use crate::api::{B64, KeeperAnswer};
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::ProblemKind;
 use crate::shutdown::{ExitKind, Tasks};
 
 /// Name of the socket in the data folder.
@@ -194,17 +194,17 @@ async fn exchange(mut stream: UnixStream, desk: &Desk) -> std::io::Result<()> {
     let mut line = String::new();
     BufReader::new(reading.take(ASKED_BYTES_MAX)).read_line(&mut line).await?;
     let said = match serde_json::from_str::<Asked>(&line) {
-        Err(_shown_to_nobody) => Err(Problem::new(ProblemKind::Malformed)),
+        Err(_shown_to_nobody) => Err(ProblemKind::Malformed),
         Ok(Asked::Waiting {}) => desk.visit(Office::list_waiting).await.map(|requests| Said::Waiting { requests }),
         Ok(Asked::Decide { decision: B64(decision) }) => {
             let told = desk.visit(move |office, db, now| office.conclude(db, &decision, now)).await;
             told.and_then(|told| {
-                let answer = serde_json::from_slice(&told).map_err(|_our_own| Problem::new(ProblemKind::Internal))?;
+                let answer = serde_json::from_slice(&told).map_err(|_our_own| ProblemKind::Internal)?;
                 Ok(Said::Decided { answer })
             })
         }
     };
-    let said = said.unwrap_or_else(|problem| Said::Refused { problem: problem.kind().slug().to_owned() });
+    let said = said.unwrap_or_else(|problem| Said::Refused { problem: problem.slug().to_owned() });
     let mut text = serde_json::to_vec(&said)?;
     text.push(b'\n');
     writing.write_all(&text).await?;

@@ -104,7 +104,7 @@ pub(super) async fn run(
         let due = match desk.visit(Office::keep_house).await {
             Ok(due) => due,
             Err(problem) => {
-                tracing::warn!(slug = problem.kind().slug(), "housekeeping was put off");
+                tracing::warn!(slug = problem.slug(), "housekeeping was put off");
                 continue;
             }
         };
@@ -123,7 +123,7 @@ pub(super) async fn run(
         match destroyed {
             Ok(0) => {}
             Ok(shares) => tracing::info!(shares, "shares destroyed"),
-            Err(problem) => tracing::warn!(slug = problem.kind().slug(), "shares could not be destroyed"),
+            Err(problem) => tracing::warn!(slug = problem.slug(), "shares could not be destroyed"),
         }
     }
 }

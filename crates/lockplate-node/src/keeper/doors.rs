@@ -160,13 +160,17 @@ pub(super) struct LogReceipts(pub(super) Desk);
 
 impl Receipts for LogReceipts {
     fn receipt(&self, index: u64) -> BoxFuture<'_, Result<Vec<u8>, Problem>> {
-        Box::pin(self.0.visit(move |office, _db, _now| match office.keeper.log().receipt(index) {
-            Ok(receipt) => Ok(receipt),
-            Err(lockplate_log::Error::NotPublished | lockplate_log::Error::OutOfRange) => {
-                Err(ProblemKind::NotFound.into())
-            }
-            Err(_log) => Err(ProblemKind::Unavailable.into()),
-        }))
+        let desk = self.0.clone();
+        Box::pin(async move {
+            let receipt = desk.visit(move |office, _db, _now| match office.keeper.log().receipt(index) {
+                Ok(receipt) => Ok(receipt),
+                Err(lockplate_log::Error::NotPublished | lockplate_log::Error::OutOfRange) => {
+                    Err(ProblemKind::NotFound.into())
+                }
+                Err(_log) => Err(ProblemKind::Unavailable.into()),
+            });
+            Ok(receipt.await?)
+        })
     }
 }
 

@@ -404,7 +404,7 @@ mod tests {
         for (state, held) in cases {
             let crashed = tempfile::tempdir().unwrap();
             for (name, bytes) in &state {
-                std::fs::File::create(crashed.path().join(name)).unwrap().write_all(bytes).unwrap();
+                File::create(crashed.path().join(name)).unwrap().write_all(bytes).unwrap();
             }
             let table = KekTable::open(crashed.path(), &mut SystemRng).unwrap();
             assert_eq!(table.names().copied().collect::<Vec<_>>(), [held]);
@@ -422,10 +422,10 @@ mod tests {
             for at in [0, bytes.len() / 2, bytes.len() - 1] {
                 let mut torn = bytes.clone();
                 torn[at] ^= 1;
-                std::fs::File::create(&path).unwrap().write_all(&torn).unwrap();
+                File::create(&path).unwrap().write_all(&torn).unwrap();
                 assert!(matches!(KekTable::open(folder.path(), &mut SystemRng), Err(KekError::NoGeneration)), "{name}");
             }
-            std::fs::File::create(&path).unwrap().write_all(&bytes).unwrap();
+            File::create(&path).unwrap().write_all(&bytes).unwrap();
         }
         assert!(KekTable::open(folder.path(), &mut SystemRng).unwrap().holds(&A));
     }

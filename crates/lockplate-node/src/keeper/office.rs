@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::kek::{KekError, KekTable};
 use crate::clock::Clock;
 use crate::db::{Db, DbError, DbErrorKind};
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::ProblemKind;
 
 /// Visitors that may wait at a time; more get 503.
 const QUEUE_MAX: usize = 256;
@@ -29,22 +29,16 @@ const QUEUE_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) enum Fault {
     /// A refusal to tell the caller.
-    Problem(Problem),
+    Problem(ProblemKind),
     /// The database.
     Db(DbError),
     /// Memory and disk can no longer be assumed to agree: the process stops.
     Fatal,
 }
 
-impl From<Problem> for Fault {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
 impl From<ProblemKind> for Fault {
     fn from(kind: ProblemKind) -> Self {
-        Self::Problem(kind.into())
+        Self::Problem(kind)
     }
 }
 
@@ -179,12 +173,12 @@ impl Desk {
     }
 
     /// Runs `work` alone, on a blocking thread. It runs to its end even if the caller goes away.
-    pub(super) async fn visit<T, F>(&self, work: F) -> Result<T, Problem>
+    pub(super) async fn visit<T, F>(&self, work: F) -> Result<T, ProblemKind>
     where
         T: Send + 'static,
         F: FnOnce(&mut Office, &mut Connection, Timestamp) -> Result<T, Fault> + Send + 'static,
     {
-        let _place = self.inner.places.try_acquire().map_err(|_full| Problem::new(ProblemKind::Unavailable))?;
+        let _place = self.inner.places.try_acquire().map_err(|_full| ProblemKind::Unavailable)?;
         let inner = Arc::clone(&self.inner);
         let done = self.inner.db.call(move |connection| {
             // The turn of the database is the turn of the office: nobody else can hold this lock now.
@@ -192,7 +186,7 @@ impl Desk {
             let now = super::now(inner.clock.as_ref());
             match work(&mut office, connection, now) {
                 Ok(value) => Ok(Ok(value)),
-                Err(Fault::Problem(problem)) => Ok(Err(problem)),
+                Err(Fault::Problem(kind)) => Ok(Err(kind)),
                 Err(Fault::Db(error)) => Err(error),
                 Err(Fault::Fatal) => Err(DbError::new(DbErrorKind::Fatal)),
             }
@@ -203,8 +197,8 @@ impl Desk {
         }
     }
 
-    fn failed(&self, error: DbError) -> Problem {
-        let kind = match error.kind() {
+    fn failed(&self, error: DbError) -> ProblemKind {
+        match error.kind() {
             DbErrorKind::Fatal | DbErrorKind::Foreign => {
                 tracing::error!(%error, "the keeper's state cannot be relied on any more: the process stops");
                 self.inner.broken.cancel();
@@ -216,7 +210,6 @@ impl Desk {
                 tracing::error!(%error, "a statement failed: internal error, our bug");
                 ProblemKind::Internal
             }
-        };
-        kind.into()
+        }
     }
 }

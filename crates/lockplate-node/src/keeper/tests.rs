@@ -10,7 +10,7 @@ fn the_sample_is_read_and_its_values_hold() {
     assert_eq!(settings.place, KeeperIndex(2));
     assert_eq!(settings.data, Path::new("/var/lib/lockplate/keeper"));
     assert_eq!(settings.charter, Path::new("/etc/lockplate/charter.auth"));
-    assert_eq!(settings.keys.signing, Path::new("/var/lib/lockplate/keeper/keys/keeper.pem"));
+    assert_eq!(settings.keys.signing, Path::new("/var/lib/lockplate/keeper/keys/signing.pem"));
     assert_eq!(settings.admin_socket(), Path::new("/var/lib/lockplate/keeper/admin.sock"));
     assert!(settings.declarations.contains_key(&DeclarationName::Nj20264));
 }
@@ -28,7 +28,8 @@ fn the_sample_shows_the_defaults() {
 
 #[test]
 fn values_out_of_range_and_unknown_keys_are_refused_by_name() {
-    let cases: [(fn(&mut KeeperConfig), &str); 5] = [
+    type Change = fn(&mut KeeperConfig);
+    let cases: [(Change, &str); 5] = [
         (|config| config.place = 0, "`place`"),
         (|config| config.prekeys.stock_days = 0, "`prekeys.stock_days`"),
         (|config| config.destruction.every_seconds = 0, "`destruction.every_seconds`"),

@@ -492,8 +492,8 @@ async fn a_read_goes_in_and_comes_out_by_two_of_three_and_is_gone_after_its_time
     assert_eq!(problem(post::<_, Evaluated>(&keepers[0], "/v1/evaluations", &short).await), ProblemKind::Invalid);
     let mut evaluations = Vec::new();
     let mut verified = Vec::new();
-    for place in 0..2 {
-        let answer: Evaluated = post(&keepers[place], "/v1/evaluations", &shown).await.unwrap();
+    for (place, keeper) in keepers.iter().enumerate().take(2) {
+        let answer: Evaluated = post(keeper, "/v1/evaluations", &shown).await.unwrap();
         let evaluation = Signed::<Evaluation>::from_bytes(&answer.evaluation.0).unwrap();
         let index = KeeperIndex(u8::try_from(place).unwrap() + 1);
         let key = town.keeper_key(place);
@@ -652,7 +652,7 @@ async fn an_unlawful_request_is_refused_on_the_register_and_a_court_paper_waits_
     assert_eq!((waiting[0].plate.as_str(), waiting[0].case_number.as_str()), (PLATE, "26-1234"));
     let human = statement_signer(&town.folder.path().join("human-2.pem")).unwrap();
     let strange = statement_signer(&town.folder.path().join("human-1.pem")).unwrap();
-    let prefix = &waiting[0].digest[..8];
+    let prefix: &str = &waiting[0].digest.chars().take(8).collect::<String>();
     let refused = admin::decide(&socket, prefix, Verdict::Approve, &strange, Timestamp(NOW)).await;
     assert!(matches!(refused, Err(admin::AdminError::Refused(ProblemKind::NotSignedIn))), "{refused:?}");
     let decided = admin::decide(&socket, prefix, Verdict::Approve, &human, Timestamp(NOW)).await.unwrap();
