@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use lockplate_core::Timestamp;
 use lockplate_core::authorisation::{SessionBody, SessionStatement};
 use lockplate_core::charter::CharterFile;
 use lockplate_core::directory::Declaration;
@@ -24,7 +25,6 @@ use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, OPENING_BYTE
 use lockplate_core::request::{DisclosureClaim, FiledRequest};
 use lockplate_core::sign::{Signed, Statement as _, VerifyKey};
 use lockplate_core::signed::{Header, Signable as _, SignedObject, VersionOne};
-use lockplate_core::Timestamp;
 use lockplate_log::NoteSigner;
 use lockplate_oprf::Secret;
 use rusqlite::params;
@@ -242,7 +242,12 @@ impl Desk {
     ///
     /// # Errors
     /// [`DeskError`].
-    pub fn start(settings: DeskSettings, log: PartyLog, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Self, DeskError> {
+    pub fn start(
+        settings: DeskSettings,
+        log: PartyLog,
+        clock: Arc<dyn Clock>,
+        tasks: &Tasks,
+    ) -> Result<Self, DeskError> {
         let db = Db::open(&settings.data.join("desk.db"), store::MIGRATIONS).map_err(DeskError::Db)?;
         let mut owners = BTreeMap::new();
         for charter in settings.owners {
@@ -252,7 +257,9 @@ impl Desk {
             .declarations
             .into_iter()
             .map(|object| {
-                let declaration: Declaration = SignedObject::parse(&object).and_then(|signed| signed.read()).map_err(|_form| DeskError::Declaration)?;
+                let declaration: Declaration = SignedObject::parse(&object)
+                    .and_then(|signed| signed.read())
+                    .map_err(|_form| DeskError::Declaration)?;
                 Ok((declaration.body.owner, object))
             })
             .collect::<Result<_, _>>()?;
@@ -300,9 +307,11 @@ impl Desk {
         }
         let stopping = self.inner.tasks.stopping().clone();
         loop {
-            let pushes = self.inner.owners.values().flat_map(|owner| {
-                owner.clients.iter().map(move |(place, _)| (owner, *place))
-            });
+            let pushes = self
+                .inner
+                .owners
+                .values()
+                .flat_map(|owner| owner.clients.iter().map(move |(place, _)| (owner, *place)));
             let pushes: Vec<_> = pushes.map(|(owner, place)| self.push_to(owner, place)).collect();
             tokio::select! {
                 () = stopping.cancelled() => return,
@@ -356,7 +365,9 @@ impl Desk {
     }
 
     fn flag(&self, digest: &[u8; 32], place: u8, change: impl FnOnce(&mut Flags)) {
-        if let Some(flags) = locked(&self.inner.jobs).get_mut(digest).and_then(|job| job.flags.get_mut(usize::from(place))) {
+        if let Some(flags) =
+            locked(&self.inner.jobs).get_mut(digest).and_then(|job| job.flags.get_mut(usize::from(place)))
+        {
             change(flags);
         }
     }
@@ -376,7 +387,8 @@ impl Desk {
     /// The directory in force; signed anew when officers changed or a day is over.
     async fn directory(&self) -> Result<store::DirectoryRow, DeskFault> {
         let roster = self.inner.roster.clone();
-        let officers = tokio::task::spawn_blocking(move || roster.officers()).await.map_err(|_panicked| DeskFault::Gone)?;
+        let officers =
+            tokio::task::spawn_blocking(move || roster.officers()).await.map_err(|_panicked| DeskFault::Gone)?;
         let officers = officers.map_err(|_roster| DeskFault::Core)?;
         let mut hash = Sha256::new();
         for officer in &officers {
@@ -427,13 +439,18 @@ impl Desk {
             return;
         }
         let of_owner = |(named, _): &&(Option<[u8; 16]>, Vec<u8>)| named.is_none_or(|named| named == id);
-        let declarations = self.inner.declarations.iter().filter(of_owner).map(|(_, object)| ("/v1/declarations", object));
+        let declarations =
+            self.inner.declarations.iter().filter(of_owner).map(|(_, object)| ("/v1/declarations", object));
         for (path, object) in core::iter::once(("/v1/directories", &directory.object)).chain(declarations) {
             match client.post_json::<_, Done>(path, &ObjectFiled { object: B64(object.clone()) }, None).await {
                 Ok(Done {}) => {}
                 // Said no: it will say so again; a request shows it to the officer.
                 Err(PeerError::Problem(problem)) if problem.kind().status() < 500 => {
-                    tracing::warn!(keeper = place, slug = problem.kind().slug(), "a keeper does not take the directory or a declaration");
+                    tracing::warn!(
+                        keeper = place,
+                        slug = problem.kind().slug(),
+                        "a keeper does not take the directory or a declaration"
+                    );
                 }
                 Err(error) => return tracing::debug!(keeper = place, %error, "a keeper has no directory yet"),
             }
@@ -485,7 +502,10 @@ fn digest_of_path(text: &str) -> Result<[u8; 32], ProblemKind> {
 }
 
 /// Key file and passcode: two factors. The tries are counted before they are judged, so that many at once count as many.
-async fn sessions(State(desk): State<Desk>, BoundedJson(asked): BoundedJson<SessionAsked>) -> Result<Json<SessionGiven>, Problem> {
+async fn sessions(
+    State(desk): State<Desk>,
+    BoundedJson(asked): BoundedJson<SessionAsked>,
+) -> Result<Json<SessionGiven>, Problem> {
     let (key, request_digest) = (array::<32>(&asked.officer_key)?, array::<32>(&asked.request_digest)?);
     let passcode = Zeroizing::new(asked.passcode);
     let roster = desk.inner.roster.clone();
@@ -493,7 +513,9 @@ async fn sessions(State(desk): State<Desk>, BoundedJson(asked): BoundedJson<Sess
     let officer = find.await.map_err(|_panicked| ProblemKind::Internal)?.map_err(|_roster| ProblemKind::Unavailable)?;
     let now = desk.now_i64();
     if officer.is_some() {
-        let begin = move |connection: &rusqlite::Transaction<'_>| store::begin_try(connection, &key, now, (TRIES_MAX, LOCK_SECONDS));
+        let begin = move |connection: &rusqlite::Transaction<'_>| {
+            store::begin_try(connection, &key, now, (TRIES_MAX, LOCK_SECONDS))
+        };
         if let Some(locked) = desk.inner.db.transaction(begin).await.map_err(DeskFault::Db)? {
             return Err(Problem::new(ProblemKind::Rate).with_retry_after_s(u32::try_from(locked).unwrap_or(u32::MAX)));
         }
@@ -525,7 +547,10 @@ fn nonce() -> [u8; 16] {
     *Secret::<16>::random(&mut SystemRng).expose_secret()
 }
 
-async fn requests(State(desk): State<Desk>, BoundedJson(body): BoundedJson<DeskFiled>) -> Result<Json<DeskStatus>, Problem> {
+async fn requests(
+    State(desk): State<Desk>,
+    BoundedJson(body): BoundedJson<DeskFiled>,
+) -> Result<Json<DeskStatus>, Problem> {
     let filed = FiledRequest::from_bytes(&body.filed.0).map_err(|_form| ProblemKind::Malformed)?;
     let request = filed.verify().map_err(|_signature| ProblemKind::Invalid)?;
     let digest = filed.request.signed_hash();
@@ -546,7 +571,10 @@ async fn requests(State(desk): State<Desk>, BoundedJson(body): BoundedJson<DeskF
         return Err(ProblemKind::NotSignedIn.into());
     }
     let not_after = i64::try_from(request.not_after.0).unwrap_or(i64::MAX);
-    if request.requester_agency != desk.inner.agency.id || body.openings.len() != recipients || not_after <= desk.now_i64() {
+    if request.requester_agency != desk.inner.agency.id
+        || body.openings.len() != recipients
+        || not_after <= desk.now_i64()
+    {
         return Err(ProblemKind::Invalid.into());
     }
     // A disclosure opens a plate: it is never written down here.
@@ -571,7 +599,8 @@ async fn requests(State(desk): State<Desk>, BoundedJson(body): BoundedJson<DeskF
         .await
         .map_err(DeskFault::Db)?;
     if !private.is_empty() {
-        locked(&desk.inner.private).insert(digest, private.into_iter().map(|B64(bytes)| Zeroizing::new(bytes)).collect());
+        locked(&desk.inner.private)
+            .insert(digest, private.into_iter().map(|B64(bytes)| Zeroizing::new(bytes)).collect());
     }
     desk.wake(digest);
     desk.status(digest).await.map(Json)
@@ -617,7 +646,12 @@ async fn disclosure(
     let _turn = desk.inner.disclosing.lock().await;
     let loaded = desk.load(digest).await?.ok_or(ProblemKind::NotFound)?;
     let grant = loaded.grant.ok_or(ProblemKind::Conflicting)?;
-    let claim = DisclosureClaim { request_digest: digest, grant_digest: grant.digest(), cells: made.cells, others: made.others };
+    let claim = DisclosureClaim {
+        request_digest: digest,
+        grant_digest: grant.digest(),
+        cells: made.cells,
+        others: made.others,
+    };
     let statement = claim.encode();
     let length = u32::try_from(statement.len()).map_err(|_fixed| ProblemKind::Internal)?;
     let framed = [length.to_be_bytes().as_slice(), &statement, &made.signed.0].concat();
@@ -638,7 +672,8 @@ async fn disclosure(
     let name = outcome.name();
     let stored = framed.clone();
     let store = move |connection: &rusqlite::Transaction<'_>| {
-        connection.execute("UPDATE request SET claim = ?2, outcome = ?3 WHERE digest = ?1", params![digest, stored, name])?;
+        connection
+            .execute("UPDATE request SET claim = ?2, outcome = ?3 WHERE digest = ?1", params![digest, stored, name])?;
         Ok(())
     };
     desk.inner.db.transaction(store).await.map_err(DeskFault::Db)?;
@@ -650,7 +685,8 @@ async fn disclosure(
         others: made.others,
         outcome,
     };
-    let logged = desk.inner.log.append(vec![LogEntry::Disclosure(leaf)]).await.map_err(|_log| ProblemKind::Unavailable)?;
+    let logged =
+        desk.inner.log.append(vec![LogEntry::Disclosure(leaf)]).await.map_err(|_log| ProblemKind::Unavailable)?;
     let register = logged.first().copied().ok_or(ProblemKind::Internal)?;
     let column = i64::try_from(register).map_err(|_range| ProblemKind::Internal)?;
     let store = move |connection: &rusqlite::Transaction<'_>| {
@@ -661,3 +697,6 @@ async fn disclosure(
     desk.wake(digest);
     Ok(Json(DisclosureLogged { register }))
 }
+
+#[cfg(test)]
+mod tests;

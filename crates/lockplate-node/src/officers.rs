@@ -207,7 +207,8 @@ fn hash_passcode(passcode: &str, rng: &mut impl CryptoRng) -> Result<String, Ros
 #[must_use]
 pub fn check_passcode(officer: Option<&OfficerRow>, passcode: &str) -> bool {
     /// Of a passcode that nobody has; same cost as a real one.
-    const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const NOBODY: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let hash = officer.and_then(|officer| officer.passcode.as_deref());
     let fits = Argon2::default().verify_password(passcode.as_bytes(), hash.unwrap_or(NOBODY)).is_ok();
     fits && hash.is_some()
@@ -246,7 +247,12 @@ pub fn sign_directory(
     let mut nonce = [0; 16];
     rng.fill_bytes(&mut nonce);
     let directory = Directory {
-        header: Header { v: VersionOne, nonce, issued: now, issuer: agency_key.verifier_key().name().as_str().to_owned() },
+        header: Header {
+            v: VersionOne,
+            nonce,
+            issued: now,
+            issuer: agency_key.verifier_key().name().as_str().to_owned(),
+        },
         body: DirectoryBody {
             agency: agency.id,
             name: agency.name.clone(),
@@ -295,7 +301,9 @@ mod tests {
         let roster = Roster::at(&folder.path().join("officers.json"));
         assert_eq!(roster.officers(), Ok(vec![]));
         let until = Timestamp(2_000_000_000);
-        roster.add_officer(&[1; 32], until, &BTreeSet::from([Role::Supervisor]), Some("correct horse"), &mut SystemRng).unwrap();
+        roster
+            .add_officer(&[1; 32], until, &BTreeSet::from([Role::Supervisor]), Some("correct horse"), &mut SystemRng)
+            .unwrap();
         roster.add_officer(&[2; 32], until, &BTreeSet::new(), None, &mut SystemRng).unwrap();
         assert_eq!(
             roster.add_officer(&[1; 32], until, &BTreeSet::new(), None, &mut SystemRng),
@@ -335,7 +343,8 @@ mod tests {
         let officers = roster.officers().unwrap();
         let sign = |serial| {
             let desk_log = "harbour.example/log/desk";
-            sign_directory(&agency, &officers, (serial, now), desk_log, desk.verifier_key(), &key, &mut SystemRng).unwrap()
+            sign_directory(&agency, &officers, (serial, now), desk_log, desk.verifier_key(), &key, &mut SystemRng)
+                .unwrap()
         };
         let object = SignedObject::parse(&sign(5)).unwrap();
         let keys = [key.verifier_key().clone()];

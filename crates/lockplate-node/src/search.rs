@@ -22,9 +22,9 @@ use lockplate_core::plate::Jurisdiction;
 use lockplate_core::request::{DisclosureClaim, FiledRequest};
 use lockplate_core::segment::BucketProof;
 use lockplate_core::sign::{Signed, SigningKey, VerifyKey};
+pub use lockplate_core::spellings::Mode;
 use lockplate_core::vocabulary::{Basis, Offence, Purpose};
 use lockplate_core::{ErrorKind, Timestamp};
-pub use lockplate_core::spellings::Mode;
 use lockplate_oprf::Secret;
 use lockplate_store::durable;
 use rand_core::CryptoRng;
@@ -42,9 +42,9 @@ use crate::api::{
 };
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
+use crate::desk::ATTACHMENTS_NEEDED;
 use crate::problem::ProblemKind;
 use crate::settings;
-use crate::desk::ATTACHMENTS_NEEDED;
 use answer::OpenedCell;
 use owner::ClosedEpoch;
 use pending::Pending;
@@ -202,8 +202,7 @@ impl Searcher {
     ) -> Result<Filed, SearchFault> {
         let (pending, window) = draft::draft(&self.charter, officer, asked, self.now(), rng)?;
         pending.save(&self.folder, &officer.key, rng)?;
-        let filed =
-            Filed { request_digest: pending.request_digest, window, elements: pending.inputs.len() };
+        let filed = Filed { request_digest: pending.request_digest, window, elements: pending.inputs.len() };
         self.send(officer, &pending).await?;
         Ok(filed)
     }
@@ -606,5 +605,11 @@ fn register(status: &DeskStatus) -> Vec<(u8, String, u64)> {
 }
 
 fn destroyed(status: &DeskStatus) -> u32 {
-    status.keepers.iter().filter_map(|keeper| keeper.answer.as_ref()).map(|answer| answer.epochs_destroyed).max().unwrap_or(0)
+    status
+        .keepers
+        .iter()
+        .filter_map(|keeper| keeper.answer.as_ref())
+        .map(|answer| answer.epochs_destroyed)
+        .max()
+        .unwrap_or(0)
 }

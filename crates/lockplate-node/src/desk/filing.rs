@@ -179,7 +179,8 @@ impl Desk {
         self.push_to(owner, place).await;
         let ask = self.inner.db.transaction(move |connection| store::fix_ask(connection, &digest, place, ask)).await?;
         let openings: Vec<B64> = serde_json::from_str(&loaded.row.openings).map_err(|_our_row| DeskFault::Gone)?;
-        let mut attachments: Vec<B64> = serde_json::from_str(&loaded.row.attachments).map_err(|_our_row| DeskFault::Gone)?;
+        let mut attachments: Vec<B64> =
+            serde_json::from_str(&loaded.row.attachments).map_err(|_our_row| DeskFault::Gone)?;
         attachments.extend(private.into_iter().flatten().map(|one| B64(one.to_vec())));
         let own = usize::from(place.saturating_sub(1));
         let body = RequestFiled {
@@ -235,7 +236,13 @@ impl Desk {
         Ok(if waits { Ended::NotYet } else { Ended::Stored })
     }
 
-    async fn problem(&self, digest: [u8; 32], place: u8, slug: &'static str, rejected: bool) -> Result<Ended, DeskFault> {
+    async fn problem(
+        &self,
+        digest: [u8; 32],
+        place: u8,
+        slug: &'static str,
+        rejected: bool,
+    ) -> Result<Ended, DeskFault> {
         self.inner
             .db
             .transaction(move |connection| {
@@ -344,7 +351,8 @@ fn views(owner: &Owner, loaded: &Loaded, flags: &[Flags]) -> Result<Vec<View>, D
         .keepers
         .iter()
         .map(|keeper| {
-            let entry = owner.charter.charter().keeper(lockplate_core::id::KeeperIndex(keeper.place)).ok_or(DeskFault::Gone)?;
+            let entry =
+                owner.charter.charter().keeper(lockplate_core::id::KeeperIndex(keeper.place)).ok_or(DeskFault::Gone)?;
             let flag = flags.get(usize::from(keeper.place)).copied().unwrap_or_default();
             Ok(View {
                 place: keeper.place,

@@ -135,7 +135,11 @@ fn plan_approvals(case: &Case<'_>) -> Plan {
     let waiting = |keeper: &&View| keeper.said == Some(Said::Waiting);
     if !case.expired {
         steps.extend(
-            keepers.iter().filter(waiting).filter(|keeper| !keeper.busy).map(|keeper| Step::Look { place: keeper.place }),
+            keepers
+                .iter()
+                .filter(waiting)
+                .filter(|keeper| !keeper.busy)
+                .map(|keeper| Step::Look { place: keeper.place }),
         );
     }
     Plan { state: state_of_approvals(case, usize::from(humans)), steps }
@@ -151,11 +155,17 @@ fn filings(case: &Case<'_>, humans: u8) -> Vec<Step> {
             return Vec::new();
         }
         let next = case.keepers.iter().filter(open).find(|keeper| !keeper.busy);
-        return next.map(|keeper| Step::File { place: keeper.place, ask: keeper.ask.unwrap_or(true) }).into_iter().collect();
+        return next
+            .map(|keeper| Step::File { place: keeper.place, ask: keeper.ask.unwrap_or(true) })
+            .into_iter()
+            .collect();
     }
     // A keeper that was to ask and cannot be reached keeps its flag; another one is asked beside it.
     let counts = |keeper: &&View| {
-        keeper.ask == Some(true) && !keeper.rejected && !keeper.down && !matches!(keeper.said, Some(Said::Refused { .. }))
+        keeper.ask == Some(true)
+            && !keeper.rejected
+            && !keeper.down
+            && !matches!(keeper.said, Some(Said::Refused { .. }))
     };
     let asked = case.keepers.iter().filter(counts).count();
     let mut missing = usize::from(humans).saturating_sub(asked);
@@ -178,8 +188,11 @@ fn state_of_approvals(case: &Case<'_>, humans: usize) -> DeskState {
     let keepers = case.keepers;
     let no = |keeper: &&View| keeper.rejected || matches!(keeper.said, Some(Said::Refused { .. }));
     let can_still = keepers.len().saturating_sub(keepers.iter().filter(no).count());
-    let all_said = keepers.iter().all(|keeper| keeper.rejected || matches!(keeper.said, Some(Said::Approved { .. } | Said::Refused { .. })));
-    let by_human = keepers.iter().filter(|keeper| matches!(keeper.said, Some(Said::Approved { by_human: true, .. }))).count();
+    let all_said = keepers
+        .iter()
+        .all(|keeper| keeper.rejected || matches!(keeper.said, Some(Said::Approved { .. } | Said::Refused { .. })));
+    let by_human =
+        keepers.iter().filter(|keeper| matches!(keeper.said, Some(Said::Approved { by_human: true, .. }))).count();
     // A keeper decides once: one that said yes by rule will not ask its human any more.
     let human_yet = keepers
         .iter()
@@ -227,7 +240,12 @@ fn choose(case: &Case<'_>, humans: usize) -> Option<(Vec<u8>, Vec<EpochId>)> {
         if usize::try_from(mask.count_ones()) != Ok(size) {
             continue;
         }
-        let chosen: Vec<_> = yes.iter().zip(0_u32..).filter(|(_, bit)| mask.checked_shr(*bit).unwrap_or(0) & 1 == 1).map(|(one, _)| one).collect();
+        let chosen: Vec<_> = yes
+            .iter()
+            .zip(0_u32..)
+            .filter(|(_, bit)| mask.checked_shr(*bit).unwrap_or(0) & 1 == 1)
+            .map(|(one, _)| one)
+            .collect();
         let entities: BTreeSet<&str> = chosen.iter().map(|(keeper, ..)| keeper.entity.as_str()).collect();
         let policies: BTreeSet<&[u8; 32]> = chosen.iter().map(|(.., policy)| *policy).collect();
         let by_human = chosen.iter().filter(|(_, by_human, ..)| *by_human).count();
@@ -275,7 +293,12 @@ fn plan_evaluations(case: &Case<'_>, epochs: &[EpochId]) -> Plan {
     let steps = if case.expired {
         Vec::new()
     } else {
-        candidates.iter().filter(|keeper| !keeper.busy).take(missing).map(|keeper| Step::Evaluate { place: keeper.place }).collect()
+        candidates
+            .iter()
+            .filter(|keeper| !keeper.busy)
+            .take(missing)
+            .map(|keeper| Step::Evaluate { place: keeper.place })
+            .collect()
     };
     let reachable = candidates.iter().filter(|keeper| !keeper.down).count();
     let starved = case.expired || have.saturating_add(reachable) < case.t;

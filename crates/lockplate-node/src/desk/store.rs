@@ -110,7 +110,12 @@ pub(super) fn keepers(connection: &Connection, digest: &[u8; 32]) -> Result<Vec<
 }
 
 /// Stores a request with its keepers; a repeat only renews the session.
-pub(super) fn insert(connection: &Connection, digest: &[u8; 32], row: &RequestRow, places: &[u8]) -> Result<(), DbError> {
+pub(super) fn insert(
+    connection: &Connection,
+    digest: &[u8; 32],
+    row: &RequestRow,
+    places: &[u8],
+) -> Result<(), DbError> {
     connection.execute(
         "INSERT INTO request (digest, owner, filed, openings, attachments, private, session, not_after)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (digest) DO UPDATE SET session = excluded.session",
@@ -135,7 +140,11 @@ pub(super) fn fix_ask(connection: &Connection, digest: &[u8; 32], place: u8, ask
         "UPDATE keeper SET ask = COALESCE(ask, ?3) WHERE digest = ?1 AND place = ?2",
         params![digest, place, ask],
     )?;
-    Ok(connection.query_row("SELECT ask FROM keeper WHERE digest = ?1 AND place = ?2", params![digest, place], |row| row.get(0))?)
+    Ok(connection.query_row(
+        "SELECT ask FROM keeper WHERE digest = ?1 AND place = ?2",
+        params![digest, place],
+        |row| row.get(0),
+    )?)
 }
 
 /// Counts a try before it is made; the number of tries, or until when the key is locked.
@@ -146,7 +155,9 @@ pub(super) fn begin_try(
     (tries_max, lock_seconds): (u32, i64),
 ) -> Result<Option<i64>, DbError> {
     let known: Option<(u32, i64)> = connection
-        .query_row("SELECT tries, locked_until FROM passcode WHERE key = ?1", [key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row("SELECT tries, locked_until FROM passcode WHERE key = ?1", [key], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
     let (tries, locked_until) = known.unwrap_or((0, 0));
     if locked_until > now {
@@ -155,7 +166,10 @@ pub(super) fn begin_try(
     // The lock that ended wipes the slate.
     let tries = if locked_until > 0 { 1 } else { tries.saturating_add(1) };
     let until = if tries >= tries_max { now.saturating_add(lock_seconds) } else { 0 };
-    connection.execute("INSERT OR REPLACE INTO passcode (key, tries, locked_until) VALUES (?1, ?2, ?3)", params![key, tries, until])?;
+    connection.execute(
+        "INSERT OR REPLACE INTO passcode (key, tries, locked_until) VALUES (?1, ?2, ?3)",
+        params![key, tries, until],
+    )?;
     Ok(None)
 }
 

@@ -209,8 +209,7 @@ pub(super) fn lines(
     cells.sort_by_key(|cell| (cell.read.read.captured_at, cell.proof.epoch_id, cell.read.element, cell.read.counter));
     for OpenedCell { read: opened, proof } in cells {
         let read = opened.read;
-        let why =
-            why_matched(asked, &states, &read.plate, read.jurisdiction, read.jur_conf, read.jurisdiction_trusted);
+        let why = why_matched(asked, &states, &read.plate, read.jurisdiction, read.jur_conf, read.jurisdiction_trusted);
         if why.is_other() {
             others = others.saturating_add(1);
             continue;
@@ -236,4 +235,3 @@ pub(super) fn lines(
     }
     (found, others)
 }
-

@@ -3,15 +3,15 @@
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{Charter, CharterFile};
+use lockplate_core::disclosure::digest_of;
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::id::{AgencyId, RequestId};
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENTS_MAX};
 use lockplate_core::plate::{Jurisdiction, Plate, PlateInput};
 use lockplate_core::request::{FiledRequest, OpeningText, SearchRequest, SecondSignature, draft_request};
-use lockplate_core::disclosure::digest_of;
 use lockplate_core::signed::{SignedObject, VersionOne};
-use lockplate_core::statement::{OffenceStated, PlateName, Statement, StatementText};
 use lockplate_core::spellings::Spellings;
+use lockplate_core::statement::{OffenceStated, PlateName, Statement, StatementText};
 use lockplate_oprf::Secret;
 use lockplate_oprf::oprf::Blind;
 use rand_core::CryptoRng;
@@ -146,7 +146,9 @@ fn recipients(charter: &Charter) -> Result<Vec<HpkePublicKey>, SearchFault> {
     let auditors = charter.auditors.iter().map(|auditor| &auditor.opening_key);
     keepers
         .chain(auditors)
-        .map(|key| HpkePublicKey::from_slice(key).ok_or(SearchFault::Internal("a charter's opening key has 1216 bytes")))
+        .map(|key| {
+            HpkePublicKey::from_slice(key).ok_or(SearchFault::Internal("a charter's opening key has 1216 bytes"))
+        })
         .collect()
 }
 
@@ -197,7 +199,8 @@ fn digest_of_attachment(bytes: &[u8]) -> Result<[u8; 32], SearchFault> {
     if let Ok(object) = SignedObject::parse(bytes) {
         return Ok(object.digest());
     }
-    let text = core::str::from_utf8(bytes).map_err(|_utf8| SearchFault::Usage("an attachment is neither a .auth file nor a disclosure"))?;
+    let text = core::str::from_utf8(bytes)
+        .map_err(|_utf8| SearchFault::Usage("an attachment is neither a .auth file nor a disclosure"))?;
     lockplate_core::disclosure::Disclosure::parse(text)
         .map(|_known| digest_of(text))
         .map_err(|_form| SearchFault::Usage("an attachment is neither a .auth file nor a disclosure"))

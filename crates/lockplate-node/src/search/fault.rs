@@ -84,14 +84,18 @@ impl fmt::Display for SearchFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(what) | Self::Unavailable(what) | Self::File(what) | Self::Internal(what) => f.write_str(what),
-            Self::NotSignedIn => f.write_str("the desk does not know this key with this passcode, or it is locked for ten minutes"),
+            Self::NotSignedIn => {
+                f.write_str("the desk does not know this key with this passcode, or it is locked for ten minutes")
+            }
             Self::Refused(_) => f.write_str("refused by policy"),
             Self::Lied { who, what, .. } => match who {
                 Liar::Keepers(places) => write!(f, "{what} (keepers {places:?})"),
                 Liar::Owner => write!(f, "{what} (the owner's archive or register)"),
                 Liar::Desk => write!(f, "{what} (the own desk)"),
             },
-            Self::Waiting(DeskState::WaitingForHuman) => f.write_str("a person at a keeper is asked; fetch the answer later"),
+            Self::Waiting(DeskState::WaitingForHuman) => {
+                f.write_str("a person at a keeper is asked; fetch the answer later")
+            }
             Self::Waiting(_) => f.write_str("the keepers have not all answered; fetch the answer later"),
             Self::Gone => f.write_str("the hours asked for are destroyed and cannot be read again by anybody"),
         }
@@ -103,7 +107,9 @@ impl core::error::Error for SearchFault {}
 impl From<PeerError> for SearchFault {
     fn from(error: PeerError) -> Self {
         match error {
-            PeerError::Unreachable | PeerError::TimedOut => Self::Unavailable("a party cannot be reached; try again later"),
+            PeerError::Unreachable | PeerError::TimedOut => {
+                Self::Unavailable("a party cannot be reached; try again later")
+            }
             PeerError::WrongKey => {
                 Self::Unavailable("another key than the pinned one answers at a party's address; nothing was sent")
             }

@@ -76,7 +76,8 @@ fn check_epoch(charter: &CharterFile, header: &[u8], close: &[u8]) -> Result<Clo
     let signed_header: Signed<EpochHeader> = Signed::from_bytes(header).map_err(refused)?;
     let claimed = signed_header.claimed();
     let owner = charter.charter();
-    let recorder = owner.recorder(claimed.recorder).ok_or(owner_lied("the archive shows a period of an unknown recorder"))?;
+    let recorder =
+        owner.recorder(claimed.recorder).ok_or(owner_lied("the archive shows a period of an unknown recorder"))?;
     let key = VerifyKey(recorder.key);
     let header_value = signed_header.verify(&key).map_err(refused)?;
     let signed_close: Signed<EpochClose> = Signed::from_bytes(close).map_err(refused)?;

@@ -75,7 +75,9 @@ impl Pending {
     /// Opens the one of this digest.
     pub(super) fn load(folder: &Path, officer: &SigningKey, digest: &[u8; 32]) -> Result<Self, SearchFault> {
         let path = path(folder, digest);
-        let absent = |_os| SearchFault::File("there is no pending search of this number here; it was fetched, or filed elsewhere");
+        let absent = |_os| {
+            SearchFault::File("there is no pending search of this number here; it was fetched, or filed elsewhere")
+        };
         let length = std::fs::metadata(&path).map_err(absent)?.len();
         if length > FILE_BYTES_MAX {
             return Err(TORN);
@@ -99,8 +101,13 @@ impl Pending {
     fn encode(&self) -> Zeroizing<Vec<u8>> {
         let state = self.state.as_ref().map(Jurisdiction::code).unwrap_or_default();
         let blinds: Vec<Secret<32>> = self.inputs.iter().map(|(_, blind)| blind.to_secret()).collect();
-        let mut fields: Vec<&[u8]> =
-            vec![&self.charter_hash, self.response.seed().expose_secret(), self.asked.as_bytes(), state.as_bytes(), &self.filed];
+        let mut fields: Vec<&[u8]> = vec![
+            &self.charter_hash,
+            self.response.seed().expose_secret(),
+            self.asked.as_bytes(),
+            state.as_bytes(),
+            &self.filed,
+        ];
         for ((input, _), blind) in self.inputs.iter().zip(&blinds) {
             fields.push(input.expose_bytes());
             fields.push(blind.expose_secret());
@@ -111,7 +118,12 @@ impl Pending {
         let room = fields.iter().map(|field| field.len().saturating_add(4)).fold(8, usize::saturating_add);
         let mut out = Zeroizing::new(Vec::with_capacity(room));
         let count = |length: usize| u8::try_from(length).unwrap_or(u8::MAX);
-        out.extend_from_slice(&[VERSION, count(self.inputs.len()), count(self.openings.len()), count(self.attachments.len())]);
+        out.extend_from_slice(&[
+            VERSION,
+            count(self.inputs.len()),
+            count(self.openings.len()),
+            count(self.attachments.len()),
+        ]);
         for field in fields {
             out.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
             out.extend_from_slice(field);
@@ -120,7 +132,9 @@ impl Pending {
     }
 
     fn decode(bytes: &[u8], request_digest: [u8; 32]) -> Option<Self> {
-        let (&[VERSION, inputs, openings, attachments], mut rest) = bytes.split_first_chunk::<4>()? else { return None };
+        let (&[VERSION, inputs, openings, attachments], mut rest) = bytes.split_first_chunk::<4>()? else {
+            return None;
+        };
         if !(1..=ELEMENTS_MAX).contains(&usize::from(inputs)) {
             return None;
         }
@@ -208,12 +222,9 @@ mod tests {
         let saved = pending();
         saved.save(folder.path(), &officer, &mut SystemRng).unwrap();
         let bytes = std::fs::read(path(folder.path(), &[7; 32])).unwrap();
-        let secrets: [&[u8]; 4] = [
-            b"12345",
-            saved.response.seed().expose_secret(),
-            saved.inputs[0].1.to_secret().expose_secret(),
-            saved.inputs[0].0.expose_bytes(),
-        ];
+        let blind = saved.inputs[0].1.to_secret();
+        let secrets: [&[u8]; 4] =
+            [b"12345", saved.response.seed().expose_secret(), blind.expose_secret(), saved.inputs[0].0.expose_bytes()];
         for secret in secrets {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret));
         }

@@ -1,0 +1,127 @@
+use super::*;
+
+use axum::body::Body;
+use axum::http::Request;
+use lockplate_core::authorisation::verify_session;
+use lockplate_core::entry::LogKind;
+use lockplate_core::id::AgencyId;
+use lockplate_core::vocabulary::{Level, State as UsState};
+use lockplate_log::Origin;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::clock::TestClock;
+
+const OFFICER: [u8; 32] = [7; 32];
+const NOW_MS: i64 = 1_800_000_000_000;
+
+struct Office {
+    _folder: tempfile::TempDir,
+    router: Router,
+    desk_key: lockplate_log::VerifierKey,
+    clock: Arc<TestClock>,
+    roster: Roster,
+    tasks: Tasks,
+}
+
+fn office() -> Office {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::new(NOW_MS));
+    let tasks = Tasks::new();
+    let signer = |name: &str, seed| NoteSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap();
+    let (desk_key, log_key) = (signer("harbour.example/desk", 2), signer("harbour.example/log/desk", 3));
+    let party = ([9; 16], [0; 32]);
+    let log = PartyLog::open(&folder.path().join("log"), log_key, LogKind::Desk, party, clock.clone(), &tasks).unwrap();
+    let officers = folder.path().join("officers.json");
+    let roster = Roster::at(&officers);
+    let trained = Timestamp(1_900_000_000);
+    roster.add_officer(&OFFICER, trained, &BTreeSet::new(), Some("correct horse"), &mut SystemRng).unwrap();
+    let public = desk_key.verifier_key().clone();
+    let settings = DeskSettings {
+        data: folder.path().to_owned(),
+        officers,
+        agency: AgencyIdentity {
+            id: AgencyId([9; 16]),
+            name: "Harbour Police Department".to_owned(),
+            ori: String::new(),
+            state: UsState::parse("CT").unwrap(),
+            level: Level::Local,
+            law_enforcement: true,
+        },
+        agency_key: signer("harbour.example/agency", 1),
+        desk_key,
+        log_origin: "harbour.example/log/desk".to_owned(),
+        owners: Vec::new(),
+        declarations: Vec::new(),
+    };
+    let desk = Desk::start(settings, log, clock.clone(), &tasks).unwrap();
+    Office { _folder: folder, router: routes(desk), desk_key: public, clock, roster, tasks }
+}
+
+impl Office {
+    async fn post(&self, path: &str, body: &Value) -> (u16, Vec<u8>) {
+        let request = Request::post(path).header("content-type", "application/json").body(Body::from(body.to_string()));
+        let response = self.router.clone().oneshot(request.unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        (status, axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec())
+    }
+
+    async fn sign_in(&self, key: [u8; 32], passcode: &str) -> (u16, Vec<u8>) {
+        let key = B64(key.to_vec());
+        let digest = B64(vec![4; 32]);
+        self.post("/v1/desk/sessions", &json!({"officer_key": key, "passcode": passcode, "request_digest": digest}))
+            .await
+    }
+}
+
+#[tokio::test]
+async fn a_session_shows_two_factors_for_one_request_for_half_an_hour() {
+    let office = office();
+    let (status, body) = office.sign_in(OFFICER, "correct horse").await;
+    assert_eq!(status, 200);
+    let given: SessionGiven = serde_json::from_slice(&body).unwrap();
+    let object = SignedObject::parse(&given.session.0).unwrap();
+    let factors = BTreeSet::from(["pwd".to_owned(), "swk".to_owned()]);
+    let shows = |digest: [u8; 32], at| verify_session(&object, &office.desk_key, &digest, &factors, Timestamp(at));
+    let now = 1_800_000_000;
+    assert!(shows([4; 32], now + 1_800).unwrap());
+    assert!(!shows([5; 32], now).unwrap(), "for another request it shows nothing");
+    assert!(!shows([4; 32], now + 1_801).unwrap());
+    assert!(!String::from_utf8(given.session.0).unwrap().contains("correct horse"));
+    office.tasks.finish(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn five_bad_passcodes_lock_the_key_for_ten_minutes_and_no_longer() {
+    let office = office();
+    assert_eq!(office.sign_in([8; 32], "correct horse").await.0, 401, "an unknown key");
+    for _ in 0..4 {
+        assert_eq!(office.sign_in(OFFICER, "wrong horse").await.0, 401);
+    }
+    assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 200, "a good one wipes the slate");
+    for _ in 0..5 {
+        assert_eq!(office.sign_in(OFFICER, "wrong horse").await.0, 401);
+    }
+    assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 429);
+    office.clock.advance(Duration::from_secs(599));
+    assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 429);
+    office.clock.advance(Duration::from_secs(1));
+    assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 200);
+    office.roster.set_active(&OFFICER, false).unwrap();
+    assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 401, "revoked: in force at once");
+    office.tasks.finish(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_request_of_an_owner_known_here_is_refused() {
+    let office = office();
+    let nothing = json!({"filed": "", "openings": [], "attachments": [], "session": null});
+    assert_eq!(office.post("/v1/desk/requests", &nothing).await.0, 400);
+    let unknown = format!("/v1/desk/requests/{}/disclosure", "00".repeat(32));
+    let claim = json!({"cells": 0, "others": 0, "outcome": "none", "signed": B64(vec![0; 64])});
+    assert_eq!(office.post(&unknown, &claim).await.0, 404);
+    assert_eq!(office.post("/v1/desk/requests/zz/disclosure", &claim).await.0, 404);
+    let named = json!({"keeper": 1});
+    assert_eq!(office.post(&format!("/v1/desk/requests/{}/culprits", "00".repeat(32)), &named).await.0, 200);
+    office.tasks.finish(Duration::from_secs(5)).await.unwrap();
+}
