@@ -316,21 +316,20 @@ impl Desk {
 }
 
 /// A problem that the same bytes will meet again.
-#[expect(clippy::wildcard_enum_match_arm, reason = "every other kind is for later, or of another door")]
 const fn is_final(kind: ProblemKind) -> bool {
-    match kind {
+    matches!(
+        kind,
         ProblemKind::Malformed
-        | ProblemKind::Invalid
-        | ProblemKind::Refused
-        | ProblemKind::NotSignedIn
-        | ProblemKind::NotFound
-        | ProblemKind::TooLarge
-        | ProblemKind::UnsupportedType
-        | ProblemKind::Spent
-        | ProblemKind::Conflicting
-        | ProblemKind::EpochDestroyed => true,
-        _ => false,
-    }
+            | ProblemKind::Invalid
+            | ProblemKind::Refused
+            | ProblemKind::NotSignedIn
+            | ProblemKind::NotFound
+            | ProblemKind::TooLarge
+            | ProblemKind::UnsupportedType
+            | ProblemKind::Spent
+            | ProblemKind::Conflicting
+            | ProblemKind::EpochDestroyed
+    )
 }
 
 /// The answer says what its signed approval says, and the approval is this keeper's on this request.
