@@ -361,14 +361,8 @@ impl ImportClient {
     }
 
     async fn send(&self, headers: &HeaderMap, chunk: Chunk) -> Result<(Chunk, ImportAnswer), ImportError> {
-        let mut answer = ImportAnswer {
-            accepted: 0,
-            duplicate: 0,
-            unreadable: 0,
-            skipped: 0,
-            rejected: 0,
-            problems: Vec::new(),
-        };
+        let mut answer =
+            ImportAnswer { accepted: 0, duplicate: 0, unreadable: 0, skipped: 0, rejected: 0, problems: Vec::new() };
         if !chunk.body.is_empty() {
             let mut headers = headers.clone();
             headers.insert(HEADER_LINE_OFFSET, HeaderValue::from(chunk.line_offset));
@@ -434,7 +428,10 @@ fn passes(error: &PeerError) -> bool {
     match error {
         PeerError::Unreachable | PeerError::TimedOut => true,
         PeerError::Problem(problem) => {
-            matches!(problem.kind(), ProblemKind::IntakeUnavailable | ProblemKind::Unavailable | ProblemKind::IntakeRate)
+            matches!(
+                problem.kind(),
+                ProblemKind::IntakeUnavailable | ProblemKind::Unavailable | ProblemKind::IntakeRate
+            )
         }
         PeerError::WrongKey | PeerError::TooLarge | PeerError::Malformed | PeerError::Unsendable => false,
     }

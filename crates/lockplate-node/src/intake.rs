@@ -15,7 +15,7 @@ mod sealing;
 mod settings;
 mod sink;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod webhook;
 
 use core::fmt;
@@ -145,9 +145,12 @@ struct Inner {
     paces: Mutex<BTreeMap<u16, Pace>>,
     counters: Counters,
     waiting: Mutex<VecDeque<Sealable>>,
-    late_done: tokio::sync::Mutex<Option<watch::Receiver<Option<Result<(), NotTaken>>>>>,
+    late_done: tokio::sync::Mutex<Option<LateDone>>,
     closing: AtomicBool,
 }
+
+/// The end of the closing of late epochs that goes on; `None` until then.
+type LateDone = watch::Receiver<Option<Result<(), NotTaken>>>;
 
 /// The register as it was read last.
 #[derive(Default)]

@@ -67,7 +67,8 @@ impl Reading {
         let counted = Counted { inner: File::open(&self.path)?, count: Arc::clone(&bytes_done) };
         let mut packed = BufReader::with_capacity(READ_BYTES, counted);
         let is_packed = packed.fill_buf()?.starts_with(&GZIP_MAGIC);
-        let mut source: Box<dyn Read> = if is_packed { Box::new(MultiGzDecoder::new(packed)) } else { Box::new(packed) };
+        let mut source: Box<dyn Read> =
+            if is_packed { Box::new(MultiGzDecoder::new(packed)) } else { Box::new(packed) };
         let is_csv = matches!(self.form, Form::Csv { .. });
         let mut lines = if is_csv { Lines::csv() } else { Lines::plain() };
         let mut cutter = Cutter {

@@ -83,7 +83,8 @@ pub(super) async fn unpack(request: Request, kind: SourceKind) -> Result<Unpacke
     };
     let body = bounded_body(request).await?;
     let body = if packed { Bytes::from(gunzip(&body)?) } else { body };
-    let is_multipart = content_type.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
+    let is_multipart =
+        content_type.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
     if !is_multipart {
         return Ok(Unpacked { content_type, body, parts: Vec::new(), camera_header });
     }

@@ -1,0 +1,608 @@
+use super::*;
+use crate::clock::TestClock;
+use crate::http::{Limits, ListenOn, Server, TlsMode};
+use crate::rng::SystemRng;
+use axum::body::{Body, to_bytes};
+use axum::http::{StatusCode, header};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use lockplate_core::read::Read;
+use lockplate_intake::SourceKind;
+use lockplate_intake::normalise::Placement;
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::time::Instant;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
+use tower::ServiceExt as _;
+
+pub(crate) const NOW_MS: i64 = 1_774_000_000_000;
+const TOKEN: [u8; 32] = [7; 32];
+pub(crate) const IMPORT_KEY: [u8; 32] = [9; 32];
+pub(crate) const IMPORT_NUMBER: u16 = 90;
+
+/// A recorder that remembers what it was given, and can be told to refuse.
+#[derive(Default)]
+pub(crate) struct FakeSink {
+    pub(crate) sealed: Mutex<Vec<(Read, Placement)>>,
+    pub(crate) refuses: Mutex<Option<NotTaken>>,
+    gate: Mutex<Option<Arc<Notify>>>,
+    /// No more reads than about these, until it is taken away.
+    pub(crate) limit: Mutex<Option<usize>>,
+    pub(crate) late_done: AtomicU64,
+}
+
+impl FakeSink {
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.sealed.lock().unwrap().iter().map(|(read, _)| read.plate.expose_text().to_owned()).collect()
+    }
+}
+
+impl ReadSink for FakeSink {
+    fn seal(&self, reads: Vec<(Read, Placement)>) -> BoxFuture<'_, Result<Vec<Fate>, NotTaken>> {
+        async move {
+            assert!(!reads.is_empty() && reads.len() <= SINK_READS_MAX);
+            let gate = self.gate.lock().unwrap().clone();
+            if let Some(gate) = gate {
+                gate.notified().await;
+            }
+            while self.limit.lock().unwrap().is_some_and(|limit| self.sealed.lock().unwrap().len() >= limit) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            if let Some(why) = *self.refuses.lock().unwrap() {
+                return Err(why);
+            }
+            let fates = vec![Fate::Stored; reads.len()];
+            self.sealed.lock().unwrap().extend(reads);
+            Ok(fates)
+        }
+        .boxed()
+    }
+
+    fn late_done(&self) -> BoxFuture<'_, Result<(), NotTaken>> {
+        self.late_done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        core::future::ready(Ok(())).boxed()
+    }
+}
+
+/// A register in memory.
+pub(crate) struct FakeRegister(pub(crate) Mutex<Registered>);
+
+impl Register for FakeRegister {
+    fn registered(&self) -> BoxFuture<'_, Result<Registered, RegisterDown>> {
+        core::future::ready(Ok(self.0.lock().unwrap().clone())).boxed()
+    }
+
+    fn add(&self, source: u16, camera: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>> {
+        let mut all = self.0.lock().unwrap();
+        let number = u32::try_from(all.cameras.len()).unwrap() + 1;
+        all.cameras.push(KnownCamera { number, source, key: camera.key, group: camera.group });
+        core::future::ready(Ok(())).boxed()
+    }
+}
+
+pub(crate) struct Town {
+    pub(crate) sink: Arc<FakeSink>,
+    pub(crate) register: Arc<FakeRegister>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) tasks: Tasks,
+    pub(crate) state: IntakeState,
+}
+
+fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
+    let table = SourceTable {
+        name: name.into(),
+        engine: engine.into(),
+        token_sha256: TokenHash::of(&TOKEN).to_hex(),
+        allow: Vec::new(),
+        zone: Some("America/New_York".into()),
+        trust_jurisdiction: false,
+        fields: None,
+        camera: Some("1".into()),
+        lan: false,
+    };
+    table.check(number).unwrap()
+}
+
+pub(crate) async fn town() -> Town {
+    let engines = ["own", "openalpr", "rekor", "alpr-lines", "platerecognizer"];
+    let numbered = || (1_u16..).zip(engines);
+    let camera =
+        |(number, _)| KnownCamera { number: u32::from(number), source: number, key: "1".into(), group: String::new() };
+    let registered = Registered {
+        cameras: numbered().map(camera).collect(),
+        sources: numbered().map(|(number, engine)| source(engine, number, engine)).collect(),
+        import_source: IMPORT_NUMBER,
+    };
+    let sink = Arc::new(FakeSink::default());
+    let register = Arc::new(FakeRegister(Mutex::new(registered)));
+    let clock = Arc::new(TestClock::new(NOW_MS));
+    let tasks = Tasks::new();
+    let parts = IntakeParts {
+        sink: sink.clone(),
+        register: register.clone(),
+        import_key: Some(Zeroizing::new(IMPORT_KEY)),
+        retention_ms: 30 * 86_400_000,
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+    };
+    let state = IntakeState::new(parts, &mut SystemRng).await.unwrap();
+    Town { sink, register, clock, tasks, state }
+}
+
+pub(crate) const fn late(captured_at: i64) -> Placement {
+    Placement::Late { captured_at }
+}
+
+fn address(source: &str) -> String {
+    format!("/in/v1/{source}/{}", token_text(&TOKEN).as_str())
+}
+
+fn post_of(uri: &str, content_type: &str, body: impl Into<Body>) -> Request {
+    Request::post(uri).header(header::CONTENT_TYPE, content_type).body(body.into()).unwrap()
+}
+
+async fn answer(town: &Town, request: Request) -> (StatusCode, String, bool) {
+    let response = town.state.routes(Door::Protected).oneshot(request).await.unwrap();
+    let closes = response.extensions().get::<CloseUnanswered>().is_some();
+    let status = response.status();
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap(), closes)
+}
+
+fn own_line(plate: &str, ms: i64) -> String {
+    format!("{{\"plate\":\"{plate}\",\"camera\":\"1\",\"captured_at\":{ms}}}\n")
+}
+
+fn group(uuid: &str, plate: &str, preview: bool) -> String {
+    format!(
+        r#"{{"data_type":"alpr_group","epoch_start":{NOW_MS},"epoch_end":{NOW_MS},"camera_id":1,
+        "best_plate_number":"{plate}","best_confidence":91.5,"best_uuid":"{uuid}","uuids":["{uuid}"],
+        "best_region":"us-ct","is_preview":{preview},"img_width":1,"img_width":1}}"#
+    )
+}
+
+fn hook(plate: &str) -> String {
+    format!(
+        r#"{{"hook":{{"event":"recognition","id":"1","filename":"f-{plate}"}},"data":{{"camera_id":"1",
+        "timestamp":"2026-03-20T09:46:40Z","results":[{{"plate":"{plate}","score":0.9,"region":{{"code":"us-ct","score":0.9}}}}]}}}}"#
+    )
+}
+
+fn alpr_line(plate: &str) -> String {
+    format!(
+        r#"{{"version":2,"data_type":"alpr_results","epoch_time":{NOW_MS},"results":[{{"plate":"{plate}","confidence":90.1}}]}}"#
+    )
+}
+
+/// A good payload of each kind, with its content type.
+fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
+    match kind {
+        SourceKind::Own => ("application/x-ndjson", own_line(plate, NOW_MS)),
+        SourceKind::Alprd | SourceKind::Rekor => ("application/json", group(&format!("u-{plate}"), plate, false)),
+        SourceKind::AlprLines => ("application/x-ndjson", alpr_line(plate)),
+        SourceKind::PlateRecognizer => ("application/json", hook(plate)),
+    }
+}
+
+fn name_of(kind: SourceKind) -> &'static str {
+    if kind == SourceKind::Alprd { "openalpr" } else { kind.name() }
+}
+
+#[tokio::test]
+async fn a_wrong_token_an_unknown_source_a_wrong_address_and_a_wrong_listener_are_one_answer() {
+    let town = town().await;
+    {
+        let mut all = town.register.0.lock().unwrap();
+        let mut fenced = source("fenced", 7, "own");
+        fenced.allow = vec![AddressRange::parse("10.0.0.0/8").unwrap()];
+        all.sources.push(fenced);
+    }
+    town.state.refresh().await.unwrap();
+    let wrong = token_text(&[8; 32]);
+    let line = own_line("AB123", NOW_MS);
+    let mut answers = BTreeSet::new();
+    for uri in [
+        format!("/in/v1/own/{}", wrong.as_str()),
+        "/in/v1/own/x".into(),
+        "/in/v1/own/%ff".into(),
+        format!("/in/v1/nobody/{}", token_text(&TOKEN).as_str()),
+        format!("/in/v1/import/{}", hex::encode([0; 32])),
+        address("fenced"),
+    ] {
+        let (status, body, _) = answer(&town, post_of(&uri, "application/x-ndjson", line.clone())).await;
+        answers.insert((status.as_u16(), body));
+    }
+    let lan = town.state.routes(Door::Lan);
+    let refused = lan.clone().oneshot(post_of(&address("own"), "application/x-ndjson", line.clone())).await.unwrap();
+    let body = to_bytes(refused.into_body(), 1 << 20).await.unwrap();
+    answers.insert((404, String::from_utf8(body.to_vec()).unwrap()));
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(answers.iter().all(|(status, body)| *status == 404 && body.contains("intake-not-found")));
+    assert_eq!(town.sink.texts(), [""; 0]);
+    // The same address from where it may come, and a lan source on the plain listener.
+    let mut inside = post_of(&address("fenced"), "application/x-ndjson", line.clone());
+    inside.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 1, 2, 3], 9))));
+    let (status, body, _) = answer(&town, inside).await;
+    assert!(
+        status == 422 || status == 403,
+        "{body}: camera 1 is not of this source: another agency's camera is refused"
+    );
+    town.register.0.lock().unwrap().sources.iter_mut().for_each(|source| source.lan = true);
+    town.state.refresh().await.unwrap();
+    let taken = lan.clone().oneshot(post_of(&address("own"), "application/x-ndjson", line)).await.unwrap();
+    assert_eq!(taken.status(), 200);
+    let files = lan.oneshot(post_of("/v1/import", "application/x-ndjson", "")).await.unwrap();
+    assert_eq!(files.status(), 404, "files never come over the plain listener");
+}
+
+#[tokio::test]
+async fn a_revoked_source_is_refused_after_the_register_was_read_again() {
+    let town = town().await;
+    let send = || post_of(&address("own"), "application/x-ndjson", own_line("AB123", NOW_MS));
+    assert_eq!(answer(&town, send()).await.0, 200);
+    town.register.0.lock().unwrap().sources.clear();
+    town.clock.advance(REFRESH);
+    town.state.0.refresh_when_due().await;
+    assert_eq!(answer(&town, send()).await.0, 404);
+}
+
+#[tokio::test]
+async fn every_source_is_answered_by_its_rule() {
+    for &kind in SourceKind::ALL {
+        let town = town().await;
+        let uri = address(name_of(kind));
+        let (content_type, body) = good(kind, "AB123");
+        let (status, text, closes) = answer(&town, post_of(&uri, content_type, body.clone())).await;
+        assert_eq!((status.as_u16(), closes), (200, false), "{kind:?} {text}");
+        let lines = matches!(kind, SourceKind::Own | SourceKind::AlprLines);
+        assert_eq!(text.is_empty(), !lines, "{kind:?} {text}");
+        let held = kind == SourceKind::AlprLines;
+        assert_eq!(town.sink.texts().len(), usize::from(!held), "{kind:?}: success means durable or held");
+        if !held {
+            assert_eq!(
+                answer(&town, post_of(&uri, content_type, body)).await.0,
+                200,
+                "{kind:?}: a repeat is a success"
+            );
+            assert_eq!(town.sink.texts().len(), 1, "{kind:?}: and sealed once");
+        }
+
+        let poisons = [
+            ("application/json", "{\"plate\":".to_owned(), 400),
+            ("application/json", "[".repeat(100_000), 400),
+            ("text/html", "<html>".to_owned(), 415),
+        ];
+        for (content_type, poison, own_status) in poisons {
+            let began = Instant::now();
+            let (status, text, closes) = answer(&town, post_of(&uri, content_type, poison)).await;
+            assert!(began.elapsed() < Duration::from_millis(50), "{kind:?}");
+            let expected = match kind {
+                SourceKind::Own => own_status,
+                // Lines that do not begin with a brace are none of its payload.
+                SourceKind::AlprLines => status.as_u16(),
+                _ => 200,
+            };
+            assert_eq!((status.as_u16(), closes), (expected, false), "{kind:?} {text}");
+            assert!(status.as_u16() < 500 && !text.contains("html>"));
+        }
+
+        *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+        if !held {
+            let (content_type, body) = good(kind, "CD456");
+            let (status, _, closes) = answer(&town, post_of(&uri, content_type, body.clone())).await;
+            match kind {
+                SourceKind::Alprd => assert!(closes),
+                _ => assert_eq!((status.as_u16(), closes), (503, false), "{kind:?}"),
+            }
+            *town.sink.refuses.lock().unwrap() = None;
+            assert_eq!(answer(&town, post_of(&uri, content_type, body)).await.0, 200);
+            assert_eq!(town.sink.texts(), ["AB123", "CD456"], "{kind:?}: what was not durable is no duplicate");
+        }
+    }
+}
+
+#[tokio::test]
+async fn alprd_gets_no_byte_while_nothing_can_be_made_durable() {
+    let town = town().await;
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    let on = ListenOn { addr: ([127, 0, 0, 1], 0).into(), tls: TlsMode::PlainLoopback };
+    let server = Server::bind(on, Limits::default()).await.unwrap();
+    let addr = server.local_addr();
+    server.serve(town.state.routes(Door::Protected), &town.tasks);
+    let send = |name: &'static str, body: String| async move {
+        let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let head = format!(
+            "POST {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            address(name),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _end_or_reset = stream.read_to_string(&mut answer).await;
+        answer
+    };
+    assert_eq!(send("openalpr", group("u-1", "AB123", false)).await, "");
+    assert!(send("rekor", group("u-1", "AB123", false)).await.starts_with("HTTP/1.1 503 "));
+    *town.sink.refuses.lock().unwrap() = None;
+    assert!(send("openalpr", group("u-1", "AB123", false)).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(town.sink.texts(), ["AB123"]);
+    assert_eq!(town.state.health().sources["openalpr"].lost_upstream, 1);
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_read_that_is_still_on_its_way_is_no_success_before_that_read_is_durable() {
+    let town = town().await;
+    let gate = Arc::new(Notify::new());
+    *town.sink.gate.lock().unwrap() = Some(gate.clone());
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    let send = || post_of(&address("rekor"), "application/json", group("u-1", "AB123", false));
+    let (first, second) = (answer(&town, send()), answer(&town, send()));
+    let opener = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        gate.notify_one();
+    };
+    let ((first, ..), (second, ..), ()) = tokio::join!(first, second, opener);
+    assert_eq!((first.as_u16(), second.as_u16()), (503, 503));
+    assert_eq!(town.sink.texts(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_its_read_sealed_not_only_remembered() {
+    let town = town().await;
+    let gate = Arc::new(Notify::new());
+    *town.sink.gate.lock().unwrap() = Some(gate.clone());
+    let send = || post_of(&address("rekor"), "application/json", group("u-1", "AB123", false));
+    let gone = tokio::time::timeout(Duration::from_millis(50), answer(&town, send())).await;
+    assert!(gone.is_err());
+    gate.notify_one();
+    town.state.finish().await;
+    assert_eq!(town.sink.texts(), ["AB123"]);
+}
+
+#[tokio::test]
+async fn sizes_at_the_bound_and_beyond_and_bombs() {
+    let town = town().await;
+    let uri = address("own");
+    let mut body = own_line("AB123", NOW_MS).into_bytes();
+    body.resize(BODY_BYTES_MAX, b'\n');
+    assert_eq!(answer(&town, post_of(&uri, "application/x-ndjson", body.clone())).await.0, 200);
+    body.push(b'\n');
+    let (status, text, _) = answer(&town, post_of(&uri, "application/x-ndjson", body.clone())).await;
+    assert!(status == 413 && text.contains("intake-too-large"));
+    let chunks = futures_util::stream::iter(
+        body.chunks(65_536).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect::<Vec<_>>(),
+    );
+    let undeclared = post_of(&uri, "application/x-ndjson", Body::from_stream(chunks));
+    assert_eq!(answer(&town, undeclared).await.0, 413);
+
+    let gzip = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    };
+    let packed = |uri: &str, bytes: Vec<u8>| {
+        let mut request = post_of(uri, "application/x-ndjson", bytes);
+        request.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        request
+    };
+    let good = gzip(own_line("EF789", NOW_MS).as_bytes());
+    assert_eq!(answer(&town, packed(&uri, good.clone())).await.0, 200);
+    assert!(town.sink.texts().contains(&"EF789".to_owned()));
+    assert_eq!(answer(&town, packed(&uri, good[..good.len() - 9].to_vec())).await.0, 400, "cut");
+    for bomb in [gzip(&vec![b' '; 64 << 20]), gzip(&gzip(&vec![b' '; 64 << 20])), gzip(&vec![b' '; 40_000])] {
+        let began = Instant::now();
+        let (status, ..) = answer(&town, packed(&uri, bomb)).await;
+        assert!(status == 413 || status == 400, "{status}");
+        assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
+    }
+    let (status, ..) = answer(&town, packed(&address("platerecognizer"), good)).await;
+    assert_eq!(
+        (status.as_u16(), town.state.health().sources["platerecognizer"].rejected["intake-unsupported-type"]),
+        (200, 1)
+    );
+}
+
+#[tokio::test]
+async fn multipart_and_urlencoded_forms_of_plate_recognizer() {
+    let town = town().await;
+    let uri = address("platerecognizer");
+    let multipart = |parts: &str| post_of(&uri, "multipart/form-data; boundary=XX", format!("{parts}--XX--\r\n"));
+    let part = |name: &str, body: &str| {
+        format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"../../x\"\r\n\r\n{body}\r\n")
+    };
+    let both = part("json", &hook("MP1")) + &part("upload", "JPEG");
+    assert_eq!(answer(&town, multipart(&both)).await.0, 200);
+    let encoded: String = hook("UE2").bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let form = post_of(&uri, "application/x-www-form-urlencoded", format!("x=1&json={encoded}"));
+    assert_eq!(answer(&town, form).await.0, 200);
+    assert_eq!(town.sink.texts(), ["MP1", "UE2"]);
+    let many: String = (0..=32).map(|at| part(&format!("p{at}"), "x")).collect();
+    for bad in [multipart(&many), multipart("--XX\r\nnonsense"), post_of(&uri, "multipart/form-data", "x")] {
+        assert_eq!(answer(&town, bad).await.0, 200, "poison: an error would make the cloud remove the hook");
+    }
+    let rejected = town.state.health().sources["platerecognizer"].rejected.clone();
+    assert_eq!((rejected["intake-too-large"], rejected["intake-malformed"]), (1, 2));
+}
+
+#[tokio::test]
+async fn a_batch_with_bad_lines_keeps_the_good_ones_and_numbers_the_bad() {
+    let town = town().await;
+    let uri = address("own");
+    let unknown = own_line("ZZ9", NOW_MS).replace("\"1\"", "\"2\"");
+    let body =
+        own_line("AB1", NOW_MS) + "{\"plate\":\"SECRET\"}\n" + &unknown + "nonsense\n" + &own_line("AB2", NOW_MS);
+    let (status, text, _) = answer(&town, post_of(&uri, "application/x-ndjson", body)).await;
+    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status.as_u16(), &said["accepted"], &said["rejected"]), (200, &2.into(), &3.into()));
+    let mut problems: Vec<(u64, &str)> = (said["problems"].as_array().unwrap().iter())
+        .map(|p| {
+            (p["line"].as_u64().unwrap(), p["type"].as_str().unwrap().strip_prefix("urn:lockplate:problem:").unwrap())
+        })
+        .collect();
+    problems.sort_unstable();
+    assert_eq!(problems, [(2, "intake-missing-field"), (3, "intake-unknown-camera"), (4, "intake-malformed")]);
+    assert!(!text.contains("SECRET"));
+    for (body, expected) in [
+        (unknown.clone(), 403),
+        (unknown.repeat(2), 422),
+        ("{\"plate\":\"SECRET\"}\n".repeat(2), 422),
+        (own_line("AB9", NOW_MS - 31 * 86_400_000).replace("AB9", "OLD1"), 200),
+    ] {
+        let (status, text, _) = answer(&town, post_of(&uri, "application/x-ndjson", body)).await;
+        assert_eq!(status.as_u16(), expected, "{text}");
+        assert!(!text.contains("SECRET") && !text.contains("ZZ9"));
+    }
+}
+
+#[tokio::test]
+async fn the_201st_payload_of_a_second_is_too_many() {
+    let town = town().await;
+    for (name, expected) in [("own", Some(429)), ("openalpr", None)] {
+        let send = || post_of(&address(name), "application/json", "{}");
+        for _payload in 0..PAYLOADS_PER_SECOND_MAX {
+            let (status, _, closes) = answer(&town, send()).await;
+            assert!(status != 429 && !closes);
+        }
+        let (status, _, closes) = answer(&town, send()).await;
+        assert_eq!((expected.unwrap_or(200), expected.is_none()), (status.as_u16(), closes));
+        town.clock.advance(Duration::from_millis(5));
+        assert!(!answer(&town, send()).await.2);
+    }
+}
+
+#[tokio::test]
+async fn held_reads_are_sealed_once_when_due_and_at_the_end() {
+    let town = town().await;
+    let uri = address("rekor");
+    for (uuid, plate) in [("u-1", "AB123"), ("u-2", "CD456")] {
+        let (status, ..) = answer(&town, post_of(&uri, "application/json", group(uuid, plate, true))).await;
+        assert_eq!(status, 200);
+    }
+    assert_eq!(town.sink.texts(), [""; 0], "a preview waits");
+    let last = group("u-1", "AB123", false);
+    assert_eq!(answer(&town, post_of(&uri, "application/json", last)).await.0, 200);
+    assert_eq!(town.sink.texts(), ["AB123"]);
+    town.clock.advance(Duration::from_secs(30));
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    assert!(!town.state.0.release(false).await);
+    assert_eq!(town.state.health().waiting, 1, "kept while nothing can be sealed");
+    *town.sink.refuses.lock().unwrap() = None;
+    assert!(town.state.0.release(false).await);
+    assert_eq!(town.sink.texts(), ["AB123", "CD456"]);
+
+    answer(&town, post_of(&uri, "application/json", group("u-3", "EF789", true))).await;
+    town.state.finish().await;
+    assert_eq!(town.sink.texts(), ["AB123", "CD456", "EF789"]);
+    let after = post_of(&uri, "application/json", group("u-4", "GH012", false));
+    assert_eq!(answer(&town, after).await.0, 503, "nothing is taken after the end");
+    assert_eq!(town.state.health().lost_held, 0);
+}
+
+#[tokio::test]
+async fn counters_are_for_callers_on_this_machine_only() {
+    let town = town().await;
+    answer(&town, post_of(&address("own"), "application/x-ndjson", own_line("AB123", NOW_MS))).await;
+    let ask = |peer: [u8; 4]| {
+        let mut request = Request::get("/v1/intake/health").body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((peer, 9))));
+        request
+    };
+    assert_eq!(answer(&town, ask([192, 0, 2, 1])).await.0, 404);
+    let (status, text, _) = answer(&town, ask([127, 0, 0, 1])).await;
+    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status.as_u16(), &said["sources"]["own"]["accepted"]), (200, &1.into()));
+    assert_eq!(said["cameras"][0]["camera"], 1);
+    assert!(!text.contains("AB123"));
+}
+
+/// A generator good enough to choose mutations, with a printed seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % bound.max(1)
+    }
+}
+
+fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
+    const PIECES: &[&str] = &[
+        "null",
+        "\"\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "\\u0000",
+        "\\ud800",
+        "1e400",
+        "-1",
+        "18446744073709551616",
+        "\n",
+        ",",
+        "\u{feff}",
+        "\u{0}",
+        "true",
+        ":",
+        "NaN",
+        "--XX",
+        "%",
+        "é",
+        "\u{202e}",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    ];
+    for _change in 0..=dice.below(4) {
+        let at = dice.below(bytes.len());
+        let to = (at + dice.below(24)).min(bytes.len());
+        match dice.below(6) {
+            0 if !bytes.is_empty() => bytes[at] = u8::try_from(dice.below(256)).unwrap(),
+            1 => drop(bytes.drain(at..to)),
+            2 => {
+                let again = bytes[at..to].to_vec();
+                bytes.splice(at..at, again);
+            }
+            3 => bytes.truncate(at),
+            _ => {
+                let piece = PIECES[dice.below(PIECES.len())];
+                bytes.splice(at..to, piece.bytes());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_mutated_payloads_a_format_give_no_unexpected_answer() {
+    let seed = 20_260_320;
+    println!("seed {seed}");
+    let mut dice = Dice(seed);
+    let csv = format!("plate,camera,captured_at\nAB123,1,{NOW_MS}\n\"C\n1\",1,{NOW_MS}\n");
+    let parts = format!("--XX\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n{}\r\n--XX--\r\n", hook("MP1"));
+    let mut formats: Vec<(&str, &str, String)> = vec![
+        ("own", "text/csv", csv),
+        ("platerecognizer", "multipart/form-data; boundary=XX", parts),
+        ("platerecognizer", "application/x-www-form-urlencoded", format!("json={}", hook("UE2").replace('"', "%22"))),
+    ];
+    formats.extend(SourceKind::ALL.iter().map(|&kind| {
+        let (content_type, body) = good(kind, "AB123");
+        (name_of(kind), content_type, body)
+    }));
+    for (name, content_type, sample) in formats {
+        let town = town().await;
+        let router = town.state.routes(Door::Protected);
+        let uri = address(name);
+        for number in 0..10_000 {
+            // Five milliseconds each: within the pace.
+            town.clock.advance(Duration::from_millis(5));
+            let mut body = sample.clone().into_bytes();
+            mutate(&mut dice, &mut body);
+            let response = router.clone().oneshot(post_of(&uri, content_type, body)).await.unwrap();
+            let status = response.status().as_u16();
+            assert!(matches!(status, 200 | 400 | 403 | 413 | 415 | 422), "{name} {content_type} {number}: {status}");
+            assert!(response.extensions().get::<CloseUnanswered>().is_none());
+        }
+        assert_eq!(town.state.health().sources[name].payloads, 10_000);
+    }
+}

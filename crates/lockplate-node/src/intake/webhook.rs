@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use axum::Json;
 use lockplate_intake::normalise::{Arrival, Rules};
 use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind};
 use lockplate_intake::{Outcome, Sealable};
@@ -83,8 +83,8 @@ impl Inner {
         let admitted = source.as_ref().map_or(TokenHash::NOBODY, |source| source.token).admits(token);
         let source = source.filter(|_| admitted)?;
         let peer = peer_of(request.extensions());
-        let from_here = source.allow.is_empty()
-            || peer.is_some_and(|peer| source.allow.iter().any(|range| range.contains(peer)));
+        let from_here =
+            source.allow.is_empty() || peer.is_some_and(|peer| source.allow.iter().any(|range| range.contains(peer)));
         let this_door = door == Door::Protected || source.lan;
         (from_here && this_door).then_some(source)
     }
@@ -118,7 +118,8 @@ impl Inner {
         let rules = Rules::new(&source.config, Arrival::Live, self.retention_ms);
         let number = source.config.number;
         let mut outcome = self.with(Way::Live, |intake| {
-            intake.take(now, rules, parsed, |key| book.cameras.get(&(number, key.to_owned())).map(|(camera, _)| *camera))
+            intake
+                .take(now, rules, parsed, |key| book.cameras.get(&(number, key.to_owned())).map(|(camera, _)| *camera))
         });
         let heard: Vec<u32> = (outcome.heartbeat.iter().flat_map(|beat| &beat.cameras))
             .filter_map(|(key, _)| book.cameras.get(&(number, key.clone())).map(|(camera, _)| *camera))
