@@ -3,8 +3,10 @@
 
 use std::fmt;
 
+use lockplate_node::agency::AgencyError;
 use lockplate_node::client::{AddressError, PeerError};
 use lockplate_node::founding::FoundingError;
+use lockplate_node::import::ImportError;
 use lockplate_node::keeper::KeeperError;
 use lockplate_node::keeper::admin::AdminError;
 use lockplate_node::search::SearchFault;
@@ -58,6 +60,8 @@ pub(crate) fn kind_of(error: &anyhow::Error) -> ExitKind {
             None.or_else(|| cause.downcast_ref::<Ended>().map(|ended| ended.kind))
                 .or_else(|| cause.downcast_ref::<SearchFault>().map(SearchFault::exit_kind))
                 .or_else(|| cause.downcast_ref::<KeeperError>().map(KeeperError::exit_kind))
+                .or_else(|| cause.downcast_ref::<AgencyError>().map(AgencyError::exit_kind))
+                .or_else(|| cause.downcast_ref::<ImportError>().map(ImportError::exit_kind))
                 .or_else(|| cause.downcast_ref::<AdminError>().map(AdminError::exit_kind))
                 .or_else(|| cause.downcast_ref::<FoundingError>().map(FoundingError::exit_kind))
                 .or_else(|| cause.downcast_ref::<ConfigError>().map(ConfigError::exit_kind))

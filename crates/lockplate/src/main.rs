@@ -1,8 +1,11 @@
 //! `lockplate`: the one binary. It reads the command line and the configuration, wires the roles of `lockplate-node`, and turns
 //! what happened into text and an exit code. It decides nothing about plates, law or thresholds.
 
+mod agency;
 mod completions;
+mod desk_client;
 mod exit;
+mod import;
 mod keeper;
 mod screen;
 mod search;
@@ -54,6 +57,10 @@ pub(crate) struct Globals {
 enum Verb {
     /// Run a keeper, or decide at one
     Keeper(keeper::KeeperArgs),
+    /// Run an agency, or keep its registers
+    Agency(agency::AgencyArgs),
+    /// Bring files of reads in
+    Import(import::ImportArgs),
     /// Ask one owner's keepers about one plate
     Search(search::SearchArgs),
     /// Sign a court's order with the court's key
@@ -69,6 +76,8 @@ enum Verb {
 impl Verb {
     const fn name(&self) -> &'static str {
         match self {
+            Self::Agency(_) => "agency",
+            Self::Import(_) => "import",
             Self::Keeper(_) => "keeper",
             Self::Search(_) => "search",
             Self::Sign(_) => "sign",
@@ -119,6 +128,8 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system refuses threads")?;
     match verb {
+        Verb::Agency(args) => runtime.block_on(agency::run(args, &globals, screen)),
+        Verb::Import(args) => runtime.block_on(import::run(args, &globals, screen)),
         Verb::Keeper(args) => runtime.block_on(keeper::run(args, &globals, screen)),
         Verb::Search(args) => runtime.block_on(search::run(args, &globals, screen)),
         Verb::Sign(args) => sign::run(args, screen),

@@ -336,7 +336,7 @@ fn moment(text: &str, now: i64) -> Option<Timestamp> {
     parse_time(text)
 }
 
-fn passcode(path: &Path) -> Result<Zeroizing<String>> {
+pub(crate) fn passcode(path: &Path) -> Result<Zeroizing<String>> {
     let bytes = read_secret_file(path)?;
     let text = std::str::from_utf8(&bytes).map_err(|_bytes| Ended::config("the passcode file is not text"))?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))

@@ -9,6 +9,7 @@ use lockplate_core::limits::EPOCHS_PER_DAY_MAX;
 use lockplate_core::segment::SEGMENT_CELLS_MAX;
 use serde::Deserialize;
 
+use super::desk_section::{DeskConfig, DeskSection};
 use super::folder_of;
 use crate::founding::AgencyFiles;
 use crate::intake::{SourceTable, check_tables};
@@ -36,6 +37,10 @@ pub struct AgencyConfig {
     pub keys: AgencyKeysConfig,
     /// Recorder and archive; absent for an agency that only asks.
     pub recorder: Option<RecorderConfig>,
+    /// Desk: officers and the owners they may ask; absent for an agency whose officers ask nobody.
+    pub desk: Option<DeskConfig>,
+    /// The desk of its officers; absent for an agency that never asks.
+    pub desk: Option<DeskConfig>,
     /// Sources of reads.
     #[serde(default)]
     pub intake: IntakeConfig,
@@ -128,6 +133,26 @@ const fn cells_expected() -> u64 {
     4_096
 }
 
+/// `[desk]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeskConfig {
+    /// This agency's own card, which the founding wrote: who it is, and the names of its keys.
+    pub card: PathBuf,
+    /// The roster of officers, in the data folder; mode 0600.
+    #[serde(default = "officers")]
+    pub officers: PathBuf,
+    /// Charters of the owners that its officers may ask; each file pins its parties.
+    pub owners: Vec<PathBuf>,
+    /// Signed declarations to file with them.
+    #[serde(default)]
+    pub declarations: Vec<PathBuf>,
+}
+
+fn officers() -> PathBuf {
+    PathBuf::from("officers.json")
+}
+
 /// `[intake]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -148,6 +173,9 @@ pub struct TestingConfig {
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     pub(super) tls: PathBuf,
+    pub(super) agency: PathBuf,
+    pub(super) desk: PathBuf,
+    pub(super) desk_log: PathBuf,
     pub(super) recorder: PathBuf,
     pub(super) recorder_log: PathBuf,
     pub(super) device: PathBuf,
@@ -161,6 +189,8 @@ pub struct AgencySettings {
     pub(super) listen: ListenConfig,
     pub(super) keys: Keys,
     pub(super) recorder: Option<RecorderSection>,
+    pub(super) desk: Option<DeskSection>,
+    pub(super) desk: Option<DeskConfig>,
     pub(super) sources: Vec<SourceTable>,
 }
 
@@ -215,6 +245,18 @@ impl AgencySettings {
         &self.data
     }
 
+    /// The list of officers; none where there is no `[desk]`.
+    #[must_use]
+    pub fn officers(&self) -> Option<&Path> {
+        self.desk.as_ref().map(|desk| desk.officers.as_path())
+    }
+
+    /// The roster of officers, where this agency has a desk.
+    #[must_use]
+    pub fn officers(&self) -> Option<&Path> {
+        self.desk.as_ref().map(|desk| desk.officers.as_path())
+    }
+
     /// Another program as sealer, with its arguments: for tests, whose own binary is not this one.
     #[must_use]
     pub fn with_sealer(mut self, program: SealerProgram) -> Self {
@@ -245,9 +287,28 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             None => None,
             Some(recorder) => Some(section(file, recorder, config.testing.stop_after)?),
         };
+        let own = recorder.as_ref().map(|recorder| recorder.charter.as_path());
+        let desk = match config.desk {
+            None => None,
+            Some(desk) => Some(DeskSection::of(file, desk, &data, files.clone(), own)?),
+        };
+        let folder = folder_of(file);
+        let desk = config.desk.map(|desk| DeskConfig {
+            card: folder.join(desk.card),
+            officers: data.join(desk.officers),
+            owners: desk.owners.into_iter().map(|path| folder.join(path)).collect(),
+            declarations: desk.declarations.into_iter().map(|path| folder.join(path)).collect(),
+        });
+        if desk.as_ref().is_some_and(|desk| desk.owners.is_empty()) {
+            return Err(refuse("`desk.owners` names no charter, so there is nobody to ask".to_owned()));
+        }
         Ok(Self {
+            desk,
             keys: Keys {
                 tls: files.tls,
+                agency: files.agency,
+                desk: files.desk,
+                desk_log: files.desk_log,
                 recorder: files.recorder,
                 recorder_log: files.recorder_log,
                 device: files.device,
@@ -255,6 +316,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             },
             listen: config.listen,
             recorder,
+            desk,
             sources: config.intake.source,
             data,
         })
