@@ -12,6 +12,7 @@
 
 mod check;
 mod tidy;
+mod vectors;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ struct Subcommand {
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { name: "check", help: "fmt, clippy, tidy, deny, tests, doc tests   [--skip NAME]...", run: check::run },
     Subcommand { name: "tidy", help: "floors, verbs, secrets, manifests, texts    [--bless]", run: tidy::run },
+    Subcommand { name: "vectors", help: "make spec/vectors/v1 anew             [--check]", run: vectors::run },
 ];
 
 fn main() -> anyhow::Result<ExitCode> {

@@ -36,6 +36,8 @@ pub mod wire;
 mod story_tests;
 #[cfg(test)]
 mod town;
+#[cfg(test)]
+mod vectors;
 
 pub use error::{Error, ErrorKind, Result};
 
