@@ -12,7 +12,7 @@ use crate::authorisation::{PaperRequest, Step, Verified, Withdrawn, judge, verif
 use crate::charter::{AcceptKeyFiles, Charter, CharterFile};
 use crate::decision::{CodeRule, DecisionRecord, Outcome};
 use crate::directory::{Trust, VerifiedDirectory, verify_declaration};
-use crate::disclosure::{Disclosure, SD_REQUEST, disclose, fill_digests};
+use crate::disclosure::{SD_REQUEST, disclose, fill_digests};
 use crate::entry::{Escrow, RequestDecision, RequestLeaf, SaltedDigests, SdAlgorithm, officer_pseudonym};
 use crate::error::{Error, Result};
 use crate::facts::{AgencyFacts, LegalFacts, Obligations, OfficerFacts, SearchFacts};
@@ -83,7 +83,7 @@ pub struct Evidence<'a> {
     pub declaration_texts: &'a BTreeMap<DeclarationName, [u8; 32]>,
     /// Overdue papers by agency, from the own log.
     pub overdue_papers: &'a BTreeMap<AgencyId, u32>,
-    /// `.auth` files and disclosures that came with the request.
+    /// `.auth` files that came with the request.
     pub attachments: &'a [Vec<u8>],
     /// The desk's session statement.
     pub session: Option<&'a [u8]>,
@@ -213,13 +213,6 @@ impl<'a> Evidence<'a> {
             SignedObject::parse(bytes).is_ok_and(|object| object.digest() == asked.authorisation_digest)
         };
         let Some(file) = self.attachments.iter().find(named) else { return Ok(Verified::NONE) };
-        let disclosures: Vec<Disclosure> = self
-            .attachments
-            .iter()
-            .filter_map(|bytes| {
-                core::str::from_utf8(bytes).ok().and_then(|text| Disclosure::parse(text.trim_end()).ok())
-            })
-            .collect();
         let paper = PaperRequest {
             authorisation_digest: asked.authorisation_digest,
             requester: asked.requester_agency,
@@ -232,7 +225,15 @@ impl<'a> Evidence<'a> {
             plate: statement.plate.clone(),
             uses: self.paper_uses,
         };
-        match judge(file, &paper, &disclosures, self.trust, self.withdrawn, self.charter.accept_attested, now) {
+        match judge(
+            file,
+            &paper,
+            &request.text().disclosures,
+            self.trust,
+            self.withdrawn,
+            self.charter.accept_attested,
+            now,
+        ) {
             Ok(verified) => Ok(verified),
             Err(Step::Basis) => Err(CodeRule::Facts),
             // A paper that does not hold counts as none; the policy then refuses a claimed court basis by name.

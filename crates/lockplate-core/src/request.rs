@@ -9,11 +9,12 @@ use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 
 use crate::Timestamp;
+use crate::disclosure::{DISCLOSURE_BYTES_MAX, Disclosure};
 use crate::envelope::{HpkePublicKey, HpkeSecretKey, PUBLIC_KEY_BYTES, decrypt, encrypt};
 use crate::epoch::SUITE;
 use crate::error::{Error, Result};
 use crate::id::{AgencyId, RequestId};
-use crate::limits::{ELEMENTS_MAX, OPENING_BYTES_MAX, REQUEST_SIGNATURES_MAX};
+use crate::limits::{ATTACHMENTS_MAX, ELEMENTS_MAX, OPENING_BYTES_MAX, REQUEST_SIGNATURES_MAX};
 use crate::plate::{IndexKind, PlateInput};
 use crate::sign::{Signed, Statement, VerifyKey};
 use crate::statement::StatementText;
@@ -215,6 +216,8 @@ pub struct OpeningText {
     pub elements: Vec<(PlateInput, Blind)>,
     /// The statement; its exact bytes are hashed.
     pub statement: StatementText,
+    /// Disclosures of plates that court papers name (`authorisation.md` section 2): they travel here, past the desk.
+    pub disclosures: Vec<Disclosure>,
     /// s_r: salts of the leaf's private fields come from it (`log.md` section 6.1).
     pub salts: Secret<32>,
 }
@@ -232,7 +235,12 @@ impl OpeningText {
         for (input, blind) in &self.elements {
             w.lv8(input.expose_bytes()).raw(blind.to_secret().expose_secret());
         }
-        w.lv32(self.statement.expose_bytes()).raw(self.salts.expose_secret());
+        w.lv32(self.statement.expose_bytes());
+        w.u8(u8::try_from(self.disclosures.len()).unwrap_or(u8::MAX));
+        for disclosure in &self.disclosures {
+            w.lv32(disclosure.expose_text().as_bytes());
+        }
+        w.raw(self.salts.expose_secret());
         zeroize::Zeroizing::new(w.finish())
     }
 
@@ -248,9 +256,19 @@ impl OpeningText {
             elements.push((input, Blind::from_bytes(r.raw(32)?)?));
         }
         let statement = StatementText::from_bytes(r.lv32(OPENING_BYTES_MAX)?)?;
+        let count = usize::from(r.u8()?);
+        if count > ATTACHMENTS_MAX {
+            return Err(Error::malformed("an Opening carries too many disclosures"));
+        }
+        let disclosures = (0..count)
+            .map(|_| {
+                let text = core::str::from_utf8(r.lv32(DISCLOSURE_BYTES_MAX)?);
+                Disclosure::parse(text.map_err(|_utf8| Error::malformed("a disclosure is not text"))?)
+            })
+            .collect::<Result<_>>()?;
         let salts = Secret::new(r.array()?);
         r.end()?;
-        Ok(Self { elements, statement, salts })
+        Ok(Self { elements, statement, disclosures, salts })
     }
 }
 

@@ -383,7 +383,7 @@ impl Town {
             attachments: vec![],
         })
         .unwrap();
-        let text = OpeningText { elements, statement, salts: Secret::random(&mut self.rng) };
+        let text = OpeningText { elements, statement, disclosures: vec![], salts: Secret::random(&mut self.rng) };
         let response = HpkeSecretKey::random(&mut self.rng);
         let mut request_id = [0; 16];
         self.rng.fill_bytes(&mut request_id);

@@ -95,7 +95,7 @@ pub struct RequestFiled {
     pub opening: B64,
     /// SHA-256 of every recipient's Opening, keepers in charter order, then auditors.
     pub opening_hashes: Vec<B64>,
-    /// `.auth` files and disclosures sent along.
+    /// `.auth` files sent along; what opens a plate travels in the Opening.
     pub attachments: Vec<B64>,
     /// The desk's signed session statement, if the officer signed in with two factors.
     pub session: Option<B64>,
@@ -256,7 +256,7 @@ pub struct DeskFiled {
     pub filed: B64,
     /// Sealed Openings, keepers in charter order, then auditors.
     pub openings: Vec<B64>,
-    /// `.auth` files and disclosures sent along.
+    /// `.auth` files sent along; what opens a plate travels in the Opening.
     pub attachments: Vec<B64>,
     /// The session statement of `POST /v1/desk/sessions`.
     pub session: Option<B64>,
