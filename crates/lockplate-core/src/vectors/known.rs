@@ -108,7 +108,9 @@ fn the_known_answers_are_the_designs_own() {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/vectors/v1/known/lpv1-core.json");
     let design = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/lpv1-core.json");
     match std::fs::read_to_string(design) {
-        Ok(theirs) => assert!(std::fs::read_to_string(here).unwrap() == theirs, "known/lpv1-core.json is not the design's"),
+        Ok(theirs) => {
+            assert!(std::fs::read_to_string(here).unwrap() == theirs, "known/lpv1-core.json is not the design's")
+        }
         Err(_) => {
             #[expect(clippy::print_stderr, reason = "a skipped comparison must be seen")]
             {
