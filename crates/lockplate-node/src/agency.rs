@@ -18,16 +18,14 @@ use axum::routing::get;
 use axum::{Json, Router};
 use lockplate_core::charter::CharterFile;
 use lockplate_core::entry::LogKind;
-use lockplate_core::id::AgencyId;
-use lockplate_core::vocabulary::{Level, State};
-use lockplate_log::{NoteSigner, VerifierKey};
+use lockplate_log::NoteSigner;
 use lockplate_store::durable;
 use lockplate_store::segment_store::SegmentStore;
 use serde::Serialize;
 
 pub use desk_section::{DeskConfig, OwnerConfig};
 pub use settings::{
-    AgencyConfig, AgencyKeysConfig, AgencySettings, DeskConfig, IntakeConfig, ListenConfig, RecorderConfig, TestingConfig,
+    AgencyConfig, AgencyKeysConfig, AgencySettings, IntakeConfig, ListenConfig, RecorderConfig, TestingConfig,
 };
 
 use crate::agency_db::AgencyDb;
@@ -35,12 +33,10 @@ use crate::archive::{self, ArchiveState};
 use crate::clock::Clock;
 use crate::db::DbError;
 use crate::desk::{self, DeskError};
-use crate::desk::{self, Desk, DeskError, DeskSettings};
-use crate::founding::{self, AgencyCard, FoundingError};
+use crate::founding::{self, FoundingError};
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::intake::{AgencyRegister, Door, IntakeParts, IntakeState, RegisterDown, SourcesRefused};
 use crate::log_door;
-use crate::officers::AgencyIdentity;
 use crate::party_log::{OpenError, PartyLog};
 use crate::problem::{Problem, ProblemKind};
 use crate::recorder::{self, RecorderHandle, RecorderParts, StartError};
@@ -81,8 +77,6 @@ pub enum AgencyError {
     Register(RegisterDown),
     /// A source of the configuration.
     Sources(SourcesRefused),
-    /// The desk.
-    Desk(DeskError),
     /// TLS.
     Tls(TlsError),
     /// An address.
@@ -103,7 +97,6 @@ impl AgencyError {
             Self::Desk(error) => error.exit_kind(),
             Self::Sources(SourcesRefused::Source(_)) => ExitKind::Config,
             Self::Store(_) | Self::Register(_) | Self::Sources(SourcesRefused::Down(_)) => ExitKind::Unavailable,
-            Self::Desk(error) => error.exit_kind(),
             Self::Tls(error) => error.exit_kind(),
             Self::Listen(error) => error.exit_kind(),
             Self::Ended => ExitKind::Internal,
@@ -125,7 +118,6 @@ impl fmt::Display for AgencyError {
             Self::Recorder(cause) => cause.fmt(f),
             Self::Register(cause) => cause.fmt(f),
             Self::Sources(cause) => cause.fmt(f),
-            Self::Desk(cause) => cause.fmt(f),
             Self::Tls(cause) => cause.fmt(f),
             Self::Listen(cause) => cause.fmt(f),
             Self::Ended => f.write_str("a task the agency cannot do without has ended; see the trace"),
@@ -146,7 +138,6 @@ impl core::error::Error for AgencyError {
             Self::Recorder(cause) => Some(cause),
             Self::Register(cause) => Some(cause),
             Self::Sources(cause) => Some(cause),
-            Self::Desk(cause) => Some(cause),
             Self::Tls(cause) => Some(cause),
             Self::Listen(cause) => Some(cause),
             Self::Unfit(_) | Self::Ended => None,
@@ -166,7 +157,7 @@ macro_rules! from_cause {
 
 from_cause! {
     File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) Log(OpenError) Db(DbError) Store(durable::Error)
-    Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Desk(DeskError) Tls(TlsError) Listen(ListenError)
+    Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Tls(TlsError) Listen(ListenError)
 }
 
 /// A running agency: its addresses, and what has to be ended in order.
@@ -251,17 +242,6 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
         let opened = tokio::task::spawn_blocking(move || section.open(&data, &clock_too, &tasks_too)).await;
         let (desk, door) = opened.map_err(|_panicked| AgencyError::Ended)??;
         router = router.merge(desk::routes(desk)).merge(log_door::routes("/log/desk", door));
-    }
-    if let Some(config) = &settings.desk {
-        let (opened, config, clock, tasks) = (settings.clone(), config.clone(), Arc::clone(&clock), tasks.clone());
-        // Blocks on files; `Desk::start` starts tasks, so the thread needs the runtime's handle.
-        let runtime = tokio::runtime::Handle::current();
-        let open = move || {
-            let _inside = runtime.enter();
-            open_desk(&opened, &config, clock, &tasks)
-        };
-        let routes = tokio::task::spawn_blocking(open).await.map_err(|_panicked| AgencyError::Ended)??;
-        router = router.merge(routes);
     }
     let health = Health { recorder: owner.as_ref().map(|owner| owner.recorder.clone()), tasks: tasks.clone() };
     let health = Router::new().route("/livez", get(async || "ok")).route("/readyz", get(readyz)).with_state(health);
@@ -361,53 +341,6 @@ impl Stores {
         let archive = Arc::new(SegmentStore::open_folder(&settings.data.join("archive"))?);
         Ok(Self { db, log, archive, key: Arc::new(key), recorder })
     }
-}
-
-fn open_desk(
-    settings: &AgencySettings,
-    config: &DeskConfig,
-    clock: Arc<dyn Clock>,
-    tasks: &Tasks,
-) -> Result<Router, AgencyError> {
-    let unfit = AgencyError::Unfit;
-    let card: AgencyCard = serde_json::from_slice(&read_public_file(&config.card)?)
-        .map_err(|_not_a_card| unfit("`desk.card` is not an agency's card"))?;
-    // The card says under which name each key speaks; the key must be the one on the card.
-    let signer = |path: &Path, key: &str| {
-        let key = VerifierKey::parse(key).map_err(|_grammar| unfit("a key on the agency's card cannot be read"))?;
-        let signer = founding::note_signer(path, key.name().as_str())?;
-        if signer.verifier_key() == &key { Ok(signer) } else { Err(unfit("a key file is not the key on the agency's card")) }
-    };
-    let agency = AgencyIdentity {
-        id: AgencyId::parse(&card.id).ok_or(unfit("the agency's card has no readable id"))?,
-        name: card.name,
-        ori: card.ori,
-        state: State::parse(&card.state).ok_or(unfit("the agency's card names an unknown state"))?,
-        level: Level::from_name(&card.level).ok_or(unfit("the agency's card names an unknown level"))?,
-        law_enforcement: card.law_enforcement,
-    };
-    let owners = config.owners.iter().map(|path| Ok(CharterFile::verify(&read_public_file(path)?)?));
-    let owners = owners.collect::<Result<Vec<_>, AgencyError>>()?;
-    let first = owners.first().ok_or(unfit("`desk.owners` names no charter"))?.hash();
-    let declarations = config.declarations.iter().map(|path| Ok(read_public_file(path)?.to_vec()));
-    let log_signer = signer(&settings.keys.desk_log, &card.desk_log_key)?;
-    let log_origin = log_signer.verifier_key().name().as_str().to_owned();
-    let party = (agency.id.0, first);
-    let log =
-        PartyLog::open(&settings.data.join("log"), log_signer, LogKind::Desk, party, Arc::clone(&clock), tasks)?;
-    let desk_settings = DeskSettings {
-        data: settings.data.clone(),
-        officers: config.officers.clone(),
-        agency,
-        agency_key: signer(&settings.keys.agency, &card.agency_key)?,
-        desk_key: signer(&settings.keys.desk, &card.desk_key)?,
-        log_origin,
-        owners,
-        declarations: declarations.collect::<Result<_, AgencyError>>()?,
-    };
-    let door = log.door();
-    let desk = Desk::start(desk_settings, log, clock, tasks)?;
-    Ok(desk::routes(desk).merge(log_door::routes("/log/desk", door)))
 }
 
 #[derive(Clone)]

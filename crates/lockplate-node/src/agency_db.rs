@@ -180,7 +180,9 @@ impl AgencyDb {
     pub async fn cameras(&self) -> Result<Vec<Camera>, DbError> {
         self.db
             .call(|db| {
-                let mut rows = db.prepare_cached("SELECT number, source, key, place, lat, lon, grp, active FROM camera ORDER BY number")?;
+                let mut rows = db.prepare_cached(
+                    "SELECT number, source, key, place, lat, lon, grp, active FROM camera ORDER BY number",
+                )?;
                 let cameras = rows.query_map([], camera_of)?.collect::<Result<_, _>>()?;
                 Ok(cameras)
             })
@@ -239,7 +241,8 @@ impl AgencyDb {
     pub async fn sources(&self) -> Result<Vec<SourceRow>, DbError> {
         self.db
             .call(|db| {
-                let mut rows = db.prepare_cached("SELECT number, name, kind, token_hash, settings FROM source ORDER BY number")?;
+                let mut rows =
+                    db.prepare_cached("SELECT number, name, kind, token_hash, settings FROM source ORDER BY number")?;
                 let sources = rows.query_map([], |row| {
                     Ok(SourceRow {
                         number: row.get(0)?,
@@ -258,7 +261,13 @@ impl AgencyDb {
     ///
     /// # Errors
     /// [`DbErrorKind::Constraint`] if the name is taken, empty or too long, or there are [`SOURCES_MAX`]; others as they are.
-    pub async fn add_source(&self, name: String, kind: String, token_hash: [u8; 32], settings: String) -> Result<u16, DbError> {
+    pub async fn add_source(
+        &self,
+        name: String,
+        kind: String,
+        token_hash: [u8; 32],
+        settings: String,
+    ) -> Result<u16, DbError> {
         let refused = DbError::new(DbErrorKind::Constraint);
         if name.trim().is_empty() || name.chars().count() > TEXT_CHARS_MAX {
             return Err(refused);
@@ -299,7 +308,13 @@ impl AgencyDb {
     ///
     /// # Errors
     /// [`DbErrorKind::Constraint`] if its id was used before; others as they are.
-    pub async fn epoch_dealt(&self, header: Signed<EpochHeader>, slot: Slot, log_from: u64, now: Timestamp) -> Result<(), DbError> {
+    pub async fn epoch_dealt(
+        &self,
+        header: Signed<EpochHeader>,
+        slot: Slot,
+        log_from: u64,
+        now: Timestamp,
+    ) -> Result<(), DbError> {
         self.db
             .transaction(move |db| {
                 let value = header.claimed();
@@ -622,9 +637,14 @@ fn camera_of(row: &Row<'_>) -> rusqlite::Result<Camera> {
 }
 
 fn epoch_of(row: &Row<'_>) -> rusqlite::Result<EpochRow> {
-    let bad = |column| move |error: lockplate_core::Error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error));
+    let bad = |column| {
+        move |error: lockplate_core::Error| {
+            rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error))
+        }
+    };
     let header = Signed::from_bytes(&row.get::<_, Vec<u8>>(0)?).map_err(bad(0))?;
-    let close = row.get::<_, Option<Vec<u8>>>(1)?.map(|bytes| Signed::from_bytes(&bytes)).transpose().map_err(bad(1))?;
+    let close =
+        row.get::<_, Option<Vec<u8>>>(1)?.map(|bytes| Signed::from_bytes(&bytes)).transpose().map_err(bad(1))?;
     let code: i64 = row.get(2)?;
     let state = EpochState::ALL.into_iter().find(|state| state.code() == code);
     let state = state.ok_or(rusqlite::Error::IntegralValueOutOfRange(2, code))?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{Genesis, Leaf, LogEntry, LogKind, Stamped, leaf_time, parse_leaf};
-use lockplate_log::{Log, LogFile, NoteSigner, Error as LogError};
+use lockplate_log::{Error as LogError, Log, LogFile, NoteSigner};
 use lockplate_store::log_files::{AcquireError, FaultRecord, FileLogStorage};
 
 use crate::clock::Clock;
@@ -114,7 +114,8 @@ impl PartyLog {
         };
         if log.size() == 0 {
             let genesis = LogEntry::Genesis(Genesis { party, role: kind, charter });
-            let leaf = Stamped::new(genesis, kind, &origin, Timestamp(now), &mut SystemRng).map_err(|_text| OpenError::Leaf)?;
+            let leaf = Stamped::new(genesis, kind, &origin, Timestamp(now), &mut SystemRng)
+                .map_err(|_text| OpenError::Leaf)?;
             log.append(leaf).map(drop).map_err(OpenError::Log)?;
         }
         let head = log.head().clone();
@@ -170,7 +171,11 @@ impl PartyLog {
     ///
     /// # Errors
     /// [`NotLogged`] where the log cannot be read.
-    pub async fn contains(&self, from: u64, wanted: impl Fn(&LogEntry) -> bool + Send + 'static) -> Result<bool, NotLogged> {
+    pub async fn contains(
+        &self,
+        from: u64,
+        wanted: impl Fn(&LogEntry) -> bool + Send + 'static,
+    ) -> Result<bool, NotLogged> {
         self.read(move |log| {
             for index in from..log.size() {
                 let leaf = log.leaf(index).map_err(|_storage| NotLogged)?;

@@ -115,7 +115,11 @@ impl fmt::Debug for RecorderHandle {
 
 /// What the recorder's task is asked.
 enum Command {
-    Seal { reads: Vec<PlacedRead>, places: OwnedSemaphorePermit, reply: oneshot::Sender<Result<Vec<Sealed>, RecorderError>> },
+    Seal {
+        reads: Vec<PlacedRead>,
+        places: OwnedSemaphorePermit,
+        reply: oneshot::Sender<Result<Vec<Sealed>, RecorderError>>,
+    },
     LateDone(oneshot::Sender<()>),
     State(oneshot::Sender<RecorderState>),
     Stop(oneshot::Sender<()>),
@@ -137,7 +141,8 @@ impl RecorderHandle {
             return Err(RecorderError::Busy);
         }
         let count = u32::try_from(reads.len()).map_err(|_bounded_above| RecorderError::Busy)?;
-        let places = Arc::clone(&self.waiting).try_acquire_many_owned(count).map_err(|_none_free| RecorderError::Busy)?;
+        let places =
+            Arc::clone(&self.waiting).try_acquire_many_owned(count).map_err(|_none_free| RecorderError::Busy)?;
         let (reply, answer) = oneshot::channel();
         self.send(Command::Seal { reads, places, reply }).await?;
         answer.await.map_err(|_gone| RecorderError::Stopping)?

@@ -199,9 +199,9 @@ fn seal(
         Err(spool::Error::Full) => Ok(Tell::NotSealed(NotSealed::EpochFull)),
         Err(spool::Error::Durable(error)) if error.must_stop() => Err(End::MustStop),
         Err(spool::Error::Durable(_)) => Ok(Tell::NotSealed(NotSealed::DiskFull)),
-        Err(spool::Error::BatchTooLarge | spool::Error::Read(_) | spool::Error::Foreign | spool::Error::Damaged { .. }) => {
-            Err(End::Refused(Refusal::Frame))
-        }
+        Err(
+            spool::Error::BatchTooLarge | spool::Error::Read(_) | spool::Error::Foreign | spool::Error::Damaged { .. },
+        ) => Err(End::Refused(Refusal::Frame)),
     }
 }
 

@@ -39,8 +39,6 @@ pub struct AgencyConfig {
     pub recorder: Option<RecorderConfig>,
     /// Desk: officers and the owners they may ask; absent for an agency whose officers ask nobody.
     pub desk: Option<DeskConfig>,
-    /// The desk of its officers; absent for an agency that never asks.
-    pub desk: Option<DeskConfig>,
     /// Sources of reads.
     #[serde(default)]
     pub intake: IntakeConfig,
@@ -133,26 +131,6 @@ const fn cells_expected() -> u64 {
     4_096
 }
 
-/// `[desk]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeskConfig {
-    /// This agency's own card, which the founding wrote: who it is, and the names of its keys.
-    pub card: PathBuf,
-    /// The roster of officers, in the data folder; mode 0600.
-    #[serde(default = "officers")]
-    pub officers: PathBuf,
-    /// Charters of the owners that its officers may ask; each file pins its parties.
-    pub owners: Vec<PathBuf>,
-    /// Signed declarations to file with them.
-    #[serde(default)]
-    pub declarations: Vec<PathBuf>,
-}
-
-fn officers() -> PathBuf {
-    PathBuf::from("officers.json")
-}
-
 /// `[intake]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -173,9 +151,6 @@ pub struct TestingConfig {
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     pub(super) tls: PathBuf,
-    pub(super) agency: PathBuf,
-    pub(super) desk: PathBuf,
-    pub(super) desk_log: PathBuf,
     pub(super) recorder: PathBuf,
     pub(super) recorder_log: PathBuf,
     pub(super) device: PathBuf,
@@ -190,7 +165,6 @@ pub struct AgencySettings {
     pub(super) keys: Keys,
     pub(super) recorder: Option<RecorderSection>,
     pub(super) desk: Option<DeskSection>,
-    pub(super) desk: Option<DeskConfig>,
     pub(super) sources: Vec<SourceTable>,
 }
 
@@ -251,12 +225,6 @@ impl AgencySettings {
         self.desk.as_ref().map(|desk| desk.officers.as_path())
     }
 
-    /// The roster of officers, where this agency has a desk.
-    #[must_use]
-    pub fn officers(&self) -> Option<&Path> {
-        self.desk.as_ref().map(|desk| desk.officers.as_path())
-    }
-
     /// Another program as sealer, with its arguments: for tests, whose own binary is not this one.
     #[must_use]
     pub fn with_sealer(mut self, program: SealerProgram) -> Self {
@@ -292,23 +260,9 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             None => None,
             Some(desk) => Some(DeskSection::of(file, desk, &data, files.clone(), own)?),
         };
-        let folder = folder_of(file);
-        let desk = config.desk.map(|desk| DeskConfig {
-            card: folder.join(desk.card),
-            officers: data.join(desk.officers),
-            owners: desk.owners.into_iter().map(|path| folder.join(path)).collect(),
-            declarations: desk.declarations.into_iter().map(|path| folder.join(path)).collect(),
-        });
-        if desk.as_ref().is_some_and(|desk| desk.owners.is_empty()) {
-            return Err(refuse("`desk.owners` names no charter, so there is nobody to ask".to_owned()));
-        }
         Ok(Self {
-            desk,
             keys: Keys {
                 tls: files.tls,
-                agency: files.agency,
-                desk: files.desk,
-                desk_log: files.desk_log,
                 recorder: files.recorder,
                 recorder_log: files.recorder_log,
                 device: files.device,
@@ -327,7 +281,11 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     let refuse = |what: String| ConfigError::refused(file, None, what);
     let in_range = |name: &str, value: u64, range: core::ops::RangeInclusive<u64>| {
         let (least, most) = (range.start(), range.end());
-        if range.contains(&value) { Ok(()) } else { Err(refuse(format!("`recorder.{name}` is from {least} to {most}"))) }
+        if range.contains(&value) {
+            Ok(())
+        } else {
+            Err(refuse(format!("`recorder.{name}` is from {least} to {most}")))
+        }
     };
     let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     in_range("overlap_seconds", config.overlap_seconds.unwrap_or(0), 0..=3_600)?;

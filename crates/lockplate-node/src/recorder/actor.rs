@@ -21,7 +21,9 @@ use super::epoch::{Call, EpochTask, Group};
 use super::keepers::{self, Keeper};
 use super::plan::{Action, Phase, Route, Rules, Seen, Slot, SlotKind, State, plan, route};
 use super::sealer_link::SealerProgram;
-use super::{COMMANDS_MAX, Command, PlacedRead, READS_WAITING_MAX, RecorderError, RecorderHandle, RecorderState, Sealed};
+use super::{
+    COMMANDS_MAX, Command, PlacedRead, READS_WAITING_MAX, RecorderError, RecorderHandle, RecorderState, Sealed,
+};
 use crate::agency_db::{AgencyDb, EpochState};
 use crate::client::AddressError;
 use crate::clock::Clock;
@@ -152,15 +154,18 @@ pub(super) enum Event {
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start(parts: RecorderParts, settings: RecorderSettings, tasks: &Tasks) -> Result<RecorderHandle, StartError> {
+pub async fn start(
+    parts: RecorderParts,
+    settings: RecorderSettings,
+    tasks: &Tasks,
+) -> Result<RecorderHandle, StartError> {
     let entry = parts.charter.charter().recorder(parts.recorder).ok_or(StartError::Key)?;
     if entry.key != parts.key.verify_key().0 {
         return Err(StartError::Key);
     }
     let keepers = keepers::of(&parts.charter).map_err(StartError::Address)?;
     let (events, heard) = mpsc::unbounded_channel();
-    let shared =
-        Arc::new(Shared { parts, settings, keepers, tasks: tasks.clone(), courier: Notify::new(), events });
+    let shared = Arc::new(Shared { parts, settings, keepers, tasks: tasks.clone(), courier: Notify::new(), events });
     close::resume(&shared).await?;
     let (commands, asked) = mpsc::channel(COMMANDS_MAX);
     let waiting = Arc::new(Semaphore::new(READS_WAITING_MAX));
@@ -333,7 +338,8 @@ impl Actor {
         self.count(now).await;
         self.expire();
         self.state.late_done = !self.late_waiters.is_empty();
-        self.state.late_wanted = self.waiting.keys().filter(|slot| slot.kind == SlotKind::Late).map(|slot| slot.cap_from).collect();
+        self.state.late_wanted =
+            self.waiting.keys().filter(|slot| slot.kind == SlotKind::Late).map(|slot| slot.cap_from).collect();
         self.state.retry_at.retain(|_, at| *at > now);
         let mut known = self.state.clone();
         for (keeper, stock) in known.prekeys.iter_mut().enumerate() {
@@ -396,7 +402,8 @@ impl Actor {
             Ok((volume, prekeys, damaged)) => {
                 self.damaged = u64::try_from(damaged).unwrap_or(u64::MAX);
                 // An epoch that is being dealt is not in the table yet.
-                self.state.live_today = volume.live_dealt.max(self.state.live_today.min(volume.live_dealt.saturating_add(2)));
+                self.state.live_today =
+                    volume.live_dealt.max(self.state.live_today.min(volume.live_dealt.saturating_add(2)));
                 self.state.late_today = volume.late_dealt;
                 self.state.prekeys = prekeys;
             }

@@ -113,7 +113,9 @@ pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, ta
         };
         match halted {
             Halted::Damaged => {
-                tracing::error!("a spool does not hold what was acknowledged: the epoch stays open for a person to look at");
+                tracing::error!(
+                    "a spool does not hold what was acknowledged: the epoch stays open for a person to look at"
+                );
                 let marked = shared.parts.db.epoch_is(header.claimed().epoch_id, EpochState::Damaged).await;
                 if let Err(error) = marked {
                     tracing::error!(%error, "and that could not be noted");
@@ -266,7 +268,8 @@ pub(super) async fn resume(shared: &Arc<Shared>) -> Result<(), DbError> {
         let epoch = header.claimed().epoch_id;
         if state == EpochState::Dealt {
             let header_hash = header.claimed().hash();
-            let dealt = move |entry: &LogEntry| matches!(entry, LogEntry::EpochDealt(leaf) if leaf.header == header_hash);
+            let dealt =
+                move |entry: &LogEntry| matches!(entry, LogEntry::EpochDealt(leaf) if leaf.header == header_hash);
             match shared.parts.log.contains(log_from, dealt).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -308,9 +311,15 @@ pub(super) async fn courier_round(shared: &Arc<Shared>) {
                 Ok(()) => {}
                 Err(PeerError::Problem(problem)) if is_final(problem.kind()) => {
                     // It holds no share of this epoch (it was away), or it knows another close and says so for good.
-                    tracing::warn!(keeper = keeper.index.0, problem = problem.kind().slug(), "a keeper refuses a close");
+                    tracing::warn!(
+                        keeper = keeper.index.0,
+                        problem = problem.kind().slug(),
+                        "a keeper refuses a close"
+                    );
                 }
-                Err(error) => return tracing::debug!(keeper = keeper.index.0, %error, "a keeper could not be told of a close"),
+                Err(error) => {
+                    return tracing::debug!(keeper = keeper.index.0, %error, "a keeper could not be told of a close");
+                }
             }
             if let Err(error) = shared.parts.db.told(row.header.claimed().epoch_id, keeper.index.0).await {
                 return tracing::warn!(%error, "a told close could not be noted");
@@ -322,7 +331,10 @@ pub(super) async fn courier_round(shared: &Arc<Shared>) {
 }
 
 fn is_final(kind: ProblemKind) -> bool {
-    matches!(kind, ProblemKind::NotFound | ProblemKind::Conflicting | ProblemKind::Invalid | ProblemKind::EpochDestroyed)
+    matches!(
+        kind,
+        ProblemKind::NotFound | ProblemKind::Conflicting | ProblemKind::Invalid | ProblemKind::EpochDestroyed
+    )
 }
 
 /// Housekeeping: an epoch is dead when its shares are destroyed; the archive then has no use for its cells.

@@ -40,21 +40,19 @@ const STRAGGLER_PAUSE: Duration = Duration::from_secs(10);
 /// How long reads wait for an epoch before their callers are told to keep them.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// Where the answer to a call goes.
+pub(super) type Reply = oneshot::Sender<Result<Vec<Sealed>, RecorderError>>;
+
 /// A call of [`super::RecorderHandle::seal`]: answered when its last group is.
 pub(super) struct Call {
-    answers: Mutex<Option<(Vec<Sealed>, oneshot::Sender<Result<Vec<Sealed>, RecorderError>>)>>,
+    answers: Mutex<Option<(Vec<Sealed>, Reply)>>,
     left: AtomicUsize,
     /// The places of its reads in the queue, given back when the call is answered.
     _places: OwnedSemaphorePermit,
 }
 
 impl Call {
-    pub(super) fn new(
-        answers: Vec<Sealed>,
-        groups: usize,
-        places: OwnedSemaphorePermit,
-        reply: oneshot::Sender<Result<Vec<Sealed>, RecorderError>>,
-    ) -> Arc<Self> {
+    pub(super) fn new(answers: Vec<Sealed>, groups: usize, places: OwnedSemaphorePermit, reply: Reply) -> Arc<Self> {
         let call =
             Self { answers: Mutex::new(Some((answers, reply))), left: AtomicUsize::new(groups), _places: places };
         if groups == 0 {
@@ -313,7 +311,13 @@ impl EpochTask {
             match link.ask(&Ask::Seal(records)).await? {
                 Tell::Sealed(cells) if cells == sent => records = rest,
                 Tell::NotSealed(why) => return Ok(Some(why)),
-                _ => return Err(LinkBroken),
+                Tell::Sealed(_)
+                | Tell::Hello { .. }
+                | Tell::Dealt { .. }
+                | Tell::Started
+                | Tell::TooFew { .. }
+                | Tell::Closed(_)
+                | Tell::Refused(_) => return Err(LinkBroken),
             }
         }
         Ok(None)
@@ -392,12 +396,10 @@ async fn deal(shared: Arc<Shared>, slot: Slot) -> Result<Receipted, NotDealt> {
         NotDealt
     };
     let mut link = SealerLink::start(&shared.settings.program).await.map_err(broken)?;
-    let (header, envelopes) = match link.ask(&ask).await.map_err(broken)? {
-        Tell::Dealt { header, envelopes } => (header, envelopes),
-        other => {
-            tracing::error!(answer = ?other, "a sealer refused to deal");
-            return Err(NotDealt);
-        }
+    let told = link.ask(&ask).await.map_err(broken)?;
+    let Tell::Dealt { header, envelopes } = told else {
+        tracing::error!(answer = ?told, "a sealer refused to deal");
+        return Err(NotDealt);
     };
     let value = EpochHeader::decode(&header).map_err(|_malformed| NotDealt)?;
     let header = parts.key.sign(value);

@@ -194,9 +194,7 @@ fn may_deal(state: &State, slot: &Slot, now: u64) -> bool {
 fn closes(state: &State, rules: &Rules, now: u64) -> Vec<Slot> {
     let over = |slot: &Slot, seen: &Seen| match slot.kind {
         SlotKind::Live => rules.window_end(slot.cap_from).saturating_add(rules.overlap_seconds) <= now,
-        SlotKind::Late => {
-            state.late_done || seen.used_at.saturating_add(rules.late_idle_seconds) <= now
-        }
+        SlotKind::Late => state.late_done || seen.used_at.saturating_add(rules.late_idle_seconds) <= now,
     };
     let mut closes: Vec<Slot> =
         state.slots.iter().filter(|(slot, seen)| state.stopping || over(slot, seen)).map(|(slot, _)| *slot).collect();
@@ -209,9 +207,7 @@ fn closes(state: &State, rules: &Rules, now: u64) -> Vec<Slot> {
     let mut least_used: Vec<(u64, Slot)> = state
         .slots
         .iter()
-        .filter(|(slot, seen)| {
-            slot.kind == SlotKind::Late && seen.phase == Phase::Ready && !closes.contains(slot)
-        })
+        .filter(|(slot, seen)| slot.kind == SlotKind::Late && seen.phase == Phase::Ready && !closes.contains(slot))
         .map(|(slot, seen)| (seen.used_at, *slot))
         .collect();
     least_used.sort_unstable();
@@ -223,8 +219,11 @@ fn closes(state: &State, rules: &Rules, now: u64) -> Vec<Slot> {
 
 fn orders(state: &State, rules: &Rules) -> Vec<Action> {
     let low = state.prekeys.iter().enumerate().filter(|(_, stock)| **stock < rules.prekeys_low.max(1));
-    low.map(|(keeper, stock)| Action::OrderPrekeys { keeper, count: rules.prekeys_target.max(1).saturating_sub(*stock).max(1) })
-        .collect()
+    low.map(|(keeper, stock)| Action::OrderPrekeys {
+        keeper,
+        count: rules.prekeys_target.max(1).saturating_sub(*stock).max(1),
+    })
+    .collect()
 }
 
 /// Where a read belongs.

@@ -211,7 +211,8 @@ impl Ask {
                 if records.len() > FRAME_CELLS_MAX {
                     return Err(BadFrame);
                 }
-                let room = records.iter().fold(2_usize, |sum, record| sum.saturating_add(record.len()).saturating_add(1));
+                let room =
+                    records.iter().fold(2_usize, |sum, record| sum.saturating_add(record.len()).saturating_add(1));
                 let mut frame = Frame::new(7, room);
                 frame.raw(&u16::try_from(records.len()).map_err(|_wide| BadFrame)?.to_be_bytes());
                 for record in records {

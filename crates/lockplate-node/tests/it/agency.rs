@@ -24,7 +24,7 @@ use lockplate_node::founding::{
     found_keeper, make_note_key, sign_as_agency, sign_as_keeper,
 };
 use lockplate_node::keeper::{self, KeeperConfig, KeeperSettings};
-use lockplate_node::recorder::{PlacedRead, Placement, RecorderError, SealerProgram, Sealed};
+use lockplate_node::recorder::{PlacedRead, Placement, RecorderError, Sealed, SealerProgram};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::shutdown::Tasks;
 use lockplate_node::{sealer, settings};
@@ -316,7 +316,8 @@ async fn reads_are_sealed_closed_logged_served_and_told() {
     // Leaves: dealt before closed, the close as signed, no orphan.
     let log = town.log().await;
     assert!(matches!(log.first(), Some(LogEntry::Genesis(_))));
-    let dealt = log.iter().position(|e| matches!(e, LogEntry::EpochDealt(leaf) if leaf.header == header.hash())).unwrap();
+    let dealt =
+        log.iter().position(|e| matches!(e, LogEntry::EpochDealt(leaf) if leaf.header == header.hash())).unwrap();
     let closes: Vec<_> = log
         .iter()
         .enumerate()
