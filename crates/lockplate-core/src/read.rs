@@ -149,10 +149,12 @@ impl core::fmt::Debug for Read {
 }
 
 impl Read {
-    /// The jurisdiction that becomes part of the key, if any.
+    /// The jurisdiction that becomes part of the key, if any: a trusted one, and none where the text was cut. The flag says
+    /// that, not the plate: the sealer sees the record, whose text fits.
     #[must_use]
     pub fn key_jurisdiction(&self) -> Option<Jurisdiction> {
-        self.jurisdiction.filter(|_| self.jurisdiction_trusted)
+        let cut = self.flags.has(ReadFlags::OVERLONG) || self.plate.is_overlong();
+        self.jurisdiction.filter(|_| self.jurisdiction_trusted && !cut)
     }
 
     /// The record: CBOR map with integer keys in rising order, at most 195 bytes. What does not fit is cut, longest
@@ -426,6 +428,17 @@ mod tests {
         read.frames = 1;
         read.flags = ReadFlags::default();
         assert_eq!(Read::from_record(&read.to_record().unwrap()).unwrap(), read);
+    }
+
+    #[test]
+    fn a_cut_plate_has_the_same_key_before_and_after_its_record() {
+        let mut read = full();
+        read.plate = Plate::parse("ABCDEFGHJKLMNPRTX").unwrap();
+        assert!(read.plate.is_overlong());
+        assert_eq!(read.key_jurisdiction(), None);
+        read.flags = read.flags.with(ReadFlags::OVERLONG);
+        let sealed = Read::from_record(&read.to_record().unwrap()).unwrap();
+        assert_eq!((sealed.key_jurisdiction(), sealed.jurisdiction), (None, read.jurisdiction));
     }
 
     #[test]
