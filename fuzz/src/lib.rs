@@ -2,14 +2,14 @@
 //! function is the whole of one fuzz target (`fuzz_targets/`); a panic is a finding. Nothing here may panic for another
 //! reason than a broken promise of the code under test.
 
-use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Grant};
 use lockplate_core::charter::CharterFile;
 use lockplate_core::decision::HumanDecision;
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::entry::{Leaf, leaf_time, parse_leaf};
 use lockplate_core::epoch::{EpochClose, EpochHeader, Prekey, PrekeyOrder, ShareReceipt};
-use lockplate_core::json::parse_canonical;
+use lockplate_core::id::AgencyId;
+use lockplate_core::json::{parse_canonical, parse_time, time_text};
 use lockplate_core::open::Evaluation;
 use lockplate_core::plate::{Jurisdiction, Plate, PlateInput};
 use lockplate_core::read::Read;
@@ -198,7 +198,11 @@ pub fn charter(data: &[u8]) {
         drop(object.read::<lockplate_core::authorisation::Paper>().map(drop));
         drop(object.read::<lockplate_core::authorisation::SessionStatement>().map(drop));
     }
-    drop(lockplate_core::json::parse_time(&String::from_utf8_lossy(data)).map(|Timestamp(_seconds)| ()));
+    if let Ok(text) = core::str::from_utf8(data)
+        && let Some(time) = parse_time(text)
+    {
+        assert_eq!(time_text(time), text, "one moment, one text");
+    }
 }
 
 fn split(data: &[u8]) -> (u8, &[u8]) {
@@ -223,7 +227,11 @@ fn through(config: &SourceConfig, payload: &Payload<'_>) {
     assert!(taken.sealables.len() + drained.sealables.len() <= observations, "no read out of nothing");
     for sealable in taken.sealables.iter().chain(&drained.sealables) {
         let record = sealable.read.to_record().expect("a read fits its record");
-        assert!(Read::from_record(&record).is_ok_and(|read| read == sealable.read), "a record reads back");
+        let again = Read::from_record(&record).expect("a record reads back");
+        assert_eq!(again.to_record().expect("a read fits its record"), record, "one read, one record");
+        // The sealer sees the record, not the read: both must lead to the same key.
+        let key = |read: &Read| PlateInput::new(AgencyId([1; 16]), &read.plate, read.key_jurisdiction());
+        assert_eq!(key(&again).expose_bytes(), key(&sealable.read).expose_bytes(), "one read, one key");
     }
 }
 
