@@ -46,9 +46,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::rng::SystemRng;
 use crate::shutdown::{ExitKind, Tasks};
 
-/// Problem of a keeper that waits for attachments which this process does not have: file the same request again.
-pub const ATTACHMENTS_NEEDED: &str = "attachments-needed";
-
 /// Bytes of a filed request: 24 Openings and 16 attachments at their bounds, in base64.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a keeper's answer: an evaluation at its bound, in base64.
@@ -196,8 +193,6 @@ struct Job {
     wake: Arc<Notify>,
 }
 
-type Private = Vec<Zeroizing<Vec<u8>>>;
-
 struct Inner {
     agency: AgencyIdentity,
     agency_key: NoteSigner,
@@ -211,8 +206,6 @@ struct Inner {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     jobs: Mutex<BTreeMap<[u8; 32], Job>>,
-    /// Attachments that open something: in memory only.
-    private: Mutex<BTreeMap<[u8; 32], Private>>,
     /// (owner, keeper, serial) that have the directory.
     pushed: Mutex<BTreeSet<([u8; 16], u8, i64)>>,
     /// Disclosures are logged one after the other.
@@ -277,7 +270,6 @@ impl Desk {
                 clock,
                 tasks: tasks.clone(),
                 jobs: Mutex::default(),
-                private: Mutex::default(),
                 pushed: Mutex::default(),
                 disclosing: tokio::sync::Mutex::default(),
             }),
@@ -374,14 +366,6 @@ impl Desk {
 
     fn flags(&self, digest: &[u8; 32]) -> Vec<Flags> {
         locked(&self.inner.jobs).get(digest).map(|job| job.flags.clone()).unwrap_or_default()
-    }
-
-    fn private(&self, digest: &[u8; 32]) -> Option<Private> {
-        locked(&self.inner.private).get(digest).cloned()
-    }
-
-    fn drop_private(&self, digest: &[u8; 32]) {
-        drop(locked(&self.inner.private).remove(digest));
     }
 
     /// The directory in force; signed anew when officers changed or a day is over.
@@ -577,15 +561,15 @@ async fn requests(
     {
         return Err(ProblemKind::Invalid.into());
     }
-    // A disclosure opens a plate: it is never written down here.
-    let (public, private): (Vec<_>, Vec<_>) =
-        body.attachments.into_iter().partition(|one| SignedObject::parse(&one.0).is_ok());
+    // What opens a plate travels in the Openings: a disclosure that comes here would be written down in clear.
+    if body.attachments.iter().any(|one| SignedObject::parse(&one.0).is_err()) {
+        return Err(Problem::new(ProblemKind::Malformed).with_pointer("/attachments"));
+    }
     let row = store::RequestRow {
         owner: request.owner_agency.0,
         filed: body.filed.0,
         openings: serde_json::to_string(&body.openings).map_err(|_our_type| ProblemKind::Internal)?,
-        attachments: serde_json::to_string(&public).map_err(|_our_type| ProblemKind::Internal)?,
-        private: !private.is_empty(),
+        attachments: serde_json::to_string(&body.attachments).map_err(|_our_type| ProblemKind::Internal)?,
         session: body.session.map(|B64(bytes)| bytes),
         not_after,
         grant: None,
@@ -598,10 +582,6 @@ async fn requests(
         .transaction(move |connection| store::insert(connection, &digest, &row, &places))
         .await
         .map_err(DeskFault::Db)?;
-    if !private.is_empty() {
-        locked(&desk.inner.private)
-            .insert(digest, private.into_iter().map(|B64(bytes)| Zeroizing::new(bytes)).collect());
-    }
     desk.wake(digest);
     desk.status(digest).await.map(Json)
 }

@@ -42,7 +42,6 @@ use crate::api::{
 };
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
-use crate::desk::ATTACHMENTS_NEEDED;
 use crate::problem::ProblemKind;
 use crate::settings;
 use answer::OpenedCell;
@@ -224,7 +223,7 @@ impl Searcher {
         let body = DeskFiled {
             filed: B64(pending.filed.clone()),
             openings: pending.openings.iter().cloned().map(B64).collect(),
-            attachments: pending.attachments.iter().map(|one| B64(one.to_vec())).collect(),
+            attachments: pending.attachments.iter().cloned().map(B64).collect(),
             session,
         };
         Ok(self.desk.post_json("/v1/desk/requests", &body, None).await?)
@@ -321,16 +320,11 @@ impl Searcher {
         deadline: Duration,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<DeskStatus, SearchFault> {
-        let mut sent = false;
         loop {
             let status = match self.look(&pending.request_digest).await? {
-                // The desk keeps disclosures in memory only and loses them where it is started anew.
-                Some(status) if sent || !lacks_attachments(&status) => status,
+                Some(status) => status,
                 // Unknown there: a process ended before the desk had it.
-                Some(_) | None => {
-                    sent = true;
-                    self.send(officer, pending).await?
-                }
+                None => self.send(officer, pending).await?,
             };
             seen(&status);
             if status.grant.is_some() {
@@ -573,11 +567,6 @@ fn shown_epochs(epochs: &[ClosedEpoch]) -> Value {
         .iter()
         .map(|epoch| json!({ "header": B64(epoch.signed.0.clone()), "close": B64(epoch.signed.1.clone()) }))
         .collect()
-}
-
-/// True if the desk says that it has to be given the attachments again.
-fn lacks_attachments(status: &DeskStatus) -> bool {
-    status.keepers.iter().any(|keeper| keeper.problem.as_deref() == Some(ATTACHMENTS_NEEDED))
 }
 
 fn refusals(status: &DeskStatus) -> Vec<Refusal> {

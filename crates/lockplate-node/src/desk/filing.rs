@@ -146,11 +146,7 @@ impl Desk {
             return Ok(Vec::new());
         }
         let owner = self.owner(loaded.row.owner).ok_or(DeskFault::Gone)?;
-        let planned = self.plan(owner, &loaded, &self.flags(&digest))?;
-        if loaded.keepers.iter().all(|keeper| keeper.answer.is_some() || keeper.rejected) {
-            self.drop_private(&digest);
-        }
-        Ok(planned.steps)
+        Ok(self.plan(owner, &loaded, &self.flags(&digest))?.steps)
     }
 
     async fn carry_out(&self, digest: [u8; 32], step: Step) -> Ended {
@@ -170,18 +166,12 @@ impl Desk {
         let loaded = self.load(digest).await?.ok_or(DeskFault::Gone)?;
         let owner = self.owner(loaded.row.owner).ok_or(DeskFault::Gone)?;
         let client = owner.client(place).ok_or(DeskFault::Gone)?;
-        let private = self.private(&digest);
-        if loaded.row.private && private.is_none() {
-            // The process was started anew; the officer's client has them and files again.
-            return self.problem(digest, place, super::ATTACHMENTS_NEEDED, false).await;
-        }
         // A keeper that refuses the directory refuses the request in its own words.
         self.push_to(owner, place).await;
         let ask = self.inner.db.transaction(move |connection| store::fix_ask(connection, &digest, place, ask)).await?;
         let openings: Vec<B64> = serde_json::from_str(&loaded.row.openings).map_err(|_our_row| DeskFault::Gone)?;
-        let mut attachments: Vec<B64> =
+        let attachments: Vec<B64> =
             serde_json::from_str(&loaded.row.attachments).map_err(|_our_row| DeskFault::Gone)?;
-        attachments.extend(private.into_iter().flatten().map(|one| B64(one.to_vec())));
         let own = usize::from(place.saturating_sub(1));
         let body = RequestFiled {
             filed: B64(loaded.row.filed),

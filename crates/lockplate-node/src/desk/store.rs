@@ -1,6 +1,6 @@
 //! The desk's own database, `desk.db`: requests, what keepers answered, locks of passcodes, the directory in force. Everything in
 //! it is sealed or public: Openings for keepers, answers for the officer's client, digests. A plate never comes here, not even
-//! inside a disclosure: those stay in memory until the keepers have them.
+//! inside a disclosure: those travel in the Openings.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -10,7 +10,7 @@ use crate::db::{DbError, DbErrorKind};
 /// Schema, one entry a version.
 pub(super) const MIGRATIONS: &[&str] = &["
 CREATE TABLE request (digest BLOB PRIMARY KEY, owner BLOB NOT NULL, filed BLOB NOT NULL, openings TEXT NOT NULL,
-    attachments TEXT NOT NULL, private INTEGER NOT NULL, session BLOB, not_after INTEGER NOT NULL, grant_bytes BLOB,
+    attachments TEXT NOT NULL, session BLOB, not_after INTEGER NOT NULL, grant_bytes BLOB,
     claim BLOB, outcome TEXT, register INTEGER) STRICT;
 CREATE TABLE keeper (digest BLOB NOT NULL REFERENCES request (digest), place INTEGER NOT NULL, ask INTEGER, answer TEXT,
     problem TEXT, rejected INTEGER NOT NULL DEFAULT 0, evaluating INTEGER NOT NULL DEFAULT 0, evaluation BLOB,
@@ -26,10 +26,8 @@ pub(super) struct RequestRow {
     pub(super) filed: Vec<u8>,
     /// JSON of `Vec<B64>`.
     pub(super) openings: String,
-    /// JSON of `Vec<B64>`: those that open nothing.
+    /// JSON of `Vec<B64>`: signed objects.
     pub(super) attachments: String,
-    /// Further attachments exist, in memory only.
-    pub(super) private: bool,
     pub(super) session: Option<Vec<u8>>,
     pub(super) not_after: i64,
     pub(super) grant: Option<Vec<u8>>,
@@ -57,7 +55,7 @@ fn blob<const N: usize>(row: &Row<'_>, at: usize) -> rusqlite::Result<[u8; N]> {
 pub(super) fn request(connection: &Connection, digest: &[u8; 32]) -> Result<Option<RequestRow>, DbError> {
     let row = connection
         .query_row(
-            "SELECT owner, filed, openings, attachments, private, session, not_after, grant_bytes, claim, register
+            "SELECT owner, filed, openings, attachments, session, not_after, grant_bytes, claim, register
              FROM request WHERE digest = ?1",
             [digest],
             |row| {
@@ -66,12 +64,11 @@ pub(super) fn request(connection: &Connection, digest: &[u8; 32]) -> Result<Opti
                     filed: row.get(1)?,
                     openings: row.get(2)?,
                     attachments: row.get(3)?,
-                    private: row.get(4)?,
-                    session: row.get(5)?,
-                    not_after: row.get(6)?,
-                    grant: row.get(7)?,
-                    claim: row.get(8)?,
-                    register: row.get(9)?,
+                    session: row.get(4)?,
+                    not_after: row.get(5)?,
+                    grant: row.get(6)?,
+                    claim: row.get(7)?,
+                    register: row.get(8)?,
                 })
             },
         )
@@ -117,9 +114,9 @@ pub(super) fn insert(
     places: &[u8],
 ) -> Result<(), DbError> {
     connection.execute(
-        "INSERT INTO request (digest, owner, filed, openings, attachments, private, session, not_after)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (digest) DO UPDATE SET session = excluded.session",
-        params![digest, row.owner, row.filed, row.openings, row.attachments, row.private, row.session, row.not_after],
+        "INSERT INTO request (digest, owner, filed, openings, attachments, session, not_after)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (digest) DO UPDATE SET session = excluded.session",
+        params![digest, row.owner, row.filed, row.openings, row.attachments, row.session, row.not_after],
     )?;
     for place in places {
         connection.execute("INSERT OR IGNORE INTO keeper (digest, place) VALUES (?1, ?2)", params![digest, place])?;

@@ -3,7 +3,7 @@
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{Charter, CharterFile};
-use lockplate_core::disclosure::digest_of;
+use lockplate_core::disclosure::Disclosure;
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::id::{AgencyId, RequestId};
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENTS_MAX};
@@ -94,9 +94,10 @@ pub(super) fn draft(
     let window = snap(owner, asked.from, asked.to)?;
     let inputs: Vec<(PlateInput, Blind)> =
         inputs(owner.owner.id, asked)?.into_iter().map(|input| (input, Blind::random(rng))).collect();
-    let attachments = attachments(asked)?;
-    let statement = statement(officer, asked, &attachments)?;
-    let text = OpeningText { elements: inputs, statement, salts: Secret::random(rng) };
+    let authorisation = authorisation(asked)?;
+    let disclosures = disclosures(asked)?;
+    let statement = statement(officer, asked, authorisation.as_ref(), &disclosures)?;
+    let text = OpeningText { elements: inputs, statement, disclosures, salts: Secret::random(rng) };
     let response = HpkeSecretKey::random(rng);
     let mut request_id = [0; 16];
     rng.fill_bytes(&mut request_id);
@@ -107,7 +108,7 @@ pub(super) fn draft(
         officer_key: officer.key.verify_key().0,
         purpose: asked.purpose,
         basis: asked.basis,
-        authorisation_digest: authorisation_digest(asked)?,
+        authorisation_digest: authorisation.as_ref().map(SignedObject::digest).unwrap_or_default(),
         elements: Vec::new(),
         win_from: window.from,
         win_to: window.to,
@@ -135,7 +136,7 @@ pub(super) fn draft(
         state: asked.state,
         filed: filed.to_bytes(),
         openings: openings.sealed,
-        attachments,
+        attachments: asked.authorisation.iter().cloned().collect(),
     };
     Ok((pending, window))
 }
@@ -152,36 +153,39 @@ fn recipients(charter: &Charter) -> Result<Vec<HpkePublicKey>, SearchFault> {
         .collect()
 }
 
-/// The authorisation first, then its disclosures, as text.
-fn attachments(asked: &Asked) -> Result<Vec<Zeroizing<Vec<u8>>>, SearchFault> {
-    let authorisation = asked.authorisation.iter().cloned().map(Zeroizing::new);
-    let disclosures = asked.disclosures.iter().map(|text| Zeroizing::new(text.trim().as_bytes().to_vec()));
-    let attachments: Vec<_> = authorisation.chain(disclosures).collect();
-    if attachments.len() > ATTACHMENTS_MAX || attachments.iter().any(|one| one.len() > ATTACHMENT_BYTES_MAX) {
-        return Err(SearchFault::Usage("too many attachments, or one over 16 KiB"));
+/// The court's paper, if there is one.
+fn authorisation(asked: &Asked) -> Result<Option<SignedObject>, SearchFault> {
+    let Some(bytes) = &asked.authorisation else { return Ok(None) };
+    if bytes.len() > ATTACHMENT_BYTES_MAX {
+        return Err(SearchFault::Usage("the authorisation is over 16 KiB"));
     }
-    Ok(attachments)
+    SignedObject::parse(bytes)
+        .map(Some)
+        .map_err(|_form| SearchFault::Usage("the authorisation is not a signed .auth file"))
 }
 
-fn authorisation_digest(asked: &Asked) -> Result<[u8; 32], SearchFault> {
-    match &asked.authorisation {
-        None => Ok([0; 32]),
-        Some(bytes) => Ok(SignedObject::parse(bytes)
-            .map_err(|_form| SearchFault::Usage("the authorisation is not a signed .auth file"))?
-            .digest()),
+/// What opens the plates that the paper names: into the Openings, past the desk.
+fn disclosures(asked: &Asked) -> Result<Vec<Disclosure>, SearchFault> {
+    if asked.disclosures.len().saturating_add(usize::from(asked.authorisation.is_some())) > ATTACHMENTS_MAX {
+        return Err(SearchFault::Usage("too many disclosures: a request carries 16 with its paper"));
     }
+    let parse = |text: &Zeroizing<String>| Disclosure::parse(text.trim());
+    let parsed = asked.disclosures.iter().map(parse).collect::<Result<_, _>>();
+    parsed.map_err(|_form| SearchFault::Usage("a disclosure is not one that lockplate writes"))
 }
 
 fn statement(
     officer: &Officer,
     asked: &Asked,
-    attachments: &[Zeroizing<Vec<u8>>],
+    authorisation: Option<&SignedObject>,
+    disclosures: &[Disclosure],
 ) -> Result<StatementText, SearchFault> {
     // Wildcards are no characters of a plate; the name is what is certain of it.
     let plate = Plate::parse(&asked.plate)
         .filter(|plate| !plate.is_overlong())
         .ok_or(SearchFault::Usage("the plate needs at least one letter or digit, and at most 16"))?;
-    let digests = attachments.iter().map(|bytes| digest_of_attachment(bytes)).collect::<Result<_, _>>()?;
+    // Named here too, so that all recipients were told of the same ones.
+    let digests = authorisation.map(SignedObject::digest).into_iter().chain(disclosures.iter().map(Disclosure::digest));
     Ok(StatementText::new(Statement {
         v: VersionOne,
         plate: PlateName::new(&plate, asked.state),
@@ -190,18 +194,6 @@ fn statement(
         offence: OffenceStated { class: asked.offence, text: asked.offence_text.clone() },
         facts: asked.facts.clone(),
         emergency: asked.emergency,
-        attachments: digests,
+        attachments: digests.collect(),
     })?)
-}
-
-/// How a statement names an attachment: a signed object by its digest, a disclosure by the digest it opens.
-fn digest_of_attachment(bytes: &[u8]) -> Result<[u8; 32], SearchFault> {
-    if let Ok(object) = SignedObject::parse(bytes) {
-        return Ok(object.digest());
-    }
-    let text = core::str::from_utf8(bytes)
-        .map_err(|_utf8| SearchFault::Usage("an attachment is neither a .auth file nor a disclosure"))?;
-    lockplate_core::disclosure::Disclosure::parse(text)
-        .map(|_known| digest_of(text))
-        .map_err(|_form| SearchFault::Usage("an attachment is neither a .auth file nor a disclosure"))
 }

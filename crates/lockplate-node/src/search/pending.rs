@@ -40,8 +40,8 @@ pub(super) struct Pending {
     /// `FiledRequest`.
     pub(super) filed: Vec<u8>,
     pub(super) openings: Vec<Vec<u8>>,
-    /// `.auth` files and disclosures; a disclosure opens the plate.
-    pub(super) attachments: Vec<Zeroizing<Vec<u8>>>,
+    /// `.auth` files; what opens a plate is in the Openings.
+    pub(super) attachments: Vec<Vec<u8>>,
 }
 
 impl core::fmt::Debug for Pending {
@@ -113,7 +113,7 @@ impl Pending {
             fields.push(blind.expose_secret());
         }
         fields.extend(self.openings.iter().map(Vec::as_slice));
-        fields.extend(self.attachments.iter().map(|attachment| attachment.as_slice()));
+        fields.extend(self.attachments.iter().map(Vec::as_slice));
         // Reserved once, so that no half-written copy stays behind in a buffer that grew.
         let room = fields.iter().map(|field| field.len().saturating_add(4)).fold(8, usize::saturating_add);
         let mut out = Zeroizing::new(Vec::with_capacity(room));
@@ -156,8 +156,7 @@ impl Pending {
             .map(|_| Some((PlateInput::from_bytes(next()?)?, Blind::from_bytes(next()?).ok()?)))
             .collect::<Option<_>>()?;
         let openings = (0..openings).map(|_| next().map(<[u8]>::to_vec)).collect::<Option<_>>()?;
-        let attachments =
-            (0..attachments).map(|_| next().map(|field| Zeroizing::new(field.to_vec()))).collect::<Option<_>>()?;
+        let attachments = (0..attachments).map(|_| next().map(<[u8]>::to_vec)).collect::<Option<_>>()?;
         rest.is_empty().then_some(Self {
             request_digest,
             charter_hash,
@@ -211,7 +210,7 @@ mod tests {
             state,
             filed: b"a filed request".to_vec(),
             openings: vec![vec![1; 50], vec![2; 60]],
-            attachments: vec![Zeroizing::new(b"a disclosure of AB12345".to_vec())],
+            attachments: vec![b"a signed object".to_vec()],
         }
     }
 

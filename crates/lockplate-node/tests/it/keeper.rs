@@ -12,6 +12,7 @@ use lockplate_core::approval::{Approval, Grant};
 use lockplate_core::authorisation::{SessionBody, SessionStatement};
 use lockplate_core::charter::{AcceptKeyFiles, CharterFile, KeeperEntry};
 use lockplate_core::directory::{Directory, DirectoryBody, OfficerEntry};
+use lockplate_core::disclosure::Disclosure;
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf, request_outcome};
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::epoch::{
@@ -298,11 +299,8 @@ impl Town {
         let plate = Plate::parse(PLATE).unwrap();
         let state = Jurisdiction::parse("US-CT");
         let response = HpkeSecretKey::random(&mut SystemRng);
-        let mut attachments: Vec<Vec<u8>> = Vec::new();
-        if let Some(paper) = paper {
-            attachments.push(paper.auth.clone());
-            attachments.extend(paper.disclosures.iter().map(|text| text.clone().into_bytes()));
-        }
+        let attachments: Vec<Vec<u8>> = paper.iter().map(|paper| paper.auth.clone()).collect();
+        let disclosures = paper.iter().flat_map(|paper| &paper.disclosures);
         let draft = SearchRequest {
             request_id: RequestId(random()),
             owner_agency: owner,
@@ -332,6 +330,7 @@ impl Town {
         let text = OpeningText {
             elements: vec![(PlateInput::new(owner, &plate, state), Blind::random(&mut SystemRng))],
             statement: StatementText::new(statement).unwrap(),
+            disclosures: disclosures.map(|text| Disclosure::parse(text).unwrap()).collect(),
             salts: Secret::random(&mut SystemRng),
         };
         let recipients: Vec<_> =
