@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
@@ -23,7 +24,7 @@ use lockplate_intake::own::{FieldMap, Form, OwnStream};
 use lockplate_intake::source::{Parsed, Problem as Refusal, Slug, SourceConfig, SourceKind, Stage};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::counters::add;
 use super::payload::bounded_body;
@@ -156,6 +157,22 @@ async fn import_chunk(inner: &Arc<Inner>, request: Request) -> Result<ImportAnsw
     let book = inner.book();
     let chunk = Chunk::of(request.headers(), book.import_source)?;
     let body = bounded_body(request).await.map_err(|refusal| kind_of(refusal.slug))?;
+    // In a task of its own: a caller that goes away between the judgement and the sealing would leave lines that are
+    // remembered as seen and sealed nowhere.
+    let (tell, told) = oneshot::channel();
+    let working = Arc::clone(inner);
+    inner.tasks.spawn("import a chunk", async move {
+        drop(tell.send(settle_chunk(&working, chunk, book, body).await));
+    });
+    told.await.map_err(|_task_ended| ProblemKind::Internal)?
+}
+
+async fn settle_chunk(
+    inner: &Arc<Inner>,
+    chunk: Chunk,
+    book: Arc<Book>,
+    body: Bytes,
+) -> Result<ImportAnswer, ProblemKind> {
     let entered = inner.enter(Way::Import).await;
     if inner.closing.load(Ordering::SeqCst) {
         return Err(ProblemKind::IntakeUnavailable);

@@ -117,6 +117,8 @@ impl Inner {
         let book = self.book();
         let rules = Rules::new(&source.config, Arrival::Live, self.retention_ms);
         let number = source.config.number;
+        // INVARIANT: no await between here and the task that `settle` starts, so that a caller that goes away cannot leave a
+        // read remembered and not sealed.
         let mut outcome = self.with(Way::Live, |intake| {
             intake
                 .take(now, rules, parsed, |key| book.cameras.get(&(number, key.to_owned())).map(|(camera, _)| *camera))
