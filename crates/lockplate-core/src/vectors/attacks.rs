@@ -58,7 +58,7 @@ fn openings() -> Vec<Case> {
         for (input, r) in elements {
             plaintext.lv8(input.expose_bytes()).raw(r.to_secret().expose_secret());
         }
-        plaintext.lv32(asked.text.statement.expose_bytes()).raw(asked.text.salts.expose_secret());
+        plaintext.lv32(asked.text.statement.expose_bytes()).u8(0).raw(asked.text.salts.expose_secret());
         let plaintext = plaintext.finish();
         let info = [b"LPv1 opening".as_slice(), &info_of.digest()].concat();
         let sealed: Vec<_> =
