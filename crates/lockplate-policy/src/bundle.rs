@@ -46,9 +46,9 @@ pub struct Bundle {
 }
 
 /// Open brackets at one place of a file; the shipped packs have 5.
-pub const NESTING_MAX: usize = 64;
+const NESTING_MAX: usize = 64;
 /// `if` in one statement, and `.` in one: each nests in the parser's tree as a bracket does.
-pub const CHAIN_MAX: usize = 128;
+const CHAIN_MAX: usize = 128;
 
 /// The engine's parser recurses, and a stack that overflows ends the process: so nesting is bounded before it sees a text.
 /// Brackets inside strings and comments count as well; that only refuses more.
