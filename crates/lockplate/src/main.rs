@@ -3,6 +3,7 @@
 
 mod agency;
 mod completions;
+mod demo;
 mod desk_client;
 mod exit;
 mod import;
@@ -57,6 +58,8 @@ pub(crate) struct Globals {
 enum Verb {
     /// Run a keeper, or decide at one
     Keeper(keeper::KeeperArgs),
+    /// Play the whole story on this machine, offline, with real processes
+    Demo(demo::DemoArgs),
     /// Run an agency, or keep its registers
     Agency(agency::AgencyArgs),
     /// Bring files of reads in
@@ -65,6 +68,9 @@ enum Verb {
     Search(search::SearchArgs),
     /// Sign a court's order with the court's key
     Sign(sign::SignArgs),
+    /// A keeper's front door that lies; started by `lockplate demo`
+    #[command(hide = true)]
+    DemoLiar(demo::liar::LiarArgs),
     /// Hold one period's key; started by `lockplate agency` and by nobody else
     #[command(hide = true)]
     Sealer,
@@ -76,6 +82,8 @@ enum Verb {
 impl Verb {
     const fn name(&self) -> &'static str {
         match self {
+            Self::Demo(_) => "demo",
+            Self::DemoLiar(_) => "demo-liar",
             Self::Agency(_) => "agency",
             Self::Import(_) => "import",
             Self::Keeper(_) => "keeper",
@@ -128,6 +136,8 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system refuses threads")?;
     match verb {
+        Verb::Demo(args) => runtime.block_on(demo::run(args, screen)),
+        Verb::DemoLiar(args) => runtime.block_on(demo::liar::run(args)),
         Verb::Agency(args) => runtime.block_on(agency::run(args, &globals, screen)),
         Verb::Import(args) => runtime.block_on(import::run(args, &globals, screen)),
         Verb::Keeper(args) => runtime.block_on(keeper::run(args, &globals, screen)),
