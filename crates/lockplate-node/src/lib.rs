@@ -5,6 +5,20 @@
 //!
 //! **Out of scope:** anything that depends on a plate, a law, a threshold or the meaning of a time: that stands in the
 //! pure crates below and is handed values. Command lines and wiring stand in the binary above.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::disallowed_methods,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::string_slice,
+        clippy::wildcard_enum_match_arm,
+        reason = "a test names the case it means, starts processes, measures and prints; its inputs are its own"
+    )
+)]
 
 pub mod agency;
 pub mod agency_db;

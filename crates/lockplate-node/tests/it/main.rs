@@ -1,10 +1,19 @@
 //! Roles over real sockets, files and cryptography, in this process. The modules are `cfg(test)` so that the lints know test
 //! code where they see it.
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "tests name the case they mean, and put files where a real keeper finds them"
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::disallowed_methods,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::string_slice,
+        clippy::wildcard_enum_match_arm,
+        reason = "a test names the case it means, starts processes, measures and prints; its inputs are its own"
+    )
 )]
 
 #[cfg(test)]
