@@ -86,8 +86,11 @@ fn folder(keep: Option<&Path>) -> Result<PathBuf> {
 async fn play(folder: &Path, children: &mut Children, story: bool, screen: &Screen) -> Result<()> {
     let begun = SystemClock::new();
     screen.heading("The town of Millbrook");
-    screen.line("Three offices keep the keys, none can open anything alone: the Town Clerk, the County Auditor and the");
-    screen.line("Superior Court. Two of three must agree. Everything below happens between real processes on this machine;");
+    screen
+        .line("Three offices keep the keys, none can open anything alone: the Town Clerk, the County Auditor and the");
+    screen.line(
+        "Superior Court. Two of three must agree. Everything below happens between real processes on this machine;",
+    );
     screen.line("all plates, people and agencies are invented. An hour lasts 4 seconds here, 21 days last 45.");
     let town = Town::found(children, folder).await.context("founding the town")?;
     town.start(children)?;
@@ -111,7 +114,8 @@ async fn play(folder: &Path, children: &mut Children, story: bool, screen: &Scre
 /// Waits until every party answers and reads are taken, then registers the cameras.
 async fn ready(town: &Town, children: &mut Children) -> Result<Posts> {
     let clock = SystemClock::new();
-    let is_up = async |client: &lockplate_node::client::PeerClient, path: &str| client.get_bytes(path, &[]).await.is_ok();
+    let is_up =
+        async |client: &lockplate_node::client::PeerClient, path: &str| client.get_bytes(path, &[]).await.is_ok();
     let registers = town.registers()?;
     for (register, path) in registers.iter().map(|register| (register, "/readyz")) {
         while !is_up(&register.client, path).await {
@@ -165,10 +169,8 @@ impl Stage<'_> {
     }
 
     fn command(&self, line: &[&str]) {
-        let quoted: Vec<String> = line
-            .iter()
-            .map(|word| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() })
-            .collect();
+        let quoted: Vec<String> =
+            line.iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() }).collect();
         self.screen.line(&format!("$ lockplate {}", quoted.join(" ")));
     }
 
@@ -209,12 +211,20 @@ impl Stage<'_> {
             let mut headers = Vec::new();
             for epoch in &list.epochs {
                 let header = Signed::<EpochHeader>::from_bytes(&epoch.header.0)?;
-                headers.push((header.claimed().cap_from, header.claimed().cap_to, lockplate_core::id::b64url(&header.claimed().hash())));
+                headers.push((
+                    header.claimed().cap_from,
+                    header.claimed().cap_to,
+                    lockplate_core::id::b64url(&header.claimed().hash()),
+                ));
             }
             headers.sort();
             let newest: Vec<_> = headers.iter().rev().take(count).rev().cloned().collect();
             if let (true, Some(first), Some(last)) = (newest.len() >= count, newest.first(), newest.last()) {
-                return Ok(Window { from: first.0, to: last.1, headers: newest.iter().map(|one| one.2.clone()).collect() });
+                return Ok(Window {
+                    from: first.0,
+                    to: last.1,
+                    headers: newest.iter().map(|one| one.2.clone()).collect(),
+                });
             }
             if clock.monotonic() > PATIENCE {
                 return Err(Ended::internal("no period was closed in time").into());
@@ -224,7 +234,13 @@ impl Stage<'_> {
     }
 
     /// A search in words that a user would type.
-    fn search<'a>(config: &'a str, plate: &'a str, purpose: &'a str, times: &'a (String, String), more: &[&'a str]) -> Vec<&'a str> {
+    fn search<'a>(
+        config: &'a str,
+        plate: &'a str,
+        purpose: &'a str,
+        times: &'a (String, String),
+        more: &[&'a str],
+    ) -> Vec<&'a str> {
         let mut line = vec!["--config", config, "search", "--plate", plate, "--state", "US-CT", "--purpose", purpose];
         line.extend(["--from", &times.0, "--to", &times.1]);
         line.extend_from_slice(more);
@@ -238,7 +254,13 @@ impl Stage<'_> {
         ]);
         let times = (time_text(window.from), time_text(window.to));
         let facts = "The owner reported the blue car stolen this morning.";
-        let line = Self::search("millbrook/officer.toml", STOLEN, "stolenVehicle", &times, &["--case", "26-0481", "--facts", facts]);
+        let line = Self::search(
+            "millbrook/officer.toml",
+            STOLEN,
+            "stolenVehicle",
+            &times,
+            &["--case", "26-0481", "--facts", facts],
+        );
         self.command(&line);
         let output = children.run(&line).await?;
         self.said(&output);
@@ -257,7 +279,17 @@ impl Stage<'_> {
             "data will not serve immigration enforcement. Their supervisor signs the same request, and because it comes",
             "from outside the state, a person at one office looks at it.",
         ]);
-        let declare = ["agency", "declare", "CT-26-14", "--folder", "eastport", "--charter", "eastport/charter.auth", "--signer", "A. Invented, Chief"];
+        let declare = [
+            "agency",
+            "declare",
+            "CT-26-14",
+            "--folder",
+            "eastport",
+            "--charter",
+            "eastport/charter.auth",
+            "--signer",
+            "A. Invented, Chief",
+        ];
         self.command(&declare);
         let output = children.run(&declare).await?;
         self.said(&output);
@@ -265,10 +297,26 @@ impl Stage<'_> {
         let window = self.closed(children, PERIODS).await?;
         let times = (time_text(window.from), time_text(window.to));
         let facts = "A witness saw this car leave the burglary in Eastport.";
-        let line = Self::search("eastport/officer.toml", WANTED, "crimeInvestigation", &times, &[
-            "--basis", "reasonableSuspicion", "--offence", "felony", "--offence-text", "burglary", "--case", "NY-26-77",
-            "--facts", facts, "--second", "eastport/supervisor.pem",
-        ]);
+        let line = Self::search(
+            "eastport/officer.toml",
+            WANTED,
+            "crimeInvestigation",
+            &times,
+            &[
+                "--basis",
+                "reasonableSuspicion",
+                "--offence",
+                "felony",
+                "--offence-text",
+                "burglary",
+                "--case",
+                "NY-26-77",
+                "--facts",
+                facts,
+                "--second",
+                "eastport/supervisor.pem",
+            ],
+        );
         let output = self.with_people(children, &line, 1).await?;
         self.expect(&output, ExitKind::Done)?;
         self.outcome("granted under the declaration, after a person said yes");
@@ -283,9 +331,22 @@ impl Stage<'_> {
         let window = self.closed(children, PERIODS).await?;
         let times = (time_text(window.from), time_text(window.to));
         let facts = "The person is the subject of a removal proceeding.";
-        let line = Self::search("federal/officer.toml", PERSON, "civilImmigration", &times, &[
-            "--basis", "administrativeWarrant", "--case", "A-26-900", "--facts", facts, "--second", "federal/supervisor.pem",
-        ]);
+        let line = Self::search(
+            "federal/officer.toml",
+            PERSON,
+            "civilImmigration",
+            &times,
+            &[
+                "--basis",
+                "administrativeWarrant",
+                "--case",
+                "A-26-900",
+                "--facts",
+                facts,
+                "--second",
+                "federal/supervisor.pem",
+            ],
+        );
         self.command(&line);
         let output = children.run(&line).await?;
         self.said(&output);
@@ -295,7 +356,9 @@ impl Stage<'_> {
         if named < 2 || !text.contains("base.immigration-paper") || !text.contains("base.civil-immigration") {
             return Err(Ended::internal(format!("the refusal does not name offices and rules: {text}")).into());
         }
-        self.outcome(&format!("refused by {named} of 3 offices: base.immigration-paper, base.civil-immigration. Nothing was opened"));
+        self.outcome(&format!(
+            "refused by {named} of 3 offices: base.immigration-paper, base.civil-immigration. Nothing was opened"
+        ));
         let order = self.order()?;
         Ok(order)
     }
@@ -334,10 +397,26 @@ impl Stage<'_> {
         let window = self.closed(children, PERIODS).await?;
         let times = (time_text(window.from), time_text(window.to));
         let facts = "A judge has ordered this search in docket 26-mj-0017.";
-        let line = Self::search("federal/officer.toml", PERSON, "civilImmigration", &times, &[
-            "--basis", "searchWarrant", "--case", "A-26-900", "--facts", facts, "--second", "federal/supervisor.pem",
-            "--auth", "warrant.auth", "--disclosure", "warrant.auth.disclosure-1",
-        ]);
+        let line = Self::search(
+            "federal/officer.toml",
+            PERSON,
+            "civilImmigration",
+            &times,
+            &[
+                "--basis",
+                "searchWarrant",
+                "--case",
+                "A-26-900",
+                "--facts",
+                facts,
+                "--second",
+                "federal/supervisor.pem",
+                "--auth",
+                "warrant.auth",
+                "--disclosure",
+                "warrant.auth.disclosure-1",
+            ],
+        );
         let output = self.with_people(children, &line, 2).await?;
         self.expect(&output, ExitKind::Done)?;
         self.outcome("granted: a judge signed, and a person at two offices said yes");
@@ -359,7 +438,8 @@ impl Stage<'_> {
                 let config = format!("{name}/keeper.toml");
                 let listed = children.run(&["--json", "--config", &config, "keeper", "waiting"]).await?;
                 let listed: Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
-                let digest = listed.pointer("/waiting/0/digest").and_then(Value::as_str).and_then(|digest| digest.get(..12));
+                let digest =
+                    listed.pointer("/waiting/0/digest").and_then(Value::as_str).and_then(|digest| digest.get(..12));
                 if let Some(digest) = digest {
                     let key = format!("people/{name}.pem");
                     let approve = ["--config", &config, "keeper", "approve", digest, "--key", &key];
@@ -390,7 +470,13 @@ impl Stage<'_> {
         let lie = self.town.folder.join("LIE");
         durable::replace(&lie, b"")?;
         let facts = "The owner reported the blue car stolen this morning.";
-        let line = Self::search("millbrook/officer.toml", STOLEN, "stolenVehicle", &times, &["--case", "26-0481", "--facts", facts]);
+        let line = Self::search(
+            "millbrook/officer.toml",
+            STOLEN,
+            "stolenVehicle",
+            &times,
+            &["--case", "26-0481", "--facts", facts],
+        );
         self.command(&line);
         let output = children.run(&line).await?;
         durable::remove(&lie)?;
@@ -440,7 +526,13 @@ impl Stage<'_> {
         }
         let times = (time_text(window.from), time_text(window.to));
         let facts = "The owner reported the blue car stolen this morning.";
-        let line = Self::search("millbrook/officer.toml", STOLEN, "stolenVehicle", &times, &["--case", "26-0481", "--facts", facts]);
+        let line = Self::search(
+            "millbrook/officer.toml",
+            STOLEN,
+            "stolenVehicle",
+            &times,
+            &["--case", "26-0481", "--facts", facts],
+        );
         self.command(&line);
         let output = children.run(&line).await?;
         if !self.story {

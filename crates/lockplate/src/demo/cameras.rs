@@ -48,7 +48,11 @@ pub(super) struct Posts {
 impl Posts {
     fn client(&self) -> Result<reqwest::Client> {
         let config = tls::client_config(self.pin)?;
-        Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(config).timeout(Duration::from_secs(10)).build()?)
+        Ok(reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(config)
+            .timeout(Duration::from_secs(10))
+            .build()?)
     }
 
     /// Lets cars pass until `stopping`; the number of payloads that were taken.
@@ -82,7 +86,11 @@ impl Posts {
         };
         let camera = usize::try_from(number.wrapping_mul(5).checked_rem(8).unwrap_or(0)).unwrap_or(0);
         let (key, source, _) = CAMERAS.get(camera).copied().unwrap_or(("agent-1/1", "rekor", ""));
-        if source == "rekor" { (&self.rekor, rekor(key, &plate, number, now)) } else { (&self.stream, stream(key, &plate, number, now)) }
+        if source == "rekor" {
+            (&self.rekor, rekor(key, &plate, number, now))
+        } else {
+            (&self.stream, stream(key, &plate, number, now))
+        }
     }
 }
 

@@ -78,7 +78,11 @@ async fn pass_on(State(door): State<Door>, RawQuery(query): RawQuery, request: R
         let query = query.unwrap_or_default();
         let pairs: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
         let bytes = door.behind.get_bytes(&path, &pairs).await.map_err(problem)?;
-        let media_type = if path.starts_with("/v1/requests") || path.starts_with("/v1/time") { "application/json" } else { "application/octet-stream" };
+        let media_type = if path.starts_with("/v1/requests") || path.starts_with("/v1/time") {
+            "application/json"
+        } else {
+            "application/octet-stream"
+        };
         return Ok(([(header::CONTENT_TYPE, media_type)], Body::from(bytes)).into_response());
     }
     let BoundedBytes(body) = <BoundedBytes as axum::extract::FromRequest<()>>::from_request(request, &()).await?;

@@ -31,7 +31,8 @@ impl Register {
     pub(super) async fn entries(&self) -> Result<Vec<Value>> {
         let lied = |what: &str| Ended::of(ExitKind::Lied, format!("{}: {what}", self.name));
         let head = self.client.get_bytes(&format!("{}/checkpoint", self.prefix), &[]).await?;
-        let head = SignedCheckpoint::parse(&head, &self.key).map_err(|_note| lied("the head is not signed by this party"))?;
+        let head =
+            SignedCheckpoint::parse(&head, &self.key).map_err(|_note| lied("the head is not signed by this party"))?;
         let size = head.checkpoint().size();
         let (mut hashes, mut entries) = (Vec::new(), Vec::new());
         for index in 0..size.div_ceil(WIDTH) {

@@ -80,13 +80,31 @@ impl Town {
         for (at, (name, title, entity)) in KEEPERS.into_iter().enumerate() {
             let (host, url) = (format!("{name}.millbrook.example"), format!("https://{}", port(at)?));
             let human = format!("people/{name}.pem");
-            let line = ["keeper", "init", "--folder", name, "--name", title, "--legal-entity", entity, "--host", &host, "--url", &url, "--human", &human];
+            let line = [
+                "keeper",
+                "init",
+                "--folder",
+                name,
+                "--name",
+                title,
+                "--legal-entity",
+                entity,
+                "--host",
+                &host,
+                "--url",
+                &url,
+                "--human",
+                &human,
+            ];
             children.must(&line).await?;
         }
         let mut cards = Vec::new();
         for (at, (name, title, state, level)) in AGENCIES.into_iter().enumerate() {
             let (host, url) = (format!("{name}.example"), format!("https://{}", port(KEEPERS.len() + at)?));
-            let mut line = vec!["agency", "init", "--folder", name, "--name", title, "--state", state, "--level", level, "--host", &host, "--url", &url];
+            let mut line = vec![
+                "agency", "init", "--folder", name, "--name", title, "--state", state, "--level", level, "--host",
+                &host, "--url", &url,
+            ];
             if at > 0 {
                 line.push("--asks-only");
             }
@@ -98,7 +116,10 @@ impl Town {
         let mut signers = Vec::new();
         for name in ["custodian", "council"] {
             let (file, key) = (format!("people/{name}.pem"), format!("{name}.millbrook.example"));
-            signers.push(format!("{:?}", children.must(&["sign", "new-key", "--key", &file, "--name", &key]).await?.trim()));
+            signers.push(format!(
+                "{:?}",
+                children.must(&["sign", "new-key", "--key", &file, "--name", &key]).await?.trim()
+            ));
         }
         let keepers: Vec<String> = KEEPERS.iter().map(|(name, ..)| format!("\"{name}/card.json\"")).collect();
         let terms = format!(
@@ -106,14 +127,34 @@ impl Town {
              accept_key_files = \"all\"\npolicy_signers = [{}]\npolicy_quorum = 2\n\
              agencies = [\"eastport/card.json\", \"federal/card.json\"]\n\n\
              [[judge]]\nname = \"Judge of the demo\"\ncourt = \"{COURT}\"\nkey = \"{}\"\n",
-            keepers.join(", "), signers.join(", "), judge.trim()
+            keepers.join(", "),
+            signers.join(", "),
+            judge.trim()
         );
         write(&folder.join("terms.toml"), &terms)?;
         children.must(&["agency", "charter", "draft", "--folder", "millbrook", "--terms", "terms.toml"]).await?;
-        let mut line = vec!["--json".to_owned(), "agency".to_owned(), "charter".to_owned(), "assemble".to_owned(), "--folder".to_owned(), "millbrook".to_owned()];
+        let mut line = vec![
+            "--json".to_owned(),
+            "agency".to_owned(),
+            "charter".to_owned(),
+            "assemble".to_owned(),
+            "--folder".to_owned(),
+            "millbrook".to_owned(),
+        ];
         for (at, (name, ..)) in KEEPERS.into_iter().enumerate() {
             let listen = port(at)?.to_string();
-            children.must(&["keeper", "sign-charter", "--folder", name, "--draft", "millbrook/charter.draft", "--listen", &listen]).await?;
+            children
+                .must(&[
+                    "keeper",
+                    "sign-charter",
+                    "--folder",
+                    name,
+                    "--draft",
+                    "millbrook/charter.draft",
+                    "--listen",
+                    &listen,
+                ])
+                .await?;
             line.extend(["--signature".to_owned(), format!("{name}/charter.sig")]);
         }
         let line: Vec<&str> = line.iter().map(String::as_str).collect();
@@ -134,7 +175,9 @@ impl Town {
         let mut tokens = Vec::new();
         let mut sources = String::new();
         for (name, engine) in [("rekor", "rekor"), ("stream", "platerecognizer")] {
-            let said = children.must(&["--json", "agency", "source", "new", name, "--engine", engine, "--zone", "America/New_York"]).await?;
+            let said = children
+                .must(&["--json", "agency", "source", "new", name, "--engine", engine, "--zone", "America/New_York"])
+                .await?;
             let said: Value = serde_json::from_str(&said)?;
             let field = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             sources.push_str(&format!("\n{}", field("section")));
@@ -149,7 +192,9 @@ impl Town {
                      [desk]\n{sources}"
                 )
             } else {
-                format!("data = \"data\"\n\n[listen]\naddress = \"{listen}\"\n\n[desk]\n\n[[desk.owner]]\ncharter = \"charter.auth\"\nhash = \"{hash}\"\n")
+                format!(
+                    "data = \"data\"\n\n[listen]\naddress = \"{listen}\"\n\n[desk]\n\n[[desk.owner]]\ncharter = \"charter.auth\"\nhash = \"{hash}\"\n"
+                )
             };
             write(&folder.join(name).join("agency.toml"), &text)?;
         }
@@ -175,7 +220,19 @@ impl Town {
             let (config, passcode) = (format!("{name}/agency.toml"), format!("{name}/passcode"));
             for (person, role) in [("officer", None), ("supervisor", Some("supervisor"))] {
                 let key = format!("{name}/{person}.pem");
-                let mut line = vec!["--config", &config, "agency", "officer", "add", "--key", &key, "--trained-until", &until, "--passcode-file", &passcode];
+                let mut line = vec![
+                    "--config",
+                    &config,
+                    "agency",
+                    "officer",
+                    "add",
+                    "--key",
+                    &key,
+                    "--trained-until",
+                    &until,
+                    "--passcode-file",
+                    &passcode,
+                ];
                 line.extend(role.into_iter().flat_map(|role| ["--role", role]));
                 children.must(&line).await?;
             }
@@ -201,7 +258,17 @@ impl Town {
         }
         let port = |at: usize| self.ports.get(at).map(ToString::to_string).unwrap_or_default();
         let (listen, behind) = (port(LIAR), port(KEEPERS.len() + AGENCIES.len()));
-        let line = ["demo-liar", "--listen", &listen, "--behind", &behind, "--keys", "auditor/data/keys", "--lie-while", "LIE"];
+        let line = [
+            "demo-liar",
+            "--listen",
+            &listen,
+            "--behind",
+            &behind,
+            "--keys",
+            "auditor/data/keys",
+            "--lie-while",
+            "LIE",
+        ];
         children.start("front-door", &line)?;
         for (name, ..) in AGENCIES {
             children.start(name, &["--config", &format!("{name}/agency.toml"), "agency"])?;
@@ -221,13 +288,29 @@ impl Town {
         let mut registers = Vec::new();
         for keeper in &self.charter.charter().keepers {
             let client = PeerClient::new(&keeper.url, PeerTrust::Pinned(keeper.tls_pin), CallLimits::default())?;
-            registers.push(Register { name: keeper.name.clone(), client, prefix: "/log/keeper", key: keeper.log_key.clone() });
+            registers.push(Register {
+                name: keeper.name.clone(),
+                client,
+                prefix: "/log/keeper",
+                key: keeper.log_key.clone(),
+            });
         }
         let key = self.charter.charter().archive.log_key.clone();
-        registers.push(Register { name: "Millbrook recorder".to_owned(), client: self.agency(0)?, prefix: "/log/recorder", key });
+        registers.push(Register {
+            name: "Millbrook recorder".to_owned(),
+            client: self.agency(0)?,
+            prefix: "/log/recorder",
+            key,
+        });
         for (at, card) in self.cards.iter().enumerate() {
-            let key = VerifierKey::parse(&card.desk_log_key).map_err(|_grammar| Ended::internal("a card has no key"))?;
-            registers.push(Register { name: format!("Desk of {}", card.name), client: self.agency(at)?, prefix: "/log/desk", key });
+            let key =
+                VerifierKey::parse(&card.desk_log_key).map_err(|_grammar| Ended::internal("a card has no key"))?;
+            registers.push(Register {
+                name: format!("Desk of {}", card.name),
+                client: self.agency(at)?,
+                prefix: "/log/desk",
+                key,
+            });
         }
         Ok(registers)
     }
