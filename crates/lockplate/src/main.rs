@@ -57,15 +57,15 @@ pub(crate) struct Globals {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run a keeper, or decide at one
-    Keeper(keeper::KeeperArgs),
+    Keeper(Box<keeper::KeeperArgs>),
     /// Play the whole story on this machine, offline, with real processes
     Demo(demo::DemoArgs),
     /// Run an agency, or keep its registers
-    Agency(agency::AgencyArgs),
+    Agency(Box<agency::AgencyArgs>),
     /// Bring files of reads in
     Import(import::ImportArgs),
     /// Ask one owner's keepers about one plate
-    Search(search::SearchArgs),
+    Search(Box<search::SearchArgs>),
     /// Sign a court's order with the court's key
     Sign(sign::SignArgs),
     /// A keeper's front door that lies; started by `lockplate demo`
@@ -138,10 +138,10 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
     match verb {
         Verb::Demo(args) => runtime.block_on(demo::run(args, screen)),
         Verb::DemoLiar(args) => runtime.block_on(demo::liar::run(args)),
-        Verb::Agency(args) => runtime.block_on(agency::run(args, &globals, screen)),
+        Verb::Agency(args) => runtime.block_on(agency::run(*args, &globals, screen)),
         Verb::Import(args) => runtime.block_on(import::run(args, &globals, screen)),
-        Verb::Keeper(args) => runtime.block_on(keeper::run(args, &globals, screen)),
-        Verb::Search(args) => runtime.block_on(search::run(args, &globals, screen)),
+        Verb::Keeper(args) => runtime.block_on(keeper::run(*args, &globals, screen)),
+        Verb::Search(args) => runtime.block_on(search::run(*args, &globals, screen)),
         Verb::Sign(args) => sign::run(args, screen),
         Verb::Sealer => Ok(ExitKind::Usage),
         Verb::Completions(args) => completions::run(&args),

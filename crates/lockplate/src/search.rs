@@ -52,7 +52,7 @@ pub(crate) struct SearchArgs {
 #[derive(Debug, Subcommand)]
 enum SearchTask {
     /// File a request and print its number; does not wait
-    File(AskArgs),
+    File(Box<AskArgs>),
     /// Show where a request stands
     Status(NumberArgs),
     /// Wait for the answer of a filed request and open it

@@ -1,5 +1,5 @@
 //! The demo as its audience sees it: one command, every act with its expected end, and nothing left behind.
-#![allow(clippy::disallowed_methods, reason = "a test starts the binary")]
+#![expect(clippy::disallowed_methods, reason = "a test starts the binary")]
 
 use std::process::Command;
 
