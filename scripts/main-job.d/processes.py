@@ -45,7 +45,7 @@ def run(command, what, allowed=(0,), stdin=None, timeout=None):
     except subprocess.TimeoutExpired:
         raise Failed(f"{what}: no end after {timeout} s") from None
     if done.returncode not in allowed:
-        raise Failed(f"{what}: exit {done.returncode}\n{_tail(done.stderr)}")
+        raise Failed(f"{what}: exit {done.returncode}\n{_tail(done.stderr)}\n{_problem(done.stdout)}")
     return done.returncode, done.stdout
 
 
@@ -123,6 +123,11 @@ def bytes_in(path):
                 # A spool that was closed meanwhile.
                 continue
     return total
+
+
+def _problem(said):
+    # With --json a failure is a problem document, which holds no plate; anything else is not repeated.
+    return _tail(said) if '"urn:lockplate:problem:' in said else ""
 
 
 def _tail(text, lines=15):

@@ -24,7 +24,7 @@ IMPORT_SECONDS = 3_600
 class Town:
     """One owner agency of state ME, three keepers of three legal entities, officers with key file and passcode."""
 
-    def __init__(self, binary, folder, officers, per_officer, oldest_ms, say):
+    def __init__(self, binary, folder, officers, per_officer, oldest_ms, say, verbose=0):
         self.binary = binary
         self.folder = folder
         self.officers = [folder / f"officer-{number}" for number in range(1, officers + 1)]
@@ -32,6 +32,7 @@ class Town:
         # `next` of it is one step, also for searches side by side.
         self.numbers = itertools.count()
         self.say = say
+        self.verbose = ["--verbose"] * verbose
         age_days = (plain.now_ms() - oldest_ms) // (DAY * 1_000)
         self.retention_days = max(RETENTION_DAYS_MIN, age_days + 30)
         self.ports = free_ports(1 + len(KEEPERS))
@@ -125,7 +126,7 @@ class Town:
         self.cameras = {camera["camera"]: camera["key"] for camera in listed["cameras"]}
 
     def _start(self, name, verb, config):
-        self.processes.append(Process(name, [self.binary, "--config", config, verb], self.folder))
+        self.processes.append(Process(name, [self.binary, *self.verbose, "--config", config, verb], self.folder))
 
     def check(self):
         """Fails if a process has ended by itself."""
@@ -136,8 +137,8 @@ class Town:
         """`lockplate import`; returns its counts."""
         group = ["--agency", agency] if agency else []
         said = self._lockplate("import", "--json", "--config", self.config, "import", "--fields", "traffic",
-                               "--trust-jurisdiction", *group, reads, timeout=IMPORT_SECONDS)
-        report = json.loads(said)
+                               "--trust-jurisdiction", "--state", self.folder, *group, reads, timeout=IMPORT_SECONDS)
+        report = json.loads(said)["files"][0]["report"]
         return {name: report[name] for name in ("accepted", "duplicate", "unreadable", "skipped", "rejected")}
 
     def search(self, plate, state, begin_ms, end_ms):
@@ -145,7 +146,7 @@ class Town:
         number = next(self.numbers)
         officer = self.officers[min(number // self.per_officer, len(self.officers) - 1)]
         said = self._lockplate(
-            "search", "--json", "--quiet", "--config", officer / "officer.toml", "search", "--plate", plate,
+            "search", "--json", "--config", officer / "officer.toml", "search", "--plate", plate,
             "--state", f"US-{state}", "--purpose", PURPOSE, "--case", f"2026-{number:05}", "--facts", FACTS,
             "--from", plain.rfc3339(begin_ms), "--to", plain.rfc3339(end_ms), timeout=SEARCH_SECONDS)
         return Answer(json.loads(said), self.cameras)
@@ -155,16 +156,18 @@ class Town:
         return {process.name: process.stop() for process in reversed(self.processes)}
 
     def doctor(self):
-        """Whether `lockplate doctor --store` finds each data folder clean."""
+        """What `lockplate doctor --store` says of each data folder: `clean`, `not clean`, `could not check`."""
+        if "doctor" not in run([self.binary, "--help"], "help", timeout=COMMAND_SECONDS)[1]:
+            return {"all": "could not check"}
         folders = {"agency": self.agency, **{keeper.name: keeper for keeper in self.keepers}}
-        clean = {}
+        said = {}
         for name, folder in folders.items():
-            code, said = run([self.binary, "--json", "doctor", "--store", folder / "data"], "doctor", allowed=range(256),
+            code, text = run([self.binary, "--json", "doctor", "--store", folder / "data"], "doctor", allowed=range(256),
                              timeout=COMMAND_SECONDS * 5)
-            clean[name] = code == 0
+            said[name] = {0: "clean", 7: "not clean"}.get(code, "could not check")
             if code != 0:
-                self.say(f"doctor on {name}: exit {code}\n{said[:2_000]}")
-        return clean
+                self.say(f"doctor on {name}: exit {code}\n{text[:2_000]}")
+        return said
 
     # -- measuring
 
