@@ -28,6 +28,7 @@ pub mod client;
 pub mod clock;
 pub mod db;
 pub mod desk;
+pub mod doctor;
 pub mod founding;
 pub mod http;
 pub mod import;

@@ -5,6 +5,7 @@ mod agency;
 mod completions;
 mod demo;
 mod desk_client;
+mod doctor;
 mod exit;
 mod import;
 mod keeper;
@@ -71,6 +72,8 @@ enum Verb {
     /// A keeper's front door that lies; started by `lockplate demo`
     #[command(hide = true)]
     DemoLiar(demo::liar::LiarArgs),
+    /// Check a stopped data folder, or this machine
+    Doctor(doctor::DoctorArgs),
     /// Hold one period's key; started by `lockplate agency` and by nobody else
     #[command(hide = true)]
     Sealer,
@@ -85,6 +88,7 @@ impl Verb {
             Self::Demo(_) => "demo",
             Self::DemoLiar(_) => "demo-liar",
             Self::Agency(_) => "agency",
+            Self::Doctor(_) => "doctor",
             Self::Import(_) => "import",
             Self::Keeper(_) => "keeper",
             Self::Search(_) => "search",
@@ -139,6 +143,7 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
         Verb::Demo(args) => runtime.block_on(demo::run(args, screen)),
         Verb::DemoLiar(args) => runtime.block_on(demo::liar::run(args)),
         Verb::Agency(args) => runtime.block_on(agency::run(*args, &globals, screen)),
+        Verb::Doctor(args) => doctor::run(&args, &globals, screen),
         Verb::Import(args) => runtime.block_on(import::run(args, &globals, screen)),
         Verb::Keeper(args) => runtime.block_on(keeper::run(*args, &globals, screen)),
         Verb::Search(args) => runtime.block_on(search::run(*args, &globals, screen)),

@@ -132,16 +132,7 @@ impl KekTable {
     pub fn open(folder: &Path, rng: &mut impl CryptoRng) -> Result<Self, KekError> {
         durable::create_dir(folder)?;
         durable::remove_temporaries(folder)?;
-        let mut generations: Vec<u64> = Vec::new();
-        let mut others = 0_usize;
-        for entry in std::fs::read_dir(folder).map_err(KekError::Read)? {
-            let name = entry.map_err(KekError::Read)?.file_name();
-            match name.to_str().and_then(|name| name.split_once('.')) {
-                Some((number, "table")) => generations.extend(parse_generation(number)),
-                Some(_) | None => others = others.saturating_add(1),
-            }
-        }
-        generations.sort_unstable();
+        let (generations, others) = generations(folder)?;
         let found = generations
             .iter()
             .rev()
@@ -159,6 +150,18 @@ impl KekTable {
         };
         table.remove_others(rng)?;
         Ok(table)
+    }
+
+    /// The newest table as it lies in `folder`; nothing is made, written or removed. For `lockplate doctor`, which holds the lock
+    /// of the data folder.
+    ///
+    /// # Errors
+    /// [`KekError::NoGeneration`] if there is no table or the newest one does not open: it was put in place whole, so it is damaged.
+    pub fn look(folder: &Path) -> Result<Self, KekError> {
+        let (generations, _others) = generations(folder)?;
+        let generation = generations.last().copied().ok_or(KekError::NoGeneration)?;
+        let keys = read_generation(folder, generation).ok_or(KekError::NoGeneration)?;
+        Ok(Self { folder: folder.to_owned(), generation, keys })
     }
 
     /// Whether a name is in the table.
@@ -279,6 +282,21 @@ fn overwrite(path: &Path, rng: &mut impl CryptoRng) {
     if let Err(error) = written {
         tracing::warn!(kind = ?error.kind(), "an old table of key-encryption keys could not be overwritten before removal");
     }
+}
+
+/// Numbers of the tables in the folder, oldest first, and how many other files there are.
+fn generations(folder: &Path) -> Result<(Vec<u64>, usize), KekError> {
+    let mut generations: Vec<u64> = Vec::new();
+    let mut others = 0_usize;
+    for entry in std::fs::read_dir(folder).map_err(KekError::Read)? {
+        let name = entry.map_err(KekError::Read)?.file_name();
+        match name.to_str().and_then(|name| name.split_once('.')) {
+            Some((number, "table")) => generations.extend(parse_generation(number)),
+            Some(_) | None => others = others.saturating_add(1),
+        }
+    }
+    generations.sort_unstable();
+    Ok((generations, others))
 }
 
 fn parse_generation(text: &str) -> Option<u64> {

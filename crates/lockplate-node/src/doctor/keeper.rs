@@ -1,0 +1,281 @@
+//! A keeper's folder: log, database and key table tell of the same shares and requests, and every share that must be there opens
+//! and fits its header. A share is opened to be compared and dropped; nothing of it leaves this module.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use lockplate_core::Timestamp;
+use lockplate_core::charter::CharterFile;
+use lockplate_core::entry::{LogEntry, LogKind};
+use lockplate_core::epoch::{EpochHeader, HeldShare};
+use lockplate_core::id::{EpochId, KeeperIndex};
+use lockplate_core::sign::{Signed, VerifyKey};
+use lockplate_oprf::Secret;
+use rusqlite::{Connection, Row};
+
+use super::log::{LogCheck, folder_name};
+use super::{COMPARED_MAX, Report, open_db, place};
+use crate::keeper::kek::{KekError, KekName, KekTable};
+
+/// Version of `keeper.db`.
+const KEEPER_SCHEMA: u32 = 1;
+/// A table of keys is two files; more are what an interrupted change left.
+const KEK_FILES: usize = 2;
+
+/// What the keeper's log says.
+#[derive(Default)]
+struct Logged {
+    /// Header hashes.
+    received: BTreeSet<[u8; 32]>,
+    destroyed: BTreeSet<[u8; 32]>,
+    /// Request digests.
+    requests: BTreeSet<[u8; 32]>,
+    /// Grant digests.
+    evaluations: BTreeSet<[u8; 32]>,
+    full: bool,
+}
+
+impl Logged {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "asks for the kinds of entry that leave a row behind")]
+    fn take(&mut self, entry: &LogEntry) {
+        let (set, digest) = match entry {
+            LogEntry::ShareReceived(leaf) => (&mut self.received, leaf.header),
+            LogEntry::ShareDestroyed(leaf) => (&mut self.destroyed, leaf.header),
+            LogEntry::Request(leaf) => (&mut self.requests, leaf.request),
+            LogEntry::Evaluation(leaf) => (&mut self.evaluations, leaf.grant),
+            _ => return,
+        };
+        if set.len() < COMPARED_MAX {
+            set.insert(digest);
+        } else {
+            self.full = true;
+        }
+    }
+}
+
+/// Checks everything.
+pub(super) fn check(dir: &Path, charter: &CharterFile, now: Timestamp, report: &mut Report) {
+    let keepers = &charter.charter().keepers;
+    let own = keepers.iter().find(|keeper| dir.join("log").join(folder_name(&keeper.log_key)).is_dir());
+    let Some(own) = own else {
+        report.fail("there is no log of a keeper of this charter", "log");
+        return;
+    };
+    let folder = dir.join("log").join(folder_name(&own.log_key));
+    let mut logged = Logged::default();
+    let log = LogCheck { dir, folder: &folder, key: Some(&own.log_key), kind: LogKind::Keeper, now };
+    let log_holds = log.run(report, |_, entry| logged.take(entry));
+    if logged.full {
+        report.warn("the log tells of more than this check compares", place(dir, &folder));
+    }
+    let logged = (log_holds && !logged.full).then_some(logged);
+    let kek = key_table(dir, report);
+    let Some(db) = open_db(dir, "keeper.db", KEEPER_SCHEMA, report) else { return };
+    let mut look = Look { charter, index: own.index, now, kek, logged, used: BTreeSet::new(), report };
+    let read = look.shares(&db).and_then(|()| look.requests(&db)).and_then(|()| look.other_secrets(&db));
+    if read.is_err() {
+        look.report.fail("a row of the database cannot be read", "keeper.db");
+    }
+}
+
+fn key_table(dir: &Path, report: &mut Report) -> Option<KekTable> {
+    let folder = dir.join("kek");
+    let Ok(table) = KekTable::look(&folder) else {
+        report.fail("the table of key-encryption keys does not open", "kek");
+        return None;
+    };
+    let files = std::fs::read_dir(&folder).map(Iterator::count).unwrap_or(0);
+    if files > KEK_FILES {
+        report.warn("an older table of key-encryption keys was not removed yet; the next start removes it", "kek");
+    }
+    report.ok("the table of key-encryption keys opens", "kek");
+    Some(table)
+}
+
+struct Look<'a> {
+    charter: &'a CharterFile,
+    index: KeeperIndex,
+    now: Timestamp,
+    kek: Option<KekTable>,
+    /// `None` where the log does not hold: then nothing is compared with it.
+    logged: Option<Logged>,
+    /// Names of keys that have a use.
+    used: BTreeSet<KekName>,
+    report: &'a mut Report,
+}
+
+/// A row of `epoch`.
+struct ShareRow {
+    id: EpochId,
+    header_hash: [u8; 32],
+    header: Vec<u8>,
+    share: Option<Vec<u8>>,
+    receipted: bool,
+    destroyed: bool,
+}
+
+impl ShareRow {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: EpochId(row.get(0)?),
+            header_hash: row.get(1)?,
+            header: row.get(2)?,
+            share: row.get(3)?,
+            receipted: row.get(4)?,
+            destroyed: row.get(5)?,
+        })
+    }
+}
+
+impl Look<'_> {
+    fn shares(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        let sql = "SELECT id, header_hash, header, share, receipt IS NOT NULL, destroyed_at IS NOT NULL FROM epoch ORDER BY id";
+        let mut statement = db.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut headers = BTreeSet::new();
+        while let Some(row) = rows.next()? {
+            let row = ShareRow::of(row)?;
+            headers.insert(row.header_hash);
+            if headers.len() > COMPARED_MAX {
+                self.report.warn("the database knows more epochs than this check compares", "keeper.db epoch");
+                return Ok(());
+            }
+            self.share(&row);
+        }
+        let lost = self.logged.iter().flat_map(|logged| logged.received.difference(&logged.destroyed));
+        for header in lost.filter(|header| !headers.contains(*header)) {
+            let place = format!("header {}", hex::encode(header));
+            self.report.fail("the log says that a share was received, and it is not there", place);
+        }
+        Ok(())
+    }
+
+    fn share(&mut self, row: &ShareRow) {
+        let place = format!("keeper.db epoch {}", row.id);
+        let recorders = &self.charter.charter().recorders;
+        let header = Signed::<EpochHeader>::from_bytes(&row.header).ok().and_then(|signed| {
+            let recorder = recorders.iter().find(|recorder| recorder.id == signed.claimed().recorder)?;
+            signed.verify(&VerifyKey(recorder.key)).ok().cloned()
+        });
+        let header = header.filter(|header| header.epoch_id == row.id && header.hash() == row.header_hash);
+        let Some(header) = header else {
+            self.report.fail("the header of a share is not signed by a recorder of the charter", place);
+            return;
+        };
+        let said_destroyed = self.logged.as_ref().map(|logged| logged.destroyed.contains(&row.header_hash));
+        let said_received = self.logged.as_ref().map(|logged| logged.received.contains(&row.header_hash));
+        if row.destroyed {
+            if self.kek.as_ref().is_some_and(|kek| kek.holds(&row.id.0)) {
+                self.report.fail("the key of a destroyed share is still there", place.clone());
+            }
+            if row.share.is_some() {
+                self.report.fail("a destroyed share is still in the database", place.clone());
+            }
+            if said_destroyed == Some(false) {
+                self.report.fail("a share is destroyed and the log does not say so", place);
+            }
+            return;
+        }
+        self.used.insert(row.id.0);
+        if row.receipted && said_received == Some(false) {
+            self.report.fail("a share was receipted and the log does not say so", place.clone());
+        } else if !row.receipted && said_received == Some(true) {
+            self.report.warn(
+                "a receipt was cut off after it was logged; it is given when it is asked for again",
+                place.clone(),
+            );
+        }
+        let Some(kek) = &self.kek else { return };
+        if !kek.holds(&row.id.0) {
+            // A destruction begins with its key, and only when its time is over.
+            if said_destroyed == Some(true) || header.destroy_after <= self.now {
+                self.report.warn("a destruction was cut off after its key was gone; the next start finishes it", place);
+            } else {
+                self.report.fail("the key of a share is gone before its time", place);
+            }
+            return;
+        }
+        if said_destroyed == Some(true) {
+            self.report.fail("the log says that a share is destroyed, and it opens", place);
+            return;
+        }
+        let Some(wrapped) = &row.share else {
+            self.report.fail("a share is not there and not destroyed", place);
+            return;
+        };
+        let held = kek.unwrap(&row.id.0, wrapped).ok().and_then(|secret| Secret::<64>::from_slice(&secret));
+        if held.is_some_and(|secret| HeldShare::from_secret(&secret, &header, self.index).is_ok()) {
+            self.report.counts.shares = self.report.counts.shares.saturating_add(1);
+        } else {
+            self.report.fail("a share does not open, or does not fit its header", place);
+        }
+    }
+
+    fn requests(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        let Some(mut logged) = self.logged.take() else { return Ok(()) };
+        let mut statement = db.prepare("SELECT digest FROM request")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let digest: [u8; 32] = row.get(0)?;
+            self.report.counts.requests = self.report.counts.requests.saturating_add(1);
+            if !logged.requests.remove(&digest) {
+                self.report
+                    .fail("a request was decided and is not in the log", format!("request {}", hex::encode(digest)));
+            }
+        }
+        for digest in &logged.requests {
+            let what = "a decision was cut off after it was logged; it is taken up when the request comes again";
+            self.report.warn(what, format!("request {}", hex::encode(digest)));
+        }
+        let mut statement = db.prepare("SELECT grant_digest FROM evaluation")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let grant: [u8; 32] = row.get(0)?;
+            if !logged.evaluations.remove(&grant) {
+                self.report
+                    .fail("a grant was evaluated and is not in the log", format!("grant {}", hex::encode(grant)));
+            }
+        }
+        for grant in &logged.evaluations {
+            let what = "an evaluation was cut off after it was logged; it is taken up when the grant comes again";
+            self.report.warn(what, format!("grant {}", hex::encode(grant)));
+        }
+        Ok(())
+    }
+
+    /// Prekeys and the keys of the months, and keys that wrap nothing.
+    fn other_secrets(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        let Some(kek) = &self.kek else { return Ok(()) };
+        for (sql, name) in [
+            ("SELECT id, seed FROM prekey", "keeper.db prekey"),
+            ("SELECT name, secret FROM period_key", "keeper.db period_key"),
+        ] {
+            let mut statement = db.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            let (mut torn, mut keyless) = (0_u64, 0_u64);
+            while let Some(row) = rows.next()? {
+                let (id, wrapped): (KekName, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                self.used.insert(id);
+                match kek.unwrap(&id, &wrapped) {
+                    Ok(_secret) => {}
+                    // Old ones go from the table first.
+                    Err(KekError::Unknown) => keyless = keyless.saturating_add(1),
+                    Err(_torn) => torn = torn.saturating_add(1),
+                }
+            }
+            if torn > 0 {
+                self.report.fail("secrets of the database do not open under their keys", format!("{name} ({torn})"));
+            }
+            if keyless > 0 {
+                self.report.warn(
+                    "the key of a secret is gone and its row is not; the row goes next",
+                    format!("{name} ({keyless})"),
+                );
+            }
+        }
+        if kek.names().any(|name| !self.used.contains(name)) {
+            self.report.warn("a key-encryption key wraps nothing; the next start removes it", "kek");
+        }
+        Ok(())
+    }
+}

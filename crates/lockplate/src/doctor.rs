@@ -1,0 +1,52 @@
+//! `lockplate doctor --store DIR`: a look at a stopped data folder. It mends nothing.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use lockplate_node::doctor::{self, Severity};
+use lockplate_node::shutdown::ExitKind;
+use serde_json::json;
+
+use crate::agency::now;
+use crate::screen::Screen;
+
+/// Check a stopped data folder against its signed papers and its log.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Data folder of a keeper or an agency; no process may use it
+    #[arg(long, value_name = "DIR", required = true)]
+    store: PathBuf,
+    /// The charter, where it is not in the folder or beside it
+    #[arg(long, value_name = "FILE")]
+    charter: Option<PathBuf>,
+}
+
+/// Checks and says what was found; exit 7 where something failed.
+pub(crate) fn run(args: &DoctorArgs, screen: &Screen) -> Result<ExitKind> {
+    let report = doctor::check_store(&args.store, args.charter.as_deref(), now())?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/doctor/1", "worst": report.worst(), "report": report }));
+        return Ok(report.exit_kind());
+    }
+    for finding in &report.findings {
+        let line = format!("{:<15} {}: {}", finding.severity.word(), finding.place, finding.what);
+        // What is as it should be is for those who ask for all of it.
+        if finding.severity == Severity::Ok { screen.note(&line) } else { screen.line(&line) }
+    }
+    if report.more > 0 {
+        screen.line(&format!("{} findings more", report.more));
+    }
+    let counts = report.counts;
+    screen.line(&format!(
+        "{}: {} entries of logs, {} periods, {} sealed reads, {} spools, {} shares, {} requests looked at",
+        report.worst().word(),
+        counts.log_entries,
+        counts.epochs,
+        counts.cells,
+        counts.spools,
+        counts.shares,
+        counts.requests
+    ));
+    Ok(report.exit_kind())
+}
