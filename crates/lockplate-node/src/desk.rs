@@ -446,7 +446,7 @@ impl Desk {
         let loaded = self.load(digest).await?.ok_or(ProblemKind::NotFound)?;
         let owner = self.owner(loaded.row.owner).ok_or(ProblemKind::NotFound)?;
         let planned = self.plan(owner, &loaded, &self.flags(&digest))?;
-        let state = filing::shown_state(planned.state, loaded.row.register.is_some());
+        let state = filing::shown_state(planned.state, loaded.row.is_done());
         let mut evaluations = Vec::new();
         let mut keepers = Vec::new();
         for keeper in loaded.keepers {
@@ -573,7 +573,7 @@ async fn requests(
         session: body.session.map(|B64(bytes)| bytes),
         not_after,
         grant: None,
-        claim: None,
+        claimed: None,
         register: None,
     };
     let places: Vec<u8> = owner.clients.iter().map(|(place, _)| *place).collect();
@@ -641,22 +641,16 @@ async fn disclosure(
     if made.others > made.cells {
         return Err(ProblemKind::Invalid.into());
     }
-    if let Some(known) = &loaded.row.claim {
-        if *known != framed {
-            return Err(ProblemKind::Conflicting.into());
-        }
-        if let Some(register) = loaded.row.register {
-            return Ok(Json(DisclosureLogged { register: u64::try_from(register).unwrap_or(0) }));
-        }
-    }
-    let name = outcome.name();
-    let stored = framed.clone();
-    let store = move |connection: &rusqlite::Transaction<'_>| {
-        connection
-            .execute("UPDATE request SET claim = ?2, outcome = ?3 WHERE digest = ?1", params![digest, stored, name])?;
-        Ok(())
+    let repeat = match &loaded.row.claimed {
+        Some(known) if known.claim == framed && known.outcome == outcome.name() => Some(known.log_from),
+        // What failed may be finished later; everything else is said once.
+        Some(known) if known.has_failed() => None,
+        Some(_) => return Err(ProblemKind::Conflicting.into()),
+        None => None,
     };
-    desk.inner.db.transaction(store).await.map_err(DeskFault::Db)?;
+    if let (Some(_), Some(register)) = (repeat, loaded.row.register) {
+        return Ok(Json(DisclosureLogged { register: u64::try_from(register).unwrap_or(0) }));
+    }
     let leaf = DisclosureLeaf {
         request: digest,
         grant: claim.grant_digest,
@@ -665,9 +659,31 @@ async fn disclosure(
         others: made.others,
         outcome,
     };
-    let logged =
-        desk.inner.log.append(vec![LogEntry::Disclosure(leaf)]).await.map_err(|_log| ProblemKind::Unavailable)?;
-    let register = logged.first().copied().ok_or(ProblemKind::Internal)?;
+    let log = &desk.inner.log;
+    let there = match repeat {
+        // The process ended after the claim was written down, before or after its leaf.
+        Some(from) => {
+            let wanted = leaf.clone();
+            let same = move |entry: &LogEntry| matches!(entry, LogEntry::Disclosure(one) if *one == wanted);
+            let from = u64::try_from(from).unwrap_or(0);
+            log.find(from, same).await.map_err(|_log| ProblemKind::Unavailable)?
+        }
+        None => {
+            let size = log.size().await.map_err(|_log| ProblemKind::Unavailable)?;
+            let log_from = i64::try_from(size).map_err(|_range| ProblemKind::Internal)?;
+            let claimed = store::Claimed { claim: framed, outcome: outcome.name().to_owned(), log_from };
+            let write = move |connection: &rusqlite::Transaction<'_>| store::claim(connection, &digest, &claimed);
+            desk.inner.db.transaction(write).await.map_err(DeskFault::Db)?;
+            None
+        }
+    };
+    let register = match there {
+        Some(index) => index,
+        None => {
+            let logged = log.append(vec![LogEntry::Disclosure(leaf)]).await.map_err(|_log| ProblemKind::Unavailable)?;
+            logged.first().copied().ok_or(ProblemKind::Internal)?
+        }
+    };
     let column = i64::try_from(register).map_err(|_range| ProblemKind::Internal)?;
     let store = move |connection: &rusqlite::Transaction<'_>| {
         connection.execute("UPDATE request SET register = ?2 WHERE digest = ?1", params![digest, column])?;

@@ -176,15 +176,28 @@ impl PartyLog {
         from: u64,
         wanted: impl Fn(&LogEntry) -> bool + Send + 'static,
     ) -> Result<bool, NotLogged> {
+        Ok(self.find(from, wanted).await?.is_some())
+    }
+
+    /// Index of the first entry at or after `from` for which `wanted` says yes. Entries that this release does not know are
+    /// skipped.
+    ///
+    /// # Errors
+    /// [`NotLogged`] where the log cannot be read.
+    pub async fn find(
+        &self,
+        from: u64,
+        wanted: impl Fn(&LogEntry) -> bool + Send + 'static,
+    ) -> Result<Option<u64>, NotLogged> {
         self.read(move |log| {
             for index in from..log.size() {
                 let leaf = log.leaf(index).map_err(|_storage| NotLogged)?;
                 match parse_leaf(&leaf) {
-                    Ok(Leaf::Known(stamped)) if wanted(stamped.entry()) => return Ok(true),
+                    Ok(Leaf::Known(stamped)) if wanted(stamped.entry()) => return Ok(Some(index)),
                     Ok(Leaf::Known(_) | Leaf::Unknown(_)) | Err(_) => {}
                 }
             }
-            Ok(false)
+            Ok(None)
         })
         .await
     }

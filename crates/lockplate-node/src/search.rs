@@ -229,6 +229,15 @@ impl Searcher {
         Ok(self.desk.post_json("/v1/desk/requests", &body, None).await?)
     }
 
+    /// Numbers of the searches that were filed from this folder and not fetched yet, sorted: also those whose filing was
+    /// interrupted before the desk answered.
+    ///
+    /// # Errors
+    /// `File` if the folder cannot be read.
+    pub fn pending(&self) -> Result<Vec<[u8; 32]>, SearchFault> {
+        Pending::list(&self.folder)
+    }
+
     /// Where a request stands at the desk.
     ///
     /// # Errors

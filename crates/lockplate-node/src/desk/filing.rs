@@ -79,8 +79,21 @@ impl Desk {
     pub(super) async fn drive(self, digest: [u8; 32]) {
         let mut rests = std::collections::BTreeMap::<u8, Duration>::new();
         let mut calls: FuturesUnordered<BoxFuture<'static, (u8, Ended)>> = FuturesUnordered::new();
+        let mut done = std::collections::VecDeque::new();
         loop {
-            let planned = match self.next_steps(digest).await {
+            // The calls are polled along: one of them may be next in the queue for the database, and while nobody polls it the
+            // database serves nobody else, these next steps included.
+            let planned = {
+                let steps = self.next_steps(digest);
+                tokio::pin!(steps);
+                loop {
+                    tokio::select! {
+                        planned = &mut steps => break planned,
+                        Some(ended) = calls.next(), if !calls.is_empty() => done.push_back(ended),
+                    }
+                }
+            };
+            let planned = match planned {
                 Ok(planned) => planned,
                 Err(fault) => {
                     tracing::error!(%fault, "a request cannot be worked on");
@@ -97,7 +110,9 @@ impl Desk {
                 calls.push(Box::pin(async move { (place, desk.carry_out(digest, step).await) }));
             }
             let stopping = self.inner.tasks.stopping().clone();
-            let ended = if calls.is_empty() {
+            let ended = if let Some(ended) = done.pop_front() {
+                Some(ended)
+            } else if calls.is_empty() {
                 if self.leave(&digest) {
                     break;
                 }
@@ -142,7 +157,7 @@ impl Desk {
 
     async fn next_steps(&self, digest: [u8; 32]) -> Result<Vec<Step>, DeskFault> {
         let loaded = self.load(digest).await?.ok_or(DeskFault::Gone)?;
-        if loaded.row.register.is_some() {
+        if loaded.row.is_done() {
             return Ok(Vec::new());
         }
         let owner = self.owner(loaded.row.owner).ok_or(DeskFault::Gone)?;

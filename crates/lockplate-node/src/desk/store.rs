@@ -2,6 +2,7 @@
 //! it is sealed or public: Openings for keepers, answers for the officer's client, digests. A plate never comes here, not even
 //! inside a disclosure: those travel in the Openings.
 
+use lockplate_core::entry::Outcome;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::api::KeeperAnswer;
@@ -11,7 +12,7 @@ use crate::db::{DbError, DbErrorKind};
 pub(super) const MIGRATIONS: &[&str] = &["
 CREATE TABLE request (digest BLOB PRIMARY KEY, owner BLOB NOT NULL, filed BLOB NOT NULL, openings TEXT NOT NULL,
     attachments TEXT NOT NULL, session BLOB, not_after INTEGER NOT NULL, grant_bytes BLOB,
-    claim BLOB, outcome TEXT, register INTEGER) STRICT;
+    claim BLOB, outcome TEXT, log_from INTEGER, register INTEGER) STRICT;
 CREATE TABLE keeper (digest BLOB NOT NULL REFERENCES request (digest), place INTEGER NOT NULL, ask INTEGER, answer TEXT,
     problem TEXT, rejected INTEGER NOT NULL DEFAULT 0, evaluating INTEGER NOT NULL DEFAULT 0, evaluation BLOB,
     PRIMARY KEY (digest, place)) STRICT;
@@ -31,8 +32,33 @@ pub(super) struct RequestRow {
     pub(super) session: Option<Vec<u8>>,
     pub(super) not_after: i64,
     pub(super) grant: Option<Vec<u8>>,
-    pub(super) claim: Option<Vec<u8>>,
+    /// The last disclosure that was claimed.
+    pub(super) claimed: Option<Claimed>,
     pub(super) register: Option<i64>,
+}
+
+impl RequestRow {
+    /// The disclosure is logged and says how it ended. After "failed" the search may still go on: an archive can come to its
+    /// senses, another keeper can answer.
+    pub(super) fn is_done(&self) -> bool {
+        self.register.is_some() && self.claimed.as_ref().is_none_or(|claimed| !claimed.has_failed())
+    }
+}
+
+impl Claimed {
+    /// The search could not be finished.
+    pub(super) fn has_failed(&self) -> bool {
+        self.outcome == Outcome::Failed.name()
+    }
+}
+
+/// A disclosure as the officer's client claimed it, written down before its leaf.
+pub(super) struct Claimed {
+    /// Statement and signature.
+    pub(super) claim: Vec<u8>,
+    pub(super) outcome: String,
+    /// Size of the desk's log before the leaf: where a repeat looks for a leaf whose number was lost in a crash.
+    pub(super) log_from: i64,
 }
 
 /// One keeper of a request.
@@ -51,11 +77,25 @@ fn blob<const N: usize>(row: &Row<'_>, at: usize) -> rusqlite::Result<[u8; N]> {
     row.get::<_, [u8; N]>(at)
 }
 
+fn claimed(row: &Row<'_>) -> rusqlite::Result<Option<Claimed>> {
+    let Some(claim) = row.get(7)? else { return Ok(None) };
+    Ok(Some(Claimed { claim, outcome: row.get(8)?, log_from: row.get(9)? }))
+}
+
+/// Writes a claim down before its leaf.
+pub(super) fn claim(connection: &Connection, digest: &[u8; 32], claimed: &Claimed) -> Result<(), DbError> {
+    connection.execute(
+        "UPDATE request SET claim = ?2, outcome = ?3, log_from = ?4, register = NULL WHERE digest = ?1",
+        params![digest, claimed.claim, claimed.outcome, claimed.log_from],
+    )?;
+    Ok(())
+}
+
 /// The request of a digest.
 pub(super) fn request(connection: &Connection, digest: &[u8; 32]) -> Result<Option<RequestRow>, DbError> {
     let row = connection
         .query_row(
-            "SELECT owner, filed, openings, attachments, session, not_after, grant_bytes, claim, register
+            "SELECT owner, filed, openings, attachments, session, not_after, grant_bytes, claim, outcome, log_from, register
              FROM request WHERE digest = ?1",
             [digest],
             |row| {
@@ -67,8 +107,8 @@ pub(super) fn request(connection: &Connection, digest: &[u8; 32]) -> Result<Opti
                     session: row.get(4)?,
                     not_after: row.get(5)?,
                     grant: row.get(6)?,
-                    claim: row.get(7)?,
-                    register: row.get(8)?,
+                    claimed: claimed(row)?,
+                    register: row.get(10)?,
                 })
             },
         )
@@ -124,10 +164,11 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Requests that are not past their time and not disclosed: what a start goes on with.
+/// Requests that are not past their time and not done: what a start goes on with.
 pub(super) fn unfinished(connection: &Connection, now: i64) -> Result<Vec<[u8; 32]>, DbError> {
-    let mut statement = connection.prepare("SELECT digest FROM request WHERE not_after > ?1 AND register IS NULL")?;
-    let rows = statement.query_map([now], |row| blob(row, 0))?;
+    let mut statement =
+        connection.prepare("SELECT digest FROM request WHERE not_after > ?1 AND (register IS NULL OR outcome = ?2)")?;
+    let rows = statement.query_map(params![now, Outcome::Failed.name()], |row| blob(row, 0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -235,3 +235,6 @@ pub(super) fn lines(
     }
     (found, others)
 }
+
+#[cfg(test)]
+mod tests;

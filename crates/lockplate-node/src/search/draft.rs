@@ -37,8 +37,11 @@ pub struct Snapped {
 /// # Errors
 /// `Usage` if no whole period lies inside.
 pub fn snap(charter: &Charter, from: Timestamp, to: Timestamp) -> Result<Snapped, SearchFault> {
+    snap_to(charter.epoch_seconds, from, to)
+}
+
+fn snap_to(length: u64, from: Timestamp, to: Timestamp) -> Result<Snapped, SearchFault> {
     let none = SearchFault::Usage("no whole period of this archive lies inside the window; widen it");
-    let length = charter.epoch_seconds;
     let inner_from = from.0.checked_next_multiple_of(length).ok_or(SearchFault::Usage("the window is out of range"))?;
     let inner_to = to.0.checked_rem(length).map_or(0, |part| to.0.saturating_sub(part));
     if inner_from >= inner_to {
@@ -196,4 +199,38 @@ fn statement(
         emergency: asked.emergency,
         attachments: digests.collect(),
     })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn snapped(from: u64, to: u64) -> Option<(u64, u64, bool)> {
+        snap_to(3_600, Timestamp(from), Timestamp(to)).ok().map(|to| (to.from.0, to.to.0, to.moved))
+    }
+
+    #[test]
+    fn a_window_is_snapped_inward_and_says_so() {
+        assert_eq!(snapped(3_600, 10_800), Some((3_600, 10_800, false)));
+        assert_eq!(snapped(3_601, 10_800), Some((7_200, 10_800, true)));
+        assert_eq!(snapped(3_600, 10_799), Some((3_600, 7_200, true)));
+        assert_eq!(snapped(1, 14_399), Some((3_600, 10_800, true)));
+        assert_eq!(snapped(3_601, 7_199), None, "no whole period inside");
+        assert_eq!(snapped(3_601, 7_200), None);
+        assert_eq!(snapped(7_200, 7_200), None);
+        assert_eq!(snapped(10_800, 3_600), None);
+        assert_eq!(snapped(u64::MAX - 5, u64::MAX), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_snapped_window_never_asks_for_more(from: u64, to: u64, length in 1_u64..100_000) {
+            if let Ok(window) = snap_to(length, Timestamp(from), Timestamp(to)) {
+                prop_assert!(from <= window.from.0 && window.to.0 <= to && window.from < window.to);
+                prop_assert!(window.from.0 - from < length && to - window.to.0 < length);
+                prop_assert_eq!((window.from.0 % length, window.to.0 % length), (0, 0));
+            }
+        }
+    }
 }

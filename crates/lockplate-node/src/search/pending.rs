@@ -92,6 +92,27 @@ impl Pending {
         Self::decode(&plaintext, *digest).ok_or(TORN)
     }
 
+    /// Digests of all in `folder`, sorted; none where there is no folder.
+    pub(super) fn list(folder: &Path) -> Result<Vec<[u8; 32]>, SearchFault> {
+        let unread = |_os| SearchFault::File("the folder of pending searches cannot be read");
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unread(error)),
+        };
+        let mut digests = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(unread)?.file_name();
+            let Some(hexadecimal) = name.to_str().and_then(|name| name.strip_suffix(".pending")) else { continue };
+            let mut digest = [0; 32];
+            if hex::decode_to_slice(hexadecimal, &mut digest).is_ok() {
+                digests.push(digest);
+            }
+        }
+        digests.sort_unstable();
+        Ok(digests)
+    }
+
     /// Forgets it.
     pub(super) fn remove(folder: &Path, digest: &[u8; 32]) -> Result<(), SearchFault> {
         durable::remove(&path(folder, digest))
@@ -227,6 +248,7 @@ mod tests {
         for secret in secrets {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret));
         }
+        assert_eq!(Pending::list(folder.path()).unwrap(), [[7; 32]]);
         let again = Pending::load(folder.path(), &officer, &[7; 32]).unwrap();
         assert_eq!(again.encode().as_slice(), saved.encode().as_slice());
         let stranger = SigningKey::random(&mut SystemRng);
