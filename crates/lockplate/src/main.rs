@@ -113,6 +113,7 @@ fn main() -> ExitCode {
         // Before any thread and any file: the child hardens itself first.
         return code(sealer::run_child());
     }
+    forbid_cores();
     let colour = !cli.globals.no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let screen = Screen::new(cli.globals.json, cli.globals.quiet, colour);
     let verb = cli.verb.name();
@@ -128,6 +129,14 @@ fn main() -> ExitCode {
             code(kind)
         }
     }
+}
+
+/// No process leaves its memory behind on a disk: reads pass through an agency in clear, and every role holds keys. One byte
+/// and not none: that is less than a core file can have, and for a kernel that pipes cores to a program the one value that
+/// stops it (core(5)). A system that refuses to lower a limit does not exist; the roles work all the same.
+fn forbid_cores() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let _best_effort = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) });
 }
 
 fn code(kind: ExitKind) -> ExitCode {
