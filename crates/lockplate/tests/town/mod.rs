@@ -476,6 +476,7 @@ impl Town {
         for source in self.tokens.keys() {
             csv.push_str(&format!("7,Main Street,,,,{source}\nc1,North gate,,,,{source}\n"));
         }
+        csv.push_str("file-1,Files,,,,\n");
         let file = self.home("agency").join("cameras.csv");
         write(&file, csv.as_bytes());
         self.at_the_agency(&["camera", "import", &file.display().to_string()]);
@@ -569,7 +570,7 @@ impl Town {
         let now = u64::try_from(now_ms() / 1_000).unwrap();
         let end = (now / length + 1) * length;
         let begun = moment();
-        let mut last = String::new();
+        let mut last;
         loop {
             let over = u64::try_from(now_ms() / 1_000).unwrap() > end + 1;
             let (from, to) = (self.window().0.to_string(), end.to_string());
@@ -685,7 +686,7 @@ impl Town {
     }
 
     /// Stops every process in order and lets `doctor` look at every store.
-    pub fn stop_and_check(mut self) {
+    pub fn stop_and_check(&mut self) {
         self.stop_all();
         self.doctor();
     }
@@ -717,6 +718,17 @@ impl Town {
         }
     }
 
+    /// The end of what each process said last: with a failed test, whose folder is gone with it.
+    fn last_words(&self) {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.traces()).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        files.sort();
+        for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "stderr")) {
+            let text = String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned();
+            let lines: Vec<&str> = text.lines().filter(|line| !line.contains("request answered")).collect();
+            eprintln!("== {}\n{}", file.display(), lines[lines.len().saturating_sub(12)..].join("\n"));
+        }
+    }
+
     /// What every process wrote so far: for scans, and for messages of failed assertions.
     pub fn all_said(&self) -> String {
         let mut text = String::new();
@@ -736,5 +748,13 @@ impl Town {
     /// The runtime of the test's own clients.
     pub fn runtime(&self) -> &tokio::runtime::Runtime {
         &self.runtime
+    }
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.last_words();
+        }
     }
 }
