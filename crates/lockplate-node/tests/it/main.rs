@@ -20,3 +20,5 @@
 mod agency;
 #[cfg(test)]
 mod keeper;
+#[cfg(test)]
+mod search;

@@ -1,0 +1,868 @@
+//! Searches from file to disclosure: three keepers, an agency with recorder, archive and desk, real sealers, on loopback TLS.
+//! Keeper 2 and the archive stand behind doors that hold their keys and can lie.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Query, Request, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use lockplate_core::Timestamp;
+use lockplate_core::charter::{AcceptKeyFiles, CharterFile, KeeperEntry};
+use lockplate_core::entry::{DisclosureLeaf, Leaf, LogEntry, Outcome, parse_leaf, request_outcome};
+use lockplate_core::epoch::EpochClose;
+use lockplate_core::keeper::Verdict;
+use lockplate_core::open::Evaluation;
+use lockplate_core::plate::{Jurisdiction, Plate};
+use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
+use lockplate_core::sign::{Signed, SigningKey};
+use lockplate_core::vocabulary::{ArchiveKind, Basis, Offence, Purpose, State};
+use lockplate_node::agency::{self, Agency, AgencyConfig, AgencySettings};
+use lockplate_node::api::{
+    B64, DeskFiled, DeskState, DeskStatus, DisclosureLogged, DisclosureMade, EpochList, Evaluated,
+};
+use lockplate_node::client::{CallLimits, PeerClient, PeerError, PeerTrust};
+use lockplate_node::clock::{Clock, SystemClock, TestClock};
+use lockplate_node::founding::{
+    AgencyCard, AgencyFiles, AgencyParty, CharterTerms, KeeperFiles, KeeperParty, PlateOrdered, SignedPaper,
+    WarrantOrder, agency_trust_entry, assemble, court_trust_entry, draft_charter, found_agency, found_keeper,
+    make_note_key, sign_as_agency, sign_as_keeper, sign_warrant, statement_signer,
+};
+use lockplate_node::http::{Limits, ListenOn, Server, TlsMode};
+use lockplate_node::keeper::{self, KeeperConfig, KeeperSettings, admin};
+use lockplate_node::officers::Roster;
+use lockplate_node::problem::{Problem, ProblemKind};
+use lockplate_node::recorder::{PlacedRead, Placement, RecorderError, Sealed, SealerProgram};
+use lockplate_node::rng::SystemRng;
+use lockplate_node::search::{Asked, EMBARGO_S, Fetched, Liar, Mode, Officer, SearchFault, Searcher, desk_limits};
+use lockplate_node::settings;
+use lockplate_node::shutdown::{ExitKind, Tasks};
+use lockplate_node::tls::TlsIdentity;
+use lockplate_policy::{Bundle, CedarPolicy};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+/// 2026-11-22T12:00:00Z.
+const NOW: u64 = 1_795_348_800;
+const HOUR: u64 = 3_600;
+const DAY: u64 = 86_400;
+/// Shorter than the 21 days of the law, so that what is destroyed is not refused for its age.
+const RETENTION: u64 = 7 * DAY;
+const PLATE: &str = "AB12345";
+const NOBODY: &str = "ZZ00001";
+const PASSCODE: &str = "correct horse";
+const JUDGE: &str = "judge.court.example";
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The day of the town, and seconds that really pass for what waits.
+struct TownClock {
+    wall: Arc<TestClock>,
+    waits: SystemClock,
+}
+
+impl Clock for TownClock {
+    fn now_ms(&self) -> i64 {
+        self.wall.now_ms()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.waits.monotonic()
+    }
+}
+
+/// Path and honest answer to what is told instead.
+type Trick = Box<dyn Fn(&str, Bytes) -> Bytes + Send + Sync>;
+
+/// A door with the key of the party behind it.
+struct Front {
+    backend: PeerClient,
+    trick: Mutex<Option<Trick>>,
+    posted: Mutex<Vec<(String, Bytes)>>,
+}
+
+impl Front {
+    async fn open(address: SocketAddr, key: &Path, backend: SocketAddr, tasks: &Tasks) -> Arc<Self> {
+        let identity = TlsIdentity::load_or_create(key).unwrap();
+        let limits = CallLimits { body_bytes: 64 << 20, ..CallLimits::default() };
+        let trust = PeerTrust::Pinned(identity.pin());
+        let backend = PeerClient::new(&format!("https://{backend}"), trust, limits).unwrap();
+        let front = Arc::new(Self { backend, trick: Mutex::default(), posted: Mutex::default() });
+        let on = ListenOn { addr: address, tls: TlsMode::Pinned(identity.server_config().unwrap()) };
+        let server = Server::bind(on, Limits::default()).await.unwrap();
+        server.serve(Router::new().fallback(pass).with_state(Arc::clone(&front)), tasks);
+        front
+    }
+
+    fn lie(&self, trick: impl Fn(&str, Bytes) -> Bytes + Send + Sync + 'static) {
+        *self.trick.lock().unwrap() = Some(Box::new(trick));
+    }
+
+    fn be_honest(&self) {
+        *self.trick.lock().unwrap() = None;
+    }
+
+    /// The last body that was posted to a path with this end.
+    fn posted(&self, end: &str) -> (String, Bytes) {
+        self.posted.lock().unwrap().iter().rev().find(|(path, _)| path.ends_with(end)).unwrap().clone()
+    }
+}
+
+async fn pass(Shared(front): Shared<Arc<Front>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let answer = if parts.method == Method::POST {
+        let body = to_bytes(body, 16 << 20).await.unwrap();
+        front.posted.lock().unwrap().push((path.clone(), body.clone()));
+        let json = HeaderValue::from_static("application/json");
+        front.backend.post_with(&path, HeaderMap::from_iter([(header::CONTENT_TYPE, json)]), body).await
+    } else {
+        let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).unwrap();
+        let query: Vec<_> = query.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        front.backend.get_bytes(&path, &query).await
+    };
+    match answer {
+        Ok(honest) => {
+            let told = match &*front.trick.lock().unwrap() {
+                Some(trick) => trick(&path, honest),
+                None => honest,
+            };
+            Body::from(told).into_response()
+        }
+        Err(PeerError::Problem(problem)) => problem.into_response(),
+        Err(_transport) => Problem::new(ProblemKind::Unavailable).into_response(),
+    }
+}
+
+struct Town {
+    folder: TempDir,
+    clock: Arc<TestClock>,
+    charter: CharterFile,
+    card: AgencyCard,
+    files: AgencyFiles,
+    keeper_files: Vec<KeeperFiles>,
+    keeper_settings: Vec<KeeperSettings>,
+    keepers: Vec<Option<Tasks>>,
+    settings: AgencySettings,
+    agency: Option<Agency>,
+    officer: Officer,
+    archive: Arc<Front>,
+    keeper_2: Arc<Front>,
+    doors: Tasks,
+}
+
+fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), bytes).unwrap();
+}
+
+impl Town {
+    /// Four reads in two closed hours: two of the plate, two of others.
+    async fn new() -> Self {
+        let mut town = Self::found().await;
+        for place in 0..3 {
+            town.start_keeper(place).await;
+        }
+        town.start_agency().await;
+        let reads = vec![
+            late(PLATE, NOW - 3 * HOUR + 60, 1),
+            late("CD67890", NOW - 3 * HOUR + 61, 1),
+            late(PLATE, NOW - 2 * HOUR + 70, 2),
+            late("EF13579", NOW - 2 * HOUR + 71, 2),
+        ];
+        let insist = async {
+            loop {
+                match town.agency.as_ref().unwrap().recorder().unwrap().seal(reads.clone()).await {
+                    Ok(sealed) => break sealed,
+                    Err(RecorderError::Busy | RecorderError::Interrupted) => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    Err(RecorderError::Stopping) => panic!("the recorder stops"),
+                }
+            }
+        };
+        assert_eq!(tokio::time::timeout(PATIENCE, insist).await.unwrap(), [Sealed::Stored; 4]);
+        town.agency.as_ref().unwrap().recorder().unwrap().late_done().await.unwrap();
+        let told = async {
+            let db = rusqlite::Connection::open(town.folder.path().join("agency/agency.db")).unwrap();
+            let sql = "SELECT (SELECT count(*) FROM told), 3 * (SELECT count(*) FROM epoch WHERE state = 3)";
+            loop {
+                let (told, all): (i64, i64) =
+                    db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap_or((0, 1));
+                if told == all && told >= 6 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, told).await.expect("keepers are told of the closes");
+        town
+    }
+
+    async fn found() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("agency/keys")).unwrap();
+        let files = AgencyFiles::in_folder(&path("agency/keys"));
+        let (public, private) = (free_port(), free_port());
+        let party = AgencyParty {
+            name: "Millbrook Police Department".to_owned(),
+            ori: String::new(),
+            state: "CT".to_owned(),
+            level: "local".to_owned(),
+            law_enforcement: true,
+            host: "alpr.example".to_owned(),
+            url: format!("https://{public}"),
+            owner: true,
+        };
+        let card = found_agency(&files, &party, None, &mut SystemRng).unwrap();
+        write(&path("card.json"), &serde_json::to_vec(&card).unwrap());
+        let (mut cards, mut keeper_files, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+        for place in 1..=3_u8 {
+            let keys = path(&format!("keeper-{place}/keys"));
+            std::fs::create_dir_all(&keys).unwrap();
+            let own = free_port();
+            let shown = if place == 2 { free_port() } else { own };
+            let party = KeeperParty {
+                name: format!("Keeper {place}"),
+                legal_entity: format!("Office {place}"),
+                host: format!("k{place}.example"),
+                url: format!("https://{shown}"),
+            };
+            let files = KeeperFiles::in_folder(&keys);
+            let human = path(&format!("human-{place}.pem"));
+            cards.push(found_keeper(&files, &[human], &party, &mut SystemRng).unwrap());
+            keeper_files.push(files);
+            addresses.push((own, shown));
+        }
+        let judge = make_note_key(&path("judge.pem"), JUDGE, &mut SystemRng).unwrap();
+        let (from, until) = (Timestamp(NOW - DAY), Timestamp(NOW + 300 * DAY));
+        let policy = CedarPolicy::load(&Bundle::shipped(State::parse("CT").unwrap())).unwrap();
+        let terms = CharterTerms {
+            archive_kind: ArchiveKind::Police,
+            threshold: 2,
+            epoch_seconds: HOUR,
+            retention_seconds: RETENTION,
+            opening_keep_seconds: 366 * DAY,
+            accept_key_files: AcceptKeyFiles::Own,
+            accept_attested: true,
+            trust: vec![
+                agency_trust_entry(&card, from, until).unwrap(),
+                court_trust_entry("Judge 17", "Superior Court", judge, from, until),
+            ],
+            policy: lockplate_core::facts::AccessPolicy::digest(&policy),
+            policy_signers: vec![make_note_key(&path("policy.pem"), "clerk.example", &mut SystemRng).unwrap()],
+            policy_quorum: 1,
+            auditors: Vec::new(),
+        };
+        let draft = draft_charter(&card, &cards, terms).unwrap();
+        let mut lines = vec![sign_as_agency(&draft, &files).unwrap().to_string()];
+        lines.extend(keeper_files.iter().map(|files| sign_as_keeper(&draft, files).unwrap().1.to_string()));
+        let charter = assemble(&draft, &lines).unwrap();
+        write(&path("charter.auth"), charter.bytes());
+        let keeper_settings = addresses.iter().zip(1..).map(|((own, _), place)| {
+            let text = format!(
+                "data = 'keeper-{place}'\ncharter = 'charter.auth'\nplace = {place}\n[listen]\naddress = '{own}'\n\
+                 [destruction]\nevery_seconds = 1"
+            );
+            let config: KeeperConfig = settings::parse(&path("keeper.toml"), &text).unwrap();
+            KeeperSettings::try_from((path("keeper.toml").as_path(), config)).unwrap()
+        });
+        let keeper_settings = keeper_settings.collect();
+        let text = format!(
+            "data = 'agency'\n[listen]\naddress = '{private}'\n[recorder]\ncharter = 'charter.auth'\n\
+             prekeys_target = 12\nprekeys_low = 6\n[desk]\ncard = 'card.json'"
+        );
+        let config: AgencyConfig = settings::parse(&path("agency.toml"), &text).unwrap();
+        let name = folder.path().file_name().unwrap().to_str().unwrap();
+        let program = SealerProgram {
+            path: std::env::current_exe().unwrap(),
+            arguments: ["--exact", "agency::sealer_child", name, "--ignored", "--nocapture"].map(str::to_owned).into(),
+        };
+        let settings = AgencySettings::try_from((path("agency.toml").as_path(), config)).unwrap().with_sealer(program);
+        let officer = Officer {
+            key: SigningKey::random(&mut SystemRng),
+            agency: charter.charter().owner.id,
+            passcode: Some(Zeroizing::new(PASSCODE.to_owned())),
+            seconds: Vec::new(),
+        };
+        let roster = Roster::at(&path("agency/officers.json"));
+        let (key, trained) = (officer.key.verify_key().0, Timestamp(NOW + 100 * DAY));
+        roster.add_officer(&key, trained, &BTreeSet::new(), Some(PASSCODE), &mut SystemRng).unwrap();
+        let doors = Tasks::new();
+        let archive = Front::open(public, &files.tls, private, &doors).await;
+        let (own, shown) = addresses[1];
+        let keeper_2 = Front::open(shown, &keeper_files[1].tls, own, &doors).await;
+        Self {
+            clock: Arc::new(TestClock::new(i64::try_from((NOW + 600) * 1_000).unwrap())),
+            keepers: vec![None, None, None],
+            agency: None,
+            folder,
+            charter,
+            card,
+            files,
+            keeper_files,
+            keeper_settings,
+            settings,
+            officer,
+            archive,
+            keeper_2,
+            doors,
+        }
+    }
+
+    async fn start_keeper(&mut self, place: usize) {
+        let tasks = Tasks::new();
+        keeper::start(self.keeper_settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
+        self.keepers[place] = Some(tasks);
+    }
+
+    async fn stop_keeper(&mut self, place: usize) {
+        self.keepers[place].take().unwrap().finish(Duration::from_secs(20)).await.unwrap();
+    }
+
+    async fn start_agency(&mut self) {
+        self.agency = Some(agency::start(self.settings.clone(), self.clock.clone(), &Tasks::new()).await.unwrap());
+    }
+
+    async fn stop_agency(&mut self) {
+        self.agency.take().unwrap().end().await.unwrap();
+    }
+
+    async fn end(mut self) {
+        self.stop_agency().await;
+        for tasks in self.keepers.into_iter().flatten() {
+            tasks.finish(Duration::from_secs(20)).await.unwrap();
+        }
+        self.doors.finish(Duration::from_secs(20)).await.unwrap();
+    }
+
+    fn pending_folder(&self) -> PathBuf {
+        self.folder.path().join("pending")
+    }
+
+    fn pending_files(&self, tail: &str) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.pending_folder()) else { return Vec::new() };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.to_str().unwrap().ends_with(tail)).collect()
+    }
+
+    fn public(&self) -> PeerClient {
+        let archive = &self.charter.charter().archive;
+        PeerClient::new(&archive.url, PeerTrust::Pinned(archive.tls_pin), desk_limits()).unwrap()
+    }
+
+    /// A new one each time, as each command is a process of its own.
+    fn searcher(&self) -> Searcher {
+        let clock = Arc::new(TownClock { wall: Arc::clone(&self.clock), waits: SystemClock::new() });
+        Searcher::new(self.charter.clone(), self.public(), self.pending_folder(), clock).unwrap()
+    }
+
+    fn ask(&self, plate: &str) -> Asked {
+        Asked {
+            plate: Zeroizing::new(plate.to_owned()),
+            state: Jurisdiction::parse("US-CT"),
+            spellings: Mode::Fold,
+            purpose: Purpose::StolenVehicle,
+            basis: Basis::None,
+            case_number: "26-1234".to_owned(),
+            offence: Offence::Felony,
+            offence_text: "larceny of a motor vehicle".to_owned(),
+            facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
+            emergency: false,
+            from: Timestamp(NOW - DAY),
+            to: Timestamp(NOW),
+            on_behalf_of: None,
+            authorisation: None,
+            disclosures: Vec::new(),
+            valid_for_s: DAY,
+            embargo_s: EMBARGO_S,
+        }
+    }
+
+    async fn file(&self, asked: &Asked) -> [u8; 32] {
+        self.searcher().file(&self.officer, asked, &mut SystemRng).await.unwrap().request_digest
+    }
+
+    async fn fetch(&self, digest: &[u8; 32], wait: Duration) -> Result<Fetched, SearchFault> {
+        self.searcher().fetch(&self.officer, digest, wait, &mut |_| {}).await
+    }
+
+    async fn search(&self, asked: &Asked) -> Result<Fetched, SearchFault> {
+        let digest = self.file(asked).await;
+        self.fetch(&digest, PATIENCE).await
+    }
+
+    async fn status(&self, digest: &[u8; 32], wanted: DeskState) -> DeskStatus {
+        let wait = async {
+            loop {
+                let status = self.searcher().status(digest).await.unwrap();
+                if status.state == wanted {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the request gets there in time")
+    }
+
+    /// Leaves of a published log as a stranger reads them.
+    async fn leaves(client: &PeerClient, role: &str) -> Vec<Vec<u8>> {
+        let note = client.get_bytes(&format!("/log/{role}/checkpoint"), &[]).await.unwrap();
+        let size: u16 = String::from_utf8(note.to_vec()).unwrap().lines().nth(1).unwrap().parse().unwrap();
+        let path = format!("/log/{role}/tile/entries/000.p/{size}");
+        let bundle = client.get_bytes(&path, &[]).await.unwrap();
+        lockplate_log::tile::parse_bundle(&bundle, size).unwrap().into_iter().map(<[u8]>::to_vec).collect()
+    }
+
+    async fn keeper_leaves(&self, place: usize) -> Vec<Vec<u8>> {
+        let entry: &KeeperEntry = &self.charter.charter().keepers[place];
+        let client = PeerClient::new(&entry.url, PeerTrust::Pinned(entry.tls_pin), CallLimits::default()).unwrap();
+        Self::leaves(&client, "keeper").await
+    }
+
+    /// How the keepers' logs say that a request ended, one line a leaf.
+    async fn outcomes(&self, place: usize, digest: &[u8; 32]) -> Vec<bool> {
+        let leaves = self.keeper_leaves(place).await;
+        let of_request = leaves.iter().filter_map(|leaf| request_outcome(leaf));
+        of_request.filter(|outcome| outcome.request == *digest).map(|outcome| outcome.allowed).collect()
+    }
+
+    /// What a keeper's log holds of requests and their evaluations: epochs come and go meanwhile.
+    async fn asked_leaves(&self, place: usize) -> usize {
+        let leaves = self.keeper_leaves(place).await;
+        let about_requests = leaves.iter().filter(|leaf| match parse_leaf(leaf).unwrap() {
+            Leaf::Known(stamped) => matches!(stamped.entry(), LogEntry::Request(_) | LogEntry::Evaluation(_)),
+            Leaf::Unknown(_) => false,
+        });
+        about_requests.count()
+    }
+
+    async fn disclosures(&self) -> Vec<(u64, DisclosureLeaf)> {
+        let leaves = Self::leaves(&self.public(), "desk").await;
+        let known = leaves.iter().zip(0..).filter_map(|(leaf, at)| match parse_leaf(leaf).unwrap() {
+            Leaf::Known(stamped) => match stamped.entry() {
+                LogEntry::Disclosure(leaf) => Some((at, leaf.clone())),
+                _ => None,
+            },
+            Leaf::Unknown(_) => None,
+        });
+        known.collect()
+    }
+
+    fn warrant(&self) -> SignedPaper {
+        let owner = self.card.id.clone();
+        let order = WarrantOrder {
+            kind: "search-warrant".to_owned(),
+            issuer: JUDGE.to_owned(),
+            court: "Superior Court".to_owned(),
+            docket: "26-1".to_owned(),
+            valid_from: "2026-11-22T00:00:00Z".to_owned(),
+            valid_until: "2026-12-22T00:00:00Z".to_owned(),
+            requester: owner.clone(),
+            officer: String::new(),
+            owners: vec![owner],
+            plates: vec![PlateOrdered { state: "US-CT".to_owned(), text: PLATE.to_owned() }],
+            window: ("2026-11-01T00:00:00Z".to_owned(), "2026-11-23T00:00:00Z".to_owned()),
+            purpose: "crimeInvestigation".to_owned(),
+            offence: "felony".to_owned(),
+            max_requests: 3,
+            pdf: String::new(),
+            supersedes: String::new(),
+        };
+        sign_warrant(&order, &self.folder.path().join("judge.pem"), Timestamp(NOW), &mut SystemRng).unwrap()
+    }
+}
+
+fn late(plate: &str, captured_at: u64, camera: u32) -> PlacedRead {
+    let captured_at = i64::try_from(captured_at * 1_000).unwrap();
+    let read = Read {
+        source: 1,
+        engine_ref: None,
+        camera,
+        captured_at,
+        source_time: None,
+        time_quality: TimeQuality::Exact,
+        plate: Plate::parse(plate).unwrap(),
+        jurisdiction: Jurisdiction::parse("US-CT"),
+        jur_conf: Some(990),
+        jurisdiction_trusted: true,
+        conf: Some(980),
+        vehicle: Vehicle::default(),
+        motion: Motion::Unknown,
+        frames: 1,
+        flags: ReadFlags::default(),
+    };
+    PlacedRead { read, place: Placement::Late { captured_at } }
+}
+
+/// Files below a folder, keys of the town excepted, that hold `text` in clear.
+fn files_with(folder: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            if bytes.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes())) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn lied(answer: Result<Fetched, SearchFault>) -> (Liar, PathBuf) {
+    match answer {
+        Err(fault @ SearchFault::Lied { .. }) => {
+            assert_eq!(fault.exit_kind(), ExitKind::Lied);
+            let SearchFault::Lied { who, what, evidence } = fault else { panic!("a lie") };
+            (who, evidence.unwrap_or_else(|| panic!("no evidence: {what}")))
+        }
+        other => panic!("a lie that was not noticed: {other:?}"),
+    }
+}
+
+/// Evidence is for strangers: the request as filed, what was shown, and nothing that opens anything.
+fn check_evidence(town: &Town, path: &Path, about: &str) -> serde_json::Value {
+    let text = std::fs::read_to_string(path).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["schema"], "lockplate/evidence/1");
+    assert_eq!(document["about"], about);
+    assert_eq!(document["charter"], hex::encode(town.charter.hash()));
+    assert!(document["request"].as_str().unwrap().len() > 100 && !document["shown"].is_null());
+    assert!(!text.contains(PLATE));
+    document
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filed_looked_at_and_fetched_by_three_processes_opened_exactly_and_disclosed_once() {
+    let mut town = Town::new().await;
+    let asked = town.ask(PLATE);
+    let filed = town.searcher().file(&town.officer, &asked, &mut SystemRng).await.unwrap();
+    let digest = filed.request_digest;
+    assert_eq!((filed.window.from, filed.window.to, filed.window.moved), (asked.from, asked.to, false));
+    assert_eq!(filed.elements, 2, "one spelling under the state and under none");
+
+    // Between the calls there is one sealed file, and no plate on any disk of the town.
+    assert_eq!(town.pending_files("").len(), 1);
+    assert_eq!(town.searcher().pending().unwrap(), [digest]);
+    assert_eq!(files_with(town.folder.path(), PLATE), [] as [PathBuf; 0]);
+    let status = town.status(&digest, DeskState::Answered).await;
+    assert_eq!(status.keepers.len(), 3);
+
+    let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
+    let lines: Vec<_> = fetched.found.iter().map(|one| (one.time_ms, one.camera, one.text.as_str())).collect();
+    let at = |seconds: u64| i64::try_from(seconds * 1_000).unwrap();
+    assert_eq!(lines, [(at(NOW - 3 * HOUR + 60), 1, PLATE), (at(NOW - 2 * HOUR + 70), 2, PLATE)]);
+    assert!(fetched.found.iter().all(|one| (one.why_text(), one.why_state()) == ("same text", "state the same")));
+    assert_eq!((fetched.cells, fetched.others, fetched.epochs, fetched.epochs_destroyed), (2, 0, 2, 0));
+    assert!(fetched.culprits.is_empty() && fetched.register.len() >= 2);
+    let leaf = DisclosureLeaf {
+        request: digest,
+        grant: fetched.grant_digest,
+        owner: town.charter.charter().owner.id,
+        cells: 2,
+        others: 0,
+        outcome: Outcome::Found,
+    };
+    assert_eq!(town.disclosures().await, [(fetched.disclosure.unwrap(), leaf)]);
+    assert_eq!(town.pending_files(""), [] as [PathBuf; 0], "opened and forgotten");
+    assert!(matches!(town.fetch(&digest, PATIENCE).await, Err(SearchFault::File(_))));
+    for place in 0..3 {
+        assert!(town.outcomes(place, &digest).await.iter().all(|allowed| *allowed));
+    }
+
+    // A plate that nobody saw: every epoch opened, and that is a result.
+    let none = town.search(&town.ask(NOBODY)).await.unwrap();
+    assert!(none.is_no_match() && none.epochs == 2 && none.cells == 0 && none.disclosure.is_some());
+    assert_eq!(none.to_json()["result"], "no match, checked");
+    assert_eq!(town.disclosures().await[1].1.outcome, Outcome::None);
+
+    // The same bytes again, whoever lost an answer: the same answers, no leaf more.
+    let filing = town.archive.posted("/v1/desk/requests").1;
+    let body: DeskFiled = serde_json::from_slice(&filing).unwrap();
+    town.status(&none.request_digest, DeskState::Disclosed).await;
+    let mut before = Vec::new();
+    for place in 0..3 {
+        before.push(town.asked_leaves(place).await);
+        assert_eq!(town.outcomes(place, &none.request_digest).await, [true], "one leaf a keeper");
+    }
+    for _again in 0..2 {
+        let status: DeskStatus = town.public().post_json("/v1/desk/requests", &body, None).await.unwrap();
+        assert_eq!(status.state, DeskState::Disclosed);
+    }
+    let (path, told) = town.archive.posted("/disclosure");
+    let told: DisclosureMade = serde_json::from_slice(&told).unwrap();
+    let again: DisclosureLogged = town.public().post_json(&path, &told, None).await.unwrap();
+    assert_eq!(Some(again.register), none.disclosure);
+    let other = DisclosureMade { outcome: "found".to_owned(), ..told };
+    let conflict = town.public().post_json::<_, DisclosureLogged>(&path, &other, None).await;
+    assert!(matches!(&conflict, Err(PeerError::Problem(p)) if p.kind() == ProblemKind::Conflicting), "{conflict:?}");
+
+    // The desk ends between a leaf and its row: the repeat finds the leaf.
+    town.stop_agency().await;
+    let db = rusqlite::Connection::open(town.folder.path().join("agency/desk.db")).unwrap();
+    assert_eq!(db.execute("UPDATE request SET register = NULL", []).unwrap(), 2);
+    drop(db);
+    town.start_agency().await;
+    let told = DisclosureMade { outcome: "none".to_owned(), ..other };
+    let again: DisclosureLogged = town.public().post_json(&path, &told, None).await.unwrap();
+    assert_eq!(Some(again.register), none.disclosure);
+    assert_eq!(town.disclosures().await.len(), 2);
+    for (place, size) in before.into_iter().enumerate() {
+        assert_eq!(town.asked_leaves(place).await, size, "keeper {place} logged nothing more");
+    }
+
+    // A desk takes no disclosure of a plate, and no stranger's request.
+    let attached = DeskFiled { attachments: vec![B64(b"a disclosure".to_vec())], ..body };
+    let refused = town.public().post_json::<_, DeskStatus>("/v1/desk/requests", &attached, None).await;
+    assert!(matches!(&refused, Err(PeerError::Problem(p)) if p.kind() == ProblemKind::Malformed), "{refused:?}");
+    town.officer.key = SigningKey::random(&mut SystemRng);
+    let stranger = town.searcher().file(&town.officer, &asked, &mut SystemRng).await;
+    assert!(matches!(stranger, Err(SearchFault::NotSignedIn)), "{stranger:?}");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_by_rule_on_every_register_and_after_retention_gone() {
+    let town = Town::new().await;
+    let unlawful = Asked { purpose: Purpose::CivilImmigration, basis: Basis::AdministrativeWarrant, ..town.ask(PLATE) };
+    let digest = town.file(&unlawful).await;
+    let fault = town.fetch(&digest, PATIENCE).await.unwrap_err();
+    assert_eq!(fault.exit_kind(), ExitKind::Refused);
+    let SearchFault::Refused(refusals) = fault else { panic!("{fault:?}") };
+    assert!(refusals.len() >= 2);
+    for refusal in &refusals {
+        let rule = refusal.reasons.iter().find(|reason| reason.rule == "base.civil-immigration").unwrap();
+        assert!(rule.cite.is_some() && rule.fix.is_some(), "{rule:?}");
+        let leaf =
+            &town.keeper_leaves(usize::from(refusal.keeper) - 1).await[usize::try_from(refusal.register).unwrap()];
+        assert_eq!(request_outcome(leaf).unwrap().request, digest);
+    }
+    let everywhere = async {
+        for place in 0..3 {
+            while town.outcomes(place, &digest).await != [false] {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, everywhere).await.expect("the refusal stands in every keeper's log");
+
+    // A passcode that is not the officer's files nothing.
+    let officer = Officer {
+        key: SigningKey::from_seed(&town.officer.key.to_seed()),
+        agency: town.officer.agency,
+        passcode: Some(Zeroizing::new("battery staple".to_owned())),
+        seconds: Vec::new(),
+    };
+    let bad = town.searcher().file(&officer, &town.ask(PLATE), &mut SystemRng).await;
+    assert!(matches!(bad, Err(SearchFault::NotSignedIn)), "{bad:?}");
+
+    // The retention is over by both clocks: the keys are gone, and that is not "no match".
+    let early = town.file(&town.ask(PLATE)).await;
+    town.status(&early, DeskState::Answered).await;
+    town.clock.advance(Duration::from_secs(RETENTION));
+    let destroyed = async {
+        for place in 0..3 {
+            loop {
+                let leaves = town.keeper_leaves(place).await;
+                let gone = leaves.iter().filter(|leaf| match parse_leaf(leaf).unwrap() {
+                    Leaf::Known(stamped) => matches!(stamped.entry(), LogEntry::ShareDestroyed(_)),
+                    Leaf::Unknown(_) => false,
+                });
+                if gone.count() >= 2 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, destroyed).await.expect("shares are destroyed in time");
+    let digest = town.file(&town.ask(PLATE)).await;
+    let fault = town.fetch(&digest, PATIENCE).await.unwrap_err();
+    assert!(matches!(fault, SearchFault::Gone), "{fault:?}");
+    assert_eq!(fault.exit_kind().code(), 8);
+    // Answered in time, fetched too late: the archive does not show those hours any more.
+    let fault = town.fetch(&early, Duration::ZERO).await.unwrap_err();
+    assert!(matches!(fault, SearchFault::Gone), "{fault:?}");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lying_or_absent_keeper_is_named_and_done_without_and_two_are_too_many() {
+    let mut town = Town::new().await;
+    let key = statement_signer(&town.keeper_files[1].key).unwrap();
+    town.keeper_2.lie(move |path, honest| {
+        if path != "/v1/evaluations" {
+            return honest;
+        }
+        let answer: Evaluated = serde_json::from_slice(&honest).unwrap();
+        let mut wrong = Signed::<Evaluation>::from_bytes(&answer.evaluation.0).unwrap().claimed().clone();
+        *wrong.sealed.last_mut().unwrap() ^= 1;
+        let answer = Evaluated { evaluation: B64(key.sign(wrong).to_bytes()) };
+        serde_json::to_vec(&answer).unwrap().into()
+    });
+    let fetched = town.search(&town.ask(PLATE)).await.unwrap();
+    assert_eq!(fetched.found.len(), 2);
+    let [culprit] = fetched.culprits.as_slice() else { panic!("{:?}", fetched.culprits) };
+    assert_eq!((culprit.keeper, culprit.name.as_str()), (2, "Keeper 2"));
+    let document = check_evidence(&town, culprit.evidence.as_ref().unwrap(), "keeper-2");
+    assert_eq!(document["shown"]["keeper"], 2);
+
+    // The liar and an absent one: no result, and who lied is said.
+    town.stop_keeper(2).await;
+    let (who, evidence) = lied(town.search(&town.ask(PLATE)).await);
+    assert_eq!(who, Liar::Keepers(vec![2]));
+    check_evidence(&town, &evidence, "keeper-2");
+    assert_eq!(town.disclosures().await.last().unwrap().1.outcome, Outcome::Failed);
+    town.keeper_2.be_honest();
+
+    // One keeper down: two suffice.
+    let fetched = town.search(&town.ask(PLATE)).await.unwrap();
+    assert!(fetched.found.len() == 2 && fetched.culprits.is_empty());
+
+    // Two down: unavailable, and the request stands until they are back.
+    town.stop_keeper(1).await;
+    let digest = town.file(&town.ask(PLATE)).await;
+    let fault = town.fetch(&digest, Duration::from_secs(2)).await.unwrap_err();
+    assert!(matches!(fault, SearchFault::Unavailable(_)), "{fault:?}");
+    assert_eq!(fault.exit_kind(), ExitKind::Unavailable);
+    town.start_keeper(1).await;
+    town.start_keeper(2).await;
+    let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
+    assert_eq!(fetched.found.len(), 2);
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
+    let town = Town::new().await;
+    let digest = town.file(&town.ask(PLATE)).await;
+    town.status(&digest, DeskState::Answered).await;
+    let window = [("from", &*(NOW - DAY).to_string()), ("to", &*NOW.to_string())];
+    let listed: EpochList = town.public().get_json("/v1/epochs", &window).await.unwrap();
+    assert_eq!(listed.epochs.len(), 2);
+    let buckets = |path: &str| path.contains("/buckets/");
+
+    // A byte of the bucket; at both ends, in a cell or its proof.
+    for from_end in [false, true] {
+        town.archive.lie(move |path, honest| {
+            let mut told = honest.to_vec();
+            if buckets(path) {
+                let at = if from_end { told.len() - 1 } else { told.len() / 2 };
+                told[at] ^= 1;
+            }
+            told.into()
+        });
+        let (who, evidence) = lied(town.fetch(&digest, PATIENCE).await);
+        assert_eq!(who, Liar::Owner);
+        check_evidence(&town, &evidence, "archive");
+    }
+
+    // The bucket of another hour, which stands under that hour's root; and no bucket at all.
+    let ids: Vec<String> = listed
+        .epochs
+        .iter()
+        .map(|epoch| Signed::<lockplate_core::epoch::EpochHeader>::from_bytes(&epoch.header.0).unwrap())
+        .map(|header| hex::encode(header.claimed().epoch_id.0))
+        .collect();
+    let other = town.public().get_bytes(&format!("/v1/epochs/{}/buckets/0", ids[1]), &[]).await.unwrap();
+    let first = ids[0].clone();
+    town.archive.lie(move |path, honest| if path.contains(&first) { other.clone() } else { honest });
+    assert_eq!(lied(town.fetch(&digest, PATIENCE).await).0, Liar::Owner);
+    town.archive.lie(move |path, honest| if buckets(path) { Bytes::new() } else { honest });
+    assert_eq!(lied(town.fetch(&digest, PATIENCE).await).0, Liar::Owner);
+
+    // A close signed by the recorder that is not the one in its register.
+    let recorder = statement_signer(&town.files.recorder).unwrap();
+    town.archive.lie(move |path, honest| {
+        if path != "/v1/epochs" {
+            return honest;
+        }
+        let mut list: EpochList = serde_json::from_slice(&honest).unwrap();
+        for epoch in &mut list.epochs {
+            let close = Signed::<EpochClose>::from_bytes(&epoch.close.0).unwrap().claimed().clone();
+            epoch.close = B64(recorder.sign(EpochClose { segment_root: [7; 32], ..close }).to_bytes());
+        }
+        serde_json::to_vec(&list).unwrap().into()
+    });
+    let (who, evidence) = lied(town.fetch(&digest, PATIENCE).await);
+    assert_eq!(who, Liar::Owner);
+    let document = check_evidence(&town, &evidence, "register");
+    assert_eq!(document["shown"]["epochs"].as_array().unwrap().len(), 2);
+
+    // Hours withheld that the keepers granted.
+    town.archive.lie(move |path, honest| {
+        if path != "/v1/epochs" {
+            return honest;
+        }
+        let mut list: EpochList = serde_json::from_slice(&honest).unwrap();
+        list.epochs.pop();
+        serde_json::to_vec(&list).unwrap().into()
+    });
+    let fault = town.fetch(&digest, PATIENCE).await.unwrap_err();
+    assert!(matches!(fault, SearchFault::Lied { who: Liar::Owner, .. }), "{fault:?}");
+
+    // It comes to its senses: the same request is opened, and the register says both.
+    town.archive.be_honest();
+    let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
+    assert_eq!((fetched.found.len(), fetched.disclosure.is_some()), (2, true));
+    let outcomes: Vec<_> = town.disclosures().await.into_iter().map(|(_, leaf)| leaf.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Failed, Outcome::Found]);
+    assert!(town.searcher().pending().unwrap().is_empty());
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_court_paper_waits_for_a_person_while_the_desk_is_started_anew() {
+    let mut town = Town::new().await;
+    let paper = town.warrant();
+    let asked = Asked {
+        purpose: Purpose::CrimeInvestigation,
+        basis: Basis::SearchWarrant,
+        authorisation: Some(paper.auth.clone()),
+        disclosures: paper.disclosures.iter().cloned().map(Zeroizing::new).collect(),
+        ..town.ask(PLATE)
+    };
+    let digest = town.file(&asked).await;
+    let status = town.status(&digest, DeskState::WaitingForHuman).await;
+    let waiting = status.keepers.iter().position(|keeper| {
+        keeper.answer.as_ref().is_some_and(|answer| answer.state == lockplate_node::api::AnswerState::Waiting)
+    });
+    let place = waiting.unwrap();
+    let fault = town.fetch(&digest, Duration::ZERO).await.unwrap_err();
+    assert!(matches!(fault, SearchFault::Waiting(DeskState::WaitingForHuman)), "{fault:?}");
+    assert_eq!(fault.exit_kind(), ExitKind::Unavailable);
+    assert_eq!(files_with(&town.folder.path().join("agency"), PLATE), [] as [PathBuf; 0]);
+    assert_eq!(files_with(&town.folder.path().join("agency"), &paper.disclosures[0]), [] as [PathBuf; 0]);
+    assert_eq!(files_with(&town.pending_folder(), &paper.disclosures[0]), [] as [PathBuf; 0]);
+
+    town.stop_agency().await;
+    let socket = town.keeper_settings[place].admin_socket();
+    let human = statement_signer(&town.folder.path().join(format!("human-{}.pem", place + 1))).unwrap();
+    let prefix = hex::encode(&digest[..4]);
+    admin::decide(&socket, &prefix, Verdict::Approve, &human, Timestamp(NOW + 600)).await.unwrap();
+    town.start_agency().await;
+    let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
+    assert_eq!(fetched.found.len(), 2);
+    assert!(fetched.register.iter().any(|(keeper, ..)| usize::from(*keeper) == place + 1));
+    for place in 0..3 {
+        assert!(town.outcomes(place, &digest).await.len() <= 1, "asked once, however often it was filed");
+    }
+
+    // Without its disclosure the paper shows nothing, and the keepers say no.
+    let blind = Asked { disclosures: Vec::new(), ..asked };
+    let fault = town.search(&blind).await.unwrap_err();
+    assert!(matches!(fault, SearchFault::Refused(_)), "{fault:?}");
+    town.end().await;
+}
