@@ -1,6 +1,6 @@
-//! `lockplate doctor --store DIR`: a look at a stopped data folder. It mends nothing.
+//! `lockplate doctor`: a look at this machine, or with `--store DIR` at a stopped data folder. It mends nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -8,23 +8,31 @@ use lockplate_node::doctor::{self, Severity};
 use lockplate_node::shutdown::ExitKind;
 use serde_json::json;
 
+use crate::Globals;
 use crate::agency::now;
 use crate::screen::Screen;
 
-/// Check a stopped data folder against its signed papers and its log.
+/// Check this machine, or a stopped data folder.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Data folder of a keeper or an agency; no process may use it
-    #[arg(long, value_name = "DIR", required = true)]
-    store: PathBuf,
+    /// Data folder of a keeper or an agency, which no process uses; without it this machine is looked at
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
     /// The charter, where it is not in the folder or beside it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "store")]
     charter: Option<PathBuf>,
 }
 
 /// Checks and says what was found; exit 7 where something failed.
-pub(crate) fn run(args: &DoctorArgs, screen: &Screen) -> Result<ExitKind> {
-    let report = doctor::check_store(&args.store, args.charter.as_deref(), now())?;
+pub(crate) fn run(args: &DoctorArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
+    let report = match &args.store {
+        Some(store) => doctor::check_store(store, args.charter.as_deref(), now())?,
+        None => {
+            // The disk that counts is the one the role's configuration stands on.
+            let beside = globals.config.as_deref().and_then(Path::parent).filter(|path| !path.as_os_str().is_empty());
+            doctor::machine::check_machine(beside.unwrap_or_else(|| Path::new(".")), now())
+        }
+    };
     if screen.json() {
         screen.document(&json!({ "schema": "lockplate/doctor/1", "worst": report.worst(), "report": report }));
         return Ok(report.exit_kind());

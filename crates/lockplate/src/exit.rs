@@ -5,6 +5,7 @@ use std::fmt;
 
 use lockplate_node::agency::AgencyError;
 use lockplate_node::client::{AddressError, PeerError};
+use lockplate_node::doctor::StoreRefused;
 use lockplate_node::founding::FoundingError;
 use lockplate_node::import::ImportError;
 use lockplate_node::keeper::KeeperError;
@@ -61,6 +62,7 @@ pub(crate) fn kind_of(error: &anyhow::Error) -> ExitKind {
                 .or_else(|| cause.downcast_ref::<SearchFault>().map(SearchFault::exit_kind))
                 .or_else(|| cause.downcast_ref::<KeeperError>().map(KeeperError::exit_kind))
                 .or_else(|| cause.downcast_ref::<AgencyError>().map(AgencyError::exit_kind))
+                .or_else(|| cause.downcast_ref::<StoreRefused>().map(StoreRefused::exit_kind))
                 .or_else(|| cause.downcast_ref::<ImportError>().map(ImportError::exit_kind))
                 .or_else(|| cause.downcast_ref::<AdminError>().map(AdminError::exit_kind))
                 .or_else(|| cause.downcast_ref::<FoundingError>().map(FoundingError::exit_kind))

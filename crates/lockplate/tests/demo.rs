@@ -31,8 +31,10 @@ fn the_story_is_told_to_its_end() {
         "7. What the public sees",
         "and no plate in any of them",
     ] {
-        let at = rest.find(outcome).unwrap_or_else(|| panic!("`{outcome}` is missing or out of order in:\n{story}"));
-        rest = &rest[at + outcome.len()..];
+        let Some((_, after)) = rest.split_once(outcome) else {
+            panic!("`{outcome}` is missing or out of order in:\n{story}");
+        };
+        rest = after;
     }
     let seconds = |text: &str, before: &str| -> u64 {
         let (_, after) = text.split_once(before).unwrap();
