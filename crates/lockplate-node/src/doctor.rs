@@ -232,9 +232,9 @@ pub fn check_store(dir: &Path, charter: Option<&Path>, now: Timestamp) -> Result
         (false, false) => return Err(StoreRefused::NotADataFolder(dir.to_owned())),
         (true, true) => return Err(StoreRefused::TwoRoles(dir.to_owned())),
     };
-    let _while_it_is_read = DataFolder::lock(dir).map_err(|error| match error.reason() {
-        KeyFileReason::Locked => StoreRefused::Running(dir.to_owned()),
-        _ => StoreRefused::File(error),
+    let _while_it_is_read = DataFolder::lock(dir).map_err(|error| {
+        let held = matches!(error.reason(), KeyFileReason::Locked);
+        if held { StoreRefused::Running(dir.to_owned()) } else { StoreRefused::File(error) }
     })?;
     let found = charter_path(dir, charter);
     let charter = match &found {

@@ -33,8 +33,8 @@ use lockplate_store::spool::SpoolReader;
 use tempfile::TempDir;
 
 /// 2026-11-22T12:00:00Z, the begin of a window.
-const NOW: u64 = 1_795_348_800;
-const HOUR: u64 = 3_600;
+pub(crate) const NOW: u64 = 1_795_348_800;
+pub(crate) const HOUR: u64 = 3_600;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program of the sealers in these tests: this binary, started with this test alone.
@@ -44,15 +44,15 @@ fn sealer_child() {
     let _ended = sealer::run_child();
 }
 
-struct Town {
+pub(crate) struct Town {
     /// Of its folder: in the command line of its sealers, where the test program takes it for a second filter.
     name: String,
-    folder: TempDir,
-    clock: Arc<TestClock>,
+    pub(crate) folder: TempDir,
+    pub(crate) clock: Arc<TestClock>,
     charter: CharterFile,
     keepers: Vec<Option<Tasks>>,
     keeper_settings: Vec<KeeperSettings>,
-    agency: AgencySettings,
+    pub(crate) agency: AgencySettings,
 }
 
 fn free_port() -> SocketAddr {
@@ -64,7 +64,7 @@ fn write(path: &Path, bytes: &[u8]) {
 }
 
 impl Town {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
         let keys = folder.path().join("agency/keys");
@@ -153,11 +153,11 @@ impl Town {
         self.keepers[place] = Some(tasks);
     }
 
-    async fn stop_keeper(&mut self, place: usize) {
+    pub(crate) async fn stop_keeper(&mut self, place: usize) {
         self.keepers[place].take().unwrap().finish(Duration::from_secs(20)).await.unwrap();
     }
 
-    async fn start(&self) -> Agency {
+    pub(crate) async fn start(&self) -> Agency {
         agency::start(self.agency.clone(), self.clock.clone(), &Tasks::new()).await.unwrap()
     }
 
@@ -182,7 +182,7 @@ impl Town {
         papers.collect()
     }
 
-    async fn wait_for_closed(&self, count: usize) -> Vec<(EpochHeader, EpochClose)> {
+    pub(crate) async fn wait_for_closed(&self, count: usize) -> Vec<(EpochHeader, EpochClose)> {
         let wait = async {
             loop {
                 let closed = self.closed().await;
@@ -244,12 +244,12 @@ fn read(number: usize, captured_at: u64) -> Read {
     }
 }
 
-fn live(numbers: core::ops::Range<usize>) -> Vec<PlacedRead> {
+pub(crate) fn live(numbers: core::ops::Range<usize>) -> Vec<PlacedRead> {
     numbers.map(|number| PlacedRead { read: read(number, NOW + 500), place: Placement::Open }).collect()
 }
 
 /// As a caller does: again after an interruption, and while there is no epoch yet.
-async fn seal(agency: &Agency, reads: Vec<PlacedRead>) -> Vec<Sealed> {
+pub(crate) async fn seal(agency: &Agency, reads: Vec<PlacedRead>) -> Vec<Sealed> {
     let insist = async {
         loop {
             match agency.recorder().unwrap().seal(reads.clone()).await {
@@ -264,7 +264,7 @@ async fn seal(agency: &Agency, reads: Vec<PlacedRead>) -> Vec<Sealed> {
     tokio::time::timeout(PATIENCE, insist).await.expect("reads are sealed in time")
 }
 
-async fn wait_until_next_is_ready(agency: &Agency) {
+pub(crate) async fn wait_until_next_is_ready(agency: &Agency) {
     let wait = async {
         while !agency.recorder().unwrap().state().await.unwrap().next_ready {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -19,6 +19,8 @@
 #[cfg(test)]
 mod agency;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod keeper;
 #[cfg(test)]
 mod search;
