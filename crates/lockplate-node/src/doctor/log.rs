@@ -343,3 +343,6 @@ fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Option<Vec<u8>
     file.take(u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() > bytes_max { Err(ErrorKind::FileTooLarge.into()) } else { Ok(Some(bytes)) }
 }
+
+#[cfg(test)]
+mod tests;
