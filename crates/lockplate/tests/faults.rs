@@ -187,6 +187,55 @@ fn killed_between_the_steps_of_a_close_there_is_one_close_and_one_root() {
     town.stop_and_check();
 }
 
+/// A3. A sync fails once: the process ends with an error rather than trust its memory, acknowledges nothing that it could not
+/// sync, and starts again clean.
+#[test]
+fn a_sync_that_fails_once_ends_the_process_and_loses_nothing() {
+    let there = command("strace").arg("-V").output().is_ok();
+    if !has_tool("a_sync_that_fails_once", "strace", there) {
+        return;
+    }
+    let mut town = Town::start(Terms { epoch_seconds: 3, ..Terms::default() });
+    let mut acknowledged = town.post_all(&PLATES, 9);
+    for nth in [1, 2, 4] {
+        let pid = town.agency.as_ref().unwrap().pid();
+        let inject = format!("inject=fsync,fdatasync:error=EIO:when={nth}");
+        let line = ["-f", "-qq", "-b", "execve", "-e", "trace=fsync,fdatasync", "-e", &inject, "-o", "/dev/null", "-p"]
+            .map(str::to_owned);
+        let line: Vec<String> = line.into_iter().chain([pid.to_string()]).collect();
+        let mut tracer = Process::start("strace", "strace", &line, &town.traces(), &town.home("agency"));
+        let mut lan = town.lan();
+        let begun = moment();
+        let mut agency = town.agency.take().unwrap();
+        let ended = loop {
+            if let Some(status) = agency.ended() {
+                break status;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "a failed sync did not end the process:\n{}",
+                agency.said()
+            );
+            if let Ok(read) = town.post(&mut lan, PLATES[0]) {
+                acknowledged.push(read);
+            }
+            pause(50);
+        };
+        eprintln!("sync {nth} of a thread failed; the agency ended with {ended}");
+        assert!(!ended.success(), "a failed sync is an error");
+        drop(agency);
+        let _traced_to_the_end = tracer.wait(Duration::from_secs(5));
+        drop(tracer);
+        town.start_agency();
+        town.wait_sealing();
+        acknowledged.extend(town.post_all(&PLATES, 3));
+    }
+    town.find_all(&acknowledged);
+    town.closes();
+    town.nobody_panicked();
+    town.stop_and_check();
+}
+
 /// A14 once more, by what is seen on the disk: killed as soon as the segment, and as soon as the close, is there.
 #[test]
 fn killed_when_the_segment_or_the_close_appears() {

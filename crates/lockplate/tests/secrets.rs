@@ -224,6 +224,13 @@ fn no_planted_plate_and_no_key_in_any_file_trace_or_core() {
         assert_eq!(searched.code, 0, "{} {}", searched.document, searched.stderr);
         assert_eq!(searched.times().len(), 1, "the plate is found once");
     }
+    // Requests that are filed and not fetched wait in the officer's folder, sealed.
+    for plate in &plates[20..25] {
+        let filed = town.file_only(plate);
+        assert_eq!(filed.code, 0, "{} {}", filed.document, filed.stderr);
+    }
+    let pending = std::fs::read_dir(town.home("officer").join("searches")).unwrap().count();
+    assert!(pending >= 5, "{pending} searches wait");
     // A crash in mid-epoch, and an abort with core dumps allowed: agency, sealers and a keeper.
     let more: String = plates[..25].iter().map(|plate| town.read(plate).1).collect();
     let (status, _) = lan.post(&webhook, "application/x-ndjson", more.as_bytes()).unwrap();

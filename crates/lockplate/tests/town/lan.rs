@@ -71,7 +71,7 @@ impl Lan {
                 break;
             }
             if let Some(value) = lower.strip_prefix("content-length:") {
-                length = value.trim().parse().map_err(|_| malformed())?;
+                length = value.trim().parse().ok().ok_or_else(malformed)?;
             }
             assert!(!lower.starts_with("transfer-encoding"), "answers of intake have a length");
             closes |= lower == "connection: close";

@@ -120,25 +120,25 @@ impl Searched {
 }
 
 /// Now, ms since the Unix epoch.
-#[allow(clippy::disallowed_methods, reason = "a test compares with the time that real processes live in")]
+#[expect(clippy::disallowed_methods, reason = "a test compares with the time that real processes live in")]
 pub fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
 /// A moment of the test's own clock.
-#[allow(clippy::disallowed_methods, reason = "a test waits for real processes")]
+#[expect(clippy::disallowed_methods, reason = "a test waits for real processes")]
 pub fn moment() -> Instant {
     Instant::now()
 }
 
 /// Waits a little.
-#[allow(clippy::disallowed_methods, reason = "a test waits for real processes")]
+#[expect(clippy::disallowed_methods, reason = "a test waits for real processes")]
 pub fn pause(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
 }
 
 /// A command, for tests.
-#[allow(clippy::disallowed_methods, reason = "tests start real processes")]
+#[expect(clippy::disallowed_methods, reason = "tests start real processes")]
 pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
@@ -170,7 +170,7 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// True where a test that needs `tool` can run; otherwise says so loudly, and fails where CI promises that it is there.
 pub fn has_tool(test: &str, tool: &str, there: bool) -> bool {
-    #[allow(clippy::disallowed_methods, reason = "CI says by a variable that nothing may be skipped")]
+    #[expect(clippy::disallowed_methods, reason = "CI says by a variable that nothing may be skipped")]
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");
     assert!(there || !ci, "{test}: {tool} is missing, and in CI nothing is skipped");
     if !there {
@@ -404,8 +404,7 @@ impl Town {
         let party = format!("keeper-{}", place + 1);
         let process = Process::start(&party, BINARY, &self.role(&party), &self.traces(), &self.home(&party));
         self.keepers[place] = Some(process);
-        if place == 2 && self.behind.is_some() {
-            let behind = self.behind.unwrap();
+        if let (2, Some(behind)) = (place, self.behind) {
             wait_until("the hidden keeper answers", || std::net::TcpStream::connect(behind).is_ok());
         } else {
             let peer = self.keeper_peers[place].clone();
@@ -599,8 +598,18 @@ impl Town {
 
     /// One lawful search by the own officer, over the whole life of the town.
     pub fn search(&self, plate: &str) -> Searched {
+        self.search_by(&["search"], plate)
+    }
+
+    /// Files the same request and leaves it: what waits for `fetch` lies in the officer's folder.
+    pub fn file_only(&self, plate: &str) -> Searched {
+        self.search_by(&["search", "file"], plate)
+    }
+
+    fn search_by(&self, verb: &[&str], plate: &str) -> Searched {
         let (from, to) = self.window();
-        let mut line = vec!["search".to_owned(), "--json".to_owned(), "--config".to_owned()];
+        let mut line: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
+        line.extend(["--json".to_owned(), "--config".to_owned()]);
         line.push(self.home("officer").join("officer.toml").display().to_string());
         line.extend(self.verbose());
         line.extend(
@@ -619,8 +628,6 @@ impl Town {
                 "larceny of a motor vehicle",
                 "--facts",
                 "The owner reported the grey van stolen from the yard this morning.",
-                "--wait",
-                "25",
                 "--from",
                 &time_text(from),
                 "--to",
@@ -628,6 +635,9 @@ impl Town {
             ]
             .map(str::to_owned),
         );
+        if verb.len() == 1 {
+            line.extend(["--wait".to_owned(), "25".to_owned()]);
+        }
         let done = command(BINARY).args(&line).output().unwrap();
         let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
         let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -707,7 +717,9 @@ impl Town {
     pub fn doctor(&self) {
         for party in ["agency", "keeper-1", "keeper-2", "keeper-3"] {
             let data = self.data(party);
-            let done = command(BINARY).args(["doctor", "--store"]).arg(&data).output().unwrap();
+            let charter = self.home(party).join("charter.auth");
+            let line = [data.as_os_str(), "--charter".as_ref(), charter.as_os_str()];
+            let done = command(BINARY).args(["doctor", "--store"]).args(line).output().unwrap();
             assert_eq!(
                 done.status.code(),
                 Some(0),
@@ -720,7 +732,8 @@ impl Town {
 
     /// The end of what each process said last: with a failed test, whose folder is gone with it.
     fn last_words(&self) {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(self.traces()).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(self.traces()).into_iter().flatten().flatten().map(|e| e.path()).collect();
         files.sort();
         for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "stderr")) {
             let text = String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned();
@@ -741,7 +754,10 @@ impl Town {
     /// No process said that it panicked.
     pub fn nobody_panicked(&self) {
         let said = self.all_said();
-        let lines: Vec<&str> = said.lines().filter(|line| line.contains("panic") || line.contains("our bug")).collect();
+        let lines: Vec<&str> = said
+            .lines()
+            .filter(|line| line.contains("panic at") || line.contains("our bug") || line.contains("panicked=true"))
+            .collect();
         assert!(lines.is_empty(), "{lines:?}");
     }
 

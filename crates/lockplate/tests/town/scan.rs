@@ -181,7 +181,7 @@ fn base64_at(bytes: &[u8], alignment: usize, alphabet: &[u8; 64]) -> Vec<u8> {
 /// Whole base64, with padding: for the scanner's own controls.
 pub fn base64(bytes: &[u8]) -> String {
     let mut padded = bytes.to_vec();
-    while padded.len() % 3 != 0 {
+    while !padded.len().is_multiple_of(3) {
         padded.push(0);
     }
     let mut text = String::from_utf8(base64_at(&padded, 0, STANDARD)).unwrap();
