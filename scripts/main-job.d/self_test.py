@@ -7,6 +7,9 @@ import unittest
 
 import invented
 import plain
+from answer import Answer
+from processes import Failed
+from tally import Tally
 
 
 class Plain(unittest.TestCase):
@@ -90,7 +93,56 @@ class Street(unittest.TestCase):
             plain.Week(*self.paths, agency="nobody")
 
 
+class Answers(unittest.TestCase):
+    """Answers as `lockplate search --json` writes them, right and wrong."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.week = plain.Week(*invented.write(pathlib.Path(folder.name), 2_000, 3, 1, plain.now_ms()))
+        self.window = (self.week.first_hour, self.week.last_hour + plain.HOUR_MS)
+        # One whose reads are several, with and without a state, so that each can be dropped or moved.
+        self.vehicle, (same, unread) = next(
+            (vehicle, expected) for vehicle in self.week.draw(len(self.week.vehicles), 1)
+            if all(expected := self.week.expected(vehicle.plate, vehicle.state, *self.window)))
+        self.right = [self.found(line, "state the same") for line in same]
+        self.right += [self.found(line, "state not read") for line in unread]
+
+    def found(self, line, state):
+        read = self.week.reads[line]
+        time = (plain.EPOCH + read.time * plain.MILLISECOND).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"camera": int(read.camera[-2:]), "time": time, "text": read.text, "merged": 0,
+                "proof": {"epoch": "1", "segment_root": "2", "tag": "3"}, "why": {"text": "same text", "state": state}}
+
+    def tally(self, found, **changed):
+        document = {"schema": "lockplate/search/1", "result": "found" if found else "no match, checked", "found": found,
+                    "culprits": [], "epochs": 3, "epochs_destroyed": 0, "disclosure": 7, **changed}
+        tally = Tally()
+        cameras = {number: f"gate-{number:02}" for number in range(1, 9)}
+        tally.add(self.week, self.vehicle, *self.window, Answer(document, cameras))
+        return tally.missing, tally.extra, tally.state_wrong, tally.wrong
+
+    def test_right_and_wrong_answers_are_told_apart(self):
+        self.assertEqual(self.tally(self.right), (0, 0, 0, 0))
+        self.assertEqual(self.tally(self.right[1:]), (1, 0, 0, 1))
+        self.assertEqual(self.tally([]), (len(self.right), 0, 0, 1))
+        self.assertEqual(self.tally([*self.right, self.right[0]]), (0, 1, 0, 1))
+        late = {**self.right[0], "time": "2020-01-01T00:00:00.000Z"}
+        self.assertEqual(self.tally([late, *self.right[1:]]), (1, 1, 0, 1))
+        other = {**self.right[0], "why": {"text": "same text", "state": "state not read"}}
+        self.assertEqual(self.tally([other, *self.right[1:]]), (0, 0, 2, 1))
+
+    def test_an_answer_that_contradicts_itself_is_refused(self):
+        for changed in ({"result": "no match, checked"}, {"disclosure": None}, {"epochs_destroyed": 1}, {"schema": "x"},
+                        {"culprits": [{}]}):
+            with self.assertRaises(Failed):
+                self.tally(self.right, **changed)
+        for changed in ({"merged": 1}, {"proof": {}}, {"why": {"text": "same text", "state": "state uncertain"}}):
+            with self.assertRaises(Failed):
+                self.tally([{**self.right[0], **changed}])
+
+
 def run():
     """Exit code of the tests."""
-    suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case) for case in (Plain, Street))
+    suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case) for case in (Plain, Street, Answers))
     return 0 if unittest.TextTestRunner().run(suite).wasSuccessful() else 1
