@@ -36,7 +36,8 @@ use lockplate_node::api::{
     RequestFiled, ShareDealt, ShareStored,
 };
 use lockplate_node::client::{CallLimits, PeerClient, PeerError, PeerTrust};
-use lockplate_node::clock::TestClock;
+use lockplate_node::clock::{Clock as _, TestClock};
+use lockplate_node::doctor::{Report, Severity, check_store};
 use lockplate_node::founding::{
     AgencyCard, AgencyFiles, AgencyParty, CharterTerms, KeeperFiles, KeeperParty, PlateOrdered, SignedPaper,
     WarrantOrder, agency_trust_entry, assemble, court_trust_entry, draft_charter, found_agency, found_keeper,
@@ -389,6 +390,12 @@ impl Town {
         sign_warrant(&order, &self.folder.path().join("judge.pem"), Timestamp(NOW), &mut SystemRng).unwrap()
     }
 
+    /// What `lockplate doctor --store` finds in the folder of a keeper that is stopped.
+    fn doctor(&self, place: usize) -> Report {
+        let now = Timestamp(u64::try_from(self.clock.now_ms()).unwrap() / 1_000);
+        check_store(&self.data(place), None, now).unwrap()
+    }
+
     /// Leaves of a keeper's published log, over HTTP.
     async fn leaves(&self, place: usize) -> Vec<Vec<u8>> {
         let keeper = &self.keepers()[place];
@@ -527,6 +534,9 @@ async fn a_read_goes_in_and_comes_out_by_two_of_three_and_is_gone_after_its_time
     assert_eq!(database.execute("DELETE FROM request WHERE digest = ?1", [asked]).unwrap(), 1);
     database.execute("DELETE FROM progress", []).unwrap();
     drop(database);
+    let report = town.doctor(0);
+    assert_eq!(report.worst(), Severity::Warning, "cut off, not lost: {:?}", report.findings);
+    assert_eq!(report.findings.iter().filter(|found| found.severity == Severity::Warning).count(), 2);
     town.start(0).await;
     let resumed: KeeperAnswer = post(&keepers[0], "/v1/requests", &search.body[0]).await.unwrap();
     assert_eq!((resumed.state, resumed.register), (AnswerState::Approved, again.register));
@@ -562,6 +572,22 @@ async fn a_read_goes_in_and_comes_out_by_two_of_three_and_is_gone_after_its_time
     assert!(!table.holds(&name));
     town.stop(0).await;
     town.stop(1).await;
+    for place in 0..3 {
+        let report = town.doctor(place);
+        assert_eq!(report.worst(), Severity::Ok, "{:?}", report.findings);
+    }
+    assert_eq!((town.doctor(2).counts.shares, town.doctor(2).counts.requests), (0, 1));
+
+    // A destruction that the database does not know of is finished at the next start; one that the log does not know of is none.
+    let database = rusqlite::Connection::open(town.data(2).join("keeper.db")).unwrap();
+    let destroyed_at: i64 = database.query_row("SELECT destroyed_at FROM epoch", [], |row| row.get(0)).unwrap();
+    assert_eq!(database.execute("UPDATE epoch SET destroyed_at = NULL", []).unwrap(), 1);
+    assert_eq!(town.doctor(2).worst(), Severity::Warning);
+    database.execute("UPDATE epoch SET destroyed_at = ?1", [destroyed_at]).unwrap();
+    assert_eq!(town.doctor(2).worst(), Severity::Ok);
+    let mut table = table;
+    table.change(&[name], &[], &mut SystemRng).unwrap();
+    assert_eq!(town.doctor(2).worst(), Severity::Failed, "a key under the name of a destroyed share");
 }
 
 fn destroyed(leaf: &[u8]) -> Option<[u8; 32]> {
