@@ -463,7 +463,7 @@ impl Stage<'_> {
     async fn liar(&self, children: &mut Children) -> Result<()> {
         self.act(5, "A keeper lies", &[
             "Somebody has taken over the County Auditor's machine. It answers with the office's real key and a wrong",
-            "result. Every answer carries a proof, so the wrong one is found, named and thrown away; the other two suffice.",
+            "result. Every answer is checked before it is used, so the wrong one is found, named and thrown away; the other two suffice.",
         ]);
         let window = self.closed(children, PERIODS).await?;
         let times = (time_text(window.from), time_text(window.to));
