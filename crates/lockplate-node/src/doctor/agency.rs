@@ -68,6 +68,7 @@ impl Logged {
 struct Known {
     state: EpochState,
     header: [u8; 32],
+    destroy_after: Timestamp,
     /// Root of its signed close.
     root: Option<[u8; 32]>,
 }
@@ -94,7 +95,7 @@ pub(super) fn check_owner(dir: &Path, charter: &CharterFile, now: Timestamp, rep
     if let Some(known) = &known {
         for (epoch, row) in known {
             let here = Here { archived: closed.get(epoch).copied(), spool: spools.contains(epoch) };
-            compare(*epoch, row, here, logged.as_ref(), report);
+            compare(*epoch, row, here, logged.as_ref(), now, report);
         }
         if let Some(logged) = &logged {
             let headers: BTreeSet<&[u8; 32]> = known.values().map(|row| &row.header).collect();
@@ -169,7 +170,8 @@ fn known(db: &Connection, charter: &CharterFile, report: &mut Report) -> Option<
                 continue;
             };
             let root = signed.flatten().map(|close| close.segment_root);
-            known.insert(id, Known { state, header: header.hash(), root });
+            let destroy_after = header.destroy_after;
+            known.insert(id, Known { state, header: header.hash(), destroy_after, root });
         }
         Ok(true)
     };
@@ -294,7 +296,7 @@ struct Here {
 }
 
 /// One epoch of the database with log, archive and spool.
-fn compare(epoch: EpochId, row: &Known, here: Here, logged: Option<&Logged>, report: &mut Report) {
+fn compare(epoch: EpochId, row: &Known, here: Here, logged: Option<&Logged>, now: Timestamp, report: &mut Report) {
     let db_place = || format!("agency.db epoch {epoch}");
     let close = logged.and_then(|logged| logged.closed.get(&row.header));
     if close.is_some_and(|close| row.root.is_some_and(|root| root != close.root)) {
@@ -324,7 +326,13 @@ fn compare(epoch: EpochId, row: &Known, here: Here, logged: Option<&Logged>, rep
             if logged.is_some() && close.is_none() {
                 report.fail("a closed epoch has no close in the log", db_place());
             }
-            if here.archived.is_none() {
+            if here.archived.is_none() && row.destroy_after <= now {
+                // The archive forgets before the database does, the close first.
+                report.warn(
+                    "an epoch past its retention is half forgotten; the recorder goes on with it",
+                    archive_place(epoch),
+                );
+            } else if here.archived.is_none() {
                 report.fail("a closed epoch is not whole in the archive", archive_place(epoch));
             } else if here.archived != row.root {
                 report.fail("the archive and the database know two closes of one epoch", archive_place(epoch));

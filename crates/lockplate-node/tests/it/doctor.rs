@@ -113,6 +113,13 @@ async fn stopped_folders_are_clean_and_every_damage_is_found() {
     assert_eq!(report.worst(), Severity::Ok, "{:?}", report.findings);
     assert!(report.counts.cells >= 300 && report.counts.epochs >= 2 && report.counts.log_entries >= 5, "{report:?}");
     agency_cases(&data);
+    // The archive forgets an epoch close first; past its retention that is no loss.
+    let forgotten = town.folder.path().join("forgotten");
+    copy(&data, &forgotten);
+    fs::remove_file(archived(&forgotten).join("close")).unwrap();
+    assert_eq!(check(&forgotten).worst(), Severity::Failed);
+    let over = Timestamp(NOW + 30 * 24 * HOUR);
+    assert_eq!(check_store(&forgotten, None, over).unwrap().worst(), Severity::Warning);
 
     let data = town.folder.path().join("keeper-1");
     let report = check(&data);
