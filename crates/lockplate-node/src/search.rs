@@ -460,22 +460,27 @@ impl Searcher {
             if good.len() >= needed {
                 return Ok((good, culprits));
             }
-            match status.state {
-                DeskState::Gone => return Err(SearchFault::Gone),
-                DeskState::Unavailable | DeskState::Refused if !culprits.is_empty() => {
-                    return Err(SearchFault::Lied {
-                        who: Liar::Keepers(culprits.iter().map(|culprit| culprit.keeper).collect()),
-                        what: "keepers answered wrongly and too few others answered",
-                        evidence: culprits.into_iter().find_map(|culprit| culprit.evidence),
-                    });
-                }
+            let pause = match status.state {
+                DeskState::Gone => Err(SearchFault::Gone),
                 DeskState::Filing
                 | DeskState::WaitingForHuman
                 | DeskState::Granted
                 | DeskState::Answered
                 | DeskState::Refused
                 | DeskState::Unavailable
-                | DeskState::Disclosed => self.pause(deadline, status.state).await?,
+                | DeskState::Disclosed => self.pause(deadline, status.state).await,
+            };
+            // Another keeper may come back in time; where none does, the end is the lie and not the absence.
+            match pause {
+                Ok(()) => {}
+                Err(SearchFault::Unavailable(_) | SearchFault::Waiting(_)) if !culprits.is_empty() => {
+                    return Err(SearchFault::Lied {
+                        who: Liar::Keepers(culprits.iter().map(|culprit| culprit.keeper).collect()),
+                        what: "keepers answered wrongly and too few others answered",
+                        evidence: culprits.into_iter().find_map(|culprit| culprit.evidence),
+                    });
+                }
+                Err(fault) => return Err(fault),
             }
         }
     }

@@ -277,32 +277,36 @@ fn plan_evaluations(case: &Case<'_>, epochs: &[EpochId]) -> Plan {
     }
     let candidates: Vec<&View> =
         case.keepers.iter().filter(allows).filter(|keeper| keeper.evaluating == Evaluating::None).collect();
-    if have.saturating_add(candidates.len()) < case.t {
-        let destroyed = case.keepers.iter().any(|keeper| keeper.evaluating == Evaluating::Destroyed);
-        // A keeper that has not answered yet may still allow the same epochs.
-        let more = case.keepers.iter().filter(|keeper| keeper.said.is_none() && !keeper.rejected && !keeper.busy);
-        let steps = if case.expired || destroyed {
-            Vec::new()
-        } else {
-            more.map(|keeper| Step::File { place: keeper.place, ask: keeper.ask.unwrap_or(false) }).collect()
-        };
-        return Plan { state: if destroyed { DeskState::Gone } else { DeskState::Unavailable }, steps };
-    }
-    let under_way = candidates.iter().filter(|keeper| keeper.busy && !keeper.down).count();
-    let missing = case.t.saturating_sub(have).saturating_sub(under_way);
-    let steps = if case.expired {
-        Vec::new()
-    } else {
-        candidates
-            .iter()
-            .filter(|keeper| !keeper.busy)
-            .take(missing)
-            .map(|keeper| Step::Evaluate { place: keeper.place })
-            .collect()
-    };
+    let short = have.saturating_add(candidates.len()) < case.t;
+    let destroyed = short && case.keepers.iter().any(|keeper| keeper.evaluating == Evaluating::Destroyed);
     let reachable = candidates.iter().filter(|keeper| !keeper.down).count();
-    let starved = case.expired || have.saturating_add(reachable) < case.t;
-    Plan { state: if starved { DeskState::Unavailable } else { DeskState::Granted }, steps }
+    // A keeper that has not answered the request yet may still allow the same epochs.
+    let more: Vec<&View> = if have.saturating_add(reachable) < case.t {
+        case.keepers.iter().filter(|keeper| keeper.said.is_none() && !keeper.rejected).collect()
+    } else {
+        Vec::new()
+    };
+    let coming = more.iter().filter(|keeper| !keeper.down).count();
+    let state = if destroyed {
+        DeskState::Gone
+    } else if case.expired || have.saturating_add(reachable).saturating_add(coming) < case.t {
+        DeskState::Unavailable
+    } else {
+        DeskState::Granted
+    };
+    let mut steps = Vec::new();
+    if case.expired || destroyed {
+        return Plan { state, steps };
+    }
+    if !short {
+        let under_way = candidates.iter().filter(|keeper| keeper.busy && !keeper.down).count();
+        let missing = case.t.saturating_sub(have).saturating_sub(under_way);
+        let free = candidates.iter().filter(|keeper| !keeper.busy).take(missing);
+        steps.extend(free.map(|keeper| Step::Evaluate { place: keeper.place }));
+    }
+    let free = more.into_iter().filter(|keeper| !keeper.busy);
+    steps.extend(free.map(|keeper| Step::File { place: keeper.place, ask: keeper.ask.unwrap_or(false) }));
+    Plan { state, steps }
 }
 
 #[cfg(test)]

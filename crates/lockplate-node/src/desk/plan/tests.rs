@@ -168,12 +168,27 @@ fn a_keeper_that_allows_less_is_not_shown_the_grant_and_a_late_one_is_asked() {
     keepers[0].said = yes(false, &[ONE, TWO]);
     keepers[0].evaluating = Evaluating::Refused;
     keepers[1].said = yes(false, &[ONE, TWO]);
-    assert_eq!(granted(&keepers, &[ONE, TWO]), Plan { state: DeskState::Unavailable, steps: vec![file(3, false)] });
+    assert_eq!(granted(&keepers, &[ONE, TWO]), Plan { state: DeskState::Granted, steps: vec![file(3, false)] });
+    (keepers[2].down, keepers[2].busy) = (true, true);
+    assert_eq!(granted(&keepers, &[ONE, TWO]), Plan { state: DeskState::Unavailable, steps: vec![] });
+    (keepers[2].down, keepers[2].busy) = (false, false);
     keepers[2].said = yes(false, &[ONE]);
     assert_eq!(granted(&keepers, &[ONE, TWO]), Plan { state: DeskState::Unavailable, steps: vec![] });
     keepers[2].said = yes(false, &[ONE, TWO]);
     let show = |place| Step::Evaluate { place };
     assert_eq!(granted(&keepers, &[ONE, TWO]), Plan { state: DeskState::Granted, steps: vec![show(2), show(3)] });
+}
+
+#[test]
+fn where_one_of_the_grant_went_away_a_keeper_that_was_never_asked_is_asked() {
+    let mut keepers = three();
+    keepers[0].said = yes(false, &[ONE]);
+    keepers[0].evaluating = Evaluating::Have;
+    keepers[1].said = yes(false, &[ONE]);
+    (keepers[1].down, keepers[1].busy) = (true, true);
+    assert_eq!(granted(&keepers, &[ONE]), Plan { state: DeskState::Granted, steps: vec![file(3, false)] });
+    keepers[2].down = true;
+    assert_eq!(granted(&keepers, &[ONE]), Plan { state: DeskState::Unavailable, steps: vec![file(3, false)] });
 }
 
 #[test]
