@@ -16,7 +16,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use lockplate_core::Timestamp;
-use lockplate_core::authorisation::{SessionBody, SessionStatement};
+use lockplate_core::authorisation::{SessionBody, SessionStatement, verify_session};
 use lockplate_core::charter::CharterFile;
 use lockplate_core::directory::Declaration;
 use lockplate_core::entry::{DisclosureLeaf, LogEntry, Outcome};
@@ -53,6 +53,8 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bad passcodes until a key is locked, and for how many seconds (`authorisation.md` section 8).
 const TRIES_MAX: u32 = 5;
 const LOCK_SECONDS: i64 = 600;
+/// RFC 8176: a key held in software, whose signature the request itself carries, and a passcode.
+const FACTORS: [&str; 2] = ["swk", "pwd"];
 /// A directory is signed anew after a day; changed officers are noticed within seconds ("within 60 s", section 5).
 const DIRECTORY_RENEW_SECONDS: i64 = 86_400;
 const DIRECTORY_LOOK: Duration = Duration::from_secs(5);
@@ -286,6 +288,14 @@ impl Desk {
         Timestamp(u64::try_from(self.now_i64()).unwrap_or(0))
     }
 
+    /// True for a session statement of this desk for this request, still fresh: another one would take its place in vain.
+    fn gave(&self, session: &B64, digest: &[u8; 32]) -> bool {
+        let factors = FACTORS.map(str::to_owned).into();
+        let key = self.inner.desk_key.verifier_key();
+        SignedObject::parse(&session.0)
+            .is_ok_and(|object| verify_session(&object, key, digest, &factors, self.now()).unwrap_or(false))
+    }
+
     fn owner(&self, id: [u8; 16]) -> Option<&Owner> {
         self.inner.owners.get(&id)
     }
@@ -517,8 +527,7 @@ async fn sessions(
             provider: name,
             subject: b64url(&Sha256::digest(person.as_bytes())),
             acr: String::new(),
-            // RFC 8176: a key held in software, whose signature the request itself carries, and a passcode.
-            amr: ["swk", "pwd"].map(str::to_owned).into(),
+            amr: FACTORS.map(str::to_owned).into(),
             auth_time: desk.now(),
             request_digest,
         },
@@ -552,6 +561,9 @@ async fn requests(
     let find = tokio::task::spawn_blocking(move || roster.find(&key));
     let officer = find.await.map_err(|_panicked| ProblemKind::Internal)?.map_err(|_roster| ProblemKind::Unavailable)?;
     if !officer.is_some_and(|officer| officer.active) {
+        return Err(ProblemKind::NotSignedIn.into());
+    }
+    if body.session.as_ref().is_some_and(|session| !desk.gave(session, &digest)) {
         return Err(ProblemKind::NotSignedIn.into());
     }
     let not_after = i64::try_from(request.not_after.0).unwrap_or(i64::MAX);

@@ -155,7 +155,7 @@ pub(super) fn insert(
 ) -> Result<(), DbError> {
     connection.execute(
         "INSERT INTO request (digest, owner, filed, openings, attachments, session, not_after)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (digest) DO UPDATE SET session = excluded.session",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (digest) DO UPDATE SET session = COALESCE(excluded.session, session)",
         params![digest, row.owner, row.filed, row.openings, row.attachments, row.session, row.not_after],
     )?;
     for place in places {

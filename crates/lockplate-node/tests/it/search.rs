@@ -604,6 +604,9 @@ async fn filed_looked_at_and_fetched_by_three_processes_opened_exactly_and_discl
         assert!(town.outcomes(place, &digest).await.iter().all(|allowed| *allowed));
     }
 
+    let filing = town.archive.posted("/v1/desk/requests").1;
+    let first_session = serde_json::from_slice::<DeskFiled>(&filing).unwrap().session;
+
     // A plate that nobody saw: every epoch opened, and that is a result.
     let none = town.search(&town.ask(NOBODY)).await.unwrap();
     assert!(none.is_no_match() && none.epochs == 2 && none.cells == 0 && none.disclosure.is_some());
@@ -644,6 +647,18 @@ async fn filed_looked_at_and_fetched_by_three_processes_opened_exactly_and_discl
     for (place, size) in before.into_iter().enumerate() {
         assert_eq!(town.asked_leaves(place).await, size, "keeper {place} logged nothing more");
     }
+
+    // A repeat without a session takes none away; one with a session of another request is refused.
+    let sessions = |db: &str| {
+        let db = rusqlite::Connection::open(town.folder.path().join(db)).unwrap();
+        db.query_row("SELECT count(*) FROM request WHERE session IS NOT NULL", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let bare = DeskFiled { session: None, ..serde_json::from_slice(&filing).unwrap() };
+    let _status: DeskStatus = town.public().post_json("/v1/desk/requests", &bare, None).await.unwrap();
+    assert_eq!(sessions("agency/desk.db"), 2);
+    let swapped = DeskFiled { session: first_session, ..bare };
+    let refused = town.public().post_json::<_, DeskStatus>("/v1/desk/requests", &swapped, None).await;
+    assert!(matches!(&refused, Err(PeerError::Problem(p)) if p.kind() == ProblemKind::NotSignedIn), "{refused:?}");
 
     // A desk takes no disclosure of a plate, and no stranger's request.
     let attached = DeskFiled { attachments: vec![B64(b"a disclosure".to_vec())], ..body };
