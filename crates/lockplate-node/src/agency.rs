@@ -273,6 +273,7 @@ async fn open_owner(
     let charter_too = Arc::clone(&charter);
     let spawned = tokio::task::spawn_blocking(move || Stores::open(&opened, &charter_too, clock_too, &tasks_too)).await;
     let Stores { db, log, archive, key, recorder } = spawned.map_err(|_panicked| AgencyError::Ended)??;
+    db.end_with(tasks);
     let device_secret = read_or_create_secret(&settings.keys.device, &mut SystemRng)?;
     let parts = RecorderParts {
         charter: Arc::clone(&charter),

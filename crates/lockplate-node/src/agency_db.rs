@@ -173,6 +173,11 @@ impl AgencyDb {
         Ok(Self { db: Db::open(path, MIGRATIONS)?, register: std::sync::Arc::default() })
     }
 
+    /// Ends the role as soon as the database cannot be relied on; see [`Db::end_with`].
+    pub fn end_with(&self, tasks: &crate::shutdown::Tasks) {
+        self.db.end_with(tasks);
+    }
+
     /// All cameras, by number.
     ///
     /// # Errors

@@ -21,14 +21,15 @@ use core::fmt;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::shutdown::ExitKind;
+use crate::shutdown::{ExitKind, Tasks};
 
 /// How long SQLite waits for a lock of another process (a backup, a look by an operator) before it reports
 /// [`DbErrorKind::Busy`].
@@ -136,12 +137,12 @@ impl From<rusqlite::Error> for DbError {
 pub struct Db {
     connection: Arc<Mutex<Connection>>,
     turn: Arc<Semaphore>,
-    broken: Arc<AtomicBool>,
+    broken: CancellationToken,
 }
 
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Db").field("broken", &self.broken).finish_non_exhaustive()
+        f.debug_struct("Db").field("broken", &self.broken.is_cancelled()).finish_non_exhaustive()
     }
 }
 
@@ -176,7 +177,7 @@ impl Db {
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             turn: Arc::new(Semaphore::new(1)),
-            broken: Arc::new(AtomicBool::new(false)),
+            broken: CancellationToken::new(),
         })
     }
 
@@ -193,24 +194,43 @@ impl Db {
         F: FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
     {
         let fatal = DbError::new(DbErrorKind::Fatal);
-        // One blocking thread at a time, held by a permit: waiting calls wait here, not on threads.
-        let permit = Arc::clone(&self.turn).acquire_owned().await.map_err(|_never_closed| fatal)?;
-        let (connection, broken) = (Arc::clone(&self.connection), Arc::clone(&self.broken));
-        let ran = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            if broken.load(Ordering::SeqCst) {
-                return Err(fatal);
+        let (turn, connection, broken) = (Arc::clone(&self.turn), Arc::clone(&self.connection), self.broken.clone());
+        let run = async move {
+            // One blocking thread at a time, held by a permit: waiting calls wait here, not on threads.
+            let permit = turn.acquire_owned().await.map_err(|_never_closed| fatal)?;
+            let ran = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                if broken.is_cancelled() {
+                    return Err(fatal);
+                }
+                let mut connection = connection.lock().map_err(|_poisoned| fatal)?;
+                let result = work(&mut connection);
+                if result.as_ref().is_err_and(|error| error.kind == DbErrorKind::Fatal) {
+                    // A failed sync is never retried: after one, the kernel may report the next as done though the
+                    // pages are lost.
+                    broken.cancel();
+                }
+                result
+            });
+            ran.await.map_err(|_panicked| fatal)?
+        };
+        // A task of its own: a caller that does not poll its future for a while (one of many in a set) must not hold the
+        // turn that was handed to it. Dropped, the future gives its place up.
+        #[expect(clippy::disallowed_methods, reason = "it ends with this one call, and is aborted with it")]
+        let task = AbortOnDropHandle::new(tokio::spawn(run));
+        task.await.map_err(|_panicked| fatal)?
+    }
+
+    /// Ends the role as soon as the database cannot be relied on: a process that goes on would decide on what it only
+    /// believes to be stored.
+    pub fn end_with(&self, tasks: &Tasks) {
+        let (broken, stopping) = (self.broken.clone(), tasks.stopping().clone());
+        tasks.spawn_essential("database", async move {
+            tokio::select! {
+                () = broken.cancelled() => {}
+                () = stopping.cancelled() => {}
             }
-            let mut connection = connection.lock().map_err(|_poisoned| fatal)?;
-            let result = work(&mut connection);
-            if result.as_ref().is_err_and(|error| error.kind == DbErrorKind::Fatal) {
-                // A failed sync is never retried: after one, the kernel may report the next as done though the pages
-                // are lost.
-                broken.store(true, Ordering::SeqCst);
-            }
-            result
         });
-        ran.await.map_err(|_panicked| fatal)?
     }
 
     /// Runs `work` in one immediate transaction: durable when this returns `Ok`, without effect where it returns `Err`.

@@ -241,6 +241,7 @@ impl Desk {
         tasks: &Tasks,
     ) -> Result<Self, DeskError> {
         let db = Db::open(&settings.data.join("desk.db"), store::MIGRATIONS).map_err(DeskError::Db)?;
+        db.end_with(tasks);
         let mut owners = BTreeMap::new();
         for charter in settings.owners {
             owners.insert(charter.charter().owner.id.0, Owner::new(charter)?);

@@ -411,6 +411,7 @@ pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Task
     let opening = clock.clone();
     let opened = tokio::task::spawn_blocking(move || open(&settings, charter, &entry, opening.as_ref())).await;
     let (office, database, public) = opened.map_err(|_panicked| KeeperError::Ended)??;
+    database.end_with(tasks);
     let desk = Desk::new(office, database, clock.clone());
     desk.visit(Office::recover).await.map_err(|_traced| KeeperError::Recovery)?;
 
