@@ -25,12 +25,17 @@ def _die_with_parent():
 
 
 def free_ports(count):
-    """Ports of the loopback that nobody listens at now."""
+    """Ports of the loopback that nobody listens at now, below those that outgoing connections take."""
     sockets = []
-    for _ in range(count):
+    for port in range(15000 + os.getpid() % 4000, 20000):
         one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        sockets.append(one)
+        try:
+            one.bind(("127.0.0.1", port))
+            sockets.append(one)
+        except OSError:
+            one.close()
+        if len(sockets) == count:
+            break
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
         one.close()

@@ -1,7 +1,6 @@
 //! An agency with three keepers on loopback TLS and real sealer processes: reads sealed, epochs closed, logged, served; a
 //! sealer killed; the agency itself cut off.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +31,8 @@ use lockplate_policy::{Bundle, CedarPolicy};
 use lockplate_store::spool::SpoolReader;
 use tempfile::TempDir;
 
+use crate::ports::free_port;
+
 /// 2026-11-22T12:00:00Z, the begin of a window.
 pub(crate) const NOW: u64 = 1_795_348_800;
 pub(crate) const HOUR: u64 = 3_600;
@@ -53,10 +54,6 @@ pub(crate) struct Town {
     keepers: Vec<Option<Tasks>>,
     keeper_settings: Vec<KeeperSettings>,
     pub(crate) agency: AgencySettings,
-}
-
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn write(path: &Path, bytes: &[u8]) {

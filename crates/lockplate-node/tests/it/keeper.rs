@@ -2,7 +2,6 @@
 //! will call.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +53,8 @@ use lockplate_policy::{Bundle, CedarPolicy};
 use rand_core::Rng as _;
 use tempfile::TempDir;
 
+use crate::ports::free_port;
+
 /// 2026-11-22T12:00:00Z.
 const NOW: u64 = 1_795_348_800;
 const HOUR: u64 = 3_600;
@@ -78,10 +79,6 @@ struct Searched {
     body: Vec<RequestFiled>,
     inputs: Vec<(PlateInput, Blind)>,
     response: HpkeSecretKey,
-}
-
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn write(path: &Path, bytes: &[u8]) {

@@ -23,4 +23,6 @@ mod doctor;
 #[cfg(test)]
 mod keeper;
 #[cfg(test)]
+mod ports;
+#[cfg(test)]
 mod search;

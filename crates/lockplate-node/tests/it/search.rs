@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,6 +47,8 @@ use lockplate_node::tls::TlsIdentity;
 use lockplate_policy::{Bundle, CedarPolicy};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
+
+use crate::ports::free_port;
 
 /// 2026-11-22T12:00:00Z.
 const NOW: u64 = 1_795_348_800;
@@ -167,19 +168,6 @@ struct Town {
     archive: Arc<Front>,
     keeper_2: Arc<Front>,
     doors: Tasks,
-}
-
-/// Below the ports that the system gives to outgoing connections, and no port twice: a party keeps its port while it is down.
-fn free_port() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let begin = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
-    loop {
-        let port = begin + NEXT.fetch_add(1, Ordering::Relaxed);
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        if std::net::TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
 }
 
 fn write(path: &Path, bytes: &[u8]) {

@@ -55,10 +55,12 @@ pub(super) struct Town {
     ports: Vec<SocketAddr>,
 }
 
-/// Free ports of the loopback, held together so that no two are the same.
+/// Free ports of the loopback, held together so that no two are the same. They lie below the range from which the kernel
+/// takes the ports of outgoing connections, which could take one before its listener does.
 fn free_ports(count: usize) -> Result<Vec<SocketAddr>> {
-    let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>();
-    let held = held.context("no free port on the loopback")?;
+    let begin = 3_000_u16.saturating_add(u16::try_from(std::process::id() % 6_000).unwrap_or(0));
+    let held: Vec<_> =
+        (begin..10_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(count).collect();
     held.iter().map(|listener| listener.local_addr().context("a port has no address")).collect()
 }
 

@@ -179,9 +179,15 @@ pub fn has_tool(test: &str, tool: &str, there: bool) -> bool {
     there
 }
 
-/// Ports of the loopback that are free now. Held together, so that no two are the same.
+/// Ports of the loopback that are free now, below the range from which the kernel takes the ports of outgoing connections.
+/// Held together, so that no two are the same.
 fn free_ports<const N: usize>() -> [SocketAddr; N] {
-    let held: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+    // Every town of this process begins elsewhere: a party keeps its port while it is down.
+    let taken = NEXT.fetch_add(20, std::sync::atomic::Ordering::Relaxed);
+    let begin = 10_000 + u16::try_from(std::process::id() % 30).unwrap() * 300 + taken;
+    let held: Vec<TcpListener> =
+        (begin..20_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(N).collect();
     core::array::from_fn(|at| held[at].local_addr().unwrap())
 }
 
