@@ -72,6 +72,8 @@ pub(crate) async fn run(args: ImportArgs, globals: &Globals, screen: &Screen) ->
         screen.note(&format!("{} cameras added, {} were there before", said.added, said.known));
     }
     let mut reports = Vec::new();
+    // A file of which nothing was good is most likely the wrong file, map or camera register.
+    let mut nothing_good = false;
     for file in &args.files {
         let plan = ImportPlan {
             form: args.format.map(|format| match format {
@@ -94,12 +96,13 @@ pub(crate) async fn run(args: ImportArgs, globals: &Globals, screen: &Screen) ->
         bar.finish_and_clear();
         let report = report?;
         tell(file, &report, screen);
+        nothing_good |= report.rejected > 0 && report.accepted == 0 && report.duplicate == 0;
         reports.push(json!({ "file": file, "report": report }));
     }
     if screen.json() {
         screen.document(&json!({ "schema": "lockplate/import/1", "files": reports }));
     }
-    Ok(ExitKind::Done)
+    Ok(if nothing_good { ExitKind::Problems } else { ExitKind::Done })
 }
 
 fn bar(screen: &Screen) -> ProgressBar {
