@@ -14,6 +14,7 @@ pub mod epoch;
 pub mod error;
 pub mod evidence;
 pub mod facts;
+pub mod filing;
 pub mod id;
 pub mod json;
 pub mod keeper;
