@@ -655,6 +655,14 @@ impl LogEntry {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "asks for one variant; every other one is no approval")]
+    fn into_approval(self) -> Option<HumanApprovalLeaf> {
+        match self {
+            Self::Approval(leaf) => Some(leaf),
+            _ => None,
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let Self::Request(request) = self else { return Ok(()) };
         let rule_fits = |rule: &String| (1..=RULE_BYTES_MAX).contains(&rule.len());
@@ -872,6 +880,29 @@ pub fn request_outcome(leaf: &[u8]) -> Option<RequestOutcome> {
     let leaf = known(leaf).and_then(LogEntry::into_request)?;
     let allowed = leaf.decision != RequestDecision::Deny;
     Some(RequestOutcome { request: leaf.request, decision: leaf.decision, allowed })
+}
+
+/// What a person's `approval` leaf says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HumanOutcome {
+    /// `request_digest`.
+    pub request: [u8; 32],
+    /// Index of the request's own leaf.
+    pub request_index: u64,
+    /// Yes?
+    pub approved: bool,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// What an `approval` leaf says; `None` for every other leaf.
+#[must_use]
+pub fn human_outcome(leaf: &[u8]) -> Option<HumanOutcome> {
+    let Leaf::Known(stamped) = parse_leaf(leaf).ok()? else { return None };
+    let time = stamped.time;
+    let leaf = stamped.entry.into_approval()?;
+    let approved = leaf.decision == HumanDecision::Approve;
+    Some(HumanOutcome { request: leaf.request, request_index: leaf.request_index, approved, time })
 }
 
 /// The grant of an `evaluation` leaf; `None` for every other leaf.

@@ -50,7 +50,8 @@ use crate::charter::CharterFile;
 pub use crate::decision::{CodeRule, DecisionRecord, HumanDecision, Outcome, Verdict};
 use crate::disclosure::Disclosure;
 use crate::entry::{
-    EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, RequestDecision, Stamped, evaluated_grant, request_outcome,
+    EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, RequestDecision, Stamped, evaluated_grant, human_outcome,
+    request_outcome,
 };
 use crate::envelope::encrypt;
 use crate::epoch::{EpochClose, EpochHeader, HeldShare};
@@ -311,7 +312,7 @@ impl<S: LogStorage> Keeper<S> {
     /// `Unavailable` if the log cannot be written.
     pub fn conclude(
         &mut self,
-        mut record: DecisionRecord,
+        record: DecisionRecord,
         decision: &Signed<HumanDecision>,
         human: &VerifyKey,
         now: Timestamp,
@@ -331,18 +332,31 @@ impl<S: LogStorage> Keeper<S> {
         if now >= record.not_after {
             return Err(Error::invalid("the request has expired"));
         }
-        let approved = value.verdict == Verdict::Approve;
         let (leaf, who) = HumanApprovalLeaf::new(&record, request_index, value.verdict, human, rng)?;
         let stamped = self.stamp(LogEntry::Approval(leaf), now, rng)?;
         let leaf_index = self.log.append(stamped).map_err(log_failed)?.index();
-        if approved {
-            let approval = self.sign_approval(&record, Decided::ApprovedByHuman, now, leaf_index);
-            Ok((Answer::Approved { approval, record }, who))
+        Ok((self.finish(record, leaf_index)?, who))
+    }
+
+    /// The end of the waiting of a request whose `approval` leaf is durable already, because the process ended between the leaf
+    /// and the answer. The leaf is read back and decides; nobody is asked again.
+    ///
+    /// # Errors
+    /// `Internal` if the leaf is not a person's decision on this request.
+    pub fn finish(&self, mut record: DecisionRecord, leaf_index: u64) -> Result<Answer> {
+        let torn = Error::internal("a leaf is not a decision on the request");
+        let leaf = human_outcome(&self.log.leaf(leaf_index).map_err(log_failed)?).ok_or_else(|| torn.clone())?;
+        if leaf.request != record.request_digest || Some(leaf.request_index) != record.leaf_index {
+            return Err(torn);
+        }
+        if leaf.approved {
+            let approval = self.sign_approval(&record, Decided::ApprovedByHuman, leaf.time, leaf_index);
+            Ok(Answer::Approved { approval, record })
         } else {
             record.outcome = Outcome::Deny;
             record.epochs.clear();
-            let approval = self.sign_approval(&record, Decided::RefusedByHuman, now, leaf_index);
-            Ok((Answer::Refused { approval, record }, who))
+            let approval = self.sign_approval(&record, Decided::RefusedByHuman, leaf.time, leaf_index);
+            Ok(Answer::Refused { approval, record })
         }
     }
 

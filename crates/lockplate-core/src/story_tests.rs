@@ -307,6 +307,14 @@ fn a_waiting_request_needs_the_right_human() {
     let signed = town.keepers[0].human.sign(yes);
     let (answer, _) = town.keepers[0].keeper.conclude(record, &signed, &human, now, &mut town.rng).unwrap();
     let Answer::Approved { approval, record } = answer else { panic!("not approved") };
+    // A process that ended after the leaf finds the decision in its log: the same approval, no second leaf.
+    let (keeper, leaf) = (&town.keepers[0].keeper, approval.claimed().leaf_index);
+    let size = keeper.log().size();
+    let Answer::Approved { approval: again, .. } = keeper.finish(record.clone(), leaf).unwrap() else {
+        panic!("not yes")
+    };
+    assert_eq!((again, keeper.log().size()), (approval.clone(), size));
+    assert!(keeper.finish(record.clone(), record.leaf_index.unwrap()).is_err(), "a request's own leaf");
     // Two yeses by rule are not enough where the policy wants a human among them.
     let standing = town.standing(&[&first]);
     let Answer::Approved { approval: third, .. } = town.answer(2, &asked, &standing).unwrap() else {
