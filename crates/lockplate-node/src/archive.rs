@@ -74,18 +74,24 @@ async fn charter(State(state): State<ArchiveState>) -> Response {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Window {
-    from: u64,
-    to: u64,
+    from: Option<u64>,
+    to: Option<u64>,
+}
+
+/// From and to of a window; a problem points at the one that is missing or does not fit.
+fn bounds(window: Result<Query<Window>, QueryRejection>) -> Result<(u64, u64), Problem> {
+    let Query(Window { from, to }) = window.map_err(|_unreadable| ProblemKind::Malformed)?;
+    let missing = |name| Problem::new(ProblemKind::Malformed).with_pointer(name);
+    let from = from.ok_or_else(|| missing("/from"))?;
+    let to = to.ok_or_else(|| missing("/to"))?;
+    if from < to { Ok((from, to)) } else { Err(Problem::new(ProblemKind::Invalid).with_pointer("/to")) }
 }
 
 async fn epochs(
     State(state): State<ArchiveState>,
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<EpochList>, Problem> {
-    let Query(Window { from, to }) = window.map_err(|_unreadable| ProblemKind::Malformed)?;
-    if from >= to {
-        return Err(Problem::new(ProblemKind::Invalid).with_pointer("/to"));
-    }
+    let (from, to) = bounds(window)?;
     let rows = state.db.epochs_inside(from, to, EPOCHS_LISTED_MAX.saturating_add(1)).await.map_err(unavailable)?;
     if rows.len() > EPOCHS_LISTED_MAX {
         return Err(Problem::new(ProblemKind::TooLarge).with_pointer("/to"));
@@ -158,4 +164,30 @@ async fn time(
 fn unavailable(error: DbError) -> Problem {
     tracing::warn!(%error, "the archive's tables cannot be read");
     Problem::new(ProblemKind::Unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_both_ends_and_a_problem_points_at_the_one_that_is_missing() {
+        let bounds = |query: &str| {
+            let uri = format!("/v1/epochs{query}").parse().unwrap();
+            bounds(Query::try_from_uri(&uri)).map_err(|problem| {
+                let json: serde_json::Value = serde_json::from_str(&problem.to_json()).unwrap();
+                let pointer = json.get("pointer").and_then(|text| text.as_str()).unwrap_or_default();
+                (problem.kind().status(), pointer.to_owned())
+            })
+        };
+        let refused = |status, pointer: &str| Err((status, pointer.to_owned()));
+        assert_eq!(bounds("?from=1&to=2"), Ok((1, 2)));
+        assert_eq!(bounds(""), refused(400, "/from"));
+        assert_eq!(bounds("?to=2"), refused(400, "/from"));
+        assert_eq!(bounds("?from=1"), refused(400, "/to"));
+        assert_eq!(bounds("?from=2&to=2"), refused(422, "/to"));
+        for unreadable in ["?from=x&to=2", "?from=1&to=-2", "?from=1&to=2&all=1", "?from=1&from=1&to=2"] {
+            assert_eq!(bounds(unreadable), refused(400, ""), "{unreadable}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use lockplate_core::charter::CharterFile;
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
-use crate::settings::{DataFolder, KeyFileError, KeyFileReason, read_public_file};
+use crate::settings::{DataFolder, KeyFileError, KeyFileReason, others_may_enter, read_public_file};
 use crate::shutdown::ExitKind;
 
 /// Findings kept in a report; the rest are counted.
@@ -232,7 +232,7 @@ pub fn check_store(dir: &Path, charter: Option<&Path>, now: Timestamp) -> Result
         (false, false) => return Err(StoreRefused::NotADataFolder(dir.to_owned())),
         (true, true) => return Err(StoreRefused::TwoRoles(dir.to_owned())),
     };
-    let _while_it_is_read = DataFolder::lock(dir).map_err(|error| {
+    let _while_it_is_read = DataFolder::lock_as_it_is(dir).map_err(|error| {
         let held = matches!(error.reason(), KeyFileReason::Locked);
         if held { StoreRefused::Running(dir.to_owned()) } else { StoreRefused::File(error) }
     })?;
@@ -245,6 +245,9 @@ pub fn check_store(dir: &Path, charter: Option<&Path>, now: Timestamp) -> Result
         None => None,
     };
     let mut report = Report::new(role);
+    if others_may_enter(dir).map_err(|_io| StoreRefused::Unreadable(dir.to_owned()))?.is_some() {
+        report.warn("others than the owner can enter the data folder: chmod 700", ".");
+    }
     leftovers(dir, dir, DEPTH_MAX, &mut report).map_err(|_io| StoreRefused::Unreadable(dir.to_owned()))?;
     match (role, charter) {
         (Role::Agency, charter) => {

@@ -6,7 +6,7 @@
 use core::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -26,7 +26,7 @@ pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Largest key or certificate file, in bytes.
 pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Permission bits of group and others: none may be set on a key file.
+/// Permission bits of group and others: none may be set on a key file or a data folder.
 const MODE_OTHERS: u32 = 0o077;
 
 /// How many characters a misspelt key may differ in and still be offered a neighbour.
@@ -37,6 +37,9 @@ const ENVIRONMENT_PREFIX: &str = "LOCKPLATE_";
 
 /// Name of the lock file in a data folder.
 const LOCK_FILE: &str = "lock";
+
+/// Permission bits of a data folder. What lies in it relies on them: databases, logs and sockets are made with the umask.
+const FOLDER_MODE: u32 = 0o700;
 
 /// A configuration file was refused.
 ///
@@ -253,8 +256,12 @@ pub enum KeyFileReason {
     Malformed,
     /// It was to be created and is there.
     Exists,
+    /// The folder it is to be made in is not there.
+    NoFolder,
     /// Another process holds the lock of this data folder.
     Locked,
+    /// Group or others can enter this data folder, and this process cannot close it; these are its permission bits.
+    FolderOpenToOthers(u32),
 }
 
 impl KeyFileError {
@@ -294,7 +301,18 @@ impl fmt::Display for KeyFileError {
             KeyFileReason::TooLarge => write!(f, "{path}: larger than {KEY_FILE_BYTES_MAX} bytes"),
             KeyFileReason::Malformed => write!(f, "{path}: the content is not a key of the kind expected here"),
             KeyFileReason::Exists => write!(f, "{path}: the file exists and is never overwritten"),
+            KeyFileReason::NoFolder => {
+                let folder = folder_of(&self.path).display();
+                write!(
+                    f,
+                    "{path}: the folder it is to be made in is not there\nmake it first: mkdir -p -m 700 {folder}"
+                )
+            }
             KeyFileReason::Locked => write!(f, "{path}: another process uses this data folder"),
+            KeyFileReason::FolderOpenToOthers(mode) => write!(
+                f,
+                "{path}: others than the owner can enter this data folder (mode {mode:04o}), and it cannot be closed from here\nrun as its owner: chmod 700 {path}"
+            ),
         }
     }
 }
@@ -380,11 +398,23 @@ pub fn create_secret_file(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError>
     let removed = std::fs::remove_file(&temporary);
     written.map_err(io)?;
     removed.map_err(io)?;
-    let folder = match path.parent() {
+    File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(io)
+}
+
+/// The folder of a file.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
-    };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+    }
+}
+
+/// That a key file can be made where it is absent, so that nothing is made for a mistyped path.
+///
+/// # Errors
+/// [`KeyFileReason::NoFolder`] where its folder is not there.
+pub fn folder_is_there(path: &Path) -> Result<(), KeyFileError> {
+    if folder_of(path).is_dir() { Ok(()) } else { Err(KeyFileError::new(path, KeyFileReason::NoFolder)) }
 }
 
 /// The Ed25519 signing key at `path` (PKCS#8 PEM, unencrypted, mode 0600 or stricter).
@@ -463,15 +493,26 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Creates the folder (mode 0700) where it is absent, and locks it.
+    /// Creates the folder (mode 0700) where it is absent, and locks it. One that group or others can enter is closed to them
+    /// first, with a warning in the trace: what lies in it relies on that.
     ///
     /// # Errors
-    /// [`KeyFileReason::Locked`] where another process holds it, [`KeyFileReason::Io`] otherwise; both mean exit 3.
+    /// [`KeyFileReason::FolderOpenToOthers`] where it is open and belongs to another user or its mode cannot be set,
+    /// [`KeyFileReason::Locked`] where another process holds it, [`KeyFileReason::Io`] otherwise; all mean exit 3.
     pub fn lock(path: &Path) -> Result<Self, KeyFileError> {
-        let io = |cause| KeyFileError::io(path, cause);
         let mut builder = std::fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(path).map_err(io)?;
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, FOLDER_MODE);
+        builder.recursive(true).create(path).map_err(|cause| KeyFileError::io(path, cause))?;
+        close_folder(path)?;
+        Self::lock_as_it_is(path)
+    }
+
+    /// As [`DataFolder::lock`], of a folder that is there and whose mode is left alone: for `doctor`, which mends nothing.
+    ///
+    /// # Errors
+    /// [`KeyFileReason::Locked`] where another process holds it, [`KeyFileReason::Io`] otherwise.
+    pub fn lock_as_it_is(path: &Path) -> Result<Self, KeyFileError> {
+        let io = |cause| KeyFileError::io(path, cause);
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
@@ -491,6 +532,32 @@ impl DataFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Permission bits of group and others on a data folder, if there are any.
+///
+/// # Errors
+/// The folder's metadata cannot be read.
+pub fn others_may_enter(folder: &Path) -> std::io::Result<Option<u32>> {
+    let mode = std::fs::metadata(folder)?.mode() & 0o7777;
+    Ok((mode & MODE_OTHERS != 0).then_some(mode))
+}
+
+/// Takes every permission on the folder from group and others.
+fn close_folder(path: &Path) -> Result<(), KeyFileError> {
+    // The open folder is judged and changed, not the path: the path may be another one in between.
+    let folder = File::open(path).map_err(|cause| KeyFileError::io(path, cause))?;
+    let metadata = folder.metadata().map_err(|cause| KeyFileError::io(path, cause))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & MODE_OTHERS == 0 {
+        return Ok(());
+    }
+    let own = metadata.uid() == rustix::process::geteuid().as_raw();
+    if !own || folder.set_permissions(std::fs::Permissions::from_mode(FOLDER_MODE)).is_err() {
+        return Err(KeyFileError::new(path, KeyFileReason::FolderOpenToOthers(mode)));
+    }
+    tracing::warn!(folder = %path.display(), mode = format_args!("{mode:04o}"), "others could enter the data folder; it was closed to them (mode 0700)");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use crate::Globals;
 use crate::desk_client::{self, CameraTask, SourceTask};
 use crate::exit::Ended;
-use crate::keeper::{private_folder, write_json};
+use crate::keeper::{private_data, write_json};
 use crate::screen::Screen;
 use crate::search::hex_of;
 
@@ -273,7 +273,7 @@ async fn serve(globals: &Globals) -> Result<ExitKind> {
 
 fn make(args: &InitArgs, screen: &Screen) -> Result<ExitKind> {
     let keys = args.folder.join("data/keys");
-    private_folder(&keys)?;
+    private_data(&keys)?;
     let party = AgencyParty {
         name: args.name.clone(),
         ori: args.ori.clone(),
@@ -494,5 +494,26 @@ mod tests {
         let file = Path::new("docs/samples/agency.toml");
         let config: agency::AgencyConfig = lockplate_node::settings::parse(file, TEMPLATE).unwrap();
         assert!(AgencySettings::try_from((file, config)).is_ok());
+    }
+
+    #[test]
+    fn init_closes_the_data_folder() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let args = InitArgs {
+            folder: home.path().join("millbrook"),
+            name: "Millbrook Police Department".to_owned(),
+            ori: String::new(),
+            state: "CT".to_owned(),
+            level: "local".to_owned(),
+            host: "millbrook.example".to_owned(),
+            url: "https://127.0.0.1:8444".to_owned(),
+            asks_only: false,
+        };
+        assert!(make(&args, &Screen::new(false, true, false)).is_ok());
+        for path in ["data", "data/keys"] {
+            let mode = std::fs::metadata(args.folder.join(path)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, 0o700, "{path}");
+        }
     }
 }

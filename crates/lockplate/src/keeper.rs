@@ -178,7 +178,7 @@ async fn serve(globals: &Globals) -> Result<ExitKind> {
 
 fn make(args: &InitArgs, screen: &Screen) -> Result<ExitKind> {
     let keys = args.folder.join("data/keys");
-    private_folder(&keys)?;
+    private_data(&keys)?;
     let party = KeeperParty {
         name: args.name.clone(),
         legal_entity: args.legal_entity.clone(),
@@ -313,13 +313,21 @@ async fn status(settings: &KeeperSettings, screen: &Screen) -> Result<ExitKind> 
     Ok(ExitKind::Done)
 }
 
-/// Makes a folder that only this user can enter, and those above it.
+/// Makes a folder that only this user can enter; those above it that are missing are made with the umask.
 pub(crate) fn private_folder(path: &Path) -> Result<()> {
     durable::create_dir(path).map_err(|error| Ended::config(format!("{}: {error}", path.display())))?;
     let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(path, closed)
         .map_err(|_cause| Ended::config(format!("{}: cannot be closed to others", path.display())))?;
     Ok(())
+}
+
+/// Makes a folder inside a data folder, both closed to everybody else: by the outer one everything that is made in it is.
+pub(crate) fn private_data(inner: &Path) -> Result<()> {
+    if let Some(data) = inner.parent() {
+        private_folder(data)?;
+    }
+    private_folder(inner)
 }
 
 /// Writes a JSON document for people to send on.
@@ -347,5 +355,41 @@ mod tests {
         };
         let config: KeeperConfig = lockplate_node::settings::parse(file, &founding::keeper_toml(&terms)).unwrap();
         assert!(KeeperSettings::try_from((file, config)).is_ok());
+    }
+
+    #[test]
+    fn init_closes_the_data_folder_and_makes_nothing_for_a_person_whose_folder_is_missing() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("clerk");
+        let mut args = InitArgs {
+            folder: folder.clone(),
+            name: "Town Clerk".to_owned(),
+            legal_entity: "Town of Millbrook".to_owned(),
+            host: "clerk.millbrook.example".to_owned(),
+            url: "https://127.0.0.1:8441".to_owned(),
+            humans: vec![home.path().join("people/clerk.pem")],
+        };
+        let screen = Screen::new(false, true, false);
+        let error = make(&args, &screen).unwrap_err();
+        assert!(error.to_string().contains("mkdir"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.join("data/keys")).unwrap().count(), 0, "no key is made");
+        args.humans = vec![home.path().join("clerk.pem")];
+        assert!(make(&args, &screen).is_ok());
+        let mode = |path: &str| std::fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("data"), mode("data/keys")), (0o700, 0o700));
+    }
+
+    #[test]
+    fn a_data_folder_that_was_made_open_is_closed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+        private_data(&data.join("keys")).unwrap();
+        for path in [data.clone(), data.join("keys")] {
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700, "{}", path.display());
+        }
     }
 }

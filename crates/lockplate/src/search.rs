@@ -127,7 +127,7 @@ struct AskArgs {
     /// Id of the agency for which the request is made, if not the officer's own
     #[arg(long, value_name = "ID")]
     on_behalf_of: Option<String>,
-    /// Declare an emergency; a paper is due within 24 hours
+    /// Declare an emergency; a paper is due within 24 hours (its deadline is not enforced in this version)
     #[arg(long)]
     emergency: bool,
 }
@@ -510,30 +510,34 @@ fn show_fault(fault: &SearchFault, number: &str, screen: &Screen) -> ExitKind {
     kind
 }
 
-/// Every keeper's no, and each rule once: keepers of one owner decide under one policy.
 fn show_refusals(refusals: &[Refusal], screen: &Screen) {
     screen.heading("Refused. Nothing was opened.");
+    for line in refusal_lines(refusals) {
+        screen.line(&line);
+    }
+}
+
+/// Each rule once, with what it says, since keepers of one owner decide under one policy; then every keeper's no.
+fn refusal_lines(refusals: &[Refusal]) -> Vec<String> {
     let mut told: Vec<&ReasonText> = Vec::new();
-    for refusal in refusals {
-        let rules: Vec<&str> = refusal.reasons.iter().map(|reason| reason.rule.as_str()).collect();
-        screen.line(&format!("  {} (register no. {}): {}", refusal.name, refusal.register, rules.join(", ")));
-        for reason in &refusal.reasons {
-            if !told.contains(&reason) {
-                told.push(reason);
-            }
+    for reason in refusals.iter().flat_map(|refusal| &refusal.reasons) {
+        if !told.contains(&reason) {
+            told.push(reason);
         }
     }
+    let mut lines = Vec::new();
     for reason in told {
-        screen.line("");
-        screen.line(&format!("  {}", reason.rule));
-        screen.line(&format!("    why     {}", reason.say));
-        if let Some(cite) = &reason.cite {
-            screen.line(&format!("    law     {cite} (not legal advice)"));
-        }
-        if let Some(fix) = &reason.fix {
-            screen.line(&format!("    lawful  {fix}"));
-        }
+        lines.push(format!("  {}", reason.rule));
+        lines.push(format!("    why     {}", reason.say));
+        lines.extend(reason.cite.iter().map(|cite| format!("    law     {cite} (not legal advice)")));
+        lines.extend(reason.fix.iter().map(|fix| format!("    lawful  {fix}")));
+        lines.push(String::new());
     }
+    lines.extend(refusals.iter().map(|refusal| {
+        let rules: Vec<&str> = refusal.reasons.iter().map(|reason| reason.rule.as_str()).collect();
+        format!("  {} (register no. {}): {}", refusal.name, refusal.register, rules.join(", "))
+    }));
+    lines
 }
 
 #[cfg(test)]
@@ -568,6 +572,34 @@ mod tests {
         assert!(from_b64url::<32>(&config.desk_pin).is_some());
         assert!(AgencyId::parse(&config.agency).is_some());
         assert_eq!(config.charter_hash.len(), 64);
+    }
+
+    #[test]
+    fn a_refusal_explains_each_rule_once_and_then_names_the_keepers() {
+        let reason = |rule: &str, cite: Option<&str>, fix: Option<&str>| ReasonText {
+            rule: rule.to_owned(),
+            say: format!("{rule} says so"),
+            cite: cite.map(str::to_owned),
+            fix: fix.map(str::to_owned),
+        };
+        let (first, second) = (reason("a.one", Some("Act 1"), Some("ask otherwise")), reason("b.two", None, None));
+        let refusal =
+            |keeper, name: &str, register, reasons| Refusal { keeper, name: name.to_owned(), register, reasons };
+        let refusals = [refusal(1, "Clerk", 7, vec![first.clone(), second]), refusal(2, "Court", 9, vec![first])];
+        let lines = refusal_lines(&refusals);
+        let expected = [
+            "  a.one",
+            "    why     a.one says so",
+            "    law     Act 1 (not legal advice)",
+            "    lawful  ask otherwise",
+            "",
+            "  b.two",
+            "    why     b.two says so",
+            "",
+            "  Clerk (register no. 7): a.one, b.two",
+            "  Court (register no. 9): a.one",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
-use lockplate_core::entry::{LogEntry, LogKind};
+use lockplate_core::entry::{DeclarationChange, LogEntry, LogKind};
 use lockplate_core::epoch::{EpochHeader, HeldShare};
 use lockplate_core::id::{EpochId, KeeperIndex};
 use lockplate_core::sign::{Signed, VerifyKey};
@@ -32,23 +32,59 @@ struct Logged {
     requests: BTreeSet<[u8; 32]>,
     /// Grant digests.
     evaluations: BTreeSet<[u8; 32]>,
+    /// Request digests of which a person decided.
+    decided: BTreeSet<[u8; 32]>,
+    /// Digests of declarations in force.
+    declared: BTreeSet<[u8; 32]>,
+    /// The first that a person decided twice: request, index of the second entry.
+    decided_twice: Option<([u8; 32], u64)>,
+    /// The first declaration filed twice: object, index of the second entry.
+    declared_twice: Option<([u8; 32], u64)>,
     full: bool,
 }
 
 impl Logged {
     #[expect(clippy::wildcard_enum_match_arm, reason = "asks for the kinds of entry that leave a row behind")]
-    fn take(&mut self, entry: &LogEntry) {
+    fn take(&mut self, index: u64, entry: &LogEntry) {
         let (set, digest) = match entry {
             LogEntry::ShareReceived(leaf) => (&mut self.received, leaf.header),
             LogEntry::ShareDestroyed(leaf) => (&mut self.destroyed, leaf.header),
             LogEntry::Request(leaf) => (&mut self.requests, leaf.request),
             LogEntry::Evaluation(leaf) => (&mut self.evaluations, leaf.grant),
+            LogEntry::Approval(leaf) => {
+                if self.decided.contains(&leaf.request) {
+                    self.decided_twice.get_or_insert((leaf.request, index));
+                }
+                (&mut self.decided, leaf.request)
+            }
+            LogEntry::Declaration(leaf) if leaf.change == DeclarationChange::Withdraw => {
+                self.declared.remove(&leaf.object);
+                return;
+            }
+            LogEntry::Declaration(leaf) => {
+                if self.declared.contains(&leaf.object) {
+                    self.declared_twice.get_or_insert((leaf.object, index));
+                }
+                (&mut self.declared, leaf.object)
+            }
             _ => return,
         };
         if set.len() < COMPARED_MAX {
             set.insert(digest);
         } else {
             self.full = true;
+        }
+    }
+
+    /// What stands twice that may stand once. A repeated declaration changes nothing in force; a repeated decision may
+    /// contradict the first.
+    fn tell(&self, report: &mut Report) {
+        let place = |name, digest: &[u8; 32], index| format!("{name} {} entry {index}", hex::encode(digest));
+        if let Some((request, index)) = &self.decided_twice {
+            report.fail("the log has two decisions of a person on one request", place("request", request, index));
+        }
+        if let Some((object, index)) = &self.declared_twice {
+            report.warn("the log has one declaration filed twice", place("declaration", object, index));
         }
     }
 }
@@ -64,7 +100,8 @@ pub(super) fn check(dir: &Path, charter: &CharterFile, now: Timestamp, report: &
     let folder = dir.join("log").join(folder_name(&own.log_key));
     let mut logged = Logged::default();
     let log = LogCheck { dir, folder: &folder, key: Some(&own.log_key), kind: LogKind::Keeper, now };
-    let log_holds = log.run(report, |_, entry| logged.take(entry));
+    let log_holds = log.run(report, |index, entry| logged.take(index, entry));
+    logged.tell(report);
     if logged.full {
         report.warn("the log tells of more than this check compares", place(dir, &folder));
     }
@@ -277,5 +314,93 @@ impl Look<'_> {
             self.report.warn("a key-encryption key wraps nothing; the next start removes it", "kek");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockplate_core::entry::{DeclarationLeaf, Genesis, HumanApprovalLeaf, HumanDecision, SaltedDigests, Stamped};
+    use lockplate_core::id::AgencyId;
+    use lockplate_core::vocabulary::DeclarationName;
+    use lockplate_log::{Log, NoteSigner, Origin};
+    use lockplate_store::log_files::FileLogStorage;
+
+    use super::*;
+    use crate::doctor::{Role, Severity};
+    use crate::rng::SystemRng;
+
+    const ORIGIN: &str = "clerk.example/log/keeper";
+
+    fn decision(request: u8, decision: HumanDecision) -> LogEntry {
+        LogEntry::Approval(HumanApprovalLeaf {
+            request: [request; 32],
+            policy: [0; 32],
+            request_index: 0,
+            decision,
+            opened: true,
+            reason: None,
+            sd: SaltedDigests::new(vec![[1; 32], [2; 32], [3; 32], [4; 32]]).unwrap(),
+        })
+    }
+
+    fn declaration(object: u8, change: DeclarationChange) -> LogEntry {
+        LogEntry::Declaration(DeclarationLeaf {
+            owner: AgencyId([1; 16]),
+            agency: AgencyId([2; 16]),
+            declaration: DeclarationName::Ct2614,
+            change,
+            object: [object; 32],
+            valid_from: Timestamp(0),
+            valid_until: Timestamp(9),
+        })
+    }
+
+    /// The report on a keeper's real log of these entries after its genesis.
+    fn report_of(entries: Vec<LogEntry>) -> Report {
+        let data = tempfile::tempdir().unwrap();
+        let signer = NoteSigner::new(Origin::parse(ORIGIN).unwrap(), &[3; 32]).unwrap();
+        let key = signer.verifier_key().clone();
+        let storage = FileLogStorage::acquire(&data.path().join("log"), key.name()).unwrap();
+        let mut log = Log::create(storage, signer).unwrap();
+        let genesis = LogEntry::Genesis(Genesis { party: [0; 16], role: LogKind::Keeper, charter: [0; 32] });
+        let stamped = core::iter::once(genesis)
+            .chain(entries)
+            .map(|entry| Stamped::new(entry, LogKind::Keeper, ORIGIN, Timestamp(1), &mut SystemRng).unwrap())
+            .collect();
+        drop(log.append_batch(stamped).unwrap());
+        let head = log.head().clone();
+        log.publish(&head, &[]).unwrap();
+        let (mut report, mut logged) = (Report::new(Role::Keeper), Logged::default());
+        let folder = data.path().join("log").join(folder_name(&key));
+        let check =
+            LogCheck { dir: data.path(), folder: &folder, key: Some(&key), kind: LogKind::Keeper, now: Timestamp(9) };
+        assert!(check.run(&mut report, |index, entry| logged.take(index, entry)), "{:?}", report.findings);
+        logged.tell(&mut report);
+        report
+    }
+
+    #[test]
+    fn two_decisions_on_one_request_are_a_failure_and_on_two_are_none() {
+        let twice = vec![
+            decision(7, HumanDecision::Approve),
+            decision(8, HumanDecision::Approve),
+            decision(7, HumanDecision::Approve),
+        ];
+        let report = report_of(twice);
+        let failed = report.findings.iter().find(|finding| finding.severity == Severity::Failed).unwrap();
+        assert!(failed.place.contains(&"07".repeat(32)) && failed.place.ends_with("entry 3"), "{failed:?}");
+        let once = vec![decision(7, HumanDecision::Approve), decision(8, HumanDecision::Approve)];
+        assert_eq!(report_of(once).worst(), Severity::Ok);
+    }
+
+    #[test]
+    fn a_declaration_filed_twice_is_a_warning_unless_it_was_withdrawn_between() {
+        let file = || declaration(7, DeclarationChange::File);
+        let report = report_of(vec![file(), declaration(8, DeclarationChange::File), file()]);
+        let told = report.findings.iter().find(|finding| finding.severity == Severity::Warning).unwrap();
+        assert_eq!(report.worst(), Severity::Warning);
+        assert!(told.place.contains(&"07".repeat(32)) && told.place.ends_with("entry 3"), "{told:?}");
+        let withdrawn = report_of(vec![file(), declaration(7, DeclarationChange::Withdraw), file()]);
+        assert_eq!(withdrawn.worst(), Severity::Ok, "{:?}", withdrawn.findings);
     }
 }

@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use super::{FoundingError, in_folder, make_note_key, make_person_key};
-use crate::settings::{read_or_create_secret, read_or_create_signing_key};
+use crate::settings::{folder_is_there, read_or_create_secret, read_or_create_signing_key};
 use crate::tls::TlsIdentity;
 
 /// Where a keeper's key files lie.
@@ -182,7 +182,8 @@ pub(super) const KEEPER_CARD: &str = "lockplate-keeper-card/1";
 pub(super) const AGENCY_CARD: &str = "lockplate-agency-card/1";
 
 /// Makes a keeper's keys (those that are there are kept) and its card. `human_keys` are key files of the people who decide;
-/// they are made where absent and belong on those people's own media, not in the keeper's folder.
+/// they are made where absent and belong on those people's own media, not in the keeper's folder. The folders for them must be
+/// there: a mistyped medium is told before any key is made.
 ///
 /// # Errors
 /// [`FoundingError`]: a key file, the TLS key, or a name.
@@ -192,6 +193,9 @@ pub fn found_keeper(
     party: &KeeperParty,
     rng: &mut impl CryptoRng,
 ) -> Result<KeeperCard, FoundingError> {
+    for path in human_keys {
+        folder_is_there(path)?;
+    }
     let key = make_note_key(&files.key, &format!("{}/keeper", party.host), rng)?;
     let log_key = make_note_key(&files.log, &format!("{}/log/keeper", party.host), rng)?;
     let seed = read_or_create_secret(&files.opening, rng)?;

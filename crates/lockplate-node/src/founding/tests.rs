@@ -203,3 +203,26 @@ fn a_declaration_carries_the_digest_of_the_words_in_the_repository() {
     let unwritten = DeclarationTerms { declaration: DeclarationName::Nj20264, ..terms };
     assert!(sign_declaration(&card, &files.agency, &unwritten, Timestamp(1), &mut SystemRng).is_err());
 }
+
+#[test]
+fn a_missing_folder_of_a_person_is_told_before_any_key_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    let party = KeeperParty {
+        name: "Keeper 1".to_owned(),
+        legal_entity: "Office 1".to_owned(),
+        host: "k1.example".to_owned(),
+        url: "https://127.0.0.1:9000".to_owned(),
+    };
+    let human = folder.path().join("no-such-medium/clerk.pem");
+    let humans = [folder.path().join("here.pem"), human.clone()];
+    let files = KeeperFiles::in_folder(&keys);
+    let error = found_keeper(&files, &humans, &party, &mut SystemRng).unwrap_err();
+    assert_eq!(error.exit_kind(), ExitKind::Config);
+    let (said, wanted) = (error.to_string(), format!("mkdir -p -m 700 {}", human.parent().unwrap().display()));
+    assert!(said.starts_with(&human.display().to_string()) && said.ends_with(&wanted), "{said}");
+    assert!(std::fs::read_dir(&keys).unwrap().next().is_none() && !humans[0].exists(), "nothing was made");
+    std::fs::create_dir(human.parent().unwrap()).unwrap();
+    assert!(found_keeper(&files, &humans, &party, &mut SystemRng).is_ok());
+}

@@ -1,7 +1,6 @@
 use super::*;
 use crate::rng::SystemRng;
 use serde::Deserialize;
-use std::os::unix::fs::PermissionsExt as _;
 
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -189,4 +188,40 @@ fn a_data_folder_has_one_user_at_a_time() {
     assert!(matches!(DataFolder::lock(&path).unwrap_err().reason(), KeyFileReason::Locked));
     drop(held);
     assert!(DataFolder::lock(&path).is_ok());
+}
+
+#[test]
+fn a_data_folder_that_others_can_enter_is_closed_and_left_alone_by_a_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    std::fs::create_dir(&path).unwrap();
+    let mode = || path.metadata().unwrap().mode() & 0o7777;
+    for open in [0o755, 0o750, 0o701, 0o777] {
+        set_mode(&path, open);
+        assert_eq!(others_may_enter(&path).unwrap(), Some(open));
+        drop(DataFolder::lock_as_it_is(&path).unwrap());
+        assert_eq!(mode(), open, "a look changes nothing");
+        drop(DataFolder::lock(&path).unwrap());
+        assert_eq!((mode(), others_may_enter(&path).unwrap()), (0o700, None), "{open:o}");
+    }
+    assert!(DataFolder::lock_as_it_is(&folder.path().join("absent")).is_err());
+}
+
+#[test]
+fn a_data_folder_of_somebody_else_that_is_open_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    std::fs::create_dir(&path).unwrap();
+    set_mode(&path, 0o755);
+    if std::os::unix::fs::chown(&path, Some(rustix::process::geteuid().as_raw() + 1), None).is_err() {
+        eprintln!("SKIPPED: only root can give a folder away");
+        return;
+    }
+    let error = DataFolder::lock(&path).unwrap_err();
+    assert!(matches!(error.reason(), KeyFileReason::FolderOpenToOthers(0o755)));
+    assert_eq!(error.exit_kind(), ExitKind::Config);
+    assert!(error.to_string().ends_with(&format!("chmod 700 {}", path.display())), "{error}");
+    assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o755, "and left as it was");
+    set_mode(&path, 0o700);
+    assert!(DataFolder::lock(&path).is_ok(), "closed by its owner it is good");
 }

@@ -1,6 +1,7 @@
 //! `doctor` on the folders of an agency and keepers that really ran: clean as they are, and every damage is found where it is.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ const LATER: Timestamp = Timestamp(NOW + 3 * HOUR);
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
@@ -133,6 +135,12 @@ fn agency_cases(data: &Path) {
     run_cases(
         data,
         &[
+            (
+                "open to others",
+                &|data| fs::set_permissions(data, fs::Permissions::from_mode(0o755)).unwrap(),
+                Severity::Warning,
+                ".",
+            ),
             ("segment", &|data| flip(&archived(data).join("segment"), 100), Severity::Failed, "/segment bucket"),
             (
                 "segment cut",
