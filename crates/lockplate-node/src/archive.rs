@@ -79,19 +79,19 @@ struct Window {
 }
 
 /// From and to of a window; a problem points at the one that is missing or does not fit.
-fn bounds(window: Result<Query<Window>, QueryRejection>) -> Result<(u64, u64), Problem> {
-    let Query(Window { from, to }) = window.map_err(|_unreadable| ProblemKind::Malformed)?;
-    let missing = |name| Problem::new(ProblemKind::Malformed).with_pointer(name);
-    let from = from.ok_or_else(|| missing("/from"))?;
-    let to = to.ok_or_else(|| missing("/to"))?;
-    if from < to { Ok((from, to)) } else { Err(Problem::new(ProblemKind::Invalid).with_pointer("/to")) }
+fn bounds(window: Result<Query<Window>, QueryRejection>) -> Result<(u64, u64), Box<Problem>> {
+    let pointed = |kind, name| Box::new(Problem::new(kind).with_pointer(name));
+    let Query(Window { from, to }) = window.map_err(|_unreadable| Box::new(Problem::new(ProblemKind::Malformed)))?;
+    let from = from.ok_or_else(|| pointed(ProblemKind::Malformed, "/from"))?;
+    let to = to.ok_or_else(|| pointed(ProblemKind::Malformed, "/to"))?;
+    if from < to { Ok((from, to)) } else { Err(pointed(ProblemKind::Invalid, "/to")) }
 }
 
 async fn epochs(
     State(state): State<ArchiveState>,
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<EpochList>, Problem> {
-    let (from, to) = bounds(window)?;
+    let (from, to) = bounds(window).map_err(|problem| *problem)?;
     let rows = state.db.epochs_inside(from, to, EPOCHS_LISTED_MAX.saturating_add(1)).await.map_err(unavailable)?;
     if rows.len() > EPOCHS_LISTED_MAX {
         return Err(Problem::new(ProblemKind::TooLarge).with_pointer("/to"));
