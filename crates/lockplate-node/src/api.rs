@@ -101,9 +101,11 @@ pub struct RequestFiled {
     pub session: Option<B64>,
     /// This keeper's human is to be asked, if the policy names one.
     pub ask_human: bool,
+    /// `Signed<FilingSlip>` by the requester's desk over all of the above. Without it the keeper neither looks nor answers.
+    pub slip: B64,
 }
 
-/// How a keeper stands to a request: answer of `POST /v1/requests` and `GET /v1/requests/{digest, hex}`.
+/// How a keeper stands to a request: answer of `POST /v1/requests`, repeats included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeeperAnswer {
@@ -231,6 +233,8 @@ pub struct SessionAsked {
     pub passcode: String,
     /// Digest of the request that is about to be filed.
     pub request_digest: B64,
+    /// `Signed<DeskCall>` of kind session by the officer's key: strangers cannot use up an officer's tries.
+    pub call: B64,
 }
 
 impl core::fmt::Debug for SessionAsked {
@@ -262,7 +266,17 @@ pub struct DeskFiled {
     pub session: Option<B64>,
 }
 
-/// A request at the desk: answer of `POST /v1/desk/requests` and `GET /v1/desk/requests/{request digest, hex}`.
+/// `POST /v1/desk/requests/{request digest, hex}/look`: the officer's client asks where its request stands. Anybody else, who may
+/// know the digest from a public log, gets the 404 of an unknown request.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeskLooked {
+    /// `Signed<DeskCall>` of kind look by the key that filed the request.
+    pub call: B64,
+}
+
+/// A request at the desk: answer of its `look`. `POST /v1/desk/requests`, repeats included, answers "filing" and nothing else: who
+/// posts a filed request need not be who signed it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeskStatus {
@@ -334,6 +348,8 @@ pub struct DisclosureMade {
 pub struct CulpritNamed {
     /// Place of the keeper in the charter.
     pub keeper: u8,
+    /// `Signed<DeskCall>` of kind culprit by the key that filed the request.
+    pub call: B64,
 }
 
 /// Answer of the disclosure endpoint.

@@ -14,16 +14,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::{Json, Router};
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::{SessionBody, SessionStatement, verify_session};
 use lockplate_core::charter::CharterFile;
 use lockplate_core::directory::Declaration;
+use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::b64url;
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, OPENING_BYTES_MAX};
 use lockplate_core::request::FiledRequest;
-use lockplate_core::sign::VerifyKey;
+use lockplate_core::sign::{Signed, SigningKey, VerifyKey};
 use lockplate_core::signed::{Header, Signable as _, SignedObject, VersionOne};
 use lockplate_log::NoteSigner;
 use lockplate_oprf::Secret;
@@ -32,7 +33,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
-use crate::api::{B64, CulpritNamed, DeskFiled, DeskKeeper, DeskStatus, Done, ObjectFiled, SessionAsked, SessionGiven};
+use crate::api::{
+    B64, CulpritNamed, DeskFiled, DeskKeeper, DeskLooked, DeskState, DeskStatus, Done, ObjectFiled, SessionAsked,
+    SessionGiven,
+};
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
 use crate::db::{Db, DbError};
@@ -55,6 +59,8 @@ const FACTORS: [&str; 2] = ["swk", "pwd"];
 /// A directory is signed anew after a day; changed officers are noticed within seconds ("within 60 s", section 5).
 const DIRECTORY_RENEW_SECONDS: i64 = 86_400;
 const DIRECTORY_LOOK: Duration = Duration::from_secs(5);
+/// Times a directory is pushed at once, where the one before was overtaken meanwhile.
+const PUSHES_MAX: usize = 3;
 
 /// What a desk needs to know. Keys come from files of mode 0600 that the caller has read.
 #[derive(Debug)]
@@ -69,6 +75,8 @@ pub struct DeskSettings {
     pub agency_key: NoteSigner,
     /// Signs session statements; named in the directory.
     pub desk_key: NoteSigner,
+    /// The same key, for the slips of filings.
+    pub slip_key: SigningKey,
     /// Origin of the desk's log.
     pub log_origin: String,
     /// Charters of the owners that may be asked, each pinned by the caller.
@@ -196,6 +204,7 @@ struct Inner {
     agency: AgencyIdentity,
     agency_key: NoteSigner,
     desk_key: NoteSigner,
+    slip_key: SigningKey,
     log_origin: String,
     roster: Roster,
     owners: BTreeMap<[u8; 16], Owner>,
@@ -207,6 +216,10 @@ struct Inner {
     jobs: Mutex<BTreeMap<[u8; 32], Job>>,
     /// (owner, keeper, serial) that have the directory.
     pushed: Mutex<BTreeSet<([u8; 16], u8, i64)>>,
+    /// (owner, keeper, serial) that were refused, so that it is said once.
+    refused: Mutex<BTreeSet<([u8; 16], u8, i64)>>,
+    /// One directory is signed at a time: two of one serial would split the keepers for a day.
+    directing: tokio::sync::Mutex<()>,
     /// Disclosures are logged one after the other.
     disclosing: tokio::sync::Mutex<()>,
 }
@@ -261,6 +274,7 @@ impl Desk {
                 agency: settings.agency,
                 agency_key: settings.agency_key,
                 desk_key: settings.desk_key,
+                slip_key: settings.slip_key,
                 log_origin: settings.log_origin,
                 roster: Roster::at(&settings.officers),
                 owners,
@@ -271,6 +285,8 @@ impl Desk {
                 tasks: tasks.clone(),
                 jobs: Mutex::default(),
                 pushed: Mutex::default(),
+                refused: Mutex::default(),
+                directing: tokio::sync::Mutex::default(),
                 disclosing: tokio::sync::Mutex::default(),
             }),
         };
@@ -378,6 +394,7 @@ impl Desk {
 
     /// The directory in force; signed anew when officers changed or a day is over.
     async fn directory(&self) -> Result<store::DirectoryRow, DeskFault> {
+        let _turn = self.inner.directing.lock().await;
         let roster = self.inner.roster.clone();
         let officers =
             tokio::task::spawn_blocking(move || roster.officers()).await.map_err(|_panicked| DeskFault::Gone)?;
@@ -413,41 +430,81 @@ impl Desk {
         let row = store::DirectoryRow { serial, issued: now, roster: hash, object };
         self.inner
             .db
-            .transaction(move |connection| store::replace_directory(connection, &row).map(|()| row))
+            .transaction(move |connection| store::replace_directory(connection, row, last_serial))
             .await
             .map_err(DeskFault::Db)
     }
 
     /// Gives a keeper the directory and the declarations, if it does not have them.
     async fn push_to(&self, owner: &Owner, place: u8) {
-        let directory = match self.directory().await {
-            Ok(directory) => directory,
-            Err(fault) => return tracing::error!(%fault, "the directory of officers cannot be signed"),
-        };
-        let id = owner.charter.charter().owner.id.0;
-        let entry = (id, place, directory.serial);
         let Some(client) = owner.client(place) else { return };
-        if locked(&self.inner.pushed).contains(&entry) {
-            return;
-        }
-        let of_owner = |(named, _): &&(Option<[u8; 16]>, Vec<u8>)| named.is_none_or(|named| named == id);
-        let declarations =
-            self.inner.declarations.iter().filter(of_owner).map(|(_, object)| ("/v1/declarations", object));
-        for (path, object) in core::iter::once(("/v1/directories", &directory.object)).chain(declarations) {
-            match client.post_json::<_, Done>(path, &ObjectFiled { object: B64(object.clone()) }, None).await {
-                Ok(Done {}) => {}
-                // Said no: it will say so again; a request shows it to the officer.
+        let id = owner.charter.charter().owner.id.0;
+        let mut last = None;
+        for _overtaken in 0..PUSHES_MAX {
+            let directory = match self.directory().await {
+                Ok(directory) => directory,
+                Err(fault) => return tracing::error!(%fault, "the directory of officers cannot be signed"),
+            };
+            let entry = (id, place, directory.serial);
+            if last == Some(directory.serial) || locked(&self.inner.pushed).contains(&entry) {
+                return;
+            }
+            last = Some(directory.serial);
+            let body = ObjectFiled { object: B64(directory.object) };
+            match client.post_json::<_, Done>("/v1/directories", &body, None).await {
+                Ok(Done {}) => {
+                    if self.push_declarations(client, id, place).await {
+                        locked(&self.inner.pushed).insert(entry);
+                    }
+                    return;
+                }
+                // Perhaps a newer one was there first: look whether there is one. Nothing is marked, so it is tried again.
                 Err(PeerError::Problem(problem)) if problem.kind().status() < 500 => {
-                    tracing::warn!(
-                        keeper = place,
-                        slug = problem.kind().slug(),
-                        "a keeper does not take the directory or a declaration"
-                    );
+                    if locked(&self.inner.refused).insert(entry) {
+                        let slug = problem.kind().slug();
+                        tracing::warn!(keeper = place, slug, "a keeper does not take the directory");
+                    }
                 }
                 Err(error) => return tracing::debug!(keeper = place, %error, "a keeper has no directory yet"),
             }
         }
-        locked(&self.inner.pushed).insert(entry);
+    }
+
+    /// False if the keeper has to be told again.
+    async fn push_declarations(&self, client: &PeerClient, owner: [u8; 16], place: u8) -> bool {
+        for (named, object) in &self.inner.declarations {
+            if named.is_some_and(|named| named != owner) {
+                continue;
+            }
+            let body = ObjectFiled { object: B64(object.clone()) };
+            match client.post_json::<_, Done>("/v1/declarations", &body, None).await {
+                Ok(Done {}) => {}
+                // Said no: it will say so again; a request shows it to the officer.
+                Err(PeerError::Problem(problem))
+                    if problem.kind().status() < 500 && problem.kind() != ProblemKind::Rate =>
+                {
+                    let slug = problem.kind().slug();
+                    tracing::warn!(keeper = place, slug, "a keeper does not take a declaration");
+                }
+                Err(error) => {
+                    tracing::debug!(keeper = place, %error, "a keeper has no declaration yet");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Loads a request for whoever proves to hold the key that filed it. Anything wrong is the 404 of an unknown request: a
+    /// digest is public, what hangs on it is not.
+    async fn called(&self, digest: [u8; 32], call: &B64, kind: DeskCallKind) -> Result<(), Problem> {
+        let loaded = self.load(digest).await?.ok_or(ProblemKind::NotFound)?;
+        let filed = FiledRequest::from_bytes(&loaded.row.filed).map_err(DeskFault::from)?;
+        if is_called(call, filed.request.claimed().officer_key, digest, kind, self.now()) {
+            Ok(())
+        } else {
+            Err(ProblemKind::NotFound.into())
+        }
     }
 
     async fn status(&self, digest: [u8; 32]) -> Result<DeskStatus, Problem> {
@@ -465,7 +522,7 @@ impl Desk {
                 answer: keeper.answer,
                 problem: keeper.problem,
             });
-            // One that was called wrong stays listed: only the officer's client can judge, and its word here is unsigned.
+            // One that was called wrong stays listed: only the officer's client can judge, and it may judge again.
             evaluations.extend(keeper.evaluation.map(|bytes| (keeper.place, B64(bytes))));
         }
         Ok(DeskStatus { state, keepers, grant: loaded.row.grant.map(B64), evaluations })
@@ -477,7 +534,7 @@ pub fn routes(desk: Desk) -> Router {
     Router::new()
         .route("/v1/desk/sessions", post(sessions))
         .route("/v1/desk/requests", post(requests).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
-        .route("/v1/desk/requests/{digest}", get(request))
+        .route("/v1/desk/requests/{digest}/look", post(look))
         .route("/v1/desk/requests/{digest}/disclosure", post(disclosure::disclosure))
         .route("/v1/desk/requests/{digest}/culprits", post(culprits))
         .with_state(desk)
@@ -493,13 +550,25 @@ fn digest_of_path(text: &str) -> Result<[u8; 32], ProblemKind> {
     Ok(digest)
 }
 
-/// Key file and passcode: two factors. The tries are counted before they are judged, so that many at once count as many.
+/// True for a fresh call of this kind about this request under this key.
+fn is_called(call: &B64, key: [u8; 32], request_digest: [u8; 32], kind: DeskCallKind, now: Timestamp) -> bool {
+    Signed::<DeskCall>::from_bytes(&call.0).is_ok_and(|signed| {
+        signed
+            .verify(&VerifyKey(key))
+            .is_ok_and(|call| call.request_digest == request_digest && call.kind == kind && call.is_fresh(now))
+    })
+}
+
+/// Key file and passcode: two factors, the first proved by the call: without it a stranger could use up an officer's tries. The tries are counted before they are judged, so that many at once count as many.
 async fn sessions(
     State(desk): State<Desk>,
     BoundedJson(asked): BoundedJson<SessionAsked>,
 ) -> Result<Json<SessionGiven>, Problem> {
     let (key, request_digest) = (array::<32>(&asked.officer_key)?, array::<32>(&asked.request_digest)?);
     let passcode = Zeroizing::new(asked.passcode);
+    if !is_called(&asked.call, key, request_digest, DeskCallKind::Session, desk.now()) {
+        return Err(ProblemKind::NotSignedIn.into());
+    }
     let roster = desk.inner.roster.clone();
     let find = tokio::task::spawn_blocking(move || roster.find(&key));
     let officer = find.await.map_err(|_panicked| ProblemKind::Internal)?.map_err(|_roster| ProblemKind::Unavailable)?;
@@ -593,20 +662,28 @@ async fn requests(
         .await
         .map_err(DeskFault::Db)?;
     desk.wake(digest);
+    // Only that it was taken: a filed request gets about, so a repeat must show no more than the first time. The rest is for `look`.
+    Ok(Json(DeskStatus { state: DeskState::Filing, keepers: Vec::new(), grant: None, evaluations: Vec::new() }))
+}
+
+async fn look(
+    State(desk): State<Desk>,
+    Path(digest): Path<String>,
+    BoundedJson(looked): BoundedJson<DeskLooked>,
+) -> Result<Json<DeskStatus>, Problem> {
+    let digest = digest_of_path(&digest)?;
+    desk.called(digest, &looked.call, DeskCallKind::Look).await?;
     desk.status(digest).await.map(Json)
 }
 
-async fn request(State(desk): State<Desk>, Path(digest): Path<String>) -> Result<Json<DeskStatus>, Problem> {
-    desk.status(digest_of_path(&digest)?).await.map(Json)
-}
-
-/// Asks one more keeper. Unsigned, so all it can do is cause work that the keepers agreed to: nothing is deleted.
+/// Asks one more keeper. Nothing is deleted.
 async fn culprits(
     State(desk): State<Desk>,
     Path(digest): Path<String>,
     BoundedJson(named): BoundedJson<CulpritNamed>,
 ) -> Result<Json<Done>, Problem> {
     let digest = digest_of_path(&digest)?;
+    desk.called(digest, &named.call, DeskCallKind::Culprit).await?;
     let changed = desk
         .inner
         .db

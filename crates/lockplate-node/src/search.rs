@@ -16,6 +16,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockplate_core::approval::Grant;
 use lockplate_core::charter::CharterFile;
+use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::open::{PlateKey, VerifiedEvaluation, combine, open, verify_evaluation};
 use lockplate_core::plate::Jurisdiction;
@@ -37,8 +38,8 @@ pub use fault::{Liar, Refusal, SearchFault};
 pub use owner::{LoggedRoots, logged_roots};
 
 use crate::api::{
-    AnswerState, B64, CulpritNamed, DeskFiled, DeskState, DeskStatus, DisclosureLogged, DisclosureMade, Done,
-    SessionAsked, SessionGiven,
+    AnswerState, B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade,
+    Done, SessionAsked, SessionGiven,
 };
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
@@ -215,6 +216,7 @@ impl Searcher {
                     officer_key: B64(officer.key.verify_key().0.to_vec()),
                     passcode: passcode.as_str().to_owned(),
                     request_digest: B64(pending.request_digest.to_vec()),
+                    call: self.call(officer, &pending.request_digest, DeskCallKind::Session),
                 };
                 let given: SessionGiven = self.desk.post_json("/v1/desk/sessions", &asked, None).await?;
                 Some(given.session)
@@ -238,12 +240,23 @@ impl Searcher {
         Pending::list(&self.folder)
     }
 
-    /// Where a request stands at the desk.
+    /// Where a request of this officer stands at the desk.
     ///
     /// # Errors
-    /// `Unavailable`.
-    pub async fn status(&self, request_digest: &[u8; 32]) -> Result<DeskStatus, SearchFault> {
-        Ok(self.desk.get_json(&format!("/v1/desk/requests/{}", hex::encode(request_digest)), &[]).await?)
+    /// `Unavailable`; also for a request that another key filed, which the desk does not show.
+    pub async fn status(&self, officer: &Officer, request_digest: &[u8; 32]) -> Result<DeskStatus, SearchFault> {
+        Ok(self.ask_status(officer, request_digest).await?)
+    }
+
+    async fn ask_status(&self, officer: &Officer, digest: &[u8; 32]) -> Result<DeskStatus, PeerError> {
+        let looked = DeskLooked { call: self.call(officer, digest, DeskCallKind::Look) };
+        self.desk.post_json(&format!("/v1/desk/requests/{}/look", hex::encode(digest)), &looked, None).await
+    }
+
+    /// Proves to the own desk that this is the officer: digests are public.
+    fn call(&self, officer: &Officer, request_digest: &[u8; 32], kind: DeskCallKind) -> B64 {
+        let call = DeskCall { request_digest: *request_digest, kind, time: self.now() };
+        B64(officer.key.sign(call).to_bytes())
     }
 
     /// Waits for the answer of a filed request, at most `wait` (zero: what there is now), opens it, and discloses. The pending
@@ -266,7 +279,7 @@ impl Searcher {
         let deadline = self.clock.monotonic().saturating_add(wait);
         let status = self.granted(officer, &pending, deadline, seen).await?;
         let grant = self.check_grant(&status, &filed)?;
-        let opened = self.open_all(&pending, &filed, &grant, deadline, seen).await;
+        let opened = self.open_all(officer, &pending, &filed, &grant, deadline, seen).await;
         let grant_digest = grant.digest();
         let opened = match opened {
             Ok(opened) => opened,
@@ -330,7 +343,7 @@ impl Searcher {
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<DeskStatus, SearchFault> {
         loop {
-            let status = match self.look(&pending.request_digest).await? {
+            let status = match self.look(officer, &pending.request_digest).await? {
                 Some(status) => status,
                 // Unknown there: a process ended before the desk had it.
                 None => self.send(officer, pending).await?,
@@ -352,9 +365,8 @@ impl Searcher {
         }
     }
 
-    async fn look(&self, digest: &[u8; 32]) -> Result<Option<DeskStatus>, SearchFault> {
-        let path = format!("/v1/desk/requests/{}", hex::encode(digest));
-        match self.desk.get_json(&path, &[]).await {
+    async fn look(&self, officer: &Officer, digest: &[u8; 32]) -> Result<Option<DeskStatus>, SearchFault> {
+        match self.ask_status(officer, digest).await {
             Ok(status) => Ok(Some(status)),
             Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
@@ -387,6 +399,7 @@ impl Searcher {
 
     async fn open_all(
         &self,
+        officer: &Officer,
         pending: &Pending,
         filed: &FiledRequest,
         grant: &Grant,
@@ -401,7 +414,7 @@ impl Searcher {
             return Err(self.with_evidence(fault, "register", pending, &json!({ "epochs": shown_epochs(&epochs) })));
         }
         let headers: Vec<_> = epochs.iter().map(|epoch| epoch.header.clone()).collect();
-        let (evaluations, culprits) = self.evaluations(pending, grant, &headers, deadline, seen).await?;
+        let (evaluations, culprits) = self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
         let keys = combine(&evaluations, &pending.inputs, &headers)?;
         let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
         let cells: Vec<Vec<OpenedCell>> = stream::iter(keys.iter().map(|key| {
@@ -421,6 +434,7 @@ impl Searcher {
     /// another keeper.
     async fn evaluations(
         &self,
+        officer: &Officer,
         pending: &Pending,
         grant: &Grant,
         headers: &[lockplate_core::epoch::EpochHeader],
@@ -432,7 +446,7 @@ impl Searcher {
         let mut good = Vec::new();
         let mut culprits: Vec<Culprit> = Vec::new();
         loop {
-            let status = self.status(&pending.request_digest).await?;
+            let status = self.status(officer, &pending.request_digest).await?;
             seen(&status);
             for (place, bytes) in &status.evaluations {
                 let Some(keeper) = self.charter.charter().keeper(KeeperIndex(*place)) else { continue };
@@ -452,7 +466,9 @@ impl Searcher {
                         let evidence = self.write_evidence(&format!("keeper-{place}"), pending, &proof);
                         culprits.push(Culprit { keeper: *place, name: keeper.name.clone(), evidence });
                         let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
-                        let _told: Done = self.desk.post_json(&path, &CulpritNamed { keeper: *place }, None).await?;
+                        let call = self.call(officer, &pending.request_digest, DeskCallKind::Culprit);
+                        let _told: Done =
+                            self.desk.post_json(&path, &CulpritNamed { keeper: *place, call }, None).await?;
                     }
                     Err(error) => return Err(error.into()),
                 }

@@ -161,6 +161,7 @@ pub(crate) struct OfficerConfig {
 /// Carries out one task.
 pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
     let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
+    check_usage(&args)?;
     let desk = Desk::open(&path)?;
     match args.task {
         Some(SearchTask::File(ask)) => {
@@ -177,7 +178,8 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
             Ok(ExitKind::Done)
         }
         Some(SearchTask::Status(number)) => {
-            let status = desk.searcher.status(&digest_of(&number.request)?).await?;
+            let officer = desk.officer(&[])?;
+            let status = desk.searcher.status(&officer, &digest_of(&number.request)?).await?;
             show_status(&number.request, &status, screen);
             Ok(ExitKind::Done)
         }
@@ -192,6 +194,29 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
             show_filed(&filed, screen);
             desk.fetch(&officer, &filed.request_digest, &args.wait, screen).await
         }
+    }
+}
+
+/// Wrong words are said before a configuration is looked for: they are wrong under any.
+fn check_usage(args: &SearchArgs) -> Result<()> {
+    let ask = match &args.task {
+        Some(SearchTask::File(ask)) => ask.as_ref(),
+        Some(SearchTask::Status(number)) => return digest_of(&number.request).map(drop),
+        Some(SearchTask::Fetch(fetch)) => return digest_of(&fetch.number.request).map(drop),
+        None => &args.ask,
+    };
+    ask.vocabulary().map(drop)
+}
+
+impl AskArgs {
+    fn vocabulary(&self) -> Result<(Purpose, Basis, Offence)> {
+        let purpose = Purpose::from_name(self.purpose.as_deref().unwrap_or_default())
+            .ok_or_else(|| usage("--purpose", &names(Purpose::ALL.iter().map(|one| one.name()))))?;
+        let basis = Basis::from_name(&self.basis)
+            .ok_or_else(|| usage("--basis", &names(Basis::ALL.iter().map(|one| one.name()))))?;
+        let offence = Offence::from_name(&self.offence)
+            .ok_or_else(|| usage("--offence", &names(Offence::ALL.iter().map(|one| one.name()))))?;
+        Ok((purpose, basis, offence))
     }
 }
 
@@ -258,6 +283,7 @@ impl Desk {
                 Ok(Zeroizing::new(text.trim().to_owned()))
             })
             .collect::<Result<Vec<_>>>()?;
+        let (purpose, basis, offence) = ask.vocabulary()?;
         let asked = Asked {
             plate: Zeroizing::new(named(&ask.plate)),
             state,
@@ -266,13 +292,10 @@ impl Desk {
                 Spellings::Near => Mode::Near,
                 Spellings::Wide => Mode::Wide,
             },
-            purpose: Purpose::from_name(&named(&ask.purpose))
-                .ok_or_else(|| usage("--purpose", &names(Purpose::ALL.iter().map(|one| one.name()))))?,
-            basis: Basis::from_name(&ask.basis)
-                .ok_or_else(|| usage("--basis", &names(Basis::ALL.iter().map(|one| one.name()))))?,
+            purpose,
+            basis,
             case_number: named(&ask.case_number),
-            offence: Offence::from_name(&ask.offence)
-                .ok_or_else(|| usage("--offence", &names(Offence::ALL.iter().map(|one| one.name()))))?,
+            offence,
             offence_text: ask.offence_text.clone(),
             facts: named(&ask.facts),
             emergency: ask.emergency,

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::{AgencyError, folder_of};
 use crate::clock::Clock;
 use crate::desk::{Desk, DeskSettings};
-use crate::founding::{AgencyCard, AgencyFiles, note_signer};
+use crate::founding::{AgencyCard, AgencyFiles, note_signer, statement_signer};
 use crate::log_door::LogDoor;
 use crate::officers::AgencyIdentity;
 use crate::party_log::PartyLog;
@@ -137,6 +137,7 @@ impl DeskSection {
             officers: self.officers.clone(),
             agency_key: signer(&self.keys.agency, &card.agency_key)?,
             desk_key: signer(&self.keys.desk, &card.desk_key)?,
+            slip_key: statement_signer(&self.keys.desk)?,
             log_origin: desk_log.verifier_key().name().as_str().to_owned(),
             owners,
             declarations,

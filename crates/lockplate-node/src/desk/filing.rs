@@ -6,6 +6,8 @@ use core::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lockplate_core::approval::{Approval, Grant};
+use lockplate_core::filing::FilingSlip;
+use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::CodeRule;
 use lockplate_core::open::Evaluation;
 use lockplate_core::request::FiledRequest;
@@ -167,7 +169,8 @@ impl Desk {
     async fn carry_out(&self, digest: [u8; 32], step: Step) -> Ended {
         let done = match step {
             Step::File { place, ask } => self.file_with(digest, place, ask).await,
-            Step::Look { place } => self.look_at(digest, place).await,
+            // Filed again with the wish that is stored: keepers answer only whom a desk vouches for.
+            Step::Look { place } => self.file_with(digest, place, false).await,
             Step::Grant { places, epochs } => self.grant(digest, &places, epochs).await,
             Step::Evaluate { place } => self.evaluate(digest, place).await,
         };
@@ -188,23 +191,27 @@ impl Desk {
         let attachments: Vec<B64> =
             serde_json::from_str(&loaded.row.attachments).map_err(|_our_row| DeskFault::Gone)?;
         let own = usize::from(place.saturating_sub(1));
+        let hashes: Vec<B64> = openings.iter().map(|one| B64(Sha256::digest(&one.0).to_vec())).collect();
+        let opening = openings.get(own).ok_or(DeskFault::Gone)?;
+        let slip = FilingSlip::of(
+            KeeperIndex(place),
+            &loaded.row.filed,
+            &opening.0,
+            &slices(&hashes),
+            &slices(&attachments),
+            loaded.row.session.as_deref(),
+            ask,
+        );
         let body = RequestFiled {
             filed: B64(loaded.row.filed),
-            opening: B64(openings.get(own).ok_or(DeskFault::Gone)?.0.clone()),
-            opening_hashes: openings.iter().map(|one| B64(Sha256::digest(&one.0).to_vec())).collect(),
+            opening: B64(opening.0.clone()),
+            opening_hashes: hashes,
             attachments,
             session: loaded.row.session.map(B64),
             ask_human: ask,
+            slip: B64(self.inner.slip_key.sign(slip).to_bytes()),
         };
         let answered = client.post_json::<_, KeeperAnswer>("/v1/requests", &body, None).await;
-        self.answered(digest, owner, place, answered).await
-    }
-
-    async fn look_at(&self, digest: [u8; 32], place: u8) -> Result<Ended, DeskFault> {
-        let loaded = self.load(digest).await?.ok_or(DeskFault::Gone)?;
-        let owner = self.owner(loaded.row.owner).ok_or(DeskFault::Gone)?;
-        let client = owner.client(place).ok_or(DeskFault::Gone)?;
-        let answered = client.get_json::<KeeperAnswer>(&format!("/v1/requests/{}", hex::encode(digest)), &[]).await;
         self.answered(digest, owner, place, answered).await
     }
 
@@ -320,6 +327,10 @@ impl Desk {
     }
 }
 
+fn slices(items: &[B64]) -> Vec<&[u8]> {
+    items.iter().map(|one| one.0.as_slice()).collect()
+}
+
 /// A problem that the same bytes will meet again.
 const fn is_final(kind: ProblemKind) -> bool {
     matches!(
@@ -355,8 +366,7 @@ fn views(owner: &Owner, loaded: &Loaded, flags: &[Flags]) -> Result<Vec<View>, D
         .keepers
         .iter()
         .map(|keeper| {
-            let entry =
-                owner.charter.charter().keeper(lockplate_core::id::KeeperIndex(keeper.place)).ok_or(DeskFault::Gone)?;
+            let entry = owner.charter.charter().keeper(KeeperIndex(keeper.place)).ok_or(DeskFault::Gone)?;
             let flag = flags.get(usize::from(keeper.place)).copied().unwrap_or_default();
             Ok(View {
                 place: keeper.place,
@@ -405,6 +415,6 @@ pub(super) const fn shown_state(planned: DeskState, disclosed: bool) -> DeskStat
 
 /// The key of a keeper.
 pub(super) fn keeper_key(owner: &Owner, place: u8) -> Option<VerifyKey> {
-    let entry = owner.charter.charter().keeper(lockplate_core::id::KeeperIndex(place))?;
+    let entry = owner.charter.charter().keeper(KeeperIndex(place))?;
     entry.key.public_key().try_into().ok().map(VerifyKey)
 }

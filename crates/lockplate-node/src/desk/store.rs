@@ -234,11 +234,16 @@ pub(super) fn directory(connection: &Connection) -> Result<Option<DirectoryRow>,
         .optional()?)
 }
 
-/// Replaces it.
-pub(super) fn replace_directory(connection: &Connection, row: &DirectoryRow) -> Result<(), DbError> {
+/// Replaces the one of serial `old` (0: none) and gives what is in force then: the stored one, if another was faster.
+pub(super) fn replace_directory(connection: &Connection, row: DirectoryRow, old: i64) -> Result<DirectoryRow, DbError> {
+    if let Some(known) = directory(connection)?
+        && known.serial != old
+    {
+        return Ok(known);
+    }
     connection.execute(
         "INSERT OR REPLACE INTO directory (one, serial, issued, roster, object) VALUES (1, ?1, ?2, ?3, ?4)",
         params![row.serial, row.issued, row.roster, row.object],
     )?;
-    Ok(())
+    Ok(row)
 }

@@ -12,8 +12,17 @@ use tower::ServiceExt as _;
 
 use crate::clock::TestClock;
 
+/// Seed of the officer's key.
 const OFFICER: [u8; 32] = [7; 32];
 const NOW_MS: i64 = 1_800_000_000_000;
+
+fn key(seed: [u8; 32]) -> SigningKey {
+    SigningKey::from_seed(&Secret::new(seed))
+}
+
+fn officer() -> [u8; 32] {
+    key(OFFICER).verify_key().0
+}
 
 struct Office {
     _folder: tempfile::TempDir,
@@ -35,7 +44,7 @@ fn office() -> Office {
     let officers = folder.path().join("officers.json");
     let roster = Roster::at(&officers);
     let trained = Timestamp(1_900_000_000);
-    roster.add_officer(&OFFICER, trained, &BTreeSet::new(), Some("correct horse"), &mut SystemRng).unwrap();
+    roster.add_officer(&officer(), trained, &BTreeSet::new(), Some("correct horse"), &mut SystemRng).unwrap();
     let public = desk_key.verifier_key().clone();
     let settings = DeskSettings {
         data: folder.path().to_owned(),
@@ -50,6 +59,7 @@ fn office() -> Office {
         },
         agency_key: signer("harbour.example/agency", 1),
         desk_key,
+        slip_key: SigningKey::from_seed(&Secret::new([2; 32])),
         log_origin: "harbour.example/log/desk".to_owned(),
         owners: Vec::new(),
         declarations: Vec::new(),
@@ -66,12 +76,40 @@ impl Office {
         (status, axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec())
     }
 
-    async fn sign_in(&self, key: [u8; 32], passcode: &str) -> (u16, Vec<u8>) {
-        let key = B64(key.to_vec());
-        let digest = B64(vec![4; 32]);
-        self.post("/v1/desk/sessions", &json!({"officer_key": key, "passcode": passcode, "request_digest": digest}))
-            .await
+    async fn sign_in(&self, seed: [u8; 32], passcode: &str) -> (u16, Vec<u8>) {
+        let now = Timestamp(u64::try_from(self.clock.now_ms() / 1_000).unwrap());
+        let call = DeskCall { request_digest: [4; 32], kind: DeskCallKind::Session, time: now };
+        self.sign_in_with(key(seed).verify_key().0, passcode, key(seed).sign(call).to_bytes()).await
     }
+
+    async fn sign_in_with(&self, officer: [u8; 32], passcode: &str, call: Vec<u8>) -> (u16, Vec<u8>) {
+        let asked = json!({
+            "officer_key": B64(officer.to_vec()), "passcode": passcode, "request_digest": B64(vec![4; 32]),
+            "call": B64(call),
+        });
+        self.post("/v1/desk/sessions", &asked).await
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_without_the_key_uses_up_no_tries() {
+    let office = office();
+    let now = Timestamp(1_800_000_000);
+    let good = DeskCall { request_digest: [4; 32], kind: DeskCallKind::Session, time: now };
+    let calls = [
+        key([8; 32]).sign(good.clone()),
+        key(OFFICER).sign(DeskCall { kind: DeskCallKind::Look, ..good.clone() }),
+        key(OFFICER).sign(DeskCall { request_digest: [5; 32], ..good.clone() }),
+        key(OFFICER).sign(DeskCall { time: Timestamp(now.0 - 301), ..good }),
+    ];
+    let calls: Vec<Vec<u8>> = calls.iter().map(Signed::to_bytes).chain([Vec::new()]).collect();
+    for call in calls {
+        for passcode in ["wrong horse", "correct horse"] {
+            assert_eq!(office.sign_in_with(officer(), passcode, call.clone()).await.0, 401);
+        }
+    }
+    assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 200, "ten of them lock nobody out");
+    office.tasks.finish(Duration::from_secs(5)).await.unwrap();
 }
 
 #[tokio::test]
@@ -107,7 +145,7 @@ async fn five_bad_passcodes_lock_the_key_for_ten_minutes_and_no_longer() {
     assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 429);
     office.clock.advance(Duration::from_secs(1));
     assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 200);
-    office.roster.set_active(&OFFICER, false).unwrap();
+    office.roster.set_active(&officer(), false).unwrap();
     assert_eq!(office.sign_in(OFFICER, "correct horse").await.0, 401, "revoked: in force at once");
     office.tasks.finish(Duration::from_secs(5)).await.unwrap();
 }
@@ -121,7 +159,7 @@ async fn what_is_no_request_of_an_owner_known_here_is_refused() {
     let claim = json!({"cells": 0, "others": 0, "outcome": "none", "signed": B64(vec![0; 64])});
     assert_eq!(office.post(&unknown, &claim).await.0, 404);
     assert_eq!(office.post("/v1/desk/requests/zz/disclosure", &claim).await.0, 404);
-    let named = json!({"keeper": 1});
-    assert_eq!(office.post(&format!("/v1/desk/requests/{}/culprits", "00".repeat(32)), &named).await.0, 200);
+    let named = json!({"keeper": 1, "call": ""});
+    assert_eq!(office.post(&format!("/v1/desk/requests/{}/culprits", "00".repeat(32)), &named).await.0, 404);
     office.tasks.finish(Duration::from_secs(5)).await.unwrap();
 }

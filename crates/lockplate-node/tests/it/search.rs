@@ -17,6 +17,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::charter::{AcceptKeyFiles, CharterFile, KeeperEntry};
 use lockplate_core::entry::{DisclosureLeaf, Leaf, LogEntry, Outcome, parse_leaf, request_outcome};
 use lockplate_core::epoch::EpochClose;
+use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::keeper::Verdict;
 use lockplate_core::open::Evaluation;
 use lockplate_core::plate::{Jurisdiction, Plate};
@@ -25,7 +26,8 @@ use lockplate_core::sign::{Signed, SigningKey};
 use lockplate_core::vocabulary::{ArchiveKind, Basis, Offence, Purpose, State};
 use lockplate_node::agency::{self, Agency, AgencyConfig, AgencySettings};
 use lockplate_node::api::{
-    B64, DeskFiled, DeskState, DeskStatus, DisclosureLogged, DisclosureMade, EpochList, Evaluated,
+    B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade, Done, EpochList,
+    Evaluated,
 };
 use lockplate_node::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use lockplate_node::clock::{Clock, SystemClock, TestClock};
@@ -414,7 +416,7 @@ impl Town {
     async fn status(&self, digest: &[u8; 32], wanted: DeskState) -> DeskStatus {
         let wait = async {
             loop {
-                let status = self.searcher().status(digest).await.unwrap();
+                let status = self.searcher().status(&self.officer, digest).await.unwrap();
                 if status.state == wanted {
                     return status;
                 }
@@ -570,6 +572,27 @@ async fn filed_looked_at_and_fetched_by_three_processes_opened_exactly_and_discl
     let status = town.status(&digest, DeskState::Answered).await;
     assert_eq!(status.keepers.len(), 3);
 
+    // The digest stands in public logs: whoever has it and not the officer's key has found nothing.
+    let other = SigningKey::random(&mut SystemRng);
+    let time = Timestamp(NOW + 600);
+    let of = |key: &SigningKey, digest, kind| B64(key.sign(DeskCall { request_digest: digest, kind, time }).to_bytes());
+    let look = DeskCallKind::Look;
+    for (digest, call) in [
+        (digest, of(&other, digest, look)),
+        (digest, of(&town.officer.key, digest, DeskCallKind::Session)),
+        (digest, of(&town.officer.key, [1; 32], look)),
+        (digest, B64(Vec::new())),
+        ([1; 32], of(&town.officer.key, [1; 32], look)),
+    ] {
+        let path = format!("/v1/desk/requests/{}", hex::encode(digest));
+        let named = CulpritNamed { keeper: 1, call: B64(call.0.clone()) };
+        let (door, looked) = (format!("{path}/look"), DeskLooked { call });
+        let looked = town.public().post_json::<_, DeskStatus>(&door, &looked, None).await.unwrap_err();
+        assert!(matches!(&looked, PeerError::Problem(p) if p.kind() == ProblemKind::NotFound), "{looked:?}");
+        let told = town.public().post_json::<_, Done>(&format!("{path}/culprits"), &named, None).await.unwrap_err();
+        assert!(matches!(&told, PeerError::Problem(p) if p.kind() == ProblemKind::NotFound), "{told:?}");
+    }
+
     let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
     let lines: Vec<_> = fetched.found.iter().map(|one| (one.time_ms, one.camera, one.text.as_str())).collect();
     let at = |seconds: u64| i64::try_from(seconds * 1_000).unwrap();
@@ -612,7 +635,8 @@ async fn filed_looked_at_and_fetched_by_three_processes_opened_exactly_and_discl
     }
     for _again in 0..2 {
         let status: DeskStatus = town.public().post_json("/v1/desk/requests", &body, None).await.unwrap();
-        assert_eq!(status.state, DeskState::Disclosed);
+        assert_eq!(status.state, DeskState::Filing, "whoever posts it again learns nothing");
+        assert!(status.keepers.is_empty() && status.grant.is_none() && status.evaluations.is_empty());
     }
     let (path, told) = town.archive.posted("/disclosure");
     let told: DisclosureMade = serde_json::from_slice(&told).unwrap();
@@ -896,5 +920,41 @@ async fn a_court_paper_waits_for_a_person_while_the_desk_is_started_anew() {
     let blind = Asked { disclosures: Vec::new(), ..asked };
     let fault = town.search(&blind).await.unwrap_err();
     assert!(matches!(fault, SearchFault::Refused(_)), "{fault:?}");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_keepers_hold_one_directory_and_a_suspension_reaches_each() {
+    let town = Town::new().await;
+    let held = || -> BTreeSet<Vec<u8>> {
+        (1..=3)
+            .map(|place| {
+                let folder = town.folder.path().join(format!("keeper-{place}"));
+                let db = rusqlite::Connection::open(folder.join("keeper.db")).unwrap();
+                db.query_row("SELECT object FROM directory", [], |row| row.get(0)).unwrap_or_default()
+            })
+            .collect()
+    };
+    let one = async |old: &[u8]| {
+        let one = async {
+            loop {
+                let held: Vec<_> = held().into_iter().collect();
+                if let [object] = held.as_slice()
+                    && !object.is_empty()
+                    && object != old
+                {
+                    return object.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), one).await.expect("one directory at all keepers")
+    };
+    let mut last = one(&[]).await;
+    let roster = Roster::at(&town.folder.path().join("agency/officers.json"));
+    for active in [false, true, false] {
+        roster.set_active(&town.officer.key.verify_key().0, active).unwrap();
+        last = one(&last).await;
+    }
     town.end().await;
 }
