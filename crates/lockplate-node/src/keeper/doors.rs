@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::office::{Desk, Office};
+use super::office::Desk;
 use super::requests::Filing;
 use crate::api::{
     B64, Done, EpochEnded, Evaluated, GrantShown, ObjectFiled, Prekeys, PrekeysAsked, RequestFiled, ShareDealt,
@@ -43,7 +43,6 @@ pub(super) fn routes(doors: Doors) -> Router {
         .route("/v1/directories", post(directories))
         .route("/v1/declarations", post(declarations))
         .route("/v1/requests", post(requests))
-        .route("/v1/requests/{digest}", get(request))
         .route("/v1/evaluations", post(evaluations).layer(DefaultBodyLimit::max(GRANT_BODY_BYTES_MAX)))
         .route("/v1/time", get(time))
         .route("/v1/charter", get(charter))
@@ -100,13 +99,6 @@ async fn requests(
 ) -> Result<Response, Problem> {
     let filing = Filing::decode(body)?;
     let answer = doors.desk.visit(move |office, db, now| office.file_request(db, filing, now)).await?;
-    Ok(json(answer))
-}
-
-async fn request(State(doors): State<Doors>, Path(digest): Path<String>) -> Result<Response, Problem> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(&digest, &mut bytes).map_err(|_form| ProblemKind::NotFound)?;
-    let answer = doors.desk.visit(move |_office, db, _now| Office::stored_answer(db, &bytes)).await?;
     Ok(json(answer))
 }
 

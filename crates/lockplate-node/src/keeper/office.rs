@@ -89,6 +89,10 @@ pub(super) struct Unfinished {
     pub(super) requests: BTreeMap<[u8; 32], u64>,
     /// Evaluation leaves without stored answer: grant digest, leaf index.
     pub(super) evaluations: BTreeMap<[u8; 32], u64>,
+    /// Approval leaves of requests that still wait in the database: request digest, leaf index.
+    pub(super) approvals: BTreeMap<[u8; 32], u64>,
+    /// Declarations whose leaf is there: digest of the object.
+    pub(super) declarations: BTreeSet<[u8; 32]>,
     /// Headers whose `share.received` leaf is there.
     pub(super) received: BTreeSet<[u8; 32]>,
     /// Headers whose `share.destroyed` leaf is there.

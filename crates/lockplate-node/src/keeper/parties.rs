@@ -62,7 +62,7 @@ impl Office {
         if filed.len() >= DECLARATIONS_MAX {
             return Err(ProblemKind::Rate.into());
         }
-        // On the public register before it takes effect.
+        // On the public register before it takes effect, and there once: a repeat after a crash finds the leaf.
         let leaf = LogEntry::Declaration(DeclarationLeaf {
             owner: owner.0,
             agency,
@@ -72,12 +72,16 @@ impl Office {
             valid_from: declared.valid_from,
             valid_until: declared.valid_until,
         });
-        self.keeper.state(vec![leaf], now, &mut SystemRng).map_err(|error| self.log_fault(error))?;
-        self.publish();
+        if !self.unfinished.declarations.contains(&signed.digest()) {
+            self.keeper.state(vec![leaf], now, &mut SystemRng).map_err(|error| self.log_fault(error))?;
+            self.unfinished.declarations.insert(signed.digest());
+            self.publish();
+        }
         connection.execute(
             "INSERT OR IGNORE INTO declaration (digest, agency, filed_at, object) VALUES (?1, ?2, ?3, ?4)",
             params![signed.digest(), agency.0, db::column(now), object],
         )?;
+        self.unfinished.declarations.remove(&signed.digest());
         Ok(())
     }
 }

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{
-    DestroyMethod, DestroyReason, Leaf, LogEntry, ShareDestroyed, evaluated_grant, parse_leaf, request_outcome,
+    DestroyMethod, DestroyReason, Leaf, LogEntry, ShareDestroyed, evaluated_grant, human_outcome, parse_leaf,
+    request_outcome,
 };
 use lockplate_core::epoch::EpochHeader;
 use lockplate_core::sign::Signed;
+use lockplate_core::signed::SignedObject;
 use lockplate_log::limits::TILE_WIDTH;
 use rusqlite::Connection;
 
@@ -22,6 +24,7 @@ impl Office {
     /// Run once at start, before the doors open.
     pub(super) fn recover(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), Fault> {
         self.read_tail(connection)?;
+        self.finish_approvals(connection)?;
         self.finish_destructions(connection, now)?;
         self.drop_orphaned_keys(connection, now)?;
         self.publish();
@@ -33,6 +36,8 @@ impl Office {
         let unfinished = &self.unfinished;
         let clean = unfinished.requests.is_empty()
             && unfinished.evaluations.is_empty()
+            && unfinished.approvals.is_empty()
+            && unfinished.declarations.is_empty()
             && unfinished.received.is_empty()
             && unfinished.destroyed.is_empty();
         let size = self.keeper.log().size();
@@ -62,11 +67,15 @@ impl Office {
         Ok(())
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "asks for the two kinds of leaf that have a consequence here")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "asks for the kinds of leaf that have a consequence here")]
     fn compare(&mut self, connection: &mut Connection, index: u64, leaf: &[u8]) -> Result<(), Fault> {
         if let Some(request) = request_outcome(leaf) {
             if db::request(connection, &request.request)?.is_none() {
                 self.unfinished.requests.insert(request.request, index);
+            }
+        } else if let Some(human) = human_outcome(leaf) {
+            if db::request(connection, &human.request)?.is_some_and(|row| row.waits) {
+                self.unfinished.approvals.insert(human.request, index);
             }
         } else if let Some(grant) = evaluated_grant(leaf) {
             if db::evaluation(connection, &grant, Timestamp(0))?.is_none() {
@@ -74,6 +83,12 @@ impl Office {
             }
         } else if let Ok(Leaf::Known(stamped)) = parse_leaf(leaf) {
             match stamped.entry() {
+                LogEntry::Declaration(entry) => {
+                    if !db::declarations(connection, entry.agency)?.iter().any(|known| is_object(known, &entry.object))
+                    {
+                        self.unfinished.declarations.insert(entry.object);
+                    }
+                }
                 LogEntry::ShareReceived(entry) => {
                     let row = db::epoch_by_header(connection, &entry.header)?;
                     if row.is_some_and(|(_, row)| row.receipt.is_none() && !row.destroyed) {
@@ -88,6 +103,15 @@ impl Office {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// A person's decision that is in the log ends the waiting, whether or not the database says so yet.
+    fn finish_approvals(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        let waiting: Vec<[u8; 32]> = self.unfinished.approvals.keys().copied().collect();
+        for digest in waiting {
+            self.finish_waiting(connection, digest, None)?;
         }
         Ok(())
     }
@@ -137,4 +161,8 @@ impl Office {
         self.kek.change(&[], &orphans, &mut SystemRng)?;
         Ok(())
     }
+}
+
+fn is_object(bytes: &[u8], digest: &[u8; 32]) -> bool {
+    SignedObject::parse(bytes).is_ok_and(|object| object.digest() == *digest)
 }

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use hkdf::Hkdf;
 use lockplate_core::Timestamp;
+use lockplate_core::approval::Decided;
 use lockplate_core::authorisation::Withdrawn;
 use lockplate_core::directory::VerifiedDirectory;
 use lockplate_core::evidence::{EpochInWindow, Evidence, gather};
+use lockplate_core::facts::Reason;
+use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::keeper::{Answer, CodeRule, Decision, DecisionRecord, HumanDecision, Outcome};
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENT_EPOCHS_MAX, OPENING_BYTES_MAX};
@@ -42,6 +45,8 @@ pub(super) struct Filing {
     attachments: Vec<Vec<u8>>,
     session: Option<Vec<u8>>,
     ask_human: bool,
+    slip: Signed<FilingSlip>,
+    filed_bytes: Vec<u8>,
 }
 
 impl Filing {
@@ -58,20 +63,36 @@ impl Filing {
         {
             return Err(ProblemKind::TooLarge);
         }
+        let B64(filed_bytes) = body.filed;
         let hash = |B64(bytes): &B64| bytes.as_slice().try_into().map_err(|_length| ProblemKind::Malformed);
         Ok(Self {
-            filed: FiledRequest::from_bytes(&body.filed.0).map_err(|_core| ProblemKind::Malformed)?,
+            filed: FiledRequest::from_bytes(&filed_bytes).map_err(|_core| ProblemKind::Malformed)?,
             hashes: body.opening_hashes.iter().map(hash).collect::<Result<_, _>>()?,
             opening: body.opening.0,
             attachments,
             session,
             ask_human: body.ask_human,
+            slip: Signed::from_bytes(&body.slip.0).map_err(|_core| ProblemKind::Malformed)?,
+            filed_bytes,
         })
+    }
+
+    /// True if the requester's desk vouches for exactly this filing at exactly this keeper. Without that, whoever has seen the
+    /// signed request (another keeper) could file it first, with a spoilt Opening or without its session, and have it refused for
+    /// ever.
+    fn is_vouched_for(&self, keeper: KeeperIndex, directory: &VerifiedDirectory) -> bool {
+        let Ok(desk_key) = directory.body().desk_key.public_key().try_into() else { return false };
+        let hashes: Vec<&[u8]> = self.hashes.iter().map(<[u8; 32]>::as_slice).collect();
+        let attachments: Vec<&[u8]> = self.attachments.iter().map(Vec::as_slice).collect();
+        let session = self.session.as_deref();
+        let sent =
+            FilingSlip::of(keeper, &self.filed_bytes, &self.opening, &hashes, &attachments, session, self.ask_human);
+        self.slip.verify(&VerifyKey(desk_key)).is_ok_and(|vouched| *vouched == sent)
     }
 }
 
 /// What is stored beside a decision.
-struct Decided {
+struct Prepared {
     decision: Decision,
     plate_tag: Option<[u8; 32]>,
 }
@@ -85,17 +106,18 @@ impl Office {
         now: Timestamp,
     ) -> Result<Vec<u8>, Fault> {
         let digest = filing.filed.request.signed_hash();
+        let asked = filing.filed.request.claimed().clone();
+        let requester = self.fresh_directory(connection, asked.requester_agency, now)?;
+        let requester = requester.filter(|directory| filing.is_vouched_for(self.index(), directory));
+        let Some(requester) = requester else { return Err(ProblemKind::NotSignedIn.into()) };
         if let Some(row) = db::request(connection, &digest)? {
             return Ok(row.answer);
         }
         filing.filed.verify().map_err(|_signature| ProblemKind::NotSignedIn)?;
-        let asked = filing.filed.request.claimed().clone();
-        let requester = self.fresh_directory(connection, asked.requester_agency, now)?;
-        let known = requester.is_some_and(|directory| directory.roles(&asked.officer_key).is_some());
-        if !known {
+        if requester.roles(&asked.officer_key).is_none() {
             return Err(ProblemKind::NotSignedIn.into());
         }
-        let Decided { decision, plate_tag } = self.decide(connection, &filing, now)?;
+        let Prepared { decision, plate_tag } = self.decide(connection, &filing, now)?;
         let answered = match self.unfinished.requests.get(&digest) {
             Some(&index) => self.keeper.resume(decision, index),
             None => self.keeper.answer(decision),
@@ -135,18 +157,13 @@ impl Office {
         Ok(told)
     }
 
-    /// `GET /v1/requests/{digest}`.
-    pub(super) fn stored_answer(connection: &Connection, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
-        Ok(db::request(connection, digest)?.ok_or(ProblemKind::NotFound)?.answer)
-    }
-
-    fn decide(&mut self, connection: &mut Connection, filing: &Filing, now: Timestamp) -> Result<Decided, Fault> {
+    fn decide(&mut self, connection: &mut Connection, filing: &Filing, now: Timestamp) -> Result<Prepared, Fault> {
         let position = usize::from(self.index().0.saturating_sub(1));
         let opened =
             check_opening(filing.filed.clone(), &filing.opening, filing.hashes.clone(), position, &self.opening_key);
-        let refused = |office: &Self, rule: CodeRule| -> Result<Decided, Fault> {
+        let refused = |office: &Self, rule: CodeRule| -> Result<Prepared, Fault> {
             let decision = office.keeper.refuse(&filing.filed, rule, now, &mut SystemRng)?;
-            Ok(Decided { decision, plate_tag: None })
+            Ok(Prepared { decision, plate_tag: None })
         };
         let opened = match opened {
             Ok(opened) => opened,
@@ -206,7 +223,7 @@ impl Office {
             Ok(standing) => {
                 let decision = self.keeper.decide(opened, &standing, now, &mut SystemRng)?;
                 let [this_period, _] = tags;
-                Ok(Decided { decision, plate_tag: Some(this_period) })
+                Ok(Prepared { decision, plate_tag: Some(this_period) })
             }
             Err(rule) => refused(self, rule),
         }
@@ -320,16 +337,39 @@ impl Office {
             .map(|key| VerifyKey(*key))
             .find(|key| decision.verify(key).is_ok())
             .ok_or(ProblemKind::NotSignedIn)?;
-        let register = row.record.leaf_index.ok_or(ProblemKind::Internal)?;
+        if self.unfinished.approvals.contains_key(&digest) {
+            // The decision stands in the log already; a second one, the opposite even, must not.
+            return self.finish_waiting(connection, digest, None);
+        }
+        let first = self.keeper.log().size();
         let concluded = self.keeper.conclude(row.record, &decision, &human, now, &mut SystemRng);
-        let (answer, who) = concluded.map_err(|error| self.log_fault(error))?;
-        self.publish();
+        if self.keeper.log().size() > first {
+            self.unfinished.approvals.insert(digest, first);
+            self.publish();
+        }
+        let (_answer, who) = concluded.map_err(|error| self.log_fault(error))?;
+        self.finish_waiting(connection, digest, Some(who.expose_text()))
+    }
+
+    /// Stores what a person's leaf says about a waiting request. `who` opens the leaf's salted digest; it is lost where the
+    /// process ended between leaf and here.
+    pub(super) fn finish_waiting(
+        &mut self,
+        connection: &mut Connection,
+        digest: [u8; 32],
+        who: Option<&str>,
+    ) -> Result<Vec<u8>, Fault> {
+        let row = db::request(connection, &digest)?.ok_or(ProblemKind::NotFound)?;
+        let index = self.unfinished.approvals.get(&digest).copied().ok_or(ProblemKind::Internal)?;
+        let register = row.record.leaf_index.ok_or(ProblemKind::Internal)?;
+        let answer = self.keeper.finish(row.record, index)?;
         let told = tell(&answer, register, self)?;
         let record = answer.record();
         connection.execute(
             "UPDATE request SET waits = 0, allowed = ?2, record = ?3, answer = ?4, who = ?5 WHERE digest = ?1",
-            params![digest, record.outcome != Outcome::Deny, record.to_bytes(), told, who.expose_text()],
+            params![digest, record.outcome != Outcome::Deny, record.to_bytes(), told, who],
         )?;
+        self.unfinished.approvals.remove(&digest);
         Ok(told)
     }
 
@@ -352,6 +392,15 @@ fn plate_tag(key: &Secret<32>, agency: AgencyId, plate: &str) -> Result<[u8; 32]
     Ok(tag)
 }
 
+fn refused_by_a_person() -> Reason {
+    Reason {
+        rule: "keeper.person".to_owned(),
+        say: "A person at this office looked at the request and said no.".to_owned(),
+        cite: None,
+        fix: Some("Ask the office what was missing, then file a new request.".to_owned()),
+    }
+}
+
 /// The answer as it is stored and sent. `register` is the entry of the request, not that of a person's decision.
 fn tell(answer: &Answer, register: u64, office: &Office) -> Result<Vec<u8>, Fault> {
     let record: &DecisionRecord = answer.record();
@@ -361,9 +410,13 @@ fn tell(answer: &Answer, register: u64, office: &Office) -> Result<Vec<u8>, Faul
         Answer::Refused { approval, .. } => (AnswerState::Refused, Some(B64(approval.to_bytes()))),
     };
     let policy = office.keeper.policy();
-    let reasons = match state {
-        AnswerState::Refused => record.rules.iter().filter_map(|rule| policy.explain(rule)).collect(),
-        AnswerState::Approved | AnswerState::Waiting => Vec::new(),
+    let reasons = match answer {
+        // The rules allowed it; what they say is no reason.
+        Answer::Refused { approval, .. } if approval.claimed().decision == Decided::RefusedByHuman => {
+            vec![refused_by_a_person()]
+        }
+        Answer::Refused { .. } => record.rules.iter().filter_map(|rule| policy.explain(rule)).collect(),
+        Answer::Approved { .. } | Answer::Waiting { .. } => Vec::new(),
     };
     let told = KeeperAnswer {
         state,

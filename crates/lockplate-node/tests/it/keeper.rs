@@ -17,6 +17,7 @@ use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::epoch::{
     Dealt, EpochClose, EpochHeader, EpochKind, EpochPlan, Prekey, PrekeyOrder, ShareReceipt, VerifiedPrekey, deal,
 };
+use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::{AgencyId, KeeperIndex, RequestId};
 use lockplate_core::keeper::Verdict;
 use lockplate_core::open::{Evaluation, combine, open, verify_evaluation};
@@ -336,7 +337,7 @@ impl Town {
         let (request, openings) = draft_request(draft, &text, &recipients, &mut SystemRng).unwrap();
         let filed = FiledRequest { request: self.officer.sign(request), seconds: Vec::new() };
         let session = self.session(filed.request.signed_hash());
-        let body = openings
+        let mut body: Vec<RequestFiled> = openings
             .sealed
             .iter()
             .map(|opening| RequestFiled {
@@ -346,9 +347,30 @@ impl Town {
                 attachments: attachments.iter().cloned().map(B64).collect(),
                 session: Some(B64(session.clone())),
                 ask_human: true,
+                slip: B64(Vec::new()),
             })
             .collect();
+        for (place, filing) in body.iter_mut().enumerate() {
+            self.vouch(place, filing);
+        }
         Searched { filed, body, inputs: text.elements, response }
+    }
+
+    /// The desk's slip over a filing as it stands.
+    fn vouch(&self, place: usize, filing: &mut RequestFiled) {
+        let desk = statement_signer(&self.agency_files.desk).unwrap();
+        let slices = |items: &'_ [B64]| items.iter().map(|item| item.0.clone()).collect::<Vec<_>>();
+        let (hashes, attachments) = (slices(&filing.opening_hashes), slices(&filing.attachments));
+        let slip = FilingSlip::of(
+            KeeperIndex(u8::try_from(place + 1).unwrap()),
+            &filing.filed.0,
+            &filing.opening.0,
+            &hashes.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            &attachments.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            filing.session.as_ref().map(|session| session.0.as_slice()),
+            filing.ask_human,
+        );
+        filing.slip = B64(desk.sign(slip).to_bytes());
     }
 
     fn session(&self, request_digest: [u8; 32]) -> Vec<u8> {
@@ -512,13 +534,11 @@ async fn a_read_goes_in_and_comes_out_by_two_of_three_and_is_gone_after_its_time
 
     // Repeats change nothing, a restart neither.
     let size = town.leaves(0).await.len();
-    let digest = hex::encode(search.filed.request.signed_hash());
-    let before = keepers[0].get_bytes(&format!("/v1/requests/{digest}"), &[]).await.unwrap();
+    let before: KeeperAnswer = post(&keepers[0], "/v1/requests", &search.body[0]).await.unwrap();
     town.stop(0).await;
     town.start(0).await;
     let again: KeeperAnswer = post(&keepers[0], "/v1/requests", &search.body[0]).await.unwrap();
-    assert_eq!(again, serde_json::from_slice(&before).unwrap());
-    assert_eq!(keepers[0].get_bytes(&format!("/v1/requests/{digest}"), &[]).await.unwrap(), before);
+    assert_eq!(again, before);
     let evaluated: Evaluated = post(&keepers[0], "/v1/evaluations", &shown).await.unwrap();
     assert_eq!(evaluated, evaluations[0]);
     assert_eq!(town.leaves(0).await.len(), size, "no second leaf");
@@ -636,6 +656,7 @@ async fn an_unlawful_request_is_refused_on_the_register_and_a_court_paper_waits_
     // A swapped Opening is refused and logged; a stranger and a forged signature are not even logged.
     let mut swapped = town.ask(Purpose::StolenVehicle, Basis::None, None);
     swapped.body[0].opening = unlawful.body[0].opening.clone();
+    town.vouch(0, &mut swapped.body[0]);
     let answer: KeeperAnswer = post(&keepers[0], "/v1/requests", &swapped.body[0]).await.unwrap();
     assert_eq!((answer.state, answer.rules), (AnswerState::Refused, vec!["keeper.opening".to_owned()]));
     let size = town.leaves(0).await.len();
@@ -647,9 +668,41 @@ async fn an_unlawful_request_is_refused_on_the_register_and_a_court_paper_waits_
     let mut forged = town.ask(Purpose::StolenVehicle, Basis::None, None);
     let length = forged.body[0].filed.0.len();
     forged.body[0].filed.0[length - 2] ^= 1;
+    town.vouch(0, &mut forged.body[0]);
     let answer = post::<_, KeeperAnswer>(&keepers[0], "/v1/requests", &forged.body[0]).await;
     assert_eq!(problem(answer), ProblemKind::NotSignedIn);
     assert_eq!(town.leaves(0).await.len(), size);
+
+    // Keeper 2 has seen the whole filing, and files it with keeper 1 first: spoilt, without its session, with another wish, with
+    // the slip that was made for itself. None of it leaves a trace, and the honest filing is answered.
+    let honest = town.ask(Purpose::StolenVehicle, Basis::None, None);
+    let spoil: [fn(&mut RequestFiled); 6] = [
+        |filing| filing.opening = B64(b"garbage".to_vec()),
+        |filing| filing.opening_hashes[2] = B64(vec![0; 32]),
+        |filing| filing.session = None,
+        |filing| filing.ask_human = false,
+        |filing| filing.attachments.push(B64(b"paper".to_vec())),
+        |filing| filing.slip = B64(vec![0; 4]),
+    ];
+    for change in spoil {
+        let mut spoilt = town.ask(Purpose::StolenVehicle, Basis::None, None).body.remove(0);
+        spoilt.clone_from(&honest.body[0]);
+        change(&mut spoilt);
+        let kind = problem(post::<_, KeeperAnswer>(&keepers[0], "/v1/requests", &spoilt).await);
+        assert!(matches!(kind, ProblemKind::NotSignedIn | ProblemKind::Malformed), "{kind:?}");
+    }
+    let mut forwarded = honest.body[0].clone();
+    forwarded.slip = honest.body[1].slip.clone();
+    let refused = post::<_, KeeperAnswer>(&keepers[0], "/v1/requests", &forwarded).await;
+    assert_eq!(problem(refused), ProblemKind::NotSignedIn);
+    assert_eq!(town.leaves(0).await.len(), size);
+    let answer: KeeperAnswer = post(&keepers[0], "/v1/requests", &honest.body[0]).await.unwrap();
+    assert_eq!(answer.state, AnswerState::Approved, "{:?}", answer.rules);
+    // The stored answer is for the desk as well: a stranger who knows the digest learns nothing.
+    let mut curious = honest.body[0].clone();
+    curious.slip = forwarded.slip;
+    let refused = post::<_, KeeperAnswer>(&keepers[0], "/v1/requests", &curious).await;
+    assert_eq!(problem(refused), ProblemKind::NotSignedIn);
 
     // A prekey serves one share; another header for it is refused, and so is a stranger's.
     let mut other = dealt.header().clone();
@@ -684,6 +737,27 @@ async fn an_unlawful_request_is_refused_on_the_register_and_a_court_paper_waits_
     assert_eq!(repeated, decided);
     let leaf = town.leaves(1).await.pop().unwrap();
     assert!(matches!(parse_leaf(&leaf).unwrap(), Leaf::Known(s) if matches!(s.entry(), LogEntry::Approval(_))));
+    // The process ended between the person's leaf and its storing: the leaf ends the waiting, nobody is asked again, and the
+    // opposite cannot be said.
+    let size = town.leaves(1).await.len();
+    town.stop(1).await;
+    let database = rusqlite::Connection::open(town.data(1).join("keeper.db")).unwrap();
+    let digest = asked.filed.request.signed_hash();
+    let waiting = serde_json::to_vec(&waits).unwrap();
+    let changed = database.execute(
+        "UPDATE request SET waits = 1, answer = ?2, who = NULL WHERE digest = ?1",
+        rusqlite::params![digest, waiting],
+    );
+    assert_eq!(changed.unwrap(), 1);
+    database.execute("DELETE FROM progress", []).unwrap();
+    drop(database);
+    town.start(1).await;
+    assert!(admin::waiting(&socket).await.unwrap().is_empty());
+    let refused = admin::decide(&socket, prefix, Verdict::Doubt, &human, Timestamp(NOW)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let finished: KeeperAnswer = post(&keepers[1], "/v1/requests", &asked.body[1]).await.unwrap();
+    assert_eq!(finished, decided);
+    assert_eq!(town.leaves(1).await.len(), size, "no second decision");
     for place in 0..3 {
         town.stop(place).await;
     }
