@@ -82,10 +82,10 @@ struct WaitArgs {
 
 #[derive(Debug, Args)]
 struct AskArgs {
-    /// The plate; # a digit, @ a letter, ? either
+    /// The plate, whole: letters and digits
     #[arg(long, required = true)]
     plate: Option<String>,
-    /// Its state, such as US-CT; leave out if not known
+    /// Its state, such as US-CT. Without it, only reads are found whose state was not read
     #[arg(long)]
     state: Option<String>,
     /// Why: stolenVehicle, missingPerson, crimeInvestigation, ..
@@ -396,8 +396,10 @@ pub(crate) fn hex_of(bytes: &[u8]) -> String {
 fn show_filed(filed: &Filed, screen: &Screen) {
     let (from, to) = (time_text(filed.window.from), time_text(filed.window.to));
     let moved = if filed.window.moved { ", made smaller to whole periods" } else { "" };
-    screen
-        .note(&format!("Asking from {from} to {to}{moved}; {} spellings with and without the state.", filed.elements));
+    screen.note(&format!(
+        "Asking from {from} to {to}{moved}; spellings, with the state and without one: {}.",
+        filed.elements
+    ));
     screen.note(&format!("Request {}", hex_of(&filed.request_digest)));
 }
 

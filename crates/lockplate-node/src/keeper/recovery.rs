@@ -74,8 +74,9 @@ impl Office {
                 self.unfinished.requests.insert(request.request, index);
             }
         } else if let Some(human) = human_outcome(leaf) {
-            if db::request(connection, &human.request)?.is_some_and(|row| row.waits) {
-                self.unfinished.approvals.insert(human.request, index);
+            let waits = db::request(connection, &human.request)?.is_some_and(|row| row.waits);
+            if waits && self.unfinished.approvals.insert(human.request, index).is_some() {
+                tracing::warn!("the log holds two decisions of a person on one request");
             }
         } else if let Some(grant) = evaluated_grant(leaf) {
             if db::evaluation(connection, &grant, Timestamp(0))?.is_none() {
@@ -84,8 +85,8 @@ impl Office {
         } else if let Ok(Leaf::Known(stamped)) = parse_leaf(leaf) {
             match stamped.entry() {
                 LogEntry::Declaration(entry) => {
-                    if !db::declarations(connection, entry.agency)?.iter().any(|known| is_object(known, &entry.object))
-                    {
+                    let filed = db::declarations(connection, entry.agency)?;
+                    if !filed.iter().any(|known| is_object(known, &entry.object)) {
                         self.unfinished.declarations.insert(entry.object);
                     }
                 }

@@ -183,7 +183,10 @@ fn statement(
     authorisation: Option<&SignedObject>,
     disclosures: &[Disclosure],
 ) -> Result<StatementText, SearchFault> {
-    // Wildcards are no characters of a plate; the name is what is certain of it.
+    // A statement names one plate; keepers refuse elements that are no spellings of it.
+    if asked.plate.contains(['#', '@', '?']) {
+        return Err(SearchFault::Usage("wildcards cannot be asked in this version: name the whole plate"));
+    }
     let plate = Plate::parse(&asked.plate)
         .filter(|plate| !plate.is_overlong())
         .ok_or(SearchFault::Usage("the plate needs at least one letter or digit, and at most 16"))?;
