@@ -27,7 +27,7 @@ def _die_with_parent():
 def free_ports(count):
     """Ports of the loopback that nobody listens at now, below those that outgoing connections take."""
     sockets = []
-    for port in range(15000 + os.getpid() % 4000, 20000):
+    for port in range(18000 + os.getpid() % 1800, 20000):
         one = socket.socket()
         try:
             one.bind(("127.0.0.1", port))

@@ -180,12 +180,17 @@ pub fn has_tool(test: &str, tool: &str, there: bool) -> bool {
 }
 
 /// Ports of the loopback that are free now, below the range from which the kernel takes the ports of outgoing connections.
-/// Held together, so that no two are the same.
+/// Held together, so that no two are the same. Each test process has a block of ports to itself: it keeps listening at the
+/// block's first one, so that a test in another process takes another block.
 fn free_ports<const N: usize>() -> [SocketAddr; N] {
-    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+    static BLOCK: std::sync::OnceLock<TcpListener> = std::sync::OnceLock::new();
+    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(1);
+    let first = BLOCK.get_or_init(|| {
+        let blocks = (10_000..17_800_u16).step_by(300);
+        blocks.filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).next().expect("a block of ports is free")
+    });
     // Every town of this process begins elsewhere: a party keeps its port while it is down.
-    let taken = NEXT.fetch_add(20, std::sync::atomic::Ordering::Relaxed);
-    let begin = 10_000 + u16::try_from(std::process::id() % 30).unwrap() * 300 + taken;
+    let begin = first.local_addr().unwrap().port() + NEXT.fetch_add(20, std::sync::atomic::Ordering::Relaxed);
     let held: Vec<TcpListener> =
         (begin..20_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(N).collect();
     core::array::from_fn(|at| held[at].local_addr().unwrap())
