@@ -247,20 +247,24 @@ impl Stage<'_> {
         line
     }
 
+    /// The search of acts 1, 5 and 6: the same officer and car, another window.
+    fn stolen_car_search(times: &(String, String)) -> Vec<&str> {
+        Self::search(
+            "millbrook/officer.toml",
+            STOLEN,
+            "stolenVehicle",
+            times,
+            &["--case", "26-0481", "--facts", "The owner reported the blue car stolen this morning."],
+        )
+    }
+
     async fn stolen_car(&self, children: &mut Children, window: &Window) -> Result<()> {
         self.act(1, "A stolen car", &[
             "An officer of Millbrook looks for a stolen car in the town's own reads. The rules allow it; no person has to",
             "be asked. Two of the three offices answer, and only this plate's reads open.",
         ]);
         let times = (time_text(window.from), time_text(window.to));
-        let facts = "The owner reported the blue car stolen this morning.";
-        let line = Self::search(
-            "millbrook/officer.toml",
-            STOLEN,
-            "stolenVehicle",
-            &times,
-            &["--case", "26-0481", "--facts", facts],
-        );
+        let line = Self::stolen_car_search(&times);
         self.command(&line);
         let output = children.run(&line).await?;
         self.said(&output);
@@ -466,17 +470,10 @@ impl Stage<'_> {
             "result. Every answer is checked before it is used, so the wrong one is found, named and thrown away; the other two suffice.",
         ]);
         let window = self.closed(children, PERIODS).await?;
-        let times = (time_text(window.from), time_text(window.to));
         let lie = self.town.folder.join("LIE");
         durable::replace(&lie, b"")?;
-        let facts = "The owner reported the blue car stolen this morning.";
-        let line = Self::search(
-            "millbrook/officer.toml",
-            STOLEN,
-            "stolenVehicle",
-            &times,
-            &["--case", "26-0481", "--facts", facts],
-        );
+        let times = (time_text(window.from), time_text(window.to));
+        let line = Self::stolen_car_search(&times);
         self.command(&line);
         let output = children.run(&line).await?;
         durable::remove(&lie)?;
@@ -525,14 +522,7 @@ impl Stage<'_> {
             self.screen.line(&line);
         }
         let times = (time_text(window.from), time_text(window.to));
-        let facts = "The owner reported the blue car stolen this morning.";
-        let line = Self::search(
-            "millbrook/officer.toml",
-            STOLEN,
-            "stolenVehicle",
-            &times,
-            &["--case", "26-0481", "--facts", facts],
-        );
+        let line = Self::stolen_car_search(&times);
         self.command(&line);
         let output = children.run(&line).await?;
         if !self.story {
