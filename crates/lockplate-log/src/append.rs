@@ -22,6 +22,16 @@ pub trait Entry {
     fn time(&self) -> u64;
 }
 
+impl<T: Entry + ?Sized> Entry for Box<T> {
+    fn leaf(&self) -> Vec<u8> {
+        (**self).leaf()
+    }
+
+    fn time(&self) -> u64 {
+        (**self).time()
+    }
+}
+
 /// Reads the time (seconds since 1970) out of a leaf that [`Entry::leaf`] wrote; `None` if it cannot. The log does not know what a leaf says.
 pub type LeafTime = fn(&[u8]) -> Option<u64>;
 
@@ -305,6 +315,23 @@ impl<S: LogStorage> Log<S> {
         Ok(())
     }
 
+    /// Start-up check 5 of `log.md` section 3, for one witness that answered: what it last cosigned must be the beginning of what is here.
+    /// An older one is normal. Whether enough witnesses answered is
+    /// [`WitnessPolicy::is_enough_answers`](crate::policy::WitnessPolicy::is_enough_answers).
+    ///
+    /// # Errors
+    /// [`Error::OldCopy`] if it is larger, or of another tree: nothing may be signed. [`Error::ForeignOrigin`]; otherwise as
+    /// [`Log::inclusion_proof`].
+    pub fn check_witnessed(&self, seen: &Checkpoint) -> Result<(), Error> {
+        if seen.origin() != self.origin() {
+            return Err(Error::ForeignOrigin);
+        }
+        if seen.size() > self.size() || self.root_at(seen.size())? != seen.root() {
+            return Err(Error::OldCopy);
+        }
+        Ok(())
+    }
+
     /// The log's name.
     #[must_use]
     pub const fn origin(&self) -> &Origin {
@@ -345,6 +372,14 @@ impl<S: LogStorage> Log<S> {
     #[must_use]
     pub const fn storage(&self) -> &S {
         &self.storage
+    }
+
+    /// The root over the first `size` leaves.
+    ///
+    /// # Errors
+    /// As [`Log::inclusion_proof`].
+    pub fn root_at(&self, size: u64) -> Result<Hash, Error> {
+        self.with_reader(size, |reader| root_at(reader, size))
     }
 
     /// The proof that leaf `index` is in the first `size` leaves.

@@ -115,6 +115,11 @@ impl SignedCheckpoint {
         Ok(Self { checkpoint, note })
     }
 
+    /// The same checkpoint with other lines below the log's own, which the caller has kept.
+    pub(crate) fn with_note(self, note: SignedNote) -> Self {
+        Self { note, ..self }
+    }
+
     /// What was signed.
     #[must_use]
     pub const fn checkpoint(&self) -> &Checkpoint {

@@ -45,13 +45,18 @@ impl Cosignature {
     /// [`Error::NoKnownSignature`] if the line is not by this key or the key is not of type 0x04; [`Error::BadSignature`] if it does not
     /// verify; [`Error::CosignatureTime`] if its time is 0 or 2^63 and more.
     pub fn verify(line: &NoteSignature, key: &VerifierKey, checkpoint: &Checkpoint) -> Result<Self, Error> {
-        if key.signature_type() != SignatureType::CosignatureV1 || line.id() != key.id() || line.name() != key.name() {
+        if key.signature_type() != SignatureType::CosignatureV1 || !line.is_by(key) {
             return Err(Error::NoKnownSignature);
         }
         let public = <&[u8; 32]>::try_from(key.public_key()).ok().ok_or(Error::MalformedKey)?;
         let point = VerifyingKey::from_bytes(public).ok().ok_or(Error::MalformedKey)?;
         let time = verify(&point, &checkpoint.to_text(), line.signature())?;
         Ok(Self { witness: key.name().clone(), time })
+    }
+
+    /// One that [`SignedNote::verify`](crate::note::SignedNote::verify) has verified.
+    pub(crate) const fn verified(witness: Origin, time: u64) -> Self {
+        Self { witness, time }
     }
 
     /// The witness's key name.

@@ -89,6 +89,12 @@ impl RightEdge {
         self.size
     }
 
+    /// The partial tile of a level: the number within its level of its first hash, and the hashes. None above the tree.
+    pub(crate) fn level(&self, level: usize) -> Option<(u64, &[Hash])> {
+        let (index, _) = edge_place(self.size, level);
+        Some((index.checked_mul(u64::from(TILE_WIDTH))?, self.levels.get(level)?.as_slice()))
+    }
+
     /// The root over all leaves.
     pub(crate) fn root(&self) -> Hash {
         // The perfect subtrees of the tree are, smallest first: those of the level-0 tile, then those of level 1, and so on.
@@ -162,7 +168,7 @@ impl RightEdge {
 }
 
 /// Checks that a bundle's leaves hash to these level-0 hashes, and returns them.
-fn check_bundle<'a>(bytes: &'a [u8], hashes: &[Hash]) -> Result<Vec<&'a [u8]>, Error> {
+pub(crate) fn check_bundle<'a>(bytes: &'a [u8], hashes: &[Hash]) -> Result<Vec<&'a [u8]>, Error> {
     let width = u16::try_from(hashes.len()).ok().ok_or(Error::MalformedBundle)?;
     let leaves = parse_bundle(bytes, width)?;
     if leaves.iter().zip(hashes).all(|(leaf, hash)| leaf_hash(leaf) == *hash) {

@@ -50,6 +50,57 @@ impl fmt::Display for StorageFault {
     }
 }
 
+/// What is wrong with a trust file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyFault {
+    /// A control character, or no LF at the end.
+    Character,
+    /// A line of no known form.
+    Grammar,
+    /// A key that is not a verifier key.
+    Key,
+    /// A log's key of a witness's type, or the reverse.
+    KeyType,
+    /// A key that stands in the file already.
+    KeyTwice,
+    /// A name that is reserved or too long.
+    Name,
+    /// A name that is defined already.
+    NameTwice,
+    /// A name that is not defined on a line before.
+    Undefined,
+    /// A member that is in a group already.
+    MemberTwice,
+    /// A threshold that is no decimal, zero, or above the number of members.
+    Threshold,
+    /// More bytes, logs, witnesses or groups than are accepted.
+    TooMany,
+    /// A second quorum line.
+    QuorumTwice,
+    /// No quorum line.
+    NoQuorumLine,
+}
+
+impl fmt::Display for PolicyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Character => "a control character, or no line feed at the end",
+            Self::Grammar => "not a line of a trust file",
+            Self::Key => "not a verifier key",
+            Self::KeyType => "the key is not of the type for this line",
+            Self::KeyTwice => "the key stands in the file already",
+            Self::Name => "the name is reserved or too long",
+            Self::NameTwice => "the name is defined already",
+            Self::Undefined => "the name is not defined on a line before",
+            Self::MemberTwice => "the member is in a group already",
+            Self::Threshold => "the threshold is not between one and the number of members",
+            Self::TooMany => "the trust file is too large",
+            Self::QuorumTwice => "there is a quorum line already",
+            Self::NoQuorumLine => "there is no quorum line",
+        })
+    }
+}
+
 /// Every failure of this crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -71,6 +122,19 @@ pub enum Error {
     ForeignOrigin,
     /// A cosignature's time is zero, over 2^63 - 1, or too far ahead of the reader's clock.
     CosignatureTime,
+    /// A trust file is refused.
+    Policy {
+        /// The line, from 1; 0 for the whole.
+        line: u32,
+        /// What is wrong with it.
+        fault: PolicyFault,
+    },
+    /// The cosignatures of a checkpoint are no quorum of the trust file.
+    NoQuorum,
+    /// The quorum of a checkpoint cosigned too long ago.
+    StaleQuorum,
+    /// The body of an `add-checkpoint` request, or a witness's answer to it, breaks its grammar or a limit.
+    MalformedRequest,
     /// A path is not of the grammar of `tlog-tiles`.
     MalformedTilePath,
     /// A tile is not exactly its width in hashes, or is not part of the tree.
@@ -111,6 +175,8 @@ pub enum Error {
     HeadReplaced,
     /// The published checkpoint is larger than the head, or of its size with another root: this is an old copy of the log, or a fork.
     PublishedAhead,
+    /// A witness has cosigned more leaves than this log has, or others: this is an old copy of the log, or a fork.
+    OldCopy,
     /// The storage failed.
     Storage {
         /// Which file.
@@ -132,6 +198,7 @@ impl Error {
             | Self::EdgeUnproved
             | Self::HeadReplaced
             | Self::PublishedAhead
+            | Self::OldCopy
             | Self::Storage { .. }
             | Self::LeafTime
             | Self::ClockAhead
@@ -145,6 +212,10 @@ impl Error {
             | Self::MalformedCheckpoint
             | Self::ForeignOrigin
             | Self::CosignatureTime
+            | Self::Policy { .. }
+            | Self::NoQuorum
+            | Self::StaleQuorum
+            | Self::MalformedRequest
             | Self::MalformedTilePath
             | Self::MalformedTile
             | Self::MalformedBundle
@@ -174,6 +245,10 @@ impl fmt::Display for Error {
             Self::MalformedCheckpoint => "malformed checkpoint",
             Self::ForeignOrigin => "checkpoint of another log",
             Self::CosignatureTime => "cosignature time out of range",
+            Self::Policy { line, fault } => return write!(f, "trust file, line {line}: {fault}"),
+            Self::NoQuorum => "too few cosignatures for the quorum",
+            Self::StaleQuorum => "the quorum cosigned too long ago",
+            Self::MalformedRequest => "malformed add-checkpoint body or answer",
             Self::MalformedTilePath => "malformed tile path",
             Self::MalformedTile => "malformed tile",
             Self::MalformedBundle => "malformed entry bundle",
@@ -193,6 +268,9 @@ impl fmt::Display for Error {
             Self::HeadReplaced => "head was replaced under this process",
             Self::PublishedAhead => {
                 "public/checkpoint does not fit the head: this is an old copy of the log, or a fork"
+            }
+            Self::OldCopy => {
+                "a witness has cosigned what this log does not have: this is an old copy of the log; restore what is missing"
             }
             Self::Poisoned => "an earlier write failed; restart before using this log",
             Self::Missing(file) => return write!(f, "{file} is missing"),

@@ -1,7 +1,8 @@
 //! An append-only transparency log in C2SP's formats: signed notes, checkpoints, tiles, proofs, receipts, append.
 //!
-//! **In scope.** RFC 6962 hashing and proofs, `signed-note`, `tlog-checkpoint`, `tlog-tiles`, `tlog-cosignature` and `tlog-proof` as the
-//! design page of the log narrows them, and the write order that makes a leaf durable before anything is done about it.
+//! **In scope.** RFC 6962 hashing and proofs, `signed-note`, `tlog-checkpoint`, `tlog-tiles`, `tlog-cosignature`, `tlog-witness` (both sides),
+//! `tlog-policy` and `tlog-proof` as the design page of the log narrows them, the write order that makes a leaf durable before anything is
+//! done about it, and reading a log of somebody else while believing nothing but a checkpoint.
 //!
 //! **Out of scope.** What a leaf says (it is bytes here), files, clocks, networks, threads. Files are behind [`storage::LogStorage`], the
 //! time is an argument, and the caller owns every decision that rests on a leaf.
@@ -25,16 +26,22 @@ pub mod error;
 pub mod limits;
 pub mod merkle;
 pub mod note;
+pub mod policy;
 pub mod proof;
 pub mod storage;
 pub mod tile;
+pub mod view;
+pub mod witness;
 
 pub use append::{Entry, LeafTime, Log, Logged};
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use cosignature::{Cosignature, CosignatureSigner};
-pub use error::{Error, LogFile, StorageFault};
+pub use error::{Error, LogFile, PolicyFault, StorageFault};
 pub use merkle::{ConsistencyProof, Hash, InclusionProof};
 pub use note::{NoteSignature, NoteSigner, Origin, SignatureType, SignedNote, VerifierKey};
+pub use policy::{Cosigned, PolicyGroup, PolicyLog, PolicyWitness, Threshold, WitnessPolicy};
 pub use proof::Receipt;
 pub use storage::{LogStorage, StagingName};
-pub use tile::{TileKind, TilePath};
+pub use tile::{TileKind, TilePath, tiles_between};
+pub use view::LogView;
+pub use witness::{AddCheckpoint, Consistent, CosignError, Refusal, Standing, WitnessRecord, consider};

@@ -32,3 +32,17 @@ pub const COSIGNATURE_AHEAD_SECONDS_MAX: u64 = 300;
 pub const STAGING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Files of a staging file: 17 bundles, 17 level-0 tiles, and at most two tiles a level above.
 pub const STAGING_FILES_MAX: usize = 64;
+/// Bytes of a trust file.
+pub const POLICY_BYTES_MAX: usize = 64 * 1024;
+/// Logs of a trust file.
+pub const POLICY_LOGS_MAX: usize = 64;
+/// Witnesses of a trust file.
+pub const POLICY_WITNESSES_MAX: usize = 64;
+/// Groups of a trust file.
+pub const POLICY_GROUPS_MAX: usize = 64;
+/// Bytes of an `add-checkpoint` body.
+pub const ADD_CHECKPOINT_BYTES_MAX: usize = 64 * 1024;
+/// Seconds after which a relying party refuses a quorum.
+pub const QUORUM_AGE_SECONDS_MAX: u64 = 24 * 3_600;
+/// Seconds after which a monitor alarms because no quorum is younger.
+pub const QUORUM_STALE_SECONDS: u64 = 3_600;

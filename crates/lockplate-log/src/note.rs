@@ -294,7 +294,7 @@ impl NoteSignature {
         &self.signature
     }
 
-    fn is_by(&self, key: &VerifierKey) -> bool {
+    pub(crate) fn is_by(&self, key: &VerifierKey) -> bool {
         self.id == key.id && self.name == key.name
     }
 }

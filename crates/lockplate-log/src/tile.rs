@@ -138,6 +138,24 @@ impl fmt::Display for TilePath {
     }
 }
 
+/// All tiles and bundles that a tree of `new` leaves has and one of `old` leaves has not; with `old` 0, all of them. Levels from the leaves up,
+/// then the bundles; within each by index, a partial one last. None if `old` is not below `new` or `new` not below 2^48.
+pub fn tiles_between(old: u64, new: u64) -> impl Iterator<Item = TilePath> {
+    let end = if new < TREE_SIZE_END { new } else { 0 };
+    let kinds = (0..6).map(TileKind::Hashes).chain([TileKind::Entries]);
+    kinds.flat_map(move |kind| {
+        let shift = match kind {
+            TileKind::Hashes(level) => u32::from(level).saturating_mul(8),
+            TileKind::Entries => 0,
+        };
+        let (old, new) = (old.checked_shr(shift).unwrap_or(0), end.checked_shr(shift).unwrap_or(0));
+        let [width, ..] = new.to_le_bytes();
+        let partial = if old < new && width > 0 { TilePath::new(kind, new >> 8, u16::from(width)).ok() } else { None };
+        let full = (old >> 8..new >> 8).filter_map(move |index| TilePath::new(kind, index, TILE_WIDTH).ok());
+        full.chain(partial)
+    })
+}
+
 /// The bytes of a hash tile: 32 a hash, nothing else.
 #[must_use]
 pub fn tile_bytes(hashes: &[Hash]) -> Vec<u8> {
