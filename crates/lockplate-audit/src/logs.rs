@@ -1,0 +1,346 @@
+//! The state that all logs of one charter add up to. It takes proved leaves one after the other and keeps what the register, the figures
+//! and the monitor need; it never judges and never waits. A leaf is a *statement* of its log's owner: it is put where its log says, and
+//! two logs that contradict each other are both kept.
+
+mod epoch;
+mod request;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lockplate_core::Timestamp;
+use lockplate_core::charter::CharterFile;
+use lockplate_core::entry::{Leaf, LogEntry, LogKind, Stamped, parse_leaf};
+use lockplate_core::id::{AgencyId, KeeperIndex};
+use lockplate_log::note::Origin;
+use lockplate_log::policy::Cosigned;
+use lockplate_log::{Checkpoint, Hash};
+use serde::{Serialize, Serializer};
+
+pub(crate) use epoch::{EpochState, distinct};
+pub(crate) use request::{Evaluated, KeeperWords, RequestState, RequestWord};
+pub use state::Fault;
+pub(crate) use state::{LogState, Said};
+
+/// A log of one charter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogName {
+    /// A keeper's.
+    Keeper(KeeperIndex),
+    /// The owner's recorder's.
+    Recorder,
+    /// A requesting agency's desk's.
+    Desk(AgencyId),
+}
+
+impl LogName {
+    /// Which leaves it takes.
+    #[must_use]
+    pub const fn kind(&self) -> LogKind {
+        match self {
+            Self::Keeper(_) => LogKind::Keeper,
+            Self::Recorder => LogKind::Recorder,
+            Self::Desk(_) => LogKind::Desk,
+        }
+    }
+}
+
+impl core::fmt::Display for LogName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Keeper(index) => write!(f, "keeper-{}", index.0),
+            Self::Recorder => f.write_str("recorder"),
+            Self::Desk(agency) => write!(f, "desk-{agency}"),
+        }
+    }
+}
+
+/// One leaf of one log. Its bytes are in the log's tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeafRef {
+    /// The log.
+    pub log: LogName,
+    /// Its index there.
+    pub index: u64,
+}
+
+impl Serialize for LogName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for LeafRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut leaf = serializer.serialize_struct("LeafRef", 2)?;
+        leaf.serialize_field("log", &self.log)?;
+        leaf.serialize_field("index", &self.index)?;
+        leaf.end()
+    }
+}
+
+/// Why a leaf was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeeError {
+    /// The charter knows no such log.
+    UnknownLog,
+    /// Leaves come in order, each once; this is the index that comes next.
+    OutOfOrder {
+        /// The index wanted.
+        next: u64,
+    },
+}
+
+impl core::fmt::Display for SeeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::UnknownLog => f.write_str("the charter names no such log"),
+            Self::OutOfOrder { next } => write!(f, "leaves come in order; the next is {next}"),
+        }
+    }
+}
+
+impl core::error::Error for SeeError {}
+
+/// The published checkpoint of a log as a follower proved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What the log signed.
+    pub checkpoint: Checkpoint,
+    /// The note as it was published, for evidence.
+    pub note: Vec<u8>,
+    /// Newest moment at or after which a whole quorum of the charter confirmed this checkpoint; `None` where no quorum did. For a log
+    /// whose charter asks for no witness it is the moment of fetching.
+    pub confirmed: Option<Timestamp>,
+}
+
+impl Head {
+    /// From a note that the trust file of its log found good, fetched at `fetched`.
+    #[must_use]
+    pub fn of(cosigned: &Cosigned, fetched: Timestamp) -> Self {
+        Self {
+            checkpoint: cosigned.signed.checkpoint().clone(),
+            note: cosigned.signed.to_bytes(),
+            confirmed: Some(cosigned.quorum_at.map_or(fetched, Timestamp)),
+        }
+    }
+}
+
+/// Two statements of one log that cannot both be true, as signed notes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// The one seen first.
+    pub one: Vec<u8>,
+    /// The other.
+    pub other: Vec<u8>,
+}
+
+/// All that the logs of one charter have said so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    charter: CharterFile,
+    agencies: BTreeMap<AgencyId, String>,
+    logs: BTreeMap<LogName, LogState>,
+    requests: BTreeMap<[u8; 32], RequestState>,
+    epochs: BTreeMap<[u8; 32], EpochState>,
+    bundles: BTreeMap<[u8; 32], BTreeSet<String>>,
+    /// Equal sets of rules are one allocation: nearly every request cites one of a few.
+    rules: BTreeSet<Arc<BTreeSet<String>>>,
+}
+
+impl Logs {
+    /// Nothing said yet. The logs are the keepers', the recorder's, and those of the desks that the charter names.
+    #[must_use]
+    pub fn new(charter: CharterFile) -> Self {
+        let body = charter.charter();
+        let mut logs: BTreeMap<_, _> = body
+            .keepers
+            .iter()
+            .map(|keeper| (LogName::Keeper(keeper.index), LogState::new(keeper.log_key.name())))
+            .collect();
+        logs.insert(LogName::Recorder, LogState::new(body.archive.log_key.name()));
+        let agencies = BTreeMap::from([(body.owner.id, body.owner.name.clone())]);
+        let (requests, epochs) = (BTreeMap::new(), BTreeMap::new());
+        Self { charter, agencies, logs, requests, epochs, bundles: BTreeMap::new(), rules: BTreeSet::new() }
+    }
+
+    /// Tells of a requesting agency: its name, and its desk's log if it is known.
+    pub fn add_agency(&mut self, id: AgencyId, name: &str, desk_log: Option<&Origin>) {
+        self.agencies.insert(id, name.to_owned());
+        if let Some(origin) = desk_log {
+            self.logs.entry(LogName::Desk(id)).or_insert_with(|| LogState::new(origin));
+        }
+    }
+
+    /// The charter.
+    #[must_use]
+    pub const fn charter(&self) -> &CharterFile {
+        &self.charter
+    }
+
+    /// The logs, in the order keepers, recorder, desks.
+    pub fn names(&self) -> impl Iterator<Item = LogName> {
+        self.logs.keys().copied()
+    }
+
+    /// The origin of a log.
+    #[must_use]
+    pub fn origin(&self, log: &LogName) -> Option<&str> {
+        self.logs.get(log).map(LogState::origin)
+    }
+
+    /// The name of an agency, if the charter knows it.
+    #[must_use]
+    pub fn agency(&self, id: AgencyId) -> Option<&str> {
+        self.agencies.get(&id).map(String::as_str)
+    }
+
+    /// Leaves of a log taken so far: the index that [`Logs::see`] wants next.
+    #[must_use]
+    pub fn seen(&self, log: &LogName) -> u64 {
+        self.logs.get(log).map_or(0, LogState::next)
+    }
+
+    /// The newest checkpoint told of.
+    #[must_use]
+    pub fn head(&self, log: &LogName) -> Option<&Head> {
+        self.logs.get(log)?.head()
+    }
+
+    /// Takes the next leaf of a log. A leaf that is malformed, or that this log may not say, is counted and kept as a fault; a leaf that
+    /// is not known is counted. Neither is interpreted, and neither is an error here.
+    ///
+    /// # Errors
+    /// [`SeeError::UnknownLog`]; [`SeeError::OutOfOrder`] for any index but [`Logs::seen`].
+    pub fn see(&mut self, log: &LogName, index: u64, leaf: &[u8]) -> Result<(), SeeError> {
+        let state = self.logs.get_mut(log).ok_or(SeeError::UnknownLog)?;
+        if index != state.next() {
+            return Err(SeeError::OutOfOrder { next: state.next() });
+        }
+        let owner = self.charter.charter().owner.id;
+        match parse_leaf(leaf) {
+            Err(_malformed) => state.fault(Fault::Malformed),
+            Ok(Leaf::Unknown(leaf)) => state.unknown(&leaf.origin, leaf.time),
+            Ok(Leaf::Known(leaf)) => {
+                if state.known(log, owner, &leaf) {
+                    self.take(log, index, &leaf);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the newest checkpoint of a log. One of a size told before with another root is a fork, whoever says otherwise.
+    ///
+    /// # Errors
+    /// [`SeeError::UnknownLog`].
+    pub fn tell_head(&mut self, log: &LogName, head: Head) -> Result<(), SeeError> {
+        self.logs.get_mut(log).ok_or(SeeError::UnknownLog)?.tell_head(head);
+        Ok(())
+    }
+
+    /// Tells of two checkpoints of a log that its follower found inconsistent.
+    ///
+    /// # Errors
+    /// [`SeeError::UnknownLog`].
+    pub fn tell_fork(&mut self, log: &LogName, fork: Fork) -> Result<(), SeeError> {
+        self.logs.get_mut(log).ok_or(SeeError::UnknownLog)?.tell_fork(fork);
+        Ok(())
+    }
+
+    /// Tells which rules a policy bundle holds, so that a citation of another one is found.
+    pub fn tell_bundle(&mut self, digest: [u8; 32], rules: BTreeSet<String>) {
+        self.bundles.insert(digest, rules);
+    }
+
+    /// The root that a log's newest checkpoint signs.
+    #[must_use]
+    pub fn root(&self, log: &LogName) -> Option<Hash> {
+        self.head(log).map(|head| head.checkpoint.root())
+    }
+
+    pub(crate) fn log(&self, log: &LogName) -> Option<&LogState> {
+        self.logs.get(log)
+    }
+
+    pub(crate) fn logs(&self) -> impl Iterator<Item = (LogName, &LogState)> {
+        self.logs.iter().map(|(name, state)| (*name, state))
+    }
+
+    pub(crate) fn keeper_logs(&self) -> impl Iterator<Item = (KeeperIndex, &LogState)> {
+        self.logs.iter().filter_map(|(name, state)| match name {
+            LogName::Keeper(index) => Some((*index, state)),
+            LogName::Recorder | LogName::Desk(_) => None,
+        })
+    }
+
+    pub(crate) const fn requests(&self) -> &BTreeMap<[u8; 32], RequestState> {
+        &self.requests
+    }
+
+    pub(crate) const fn epochs(&self) -> &BTreeMap<[u8; 32], EpochState> {
+        &self.epochs
+    }
+
+    pub(crate) const fn bundles(&self) -> &BTreeMap<[u8; 32], BTreeSet<String>> {
+        &self.bundles
+    }
+
+    /// The moment up to which a log is known: what it said by then has been taken. `None` while leaves of its checkpoint are missing here
+    /// or nobody confirmed it.
+    pub(crate) fn known_until(&self, log: &LogName) -> Option<Timestamp> {
+        self.logs.get(log)?.known_until()
+    }
+
+    /// Keepers that had to agree at a moment: the threshold of the charter in force then, by the largest that any keeper's log states.
+    pub(crate) fn threshold_at(&self, time: Timestamp) -> usize {
+        let stated = self.keeper_logs().flat_map(|(_, state)| state.charters());
+        let in_force =
+            stated.filter(|said| said.entry.effective <= time).map(|said| (said.entry.effective, said.entry.t));
+        usize::from(in_force.max().map_or(self.charter.threshold().t(), |(_, t)| t))
+    }
+
+    fn take(&mut self, log: &LogName, index: u64, leaf: &Stamped) {
+        let time = leaf.at();
+        match (log, leaf.entry()) {
+            (LogName::Keeper(keeper), LogEntry::Request(said)) => {
+                let rules = pooled(&mut self.rules, &said.rules);
+                self.requests.entry(said.request).or_default().request(*keeper, index, time, said, rules);
+            }
+            (LogName::Keeper(keeper), LogEntry::Approval(said)) => {
+                self.requests.entry(said.request).or_default().approval(*keeper, index, time, said);
+            }
+            (LogName::Keeper(keeper), LogEntry::Evaluation(said)) => {
+                self.requests.entry(said.request).or_default().evaluation(*keeper, index, time, said);
+            }
+            (LogName::Desk(agency), LogEntry::Disclosure(said)) => {
+                self.requests.entry(said.request).or_default().disclosure(*agency, index, time, said);
+            }
+            (LogName::Keeper(keeper), LogEntry::ShareReceived(said)) => {
+                self.epochs.entry(said.header).or_default().received(*keeper, index, time);
+            }
+            (LogName::Keeper(keeper), LogEntry::ShareDestroyed(said)) => {
+                self.epochs.entry(said.header).or_default().destroyed(*keeper, index, time, said);
+            }
+            (LogName::Recorder, LogEntry::EpochDealt(said)) => {
+                self.epochs.entry(said.header).or_default().dealt(index, time, said);
+            }
+            (LogName::Recorder, LogEntry::EpochClosed(said)) => {
+                self.epochs.entry(said.header).or_default().closed(index, time, said);
+            }
+            // What concerns the log alone was put there by `LogState::known`.
+            _ => {}
+        }
+    }
+}
+
+fn pooled(pool: &mut BTreeSet<Arc<BTreeSet<String>>>, rules: &BTreeSet<String>) -> Arc<BTreeSet<String>> {
+    if let Some(known) = pool.get(rules) {
+        return Arc::clone(known);
+    }
+    let fresh = Arc::new(rules.clone());
+    pool.insert(Arc::clone(&fresh));
+    fresh
+}

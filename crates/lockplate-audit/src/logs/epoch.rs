@@ -1,0 +1,98 @@
+//! What the logs say about one epoch: dealt and closed by the recorder, received and destroyed by the keepers.
+
+use lockplate_core::Timestamp;
+use lockplate_core::entry::{DestroyMethod, DestroyReason, EpochClosed, EpochDealt, ShareDestroyed};
+use lockplate_core::id::KeeperIndex;
+
+use super::Said;
+
+/// A keeper destroyed its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Destroyed {
+    pub(crate) keeper: KeeperIndex,
+    pub(crate) index: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) method: DestroyMethod,
+    pub(crate) reason: DestroyReason,
+}
+
+/// A keeper has a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) keeper: KeeperIndex,
+    pub(crate) index: u64,
+    pub(crate) time: Timestamp,
+}
+
+/// One epoch, by its `header` digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EpochState {
+    dealt: Vec<Said<EpochDealt>>,
+    closed: Vec<Said<EpochClosed>>,
+    received: Vec<Received>,
+    destroyed: Vec<Destroyed>,
+}
+
+impl EpochState {
+    pub(super) fn dealt(&mut self, index: u64, time: Timestamp, said: &EpochDealt) {
+        self.dealt.push(Said { index, time, entry: said.clone() });
+    }
+
+    pub(super) fn closed(&mut self, index: u64, time: Timestamp, said: &EpochClosed) {
+        self.closed.push(Said { index, time, entry: said.clone() });
+    }
+
+    pub(super) fn received(&mut self, keeper: KeeperIndex, index: u64, time: Timestamp) {
+        let at = self.received.partition_point(|one| (one.keeper, one.index) < (keeper, index));
+        self.received.insert(at, Received { keeper, index, time });
+    }
+
+    pub(super) fn destroyed(&mut self, keeper: KeeperIndex, index: u64, time: Timestamp, said: &ShareDestroyed) {
+        let at = self.destroyed.partition_point(|one| (one.keeper, one.index) < (keeper, index));
+        let (method, reason) = (said.method, said.reason);
+        self.destroyed.insert(at, Destroyed { keeper, index, time, method, reason });
+    }
+
+    /// The first statement that it was dealt.
+    pub(crate) fn dealing(&self) -> Option<&Said<EpochDealt>> {
+        self.dealt.first()
+    }
+
+    /// Every statement that it was closed, in order; an honest recorder makes one.
+    pub(crate) fn closings(&self) -> &[Said<EpochClosed>] {
+        &self.closed
+    }
+
+    /// Receipts by keeper.
+    pub(crate) fn receipts(&self) -> &[Received] {
+        &self.received
+    }
+
+    /// The first statement of a keeper that its share is destroyed.
+    pub(crate) fn destruction(&self, keeper: KeeperIndex) -> Option<&Destroyed> {
+        self.destroyed.iter().find(|one| one.keeper == keeper)
+    }
+
+    /// Distinct keepers that said they destroyed their share.
+    pub(crate) fn keepers_without(&self) -> usize {
+        distinct(self.destroyed.iter().map(|one| one.keeper))
+    }
+
+    /// True once fewer than t shares are left: nobody can open it any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dealing().is_some_and(|said| {
+            let left = usize::from(said.entry.n).saturating_sub(self.keepers_without());
+            left < usize::from(said.entry.t)
+        })
+    }
+}
+
+/// Distinct members of a sorted sequence.
+pub(crate) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> usize {
+    let mut last = None;
+    values.fold(0_usize, |count, value| {
+        let fresh = last.as_ref() != Some(&value);
+        last = Some(value);
+        count.saturating_add(usize::from(fresh))
+    })
+}
