@@ -38,6 +38,7 @@ use lockplate_policy::{Bundle, CedarPolicy, FILES_MAX, LoadError};
 use lockplate_store::log_files::{AcquireError, FileLogStorage};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 
 use self::kek::{KekError, KekTable};
 use self::office::{Desk, Office, Unfinished};
@@ -498,6 +499,7 @@ fn open(
         prekeys_max: prekeys::stock_max(settings.stock_days),
         unfinished: Unfinished::default(),
         second_clock_ahead_s: 0,
+        published: watch::Sender::new(0),
     };
     Ok((office, database, public))
 }

@@ -39,6 +39,7 @@ pub mod officers;
 pub mod party_log;
 pub mod problem;
 pub mod recorder;
+pub mod release;
 pub mod rng;
 pub mod sealer;
 pub mod search;

@@ -112,7 +112,11 @@ impl fmt::Debug for WaitingRequest {
 impl Office {
     fn list_waiting(&mut self, connection: &mut Connection, now: Timestamp) -> Result<Vec<WaitingRequest>, Fault> {
         let rows = db::requests_waiting(connection, WAITING_MAX)?;
-        let shown = rows.iter().filter(|row| now < row.record.not_after).map(|row| self.show(row));
+        // A person decides on what stands in a confirmed log only.
+        let published = *self.published.borrow();
+        let confirmed = |row: &&db::RequestRow| row.record.leaf_index.is_some_and(|index| index < published);
+        let open = rows.iter().filter(confirmed).filter(|row| now < row.record.not_after);
+        let shown = open.map(|row| self.show(row));
         shown.collect()
     }
 
@@ -197,7 +201,7 @@ async fn exchange(mut stream: UnixStream, desk: &Desk) -> std::io::Result<()> {
         Err(_shown_to_nobody) => Err(ProblemKind::Malformed),
         Ok(Asked::Waiting {}) => desk.visit(Office::list_waiting).await.map(|requests| Said::Waiting { requests }),
         Ok(Asked::Decide { decision: B64(decision) }) => {
-            let told = desk.visit(move |office, db, now| office.conclude(db, &decision, now)).await;
+            let told = desk.answer(move |office, db, now| office.conclude(db, &decision, now)).await;
             told.and_then(|told| {
                 let answer = serde_json::from_slice(&told).map_err(|_our_own| ProblemKind::Internal)?;
                 Ok(Said::Decided { answer })

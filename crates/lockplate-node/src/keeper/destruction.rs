@@ -24,6 +24,7 @@ use crate::api::{B64, TimeTold};
 use crate::client::{AddressError, CallLimits, PeerClient, PeerTrust};
 use crate::clock::Clock;
 use crate::problem::ProblemKind;
+use crate::release::Unreleased;
 use crate::rng::SystemRng;
 
 /// Epochs looked at in one round.
@@ -189,11 +190,11 @@ impl Office {
     }
 
     /// `GET /v1/time`.
-    pub(super) fn tell_time(&self, nonce: [u8; 16], now: Timestamp) -> Result<Vec<u8>, Fault> {
+    pub(super) fn tell_time(&self, nonce: [u8; 16], now: Timestamp) -> Result<Unreleased<Vec<u8>>, Fault> {
         if now.0 == 0 {
             return Err(ProblemKind::Unavailable.into());
         }
-        Ok(self.keeper.key().sign(TimeStatement { nonce, time: now }).to_bytes())
+        Ok(Unreleased::at_once(self.keeper.key().sign(TimeStatement { nonce, time: now }).to_bytes()))
     }
 }
 

@@ -56,7 +56,7 @@ async fn prekeys(
     BoundedJson(body): BoundedJson<PrekeysAsked>,
 ) -> Result<Json<Prekeys>, Problem> {
     let B64(order) = body.order;
-    let made = doors.desk.visit(move |office, db, now| office.make_prekeys(db, &order, now)).await?;
+    let made = doors.desk.answer(move |office, db, now| office.make_prekeys(db, &order, now)).await?;
     Ok(Json(Prekeys { prekeys: made.into_iter().map(B64).collect() }))
 }
 
@@ -65,13 +65,13 @@ async fn shares(
     BoundedJson(body): BoundedJson<ShareDealt>,
 ) -> Result<Json<ShareStored>, Problem> {
     let (B64(header), B64(envelope)) = (body.header, body.envelope);
-    let receipt = doors.desk.visit(move |office, db, now| office.store_share(db, &header, &envelope, now)).await?;
+    let receipt = doors.desk.answer(move |office, db, now| office.store_share(db, &header, &envelope, now)).await?;
     Ok(Json(ShareStored { receipt: B64(receipt) }))
 }
 
 async fn closes(State(doors): State<Doors>, BoundedJson(body): BoundedJson<EpochEnded>) -> Result<Json<Done>, Problem> {
     let B64(close) = body.close;
-    doors.desk.visit(move |office, db, _now| office.store_close(db, &close)).await?;
+    doors.desk.answer(move |office, db, _now| office.store_close(db, &close)).await?;
     Ok(Json(Done {}))
 }
 
@@ -80,7 +80,7 @@ async fn directories(
     BoundedJson(body): BoundedJson<ObjectFiled>,
 ) -> Result<Json<Done>, Problem> {
     let B64(object) = body.object;
-    doors.desk.visit(move |office, db, now| office.store_directory(db, &object, now)).await?;
+    doors.desk.answer(move |office, db, now| office.store_directory(db, &object, now)).await?;
     Ok(Json(Done {}))
 }
 
@@ -89,7 +89,7 @@ async fn declarations(
     BoundedJson(body): BoundedJson<ObjectFiled>,
 ) -> Result<Json<Done>, Problem> {
     let B64(object) = body.object;
-    doors.desk.visit(move |office, db, now| office.store_declaration(db, &object, now)).await?;
+    doors.desk.answer(move |office, db, now| office.store_declaration(db, &object, now)).await?;
     Ok(Json(Done {}))
 }
 
@@ -98,7 +98,7 @@ async fn requests(
     BoundedJson(body): BoundedJson<RequestFiled>,
 ) -> Result<Response, Problem> {
     let filing = Filing::decode(body)?;
-    let answer = doors.desk.visit(move |office, db, now| office.file_request(db, filing, now)).await?;
+    let answer = doors.desk.answer(move |office, db, now| office.file_request(db, filing, now)).await?;
     Ok(json(answer))
 }
 
@@ -107,7 +107,7 @@ async fn evaluations(
     BoundedJson(body): BoundedJson<GrantShown>,
 ) -> Result<Json<Evaluated>, Problem> {
     let B64(grant) = body.grant;
-    let evaluation = doors.desk.visit(move |office, db, now| office.evaluate(db, &grant, now)).await?;
+    let evaluation = doors.desk.answer(move |office, db, now| office.evaluate(db, &grant, now)).await?;
     Ok(Json(Evaluated { evaluation: B64(evaluation) }))
 }
 
@@ -121,7 +121,7 @@ struct TimeAsked {
 async fn time(State(doors): State<Doors>, Query(asked): Query<TimeAsked>) -> Result<Json<TimeTold>, Problem> {
     let mut nonce = [0; 16];
     hex::decode_to_slice(&asked.nonce, &mut nonce).map_err(|_form| ProblemKind::Malformed)?;
-    let told = doors.desk.visit(move |office, _db, now| office.tell_time(nonce, now)).await?;
+    let told = doors.desk.answer(move |office, _db, now| office.tell_time(nonce, now)).await?;
     Ok(Json(TimeTold { time: B64(told) }))
 }
 

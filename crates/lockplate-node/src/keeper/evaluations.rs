@@ -15,6 +15,7 @@ use rusqlite::{Connection, params};
 use super::db;
 use super::office::{Fault, Office};
 use crate::problem::ProblemKind;
+use crate::release::Unreleased;
 use crate::rng::SystemRng;
 
 /// A stored answer is kept for so many seconds.
@@ -27,11 +28,11 @@ impl Office {
         connection: &mut Connection,
         grant: &[u8],
         now: Timestamp,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Unreleased<Vec<u8>>, Fault> {
         let grant = Grant::from_bytes(grant)?;
         let digest = grant.digest();
         let spent = match db::evaluation(connection, &digest, self.latest(now))? {
-            Some(Some(answer)) => return Ok(answer),
+            Some(Some(answer)) => return Ok(self.resting_on_all(answer)),
             Some(None) => true,
             None => false,
         };
@@ -74,7 +75,7 @@ impl Office {
             params![digest, request_digest, answer, db::column(Timestamp(erase_at))],
         )?;
         self.unfinished.evaluations.remove(&digest);
-        Ok(answer)
+        Ok(self.resting_on_all(answer))
     }
 }
 

@@ -14,13 +14,14 @@ use lockplate_core::vocabulary::DeclarationName;
 use lockplate_core::{ErrorKind, Timestamp};
 use lockplate_store::log_files::FileLogStorage;
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::kek::{KekError, KekTable};
 use crate::clock::Clock;
 use crate::db::{Db, DbError, DbErrorKind};
 use crate::problem::ProblemKind;
+use crate::release::{Releaser, Unreleased, Wait};
 
 /// Visitors that may wait at a time; more get 503.
 const QUEUE_MAX: usize = 256;
@@ -111,6 +112,8 @@ pub(super) struct Office {
     pub(super) unfinished: Unfinished,
     /// What the second clock said last, as its distance to this one; the later of both decides what is expired.
     pub(super) second_clock_ahead_s: u64,
+    /// The published size of the log, for everybody who waits for it.
+    pub(super) published: watch::Sender<u64>,
 }
 
 impl Office {
@@ -136,6 +139,13 @@ impl Office {
         if self.keeper.publish().is_err() {
             tracing::warn!("the newest checkpoint could not be published");
         }
+        let size = self.keeper.log().published().map_or(0, |published| published.checkpoint().size());
+        self.published.send_replace(size);
+    }
+
+    /// A value that rests on everything logged so far.
+    pub(super) fn resting_on_all<T>(&self, value: T) -> Unreleased<T> {
+        Unreleased::on_log(value, self.keeper.log().size())
     }
 
     /// Turns an error of a step that appends to the log into what the process must do.
@@ -157,6 +167,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     places: Semaphore,
     broken: CancellationToken,
+    releaser: Releaser,
+    wait: Wait,
 }
 
 impl core::fmt::Debug for Desk {
@@ -168,7 +180,9 @@ impl core::fmt::Debug for Desk {
 impl Desk {
     pub(super) fn new(office: Office, db: Db, clock: Arc<dyn Clock>) -> Self {
         let (places, broken) = (Semaphore::new(QUEUE_MAX), CancellationToken::new());
-        Self { inner: Arc::new(Inner { office: Mutex::new(office), db, clock, places, broken }) }
+        let (releaser, wait) = (Releaser::new(office.published.subscribe()), Wait::Cosigned);
+        let office = Mutex::new(office);
+        Self { inner: Arc::new(Inner { office, db, clock, places, broken, releaser, wait }) }
     }
 
     /// Cancelled once nothing can be answered any more and the process has to end.
@@ -176,7 +190,19 @@ impl Desk {
         &self.inner.broken
     }
 
-    /// Runs `work` alone, on a blocking thread. It runs to its end even if the caller goes away.
+    /// Runs `work` alone, on a blocking thread, and then waits until the leaves that its value rests on are confirmed by others:
+    /// the way for everything that leaves the keeper. The desk is free while the caller waits.
+    pub(super) async fn answer<T, F>(&self, work: F) -> Result<T, ProblemKind>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Office, &mut Connection, Timestamp) -> Result<Unreleased<T>, Fault> + Send + 'static,
+    {
+        let held = self.visit(work).await?;
+        self.inner.releaser.release(held, self.inner.wait).await
+    }
+
+    /// Runs `work` alone, on a blocking thread. It runs to its end even if the caller goes away. For what does not leave the
+    /// keeper; [`answer`](Self::answer) is for the rest.
     pub(super) async fn visit<T, F>(&self, work: F) -> Result<T, ProblemKind>
     where
         T: Send + 'static,

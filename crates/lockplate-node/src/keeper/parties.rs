@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 use super::db;
 use super::office::{Fault, Office};
 use crate::problem::ProblemKind;
+use crate::release::Unreleased;
 use crate::rng::SystemRng;
 
 /// Declarations kept of one agency.
@@ -23,12 +24,12 @@ impl Office {
         connection: &mut Connection,
         object: &[u8],
         now: Timestamp,
-    ) -> Result<(), Fault> {
+    ) -> Result<Unreleased<()>, Fault> {
         let signed = SignedObject::parse(object)?;
         let agency = signed.read::<Directory>()?.body.agency;
         let last = db::directory(connection, agency)?;
         if last.as_ref().is_some_and(|(_, known)| known == object) {
-            return Ok(());
+            return Ok(Unreleased::at_once(()));
         }
         let keys = self.trust.agency_keys(agency, now);
         let last_serial = last.map(|(serial, _)| serial);
@@ -38,7 +39,7 @@ impl Office {
             "INSERT OR REPLACE INTO directory (agency, serial, object) VALUES (?1, ?2, ?3)",
             params![agency.0, serial, object],
         )?;
-        Ok(())
+        Ok(Unreleased::at_once(()))
     }
 
     /// `POST /v1/declarations`. A repeat is harmless.
@@ -47,7 +48,7 @@ impl Office {
         connection: &mut Connection,
         object: &[u8],
         now: Timestamp,
-    ) -> Result<(), Fault> {
+    ) -> Result<Unreleased<()>, Fault> {
         let signed = SignedObject::parse(object)?;
         let declared = signed.read::<Declaration>()?.body;
         let agency = declared.agency;
@@ -57,7 +58,7 @@ impl Office {
         verify_declaration(&signed, &directory, &keys, owner, &self.declaration_texts, now)?;
         let filed = db::declarations(connection, agency)?;
         if filed.iter().any(|known| known == object) {
-            return Ok(());
+            return Ok(self.resting_on_all(()));
         }
         if filed.len() >= DECLARATIONS_MAX {
             return Err(ProblemKind::Rate.into());
@@ -82,6 +83,6 @@ impl Office {
             params![signed.digest(), agency.0, db::column(now), object],
         )?;
         self.unfinished.declarations.remove(&signed.digest());
-        Ok(())
+        Ok(self.resting_on_all(()))
     }
 }

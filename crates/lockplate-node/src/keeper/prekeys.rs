@@ -19,6 +19,7 @@ use rusqlite::{Connection, params};
 use super::db;
 use super::office::{Fault, Office};
 use crate::problem::ProblemKind;
+use crate::release::Unreleased;
 use crate::rng::SystemRng;
 
 /// Most prekeys of one answer: 1.3 KB each.
@@ -45,7 +46,7 @@ impl Office {
         connection: &mut Connection,
         order: &[u8],
         now: Timestamp,
-    ) -> Result<Vec<Vec<u8>>, Fault> {
+    ) -> Result<Unreleased<Vec<Vec<u8>>>, Fault> {
         let order = Signed::<PrekeyOrder>::from_bytes(order)?;
         let claimed = order.claimed();
         let order = order.verify(&self.recorder_key(claimed.agency, claimed.recorder)?)?;
@@ -83,7 +84,7 @@ impl Office {
             answers.push(self.keeper.key().sign(prekey).to_bytes());
         }
         transaction.commit()?;
-        Ok(answers)
+        Ok(Unreleased::at_once(answers))
     }
 
     /// `POST /v1/shares`. A repeat of the same header gets the same receipt; another header for a used prekey is refused.
@@ -93,7 +94,7 @@ impl Office {
         header: &[u8],
         envelope: &[u8],
         now: Timestamp,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Unreleased<Vec<u8>>, Fault> {
         let signed = Signed::<EpochHeader>::from_bytes(header)?;
         let claimed = signed.claimed();
         let header = signed.verify(&self.recorder_key(claimed.agency, claimed.recorder)?)?;
@@ -107,7 +108,7 @@ impl Office {
                 return Err(ProblemKind::EpochDestroyed.into());
             }
             return match row.receipt {
-                Some(receipt) => Ok(receipt),
+                Some(receipt) => Ok(self.resting_on_all(receipt)),
                 None => self.give_receipt(connection, header, slot, now),
             };
         }
@@ -152,7 +153,7 @@ impl Office {
         header: &EpochHeader,
         prekey: [u8; 16],
         now: Timestamp,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Unreleased<Vec<u8>>, Fault> {
         self.kek.change(&[], &[prekey], &mut SystemRng)?;
         let header_hash = header.hash();
         if !self.unfinished.received.contains(&header_hash) {
@@ -166,22 +167,22 @@ impl Office {
         let receipt = self.keeper.key().sign(receipt).to_bytes();
         connection.execute("UPDATE epoch SET receipt = ?2 WHERE id = ?1", params![header.epoch_id.0, receipt])?;
         self.unfinished.received.remove(&header_hash);
-        Ok(receipt)
+        Ok(self.resting_on_all(receipt))
     }
 
     /// `POST /v1/closes`. One close an epoch, for ever.
-    pub(super) fn store_close(&mut self, connection: &mut Connection, close: &[u8]) -> Result<(), Fault> {
+    pub(super) fn store_close(&mut self, connection: &mut Connection, close: &[u8]) -> Result<Unreleased<()>, Fault> {
         let signed = Signed::<EpochClose>::from_bytes(close)?;
         let (id, row) = db::epoch_by_header(connection, &signed.claimed().header_hash)?.ok_or(ProblemKind::NotFound)?;
         let header = Signed::<EpochHeader>::from_bytes(&row.header)?;
         signed.verify(&self.recorder_key(header.claimed().agency, header.claimed().recorder)?)?;
         match row.close {
-            Some(known) if known == signed.to_bytes() => Ok(()),
+            Some(known) if known == signed.to_bytes() => Ok(Unreleased::at_once(())),
             Some(_) => Err(ProblemKind::Conflicting.into()),
             None => {
                 let sql = "UPDATE epoch SET closed = ?2 WHERE id = ?1 AND closed IS NULL";
                 connection.execute(sql, params![id.0, signed.to_bytes()])?;
-                Ok(())
+                Ok(Unreleased::at_once(()))
             }
         }
     }

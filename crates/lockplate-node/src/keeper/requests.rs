@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use hkdf::Hkdf;
 use lockplate_core::Timestamp;
-use lockplate_core::approval::Decided;
+use lockplate_core::approval::{Approval, Decided};
 use lockplate_core::authorisation::Withdrawn;
 use lockplate_core::directory::VerifiedDirectory;
 use lockplate_core::evidence::{EpochInWindow, Evidence, gather};
@@ -28,6 +28,7 @@ use super::db;
 use super::office::{Fault, Office};
 use crate::api::{AnswerState, B64, KeeperAnswer, ReasonText, RequestFiled};
 use crate::problem::ProblemKind;
+use crate::release::Unreleased;
 use crate::rng::SystemRng;
 
 /// Recipients of an Opening: keepers and auditors.
@@ -104,14 +105,14 @@ impl Office {
         connection: &mut Connection,
         filing: Filing,
         now: Timestamp,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Unreleased<Vec<u8>>, Fault> {
         let digest = filing.filed.request.signed_hash();
         let asked = filing.filed.request.claimed().clone();
         let requester = self.fresh_directory(connection, asked.requester_agency, now)?;
         let requester = requester.filter(|directory| filing.is_vouched_for(self.index(), directory));
         let Some(requester) = requester else { return Err(ProblemKind::NotSignedIn.into()) };
         if let Some(row) = db::request(connection, &digest)? {
-            return Ok(row.answer);
+            return Ok(resting(row.answer, self.keeper.log().size()));
         }
         filing.filed.verify().map_err(|_signature| ProblemKind::NotSignedIn)?;
         if requester.roles(&asked.officer_key).is_none() {
@@ -154,7 +155,7 @@ impl Office {
         )?;
         transaction.commit()?;
         self.unfinished.requests.remove(&digest);
-        Ok(told)
+        Ok(Unreleased::on_leaf(told, index))
     }
 
     fn decide(&mut self, connection: &mut Connection, filing: &Filing, now: Timestamp) -> Result<Prepared, Fault> {
@@ -323,7 +324,7 @@ impl Office {
         connection: &mut Connection,
         decision: &[u8],
         now: Timestamp,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Unreleased<Vec<u8>>, Fault> {
         let decision = Signed::<HumanDecision>::from_bytes(decision)?;
         let digest = decision.claimed().request_digest;
         let row = db::request(connection, &digest)?.ok_or(ProblemKind::NotFound)?;
@@ -339,7 +340,8 @@ impl Office {
             .ok_or(ProblemKind::NotSignedIn)?;
         if self.unfinished.approvals.contains_key(&digest) {
             // The decision stands in the log already; a second one, the opposite even, must not.
-            return self.finish_waiting(connection, digest, None);
+            let told = self.finish_waiting(connection, digest, None)?;
+            return Ok(self.resting_on_all(told));
         }
         let first = self.keeper.log().size();
         let concluded = self.keeper.conclude(row.record, &decision, &human, now, &mut SystemRng);
@@ -348,7 +350,8 @@ impl Office {
             self.publish();
         }
         let (_answer, who) = concluded.map_err(|error| self.log_fault(error))?;
-        self.finish_waiting(connection, digest, Some(who.expose_text()))
+        let told = self.finish_waiting(connection, digest, Some(who.expose_text()))?;
+        Ok(self.resting_on_all(told))
     }
 
     /// Stores what a person's leaf says about a waiting request. `who` opens the leaf's salted digest; it is lost where the
@@ -379,6 +382,20 @@ impl Office {
         let (hashes, _) = row.opening_hashes.as_chunks::<32>();
         let position = usize::from(self.index().0.saturating_sub(1));
         Ok(check_opening(filed, &row.opening, hashes.to_vec(), position, &self.opening_key)?)
+    }
+}
+
+/// A stored answer rests on the leaf that its approval names, a person's or the request's own; without an approval on that of
+/// the request. One that cannot be read rests on all there is.
+fn resting(answer: Vec<u8>, size: u64) -> Unreleased<Vec<u8>> {
+    let told = serde_json::from_slice::<KeeperAnswer>(&answer).ok();
+    let leaf = told.and_then(|told| match told.approval {
+        Some(B64(approval)) => Some(Signed::<Approval>::from_bytes(&approval).ok()?.claimed().leaf_index),
+        None => Some(told.register),
+    });
+    match leaf {
+        Some(index) => Unreleased::on_leaf(answer, index),
+        None => Unreleased::on_log(answer, size),
     }
 }
 

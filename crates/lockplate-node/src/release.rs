@@ -1,0 +1,130 @@
+//! What may not leave the process before other parties have confirmed the log (`log.md` section 3, step 9): a value that rests
+//! on a leaf is an [`Unreleased`], and only a [`Releaser`] gives it out, once the checkpoint that covers the leaf is published
+//! with its quorum. A value cannot be read before that, so no door can forget to wait.
+
+use core::fmt;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::problem::ProblemKind;
+
+/// How long a caller is kept waiting for the quorum. The leaf stays; the same request finds it later.
+pub const RELEASE_MAX: Duration = Duration::from_secs(10);
+
+/// Whether an answer waits until its leaf is confirmed by others, or only until it is on the own disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Until the checkpoint that covers it is published with its quorum.
+    Cosigned,
+    /// Not beyond the own disk.
+    Durable,
+}
+
+/// A value that rests on the leaves of a log below some size. Dropped, it was never told.
+#[must_use = "a value that is not released is told to nobody"]
+pub struct Unreleased<T> {
+    value: T,
+    size: u64,
+}
+
+impl<T> fmt::Debug for Unreleased<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unreleased").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+impl<T> Unreleased<T> {
+    /// Rests on leaf `index`.
+    pub const fn on_leaf(value: T, index: u64) -> Self {
+        Self { value, size: index.saturating_add(1) }
+    }
+
+    /// Rests on everything the log holds, `size` leaves: for values whose own leaf is not known any more.
+    pub const fn on_log(value: T, size: u64) -> Self {
+        Self { value, size }
+    }
+
+    /// Rests on no leaf of this log.
+    pub const fn at_once(value: T) -> Self {
+        Self { value, size: 0 }
+    }
+
+    /// Another value made from this one; it rests on the same leaves.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Unreleased<U> {
+        Unreleased { value: make(self.value), size: self.size }
+    }
+}
+
+/// Gives out what is confirmed. Cheap to clone; all clones watch the same log.
+#[derive(Clone, Debug)]
+pub struct Releaser {
+    published: watch::Receiver<u64>,
+    patience: Duration,
+}
+
+impl Releaser {
+    /// Watches the size that is published; it only grows.
+    #[must_use]
+    pub const fn new(published: watch::Receiver<u64>) -> Self {
+        Self { published, patience: RELEASE_MAX }
+    }
+
+    /// The published size.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        *self.published.borrow()
+    }
+
+    /// The value, once its leaves are published; at once where they are, or where the charter has this log wait for its own disk
+    /// only.
+    ///
+    /// # Errors
+    /// [`ProblemKind::LogUnwitnessed`] after [`RELEASE_MAX`], or where the log's process ends.
+    pub async fn release<T>(&self, held: Unreleased<T>, wait: Wait) -> Result<T, ProblemKind> {
+        let Unreleased { value, size } = held;
+        match wait {
+            Wait::Durable => Ok(value),
+            Wait::Cosigned => self.wait_for(size).await.map(|()| value),
+        }
+    }
+
+    /// Waits until so many leaves are published.
+    ///
+    /// # Errors
+    /// As [`release`](Self::release).
+    pub async fn wait_for(&self, size: u64) -> Result<(), ProblemKind> {
+        let mut published = self.published.clone();
+        let reached = published.wait_for(|published| *published >= size);
+        match tokio::time::timeout(self.patience, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(ProblemKind::LogUnwitnessed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_comes_out_when_its_leaf_is_published_and_not_before() {
+        let (sender, receiver) = watch::channel(3);
+        let releaser = Releaser { patience: Duration::from_millis(50), ..Releaser::new(receiver) };
+        assert_eq!(releaser.release(Unreleased::on_leaf("old", 2), Wait::Cosigned).await, Ok("old"));
+        assert_eq!(releaser.release(Unreleased::at_once("none"), Wait::Cosigned).await, Ok("none"));
+        assert_eq!(releaser.release(Unreleased::on_leaf("own disk", 3), Wait::Durable).await, Ok("own disk"));
+        let refused = releaser.release(Unreleased::on_leaf("new", 3), Wait::Cosigned).await;
+        assert_eq!(refused, Err(ProblemKind::LogUnwitnessed));
+        let patient = Releaser::new(sender.subscribe());
+        let (told, ()) = tokio::join!(patient.release(Unreleased::on_leaf("new", 3), Wait::Cosigned), async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(sender.send_replace(4), 3);
+        });
+        assert_eq!(told, Ok("new"));
+        let refused = releaser.release(Unreleased::on_log("log", 5), Wait::Cosigned).await;
+        assert_eq!(refused, Err(ProblemKind::LogUnwitnessed));
+        drop(sender);
+        assert_eq!(patient.wait_for(5).await, Err(ProblemKind::LogUnwitnessed), "nobody publishes any more");
+    }
+}
