@@ -3,6 +3,7 @@
 //! **In scope**
 //! - the state that all logs of one charter add up to, fed leaf by leaf: [`Logs`] (`log.md` section 6);
 //! - the register as people read it, one entry a request: [`register`];
+//! - the figures of a month or of all time, each with the counts behind it: [`report`];
 //! - the monitor rules M1 to M11 and the comparison of twins between logs: [`monitor`] (`log.md` section 8).
 //!
 //! **Out of scope**
@@ -19,9 +20,12 @@
 //! them from the log's tiles.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
 
+#[cfg(test)]
+mod fixture;
 pub mod logs;
 pub mod monitor;
 pub mod register;
+pub mod report;
 pub mod time;
 
 pub use logs::{Fork, Head, LeafRef, LogName, Logs, SeeError};

@@ -309,3 +309,6 @@ pub fn gaps(logs: &Logs) -> Vec<Gap> {
     gaps.dedup();
     gaps
 }
+
+#[cfg(test)]
+mod tests;

@@ -532,7 +532,7 @@ impl<'a> Register<'a> {
             legal_entities: u64::try_from(charter.legal_entities()).unwrap_or(u64::MAX),
             custody_label: charter.custody_label() || stated.into_iter().any(|label| label),
             retention_seconds: charter.retention_seconds,
-            cameras: self.cameras(),
+            cameras: cameras(self.logs, self.now),
             epochs: self.epochs(),
             month,
             this_month,
@@ -604,19 +604,12 @@ impl<'a> Register<'a> {
         lines.collect()
     }
 
-    fn cameras(&self) -> Option<Cameras> {
-        let said = self.logs.log(&LogName::Recorder)?.cameras();
-        let newest = said.iter().rev().find(|said| said.entry.effective <= self.now)?;
-        let leaf = LeafRef { log: LogName::Recorder, index: newest.index };
-        Some(Cameras { count: newest.entry.cameras, since: newest.entry.effective, leaf })
-    }
-
     fn epochs(&self) -> Epochs {
         let mut counts = Epochs::default();
         for epoch in self.logs.epochs().values() {
             counts.dealt = counts.dealt.saturating_add(u64::from(epoch.dealing().is_some()));
             counts.closed = counts.closed.saturating_add(u64::from(!epoch.closings().is_empty()));
-            counts.destroyed = counts.destroyed.saturating_add(u64::from(epoch.is_dead()));
+            counts.destroyed = counts.destroyed.saturating_add(u64::from(epoch.dead_since().is_some()));
         }
         counts
     }
@@ -628,6 +621,14 @@ const fn relation_name(relation: PolicyRelation) -> &'static str {
 
 pub(crate) fn count<K: Ord>(table: &mut BTreeMap<K, Counts>, key: K, decision: Decision) {
     table.entry(key).or_default().add(decision);
+}
+
+/// The cameras at a moment.
+pub(crate) fn cameras(logs: &Logs, at: Timestamp) -> Option<Cameras> {
+    let said = logs.log(&LogName::Recorder)?.cameras();
+    let newest = said.iter().rev().find(|said| said.entry.effective <= at)?;
+    let leaf = LeafRef { log: LogName::Recorder, index: newest.index };
+    Some(Cameras { count: newest.entry.cameras, since: newest.entry.effective, leaf })
 }
 
 /// What a request came to, by the logs of all keepers.
@@ -647,18 +648,23 @@ pub(crate) fn decision_of(logs: &Logs, request: &RequestState) -> Decision {
     }
 }
 
+/// Rules cited by the keepers that decided as the whole did; by all while the request waits.
+pub(crate) fn deciding_rules(request: &RequestState, decision: Decision) -> BTreeSet<&String> {
+    let decided = |answer: KeeperDecision| match decision {
+        Decision::Granted => answer.is_yes(),
+        Decision::Refused => answer.is_no(),
+        Decision::Waiting => true,
+    };
+    let answers = request.keepers().iter().filter_map(|words| words.answer());
+    answers.filter(|(answer, _)| decided(answer.decision)).flat_map(|(_, word)| word.rules.iter()).collect()
+}
+
 fn entry(logs: &Logs, id: EntryId, request: &RequestState) -> Option<Entry> {
     let word = request.first_word()?;
     let time = request.time()?;
     let stated = &word.stated;
     let decision = decision_of(logs, request);
     let keepers: Vec<KeeperPart> = request.keepers().iter().filter_map(|words| part(logs, words)).collect();
-    let decided = |part: &&KeeperPart| match decision {
-        Decision::Granted => part.decision.is_yes(),
-        Decision::Refused => part.decision.is_no(),
-        Decision::Waiting => true,
-    };
-    let rules: BTreeSet<String> = keepers.iter().filter(decided).flat_map(|part| part.rules.iter().cloned()).collect();
     let words = || request.keepers().iter().filter_map(|words| words.answer()).map(|(_, word)| word);
     let obligations = words().filter_map(|word| word.obligations).reduce(strictest).map(Duties::from);
     let disclosure = request.disclosures().iter().rev().find(|(desk, _)| *desk == stated.requester);
@@ -679,7 +685,7 @@ fn entry(logs: &Logs, id: EntryId, request: &RequestState) -> Option<Entry> {
         authorisation: stated.authorisation.map(|digest| b64url(&digest)),
         elements: stated.elements,
         window_days: stated.window_days,
-        rules: rules.into_iter().collect(),
+        rules: deciding_rules(request, decision).into_iter().cloned().collect(),
         obligations,
         embargo: words().map(|word| word.embargo).max().unwrap_or(word.embargo),
         keepers,

@@ -73,17 +73,21 @@ impl EpochState {
         self.destroyed.iter().find(|one| one.keeper == keeper)
     }
 
-    /// Distinct keepers that said they destroyed their share.
-    pub(crate) fn keepers_without(&self) -> usize {
-        distinct(self.destroyed.iter().map(|one| one.keeper))
+    /// Keepers that confirmed a share, each once, by place.
+    pub(crate) fn keepers_with_receipt(&self) -> impl Iterator<Item = KeeperIndex> {
+        let mut last = None;
+        let keepers = self.received.iter().map(|one| one.keeper);
+        keepers.filter(move |keeper| last.replace(*keeper) != Some(*keeper))
     }
 
-    /// True once fewer than t shares are left: nobody can open it any more.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.dealing().is_some_and(|said| {
-            let left = usize::from(said.entry.n).saturating_sub(self.keepers_without());
-            left < usize::from(said.entry.t)
-        })
+    /// When so few shares were left that nobody can open it any more: at the (n-t+1)th destruction. None while it can be opened.
+    pub(crate) fn dead_since(&self) -> Option<Timestamp> {
+        let dealt = &self.dealing()?.entry;
+        let mut last = None;
+        let first = self.destroyed.iter().filter(|one| last.replace(one.keeper) != Some(one.keeper));
+        let mut times: Vec<Timestamp> = first.map(|one| one.time).collect();
+        times.sort_unstable();
+        times.get(usize::from(dealt.n).checked_sub(usize::from(dealt.t))?).copied()
     }
 }
 

@@ -1,0 +1,570 @@
+//! For each rule a log that raises it and the nearest one that does not. Time edges are tested a second to either side.
+
+use std::collections::BTreeSet;
+
+use lockplate_core::Timestamp;
+use lockplate_core::entry::{
+    DestroyMethod, DestroyReason, DisclosureLeaf, EpochDealt, Genesis, HumanDecision, KeyChange, KeyChanged, KeyLeaf,
+    KeyName, KeySubject, LogClosed, LogEntry, LogKind, PolicyLeaf, PolicyRelation, RequestLeaf, ShareDestroyed,
+};
+use lockplate_core::id::KeeperIndex;
+use lockplate_core::vocabulary::Purpose;
+
+use super::*;
+use crate::fixture::*;
+
+fn request_entry(leaf: RequestLeaf) -> LogEntry {
+    LogEntry::Request(Box::new(leaf))
+}
+
+const LATER: u64 = NOON + 2 * 86_400;
+
+#[test]
+fn a_good_town_raises_nothing() {
+    let mut book = Book::founded();
+    book.good_epoch(NOON - 7_200);
+    book.good_search(NOON);
+    assert_eq!(book.raised(NOON + 20), BTreeSet::new());
+    assert_eq!(book.raised(LATER), BTreeSet::new());
+    for place in 1..=3 {
+        book.say(keeper(place), NOON + 21 * 86_400, destroyed(place));
+    }
+    assert_eq!(book.raised(NOON + 60 * 86_400), BTreeSet::new());
+    assert_eq!(gaps(&book.logs), [Gap::BundleUnknown { count: 1 }]);
+    book.logs.tell_bundle(POLICY, BTreeSet::from(["base.search".to_owned()]));
+    assert_eq!(gaps(&book.logs), []);
+}
+
+fn destroyed(place: u8) -> LogEntry {
+    let (method, reason) = (DestroyMethod::Kek, DestroyReason::Retention);
+    LogEntry::ShareDestroyed(ShareDestroyed { header: HEADER, index: KeeperIndex(place), method, reason })
+}
+
+#[test]
+fn m1_an_evaluation_follows_its_request() {
+    let mut good = Book::founded();
+    good.good_search(NOON);
+    assert_eq!(good.fresh_alarms(MonitorRule::EvaluationWithoutRequest, NOON), []);
+
+    let mut book = Book::founded();
+    let late = book.say(keeper(1), NOON, evaluation());
+    let request = book.say(keeper(1), NOON, request_entry(request()));
+    let found = book.fresh_alarms(MonitorRule::EvaluationWithoutRequest, NOON);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].leaves, [late, request]);
+    assert_eq!(found[0].logs, [keeper(1)]);
+}
+
+#[test]
+fn m1_another_keepers_request_does_not_help() {
+    let mut book = Book::founded();
+    book.say(keeper(1), NOON, request_entry(request()));
+    book.say(keeper(2), NOON + 1, evaluation());
+    assert_eq!(book.fresh_alarms(MonitorRule::EvaluationWithoutRequest, NOON + 2).len(), 1);
+}
+
+#[test]
+fn m1_a_refused_or_waiting_request_does_not_help() {
+    for leaf in [refused(), asked()] {
+        let mut book = Book::founded();
+        book.say(keeper(1), NOON, request_entry(leaf));
+        book.say(keeper(1), NOON + 1, evaluation());
+        assert_eq!(book.fresh_alarms(MonitorRule::EvaluationWithoutRequest, NOON + 2).len(), 1);
+    }
+}
+
+#[test]
+fn m1_a_human_must_have_said_yes_before() {
+    let with = |decision, before: bool| {
+        let mut book = Book::founded();
+        let asked = book.say(keeper(1), NOON, request_entry(asked()));
+        if before {
+            book.say(keeper(1), NOON + 1, approval(asked.index, decision));
+        }
+        book.say(keeper(1), NOON + 2, evaluation());
+        if !before {
+            book.say(keeper(1), NOON + 3, approval(asked.index, decision));
+        }
+        book.fresh_alarms(MonitorRule::EvaluationWithoutRequest, NOON + 4).len()
+    };
+    assert_eq!(with(HumanDecision::Approve, true), 0);
+    assert_eq!(with(HumanDecision::Refuse, true), 1);
+    assert_eq!(with(HumanDecision::Approve, false), 1);
+}
+
+#[test]
+fn m1_an_approval_names_a_request_that_waits() {
+    let with = |leaf: RequestLeaf, offset: u64| {
+        let mut book = Book::founded();
+        let asked = book.say(keeper(1), NOON, request_entry(leaf));
+        book.say(keeper(1), NOON + 1, approval(asked.index + offset, HumanDecision::Approve));
+        book.fresh_alarms(MonitorRule::ApprovalWithoutRequest, NOON + 2).len()
+    };
+    assert_eq!(with(asked(), 0), 0);
+    assert_eq!(with(asked(), 1), 1, "it names itself");
+    assert_eq!(with(request(), 0), 1, "nobody was asked");
+}
+
+#[test]
+fn m1_opened_reads_need_evaluations() {
+    let with = |evaluations: u8, cells: u64| {
+        let mut book = Book::founded();
+        book.good_epoch(NOON - 7_200);
+        for place in 1..=3 {
+            book.say(keeper(place), NOON, request_entry(request()));
+        }
+        for place in 1..=evaluations {
+            book.say(keeper(place), NOON + 1, evaluation());
+        }
+        book.say(DESK, NOON + 2, LogEntry::Disclosure(DisclosureLeaf { cells, ..disclosure_leaf() }));
+        book.fresh_alarms(MonitorRule::DisclosureWithoutEvaluation, NOON + 3).len()
+    };
+    assert_eq!(with(2, 1), 0);
+    assert_eq!(with(1, 1), 1);
+    assert_eq!(with(0, 1), 1);
+    assert_eq!(with(1, 0), 0, "a search that opened nothing may have failed on the way");
+}
+
+#[test]
+fn m2_a_grant_stands_in_t_logs_within_a_minute() {
+    let with = |second_at: Option<u64>| {
+        let mut book = Book::founded();
+        book.say(keeper(1), NOON, request_entry(request()));
+        book.say(keeper(1), NOON + 1, evaluation());
+        if let Some(time) = second_at {
+            book.say(keeper(2), time, request_entry(request()));
+        }
+        book.raised(NOON + 3_600 * 3)
+    };
+    let deadline = NOON + 1 + TWIN_SECONDS;
+    assert!(with(Some(deadline)).is_disjoint(&BTreeSet::from(["twin-missing", "grant-too-few"])));
+    assert!(with(Some(deadline + 1)).contains("grant-too-few"));
+    assert!(with(None).contains("twin-missing"));
+}
+
+#[test]
+fn m2_a_refusal_is_no_twin() {
+    let mut book = Book::founded();
+    book.say(keeper(1), NOON, request_entry(request()));
+    book.say(keeper(2), NOON, request_entry(refused()));
+    book.say(keeper(3), NOON, request_entry(refused()));
+    let said = book.say(keeper(1), NOON + 1, evaluation());
+    let found = book.fresh_alarms(MonitorRule::GrantTooFew, NOON + 1 + TWIN_SECONDS);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].leaves.contains(&said));
+    assert_eq!(book.alarms(MonitorRule::TwinMissing, NOON + 1 + TWIN_SECONDS), []);
+}
+
+#[test]
+fn m2_is_silent_while_the_other_logs_are_not_known_that_far() {
+    let deadline = NOON + 1 + TWIN_SECONDS;
+    let mut book = Book::founded();
+    book.say(keeper(1), NOON, request_entry(request()));
+    book.say(keeper(1), NOON + 1, evaluation());
+    book.confirm(deadline - 1);
+    assert_eq!(book.alarms(MonitorRule::TwinMissing, LATER), [], "the twins may still be there");
+    book.confirm_one(keeper(2), deadline);
+    assert_eq!(book.alarms(MonitorRule::TwinMissing, LATER), [], "one of two others would be enough");
+    book.confirm_one(keeper(3), deadline);
+    assert_eq!(book.alarms(MonitorRule::TwinMissing, LATER), [], "the evaluating keeper's own log may still say yes");
+    book.confirm_one(keeper(1), deadline);
+    assert_eq!(book.alarms(MonitorRule::TwinMissing, LATER).len(), 1);
+    assert_eq!(book.alarms(MonitorRule::TwinMissing, deadline - 1), [], "a clock of ours that is behind");
+}
+
+#[test]
+fn m2_people_must_have_approved_where_the_rules_say_so() {
+    let with = |approved: bool| {
+        let mut book = Book::founded();
+        let first = book.say(keeper(1), NOON, request_entry(asked()));
+        let duties = asked().obligations;
+        book.say(keeper(2), NOON, request_entry(RequestLeaf { obligations: duties, ..request() }));
+        book.say(keeper(3), NOON, request_entry(RequestLeaf { obligations: duties, ..request() }));
+        if approved {
+            book.say(keeper(1), NOON + 1, approval(first.index, HumanDecision::Approve));
+        }
+        book.say(keeper(2), NOON + 2, evaluation());
+        book.say(keeper(3), NOON + 2, evaluation());
+        book.fresh_alarms(MonitorRule::HumanMissing, NOON + 2 + TWIN_SECONDS).len()
+    };
+    assert_eq!(with(true), 0);
+    assert_eq!(with(false), 1);
+}
+
+#[test]
+fn m2_keepers_tell_one_story() {
+    let with = |second: RequestLeaf| {
+        let mut book = Book::founded();
+        book.say(keeper(1), NOON, request_entry(request()));
+        book.say(keeper(2), NOON, request_entry(second));
+        book.fresh_alarms(MonitorRule::TwinsDiffer, NOON + 1)
+    };
+    assert_eq!(with(refused()), [], "a keeper may decide otherwise");
+    let found = with(RequestLeaf { purpose: Purpose::CrimeInvestigation, ..request() });
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].logs, [keeper(1), keeper(2)]);
+    assert_eq!(with(RequestLeaf { requester: STRANGER, ..request() }).len(), 1);
+    assert_eq!(with(RequestLeaf { window_days: 8, ..request() }).len(), 1);
+}
+
+#[test]
+fn m3_a_disclosure_follows_within_a_day() {
+    let mut book = Book::founded();
+    for place in 1..=2 {
+        book.say(keeper(place), NOON, request_entry(request()));
+        book.say(keeper(place), NOON + u64::from(place), evaluation());
+    }
+    let deadline = NOON + 1 + DISCLOSURE_SECONDS;
+    assert_eq!(book.fresh_alarms(MonitorRule::DisclosureMissing, deadline - 1), []);
+    let found = book.fresh_alarms(MonitorRule::DisclosureMissing, deadline);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].logs.as_slice(), found[0].since), ([DESK].as_slice(), Some(Timestamp(deadline))));
+    assert_eq!(found[0].leaves.len(), 2, "both evaluations");
+    book.say(DESK, deadline + 9, disclosure());
+    assert_eq!(book.fresh_alarms(MonitorRule::DisclosureMissing, deadline + 10), [], "it was only late");
+}
+
+#[test]
+fn m3_a_disclosure_of_another_grant_or_by_another_desk_does_not_help() {
+    let mut book = Book::founded();
+    book.good_search(NOON);
+    let mut other = Book::founded();
+    for place in 1..=2 {
+        other.say(keeper(place), NOON, request_entry(request()));
+        other.say(keeper(place), NOON + 1, evaluation());
+    }
+    other.say(DESK, NOON + 2, LogEntry::Disclosure(DisclosureLeaf { grant: [1; 32], ..disclosure_leaf() }));
+    assert_eq!(book.fresh_alarms(MonitorRule::DisclosureMissing, LATER).len(), 0);
+    assert_eq!(other.fresh_alarms(MonitorRule::DisclosureMissing, LATER).len(), 1);
+}
+
+#[test]
+fn m3_a_desk_that_nobody_knows_is_said() {
+    let mut book = Book::founded();
+    for place in 1..=2 {
+        book.say(keeper(place), NOON, request_entry(RequestLeaf { requester: STRANGER, ..request() }));
+    }
+    book.confirm(LATER);
+    assert!(!gaps(&book.logs).contains(&Gap::DeskUnknown { desk: LogName::Desk(STRANGER) }), "nothing was answered");
+    book.say(keeper(1), NOON + 1, evaluation());
+    book.confirm(LATER);
+    assert!(gaps(&book.logs).contains(&Gap::DeskUnknown { desk: LogName::Desk(STRANGER) }));
+    assert_eq!(book.alarms(MonitorRule::DisclosureMissing, LATER), []);
+}
+
+#[test]
+fn m3_not_more_is_opened_than_there_is() {
+    let with = |cells: u64, others: u64| {
+        let mut book = Book::founded();
+        book.good_epoch(NOON - 7_200);
+        for place in 1..=2 {
+            book.say(keeper(place), NOON, request_entry(request()));
+            book.say(keeper(place), NOON + 1, evaluation());
+        }
+        let leaf = DisclosureLeaf { cells, others, ..disclosure_leaf() };
+        book.say(DESK, NOON + 2, LogEntry::Disclosure(leaf));
+        book.fresh_alarms(MonitorRule::DisclosureTooMany, NOON + 3).len()
+    };
+    assert_eq!(with(64, 64), 0, "all cells of the one epoch there is");
+    assert_eq!(with(65, 0), 1);
+    assert_eq!(with(3, 4), 1);
+}
+
+#[test]
+fn m4_t_receipts_before_the_dealing() {
+    let with = |places: &[u8], time: u64| {
+        let mut book = Book::founded();
+        book.say(LogName::Recorder, NOON, LogEntry::EpochDealt(dealt(NOON)));
+        for place in places {
+            book.say(keeper(*place), time, received(*place));
+        }
+        book.fresh_alarms(MonitorRule::ReceiptsMissing, NOON + 3_600).len()
+    };
+    assert_eq!(with(&[1, 3], NOON), 0);
+    assert_eq!(with(&[1, 3], NOON + TWIN_SECONDS), 0);
+    assert_eq!(with(&[1, 3], NOON + TWIN_SECONDS + 1), 1);
+    assert_eq!(with(&[1], NOON), 1);
+    assert_eq!(with(&[1, 1], NOON), 1, "one keeper twice is one keeper");
+}
+
+#[test]
+fn m4_an_epoch_is_closed_within_two_windows() {
+    let mut book = Book::founded();
+    for place in 1..=3 {
+        book.say(keeper(place), NOON, received(place));
+    }
+    let dealing = book.say(LogName::Recorder, NOON, LogEntry::EpochDealt(dealt(NOON)));
+    let deadline = NOON + 3 * 3_600;
+    assert_eq!(book.fresh_alarms(MonitorRule::CloseMissing, deadline - 1), []);
+    assert_eq!(book.fresh_alarms(MonitorRule::CloseMissing, deadline)[0].leaves, [dealing]);
+    book.say(LogName::Recorder, deadline, LogEntry::EpochClosed(closed(NOON)));
+    assert_eq!(book.fresh_alarms(MonitorRule::CloseMissing, deadline), []);
+    assert_eq!(book.alarms(MonitorRule::ClosedTwice, deadline), []);
+    book.say(LogName::Recorder, deadline, LogEntry::EpochClosed(closed(NOON)));
+    assert_eq!(book.alarms(MonitorRule::ClosedTwice, deadline).len(), 1);
+}
+
+#[test]
+fn m4_a_late_epoch_has_its_windows_from_the_dealing() {
+    let mut book = Book::founded();
+    book.say(LogName::Recorder, NOON, LogEntry::EpochDealt(dealt(NOON - 5 * 86_400)));
+    assert_eq!(book.fresh_alarms(MonitorRule::CloseMissing, NOON + 7_199), []);
+    assert_eq!(book.fresh_alarms(MonitorRule::CloseMissing, NOON + 7_200).len(), 1);
+}
+
+#[test]
+fn m4_shares_are_destroyed_a_day_after_their_date() {
+    let mut book = Book::founded();
+    book.good_epoch(NOON);
+    let deadline = NOON + 3_600 + 21 * 86_400 + DESTROY_SECONDS;
+    book.say(keeper(1), deadline - 3_600, destroyed(1));
+    assert_eq!(book.fresh_alarms(MonitorRule::DestructionMissing, deadline - 1), []);
+    let found = book.fresh_alarms(MonitorRule::DestructionMissing, deadline);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].logs, [keeper(2), keeper(3)]);
+    book.say(keeper(2), deadline, destroyed(2));
+    book.say(keeper(3), deadline, destroyed(3));
+    assert_eq!(book.fresh_alarms(MonitorRule::DestructionMissing, deadline), []);
+}
+
+#[test]
+fn m5_only_the_policy_in_force_counts() {
+    let other = [6; 32];
+    let mut book = Book::founded();
+    book.say(keeper(1), NOON, request_entry(RequestLeaf { policy: other, ..request() }));
+    assert_eq!(book.fresh_alarms(MonitorRule::PolicyNotInForce, NOON).len(), 1);
+
+    let mut book = Book::founded();
+    let narrower = PolicyLeaf { relation: PolicyRelation::Narrower, ..policy_leaf(Some(POLICY), other, NOON) };
+    let announced = book.say(keeper(1), NOON - 60, LogEntry::Policy(narrower));
+    book.say(keeper(1), NOON - 1, request_entry(request()));
+    let early = book.say(keeper(1), NOON - 1, request_entry(RequestLeaf { policy: other, ..request() }));
+    book.say(keeper(1), NOON, request_entry(RequestLeaf { policy: other, ..request() }));
+    assert_eq!(book.fresh_alarms(MonitorRule::PolicyNotInForce, NOON), []);
+    let found = book.alarms(MonitorRule::PolicyTooEarly, NOON);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].leaves, [announced, early]);
+    book.say(keeper(1), NOON + 1, request_entry(request()));
+    assert_eq!(book.fresh_alarms(MonitorRule::PolicyNotInForce, NOON).len(), 1, "the old one is over");
+}
+
+#[test]
+fn m5_a_rule_stands_in_the_bundle() {
+    let with = |rule: &str| {
+        let mut book = Book::founded();
+        book.logs.tell_bundle(POLICY, BTreeSet::from(["base.search".to_owned()]));
+        let rules = BTreeSet::from([rule.to_owned()]);
+        book.say(keeper(1), NOON, request_entry(RequestLeaf { rules, ..request() }));
+        book.fresh_alarms(MonitorRule::RuleUnknown, NOON).len()
+    };
+    assert_eq!(with("base.search"), 0);
+    assert_eq!(with("keeper.quota"), 0, "a rule of the keeper's own code");
+    assert_eq!(with("base.searches"), 1);
+}
+
+#[test]
+fn m6_a_looser_policy_waits_two_weeks() {
+    let with = |relation, notice: u64| {
+        let mut book = Book::founded();
+        let leaf = PolicyLeaf { relation, ..policy_leaf(Some(POLICY), [6; 32], NOON + notice) };
+        book.say(keeper(1), NOON, LogEntry::Policy(leaf));
+        book.fresh_alarms(MonitorRule::LooserTooSoon, NOON).len()
+    };
+    assert_eq!(with(PolicyRelation::Looser, LOOSER_SECONDS), 0);
+    assert_eq!(with(PolicyRelation::Looser, LOOSER_SECONDS - 1), 1);
+    assert_eq!(with(PolicyRelation::Narrower, 0), 0);
+    assert_eq!(with(PolicyRelation::Equal, 0), 0);
+}
+
+#[test]
+fn m6_a_fresh_key_waits_three_days() {
+    let with = |subject, change, notice: u64| {
+        let mut book = Book::founded();
+        let entry = KeyChanged { subject, change, list: [1; 32], effective: Timestamp(NOON + notice) };
+        book.say(keeper(1), NOON, LogEntry::Key(KeyLeaf { entry, name: KeyName::Institution([2; 32]) }));
+        book.fresh_alarms(MonitorRule::KeyTooSoon, NOON).len()
+    };
+    assert_eq!(with(KeySubject::Court, KeyChange::Enrol, KEY_SECONDS), 0);
+    assert_eq!(with(KeySubject::Court, KeyChange::Enrol, KEY_SECONDS - 1), 1);
+    assert_eq!(with(KeySubject::Court, KeyChange::Revoke, 0), 0, "a revocation counts at once");
+    assert_eq!(with(KeySubject::Officer, KeyChange::Enrol, 0), 0, "officers come by their directory");
+}
+
+#[test]
+fn m6_an_epoch_is_dealt_by_the_charter_in_force() {
+    let with = |effective: u64, t: u8| {
+        let mut book = Book::founded();
+        book.say(LogName::Recorder, NOON - 60, LogEntry::Charter(charter_leaf(3, 3, effective)));
+        book.say(LogName::Recorder, NOON, LogEntry::EpochDealt(EpochDealt { t, ..dealt(NOON) }));
+        book.fresh_alarms(MonitorRule::CharterTooEarly, NOON).len()
+    };
+    assert_eq!(with(NOON, 3), 0);
+    assert_eq!(with(NOON + 1, 2), 0);
+    assert_eq!(with(NOON + 1, 3), 1);
+}
+
+#[test]
+fn m7_two_roots_of_one_size_are_a_fork() {
+    let mut book = Book::founded();
+    let mut liar = book.clone();
+    book.say(keeper(1), NOON, request_entry(request()));
+    liar.say(keeper(1), NOON, request_entry(refused()));
+    book.confirm(NOON);
+    book.confirm(NOON + 1);
+    assert_eq!(book.alarms(MonitorRule::Fork, NOON), [], "the same checkpoint, confirmed again");
+    book.logs.tell_head(&keeper(1), liar.head(&keeper(1), Some(NOON))).unwrap();
+    let found = book.alarms(MonitorRule::Fork, NOON);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].rule.is_proof());
+    assert_eq!(found[0].notes, [book.head(&keeper(1), None).note, liar.head(&keeper(1), None).note]);
+    book.say(keeper(1), NOON, evaluation());
+    assert_eq!(book.fresh_alarms(MonitorRule::Fork, LATER).len(), 1, "a fork is never cleared");
+}
+
+#[test]
+fn m7_a_followers_finding_is_kept() {
+    let mut book = Book::founded();
+    let fork = crate::Fork { one: b"one".to_vec(), other: b"other".to_vec() };
+    book.logs.tell_fork(&DESK, fork.clone()).unwrap();
+    book.logs.tell_fork(&DESK, fork).unwrap();
+    assert_eq!(book.fresh_alarms(MonitorRule::Fork, NOON).len(), 1);
+    let unknown = LogName::Desk(STRANGER);
+    let fork = crate::Fork { one: vec![], other: vec![] };
+    assert_eq!(book.logs.tell_fork(&unknown, fork), Err(crate::SeeError::UnknownLog));
+}
+
+#[test]
+fn m8_a_confirmation_ages() {
+    let mut book = Book::founded();
+    book.confirm(NOON);
+    let raised = |book: &Book, age: u64| {
+        let now = NOON + age;
+        (book.alarms(MonitorRule::Stale, now).len(), book.alarms(MonitorRule::StaleRefused, now).len())
+    };
+    assert_eq!(raised(&book, STALE_SECONDS - 1), (0, 0));
+    assert_eq!(raised(&book, STALE_SECONDS), (5, 0));
+    assert_eq!(raised(&book, REFUSE_SECONDS), (5, 0));
+    assert_eq!(raised(&book, REFUSE_SECONDS + 1), (0, 5));
+    book.confirm_one(DESK, NOON + REFUSE_SECONDS);
+    assert_eq!(raised(&book, REFUSE_SECONDS + 1), (0, 4));
+    let never = Book::founded();
+    assert_eq!(raised(&never, 0), (0, 5));
+}
+
+#[test]
+fn m8_an_older_copy_of_a_checkpoint_changes_nothing() {
+    let mut book = Book::founded();
+    let old = book.head(&keeper(1), Some(NOON));
+    book.say(keeper(1), NOON, request_entry(request()));
+    book.confirm(NOON + 10);
+    book.logs.tell_head(&keeper(1), old).unwrap();
+    assert_eq!(book.logs.head(&keeper(1)).unwrap().checkpoint.size(), 4);
+}
+
+#[test]
+fn m9_a_leaf_is_in_its_form() {
+    let good = |book: &Book| {
+        let leaf = &book.leaves()[&keeper(1)][3];
+        String::from_utf8(leaf.clone()).unwrap()
+    };
+    let mut book = Book::founded();
+    book.say(keeper(1), NOON, request_entry(request()));
+    assert_eq!(book.fresh_alarms(MonitorRule::LeafMalformed, NOON), []);
+    let text = good(&book);
+    let first_digest = "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",";
+    let bad = [
+        text.replacen(first_digest, "", 1),
+        text.replacen("\"_sd\":[", &format!("\"_sd\":[{first_digest}"), 1),
+        text.replacen(":", ": ", 1),
+        text.replacen("\"elements\":2", "\"elements\":2.0", 1),
+        text.replacen("\"elements\":2", "\"elements\":-2", 1),
+        text.replacen("\"emergency\":false", "\"emergency\":null", 1),
+        text.replacen(OWNER.to_string().as_str(), STRANGER.to_string().as_str(), 1),
+        text.replacen("k1.example", "k2.example", 1),
+    ];
+    for (place, leaf) in bad.iter().enumerate() {
+        assert_ne!(*leaf, text, "{place}");
+        let mut book = book.clone();
+        let place = book.say_bytes(keeper(1), leaf.as_bytes());
+        let found = book.fresh_alarms(MonitorRule::LeafMalformed, NOON);
+        assert_eq!(found.len(), 1, "{leaf}");
+        assert_eq!(found[0].leaves, [place]);
+    }
+}
+
+#[test]
+fn m9_a_leaf_of_a_later_release_is_no_alarm() {
+    let mut book = Book::founded();
+    book.say(keeper(1), NOON, request_entry(request()));
+    let text = String::from_utf8(book.leaves()[&keeper(1)][3].clone()).unwrap();
+    book.say_bytes(keeper(1), text.replacen("\"type\":\"request\"", "\"type\":\"later\"", 1).as_bytes());
+    assert_eq!(book.fresh_alarms(MonitorRule::LeafMalformed, NOON), []);
+    assert!(gaps(&book.logs).contains(&Gap::UnknownLeaves { log: keeper(1), count: 1 }));
+}
+
+#[test]
+fn m9_each_log_says_only_its_own() {
+    let genesis = |role| LogEntry::Genesis(Genesis { party: [3; 16], role, charter: [4; 32] });
+    let closing = || LogEntry::LogClosed(LogClosed { successor: String::new() });
+    let mut book = Book::founded();
+    book.say(keeper(1), NOON, disclosure());
+    book.say(DESK, NOON, request_entry(request()));
+    book.say(LogName::Recorder, NOON, received(1));
+    book.say(keeper(1), NOON, received(2));
+    book.say(keeper(2), NOON, genesis(LogKind::Keeper));
+    book.say(keeper(3), NOON, closing());
+    assert_eq!(book.fresh_alarms(MonitorRule::LeafMalformed, NOON).len(), 5);
+    book.say(keeper(3), NOON, received(3));
+    assert_eq!(book.fresh_alarms(MonitorRule::LeafMalformed, NOON).len(), 6, "nothing follows the last leaf");
+
+    let mut logs = Logs::new(charter());
+    let first = |role| {
+        let entry = genesis(role);
+        lockplate_core::entry::Stamped::with_nonce(entry, role, "k1.example/log/keeper", Timestamp(NOON), [0; 16])
+    };
+    logs.see(&keeper(1), 0, first(LogKind::Desk).unwrap().leaf_bytes()).unwrap();
+    let found = alarms(&logs, Timestamp(NOON));
+    assert!(found.iter().any(|alarm| alarm.rule == MonitorRule::LeafMalformed), "a keeper's log begins as a desk's");
+}
+
+#[test]
+fn m9_times_never_go_back() {
+    let mut book = Book::founded();
+    let first = book.say(keeper(1), NOON, request_entry(request()));
+    book.say(keeper(1), NOON, evaluation());
+    assert_eq!(book.fresh_alarms(MonitorRule::TimeBack, NOON), []);
+    let before = book.say(keeper(1), NOON - 1, evaluation());
+    let found = book.fresh_alarms(MonitorRule::TimeBack, NOON);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].leaves, [LeafRef { index: first.index + 1, ..first }, before]);
+}
+
+#[test]
+fn every_rule_has_a_number_a_name_and_a_sentence() {
+    let names: BTreeSet<_> = MonitorRule::ALL.iter().map(|rule| rule.name()).collect();
+    assert_eq!(names.len(), MonitorRule::ALL.len());
+    let numbers: BTreeSet<_> = MonitorRule::ALL.iter().map(|rule| rule.number()).collect();
+    assert_eq!(numbers, (1..=11).collect());
+    assert!(MonitorRule::ALL.is_sorted_by_key(|rule| rule.number()));
+    assert!(MonitorRule::ALL.iter().all(|rule| !rule.explain().ends_with('.')));
+}
+
+#[test]
+fn evidence_holds_the_bytes() {
+    let mut book = Book::founded();
+    let late = book.say(keeper(1), NOON, evaluation());
+    book.confirm(NOON);
+    let alarm = &book.alarms(MonitorRule::EvaluationWithoutRequest, NOON)[0];
+    let leaves = book.leaves().clone();
+    let evidence =
+        alarm.evidence(&book.logs, |leaf| leaves.get(&leaf.log)?.get(usize::try_from(leaf.index).ok()?).cloned());
+    assert_eq!(evidence.leaves.len(), 1);
+    assert_eq!(evidence.leaves[0].index, late.index);
+    assert!(evidence.leaves[0].leaf.as_deref().unwrap().contains("\"type\":\"evaluation\""));
+    assert_eq!(evidence.checkpoints.len(), 1);
+    assert_eq!(evidence.number, "M1");
+    let json = serde_json::to_value(&evidence).unwrap();
+    assert_eq!(json["rule"], "evaluation-without-request");
+    let unread = alarm.evidence(&book.logs, |_| None);
+    assert_eq!(unread.leaves[0].leaf, None);
+}
