@@ -1,5 +1,5 @@
-//! C2SP tlog-proof receipts: one file that shows to anybody, offline, that a leaf is in a log. It never says that a quorum cosigned; the reader
-//! asks the note inside for that, with the keys he trusts. Receipts are served by keepers and lie beside the evidence they are about.
+//! C2SP tlog-proof receipts: one file that shows to anybody, offline, that a leaf is in a log. Whom it takes to believe the checkpoint inside
+//! is the reader's trust file. Receipts are served by keepers and lie beside the evidence they are about.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 use base64::Engine as _;
@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::limits::{LEAF_BYTES_MAX, PROOF_HASHES_MAX, RECEIPT_BYTES_MAX, TREE_SIZE_END};
 use crate::merkle::{Hash, InclusionProof, leaf_hash};
 use crate::note::{SignedNote, VerifierKey};
+use crate::policy::{Cosigned, WitnessPolicy};
 
 /// First line of a receipt.
 const MAGIC: &str = "c2sp.org/tlog-proof@v1";
@@ -113,13 +114,28 @@ impl Receipt {
     /// the receipt is another.
     pub fn verify(&self, log: &VerifierKey, leaf: &[u8]) -> Result<SignedCheckpoint, Error> {
         let signed = SignedCheckpoint::from_note(self.note.clone(), log)?;
+        self.prove(signed.checkpoint(), leaf)?;
+        Ok(signed)
+    }
+
+    /// Checks that a log of the trust file signed, and a quorum of it cosigned, a checkpoint whose tree has `leaf` at this index; `now` is in
+    /// seconds since 1970. A leaf that came along must be this one. Evidence may be old, so how long ago the quorum cosigned is for the
+    /// reader to judge: [`Cosigned::check_age`].
+    ///
+    /// # Errors
+    /// Those of [`WitnessPolicy::check`]; [`Error::InvalidProof`] as in [`Receipt::verify`].
+    pub fn check(&self, policy: &WitnessPolicy, leaf: &[u8], now: u64) -> Result<Cosigned, Error> {
+        let cosigned = policy.check_note(&self.note, now)?;
+        self.prove(cosigned.signed.checkpoint(), leaf)?;
+        Ok(cosigned)
+    }
+
+    fn prove(&self, checkpoint: &Checkpoint, leaf: &[u8]) -> Result<(), Error> {
         if self.leaf.as_deref().is_some_and(|extra| extra != leaf) {
             return Err(Error::InvalidProof);
         }
-        let proof = InclusionProof::from_parts(self.index, signed.checkpoint().size(), self.hashes.clone());
-        let proof = proof.ok().ok_or(Error::InvalidProof)?;
-        proof.verify(leaf_hash(leaf), signed.checkpoint().root())?;
-        Ok(signed)
+        let proof = InclusionProof::from_parts(self.index, checkpoint.size(), self.hashes.clone());
+        proof.ok().ok_or(Error::InvalidProof)?.verify(leaf_hash(leaf), checkpoint.root())
     }
 
     /// The receipt as it is stored and sent.

@@ -14,6 +14,12 @@ mod notes;
 #[cfg(test)]
 mod other_peoples_log;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod tiles;
 #[cfg(test)]
 mod totality;
+#[cfg(test)]
+mod view;
+#[cfg(test)]
+mod witness;
