@@ -1,7 +1,7 @@
 //! Sealed cells on stable storage: durable writes, spools, segments, the check of both.
 //!
 //! **In scope.** [`durable`] (the one module that syncs), [`spool`] (cells of the open epoch, durable before they are acknowledged),
-//! [`contract`] (`trait Archive`) and [`segment_store`] (closed epochs as objects in a folder or an S3-compatible store), [`conformance`]
+//! [`log_files`] and [`witness_files`] (one's own logs, and what one cosigned of others'), [`contract`] (`trait Archive`) and [`segment_store`] (closed epochs as objects in a folder or an S3-compatible store), [`conformance`]
 //! (what every archive must pass), [`fsck`] (what is on a disk after a crash).
 //!
 //! **Out of scope.** Keys, plates and meanings: nothing here can open a cell. Signatures and logs: the caller gives roots that it verified.
@@ -18,3 +18,4 @@ pub mod fsck;
 pub mod log_files;
 pub mod segment_store;
 pub mod spool;
+pub mod witness_files;

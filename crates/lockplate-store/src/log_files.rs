@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lockplate_log::limits::{LEAF_BYTES_MAX, NOTE_BYTES_MAX, STAGING_BYTES_MAX, TILE_WIDTH};
-use lockplate_log::{LogStorage, Origin, StagingName, StorageFault, TileKind, TilePath};
+use lockplate_log::{Error, LogFile, LogStorage, Origin, StagingName, StorageFault, TileKind, TilePath};
 
 use crate::durable::{self, LockError, LockFile};
 
@@ -192,7 +192,7 @@ fn folder_name(origin: &Origin) -> Result<String, AcquireError> {
 }
 
 /// At most one byte more than `bytes_max`, so that the caller sees that there was more.
-fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -201,6 +201,29 @@ fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
+}
+
+/// Reads tiles below a folder that has the layout of a served log (`checkpoint`, `tile/..`): one's own `public/`, a mirror, or one that was
+/// fetched. What it returns is proved by [`LogView`](lockplate_log::LogView); a file that cannot be read stops it.
+///
+/// Cheap to make and shared between threads.
+pub fn folder_reader(folder: &Path) -> impl Fn(TilePath) -> Result<Option<Vec<u8>>, Error> + Send + Sync + '_ {
+    |path| {
+        let fault = |fault| Error::Storage { file: LogFile::Tile(path), fault };
+        let bytes_max = tile_bytes_max(path);
+        match read_bounded(&folder.join(path.to_string()), bytes_max) {
+            Ok(Some(bytes)) if bytes.len() > bytes_max => Err(fault(StorageFault::TooLarge)),
+            Ok(bytes) => Ok(bytes),
+            Err(_cause) => Err(fault(StorageFault::Io)),
+        }
+    }
+}
+
+const fn tile_bytes_max(path: TilePath) -> usize {
+    match path.kind() {
+        TileKind::Hashes(_) => TILE_BYTES_MAX,
+        TileKind::Entries => BUNDLE_BYTES_MAX,
+    }
 }
 
 impl LogStorage for FileLogStorage {
@@ -221,11 +244,7 @@ impl LogStorage for FileLogStorage {
     }
 
     fn read_tile(&self, path: TilePath) -> Result<Option<Vec<u8>>, StorageFault> {
-        let bytes_max = match path.kind() {
-            TileKind::Hashes(_) => TILE_BYTES_MAX,
-            TileKind::Entries => BUNDLE_BYTES_MAX,
-        };
-        self.read(&self.tile(path), bytes_max)
+        self.read(&self.tile(path), tile_bytes_max(path))
     }
 
     fn create_tile(&mut self, path: TilePath, bytes: &[u8]) -> Result<(), StorageFault> {
@@ -276,7 +295,7 @@ impl LogStorage for FileLogStorage {
 mod tests {
     use super::*;
 
-    use lockplate_log::{Entry, Error, Log, LogFile, NoteSigner, Receipt, SignedCheckpoint};
+    use lockplate_log::{Entry, Log, NoteSigner, Receipt, SignedCheckpoint};
 
     /// An entry whose first eight bytes are its time.
     struct Said(u64, usize);
