@@ -344,3 +344,6 @@ fn pooled(pool: &mut BTreeSet<Arc<BTreeSet<String>>>, rules: &BTreeSet<String>) 
     pool.insert(Arc::clone(&fresh));
     fresh
 }
+
+#[cfg(test)]
+mod tests;

@@ -742,3 +742,6 @@ fn part(logs: &Logs, words: &KeeperWords) -> Option<KeeperPart> {
 pub(crate) fn keeper_name(logs: &Logs, index: KeeperIndex) -> String {
     logs.charter().charter().keeper(index).map_or_else(String::new, |keeper| keeper.name.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -312,3 +312,6 @@ fn destruction(logs: &Logs, period: Period, now: Timestamp) -> Destruction {
     }
     counts
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+use lockplate_core::entry::{DestroyMethod, DestroyReason, DisclosureLeaf, LogEntry, RequestLeaf, ShareDestroyed};
+use lockplate_core::id::KeeperIndex;
+
+use super::*;
+use crate::fixture::*;
+use crate::time::Month;
+
+fn november() -> Period {
+    Period::Month(Month::parse("2026-11").unwrap())
+}
+
+fn say(book: &mut Book, digest: u8, time: u64, leaf: RequestLeaf) {
+    book.say(keeper(1), time, LogEntry::Request(Box::new(RequestLeaf { request: [digest; 32], ..leaf })));
+}
+
+#[test]
+fn a_month_holds_what_was_written_in_it() {
+    let mut book = Book::founded();
+    let (first, end) = (Month::parse("2026-11").unwrap().start().0, Month::parse("2026-11").unwrap().end().0);
+    for (digest, time) in [(1, first - 1), (2, first), (3, end - 1), (4, end)] {
+        say(&mut book, digest, time, refused());
+    }
+    let of = |period| Figures::of(&book.logs, period, ZoneOffset::UTC, Timestamp(end + 1)).requests.refused;
+    assert_eq!(of(november()), 2);
+    assert_eq!(of(Period::All), 4);
+    assert_eq!(of(Period::Month(Month::parse("2025-11").unwrap())), 0);
+}
+
+#[test]
+fn every_request_is_counted_once_in_every_table() {
+    let mut book = Book::founded();
+    book.good_search(NOON);
+    say(&mut book, 1, NOON + 60, RequestLeaf { requester: STRANGER, on_behalf_of: EASTPORT, ..refused() });
+    say(&mut book, 2, NOON + 61, RequestLeaf { emergency: true, judicial: true, ..request() });
+    let figures = Figures::of(&book.logs, november(), ZoneOffset::UTC, Timestamp(NOON + 100));
+    assert_eq!(figures.requests, Counts { granted: 1, refused: 1, waiting: 1 });
+    let sum = |counts: Vec<Counts>| counts.iter().map(Counts::all).sum::<u64>();
+    assert_eq!(sum(figures.by_agency.iter().map(|line| line.counts).collect()), 3);
+    assert_eq!(sum(figures.by_purpose.iter().map(|line| line.counts).collect()), 3);
+    assert_eq!(sum(figures.by_officer.iter().map(|line| line.counts).collect()), 3);
+    assert_eq!(figures.by_agency[0].key.label(), "Eastport Police", "most requests first");
+    assert_eq!(figures.by_officer.len(), 2, "one pseudonym at two agencies is two people");
+    assert_eq!(figures.on_behalf_of.len(), 1);
+    assert_eq!(figures.on_behalf_of[0].counts.refused, 1);
+    assert_eq!(figures.emergencies, Counts { granted: 0, refused: 0, waiting: 1 });
+    assert_eq!(figures.judicial, Share { part: 1, of: 3 });
+    assert_eq!(figures.disclosed, Share { part: 1, of: 1 });
+}
+
+#[test]
+fn the_night_is_that_of_the_place() {
+    // 22:00, 05:59, 06:00 and 21:59 in a place five hours behind UTC.
+    let midnight_there = NOON - 7 * 3_600;
+    let hours = [22 * 3_600, 5 * 3_600 + 3_599, 6 * 3_600, 22 * 3_600 - 1];
+    let mut book = Book::founded();
+    for (digest, second) in (1..).zip(hours) {
+        say(&mut book, digest, midnight_there - 86_400 + second, refused());
+    }
+    let share = |minutes| {
+        let zone = ZoneOffset::from_minutes(minutes).unwrap();
+        Figures::of(&book.logs, Period::All, zone, Timestamp(NOON)).off_hours
+    };
+    assert_eq!(share(-300), Share { part: 2, of: 4 });
+    assert_eq!(share(-300).per_mille(), Some(500));
+    assert_eq!(share(0), Share { part: 2, of: 4 }, "03:00, 02:59 are night in UTC, 10:59, 11:00 are not");
+    assert_eq!(Share::default().per_mille(), None);
+}
+
+#[test]
+fn destruction_is_counted_by_share() {
+    let destroyed = |place| {
+        let (method, reason) = (DestroyMethod::Kek, DestroyReason::Retention);
+        LogEntry::ShareDestroyed(ShareDestroyed { header: HEADER, index: KeeperIndex(place), method, reason })
+    };
+    let mut book = Book::founded();
+    book.good_epoch(NOON);
+    let due = NOON + 3_600 + 21 * 86_400;
+    let of = |book: &Book, now| Figures::of(&book.logs, Period::All, ZoneOffset::UTC, Timestamp(now)).destruction;
+    assert_eq!(of(&book, due - 1), Destruction::default());
+    assert_eq!(of(&book, due), Destruction { due: 3, ..Destruction::default() });
+    book.say(keeper(1), due + 60, destroyed(1));
+    let figures = |now| Figures::of(&book.logs, Period::All, ZoneOffset::UTC, Timestamp(now));
+    assert_eq!(of(&book, due + DESTROY_SECONDS - 1), Destruction { due: 3, destroyed: 1, late: 0, overdue: 0 });
+    assert_eq!(of(&book, due + DESTROY_SECONDS), Destruction { due: 3, destroyed: 1, late: 0, overdue: 2 });
+    assert_eq!(figures(due + DESTROY_SECONDS).epochs.destroyed, 0, "two shares of three still open it");
+    book.say(keeper(2), due + DESTROY_SECONDS, destroyed(2));
+    assert_eq!(of(&book, due + DESTROY_SECONDS), Destruction { due: 3, destroyed: 2, late: 1, overdue: 1 });
+    let all = Figures::of(&book.logs, Period::All, ZoneOffset::UTC, Timestamp(due + DESTROY_SECONDS));
+    assert_eq!(all.epochs, Epochs { dealt: 1, closed: 1, destroyed: 1 });
+    let month = Figures::of(&book.logs, november(), ZoneOffset::UTC, Timestamp(due + DESTROY_SECONDS));
+    assert_eq!(month.destruction, Destruction::default(), "its date is in December");
+}
+
+#[test]
+fn reads_opened_are_the_requesters_last_word() {
+    let mut book = Book::founded();
+    book.good_search(NOON);
+    for cells in [5, 7] {
+        book.say(DESK, NOON + 60, LogEntry::Disclosure(DisclosureLeaf { cells, ..disclosure_leaf() }));
+    }
+    assert_eq!(Figures::of(&book.logs, Period::All, ZoneOffset::UTC, Timestamp(NOON)).reads_opened, 7);
+}
+
+#[test]
+fn confirmed_logs_are_those_of_the_last_hour() {
+    let mut book = Book::founded();
+    book.confirm(NOON - STALE_SECONDS);
+    book.confirm_one(DESK, NOON - STALE_SECONDS + 1);
+    let figures = Figures::of(&book.logs, Period::All, ZoneOffset::UTC, Timestamp(NOON));
+    assert_eq!(figures.logs_confirmed, Share { part: 1, of: 5 });
+}
+
+#[test]
+fn names_in_json_and_rows_stay() {
+    let mut book = Book::founded();
+    book.good_search(NOON);
+    let zone = ZoneOffset::from_minutes(-300).unwrap();
+    let figures = Figures::of(&book.logs, november(), zone, Timestamp(NOON));
+    let json = serde_json::to_value(&figures).unwrap();
+    assert_eq!(json["period"], "2026-11");
+    assert_eq!(json["zone"], "UTC-05:00");
+    assert_eq!(json["as_of"], "2026-11-22T12:00:00Z");
+    assert_eq!(json["requests"]["granted"], 1);
+    assert_eq!(json["by_agency"][0]["key"]["name"], "Eastport Police");
+    assert_eq!(json["off_hours"]["of"], 1);
+    let rows = figures.rows();
+    let number = |figure, key: &str, count| {
+        rows.iter().find(|row| (row.figure, row.key.as_str(), row.count) == (figure, key, count)).map(|row| row.number)
+    };
+    assert_eq!(number("requests", "", "granted"), Some(1));
+    assert_eq!(number("by_agency", "Eastport Police", "granted"), Some(1));
+    assert_eq!(number("by_rule", "base.search", "granted"), Some(1));
+    assert_eq!(number("off_hours", "", "of"), Some(1));
+    assert_eq!(number("cameras", "", "cameras"), None, "nothing is said, which is not zero");
+}
