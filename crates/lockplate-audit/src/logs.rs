@@ -315,7 +315,8 @@ impl Logs {
             (LogName::Keeper(keeper), LogEntry::Evaluation(said)) => {
                 self.requests.entry(said.request).or_default().evaluation(*keeper, index, time, said);
             }
-            (LogName::Desk(agency), LogEntry::Disclosure(said)) => {
+            // A desk asks many owners; what it opened elsewhere is another register's business.
+            (LogName::Desk(agency), LogEntry::Disclosure(said)) if said.owner == self.charter.charter().owner.id => {
                 self.requests.entry(said.request).or_default().disclosure(*agency, index, time, said);
             }
             (LogName::Keeper(keeper), LogEntry::ShareReceived(said)) => {

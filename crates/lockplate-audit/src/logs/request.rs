@@ -125,11 +125,6 @@ impl KeeperWords {
         let answers = self.requests.iter().map(|word| (self.answer_of(word), word));
         answers.min_by_key(|(answered, _)| (rank(answered.decision), answered.index))
     }
-
-    /// The first yes, whatever came after it.
-    pub(crate) fn yes(&self) -> Option<Answered> {
-        self.answer().map(|(answered, _)| answered).filter(|answered| answered.decision.is_yes())
-    }
 }
 
 /// One request, by its digest.

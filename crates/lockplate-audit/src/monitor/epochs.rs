@@ -37,7 +37,7 @@ fn receipt_leaves(epoch: &EpochState) -> impl Iterator<Item = LeafRef> {
 fn receipts(logs: &Logs, now: Timestamp, epoch: &EpochState) -> Option<Alarm> {
     let dealt = epoch.dealing()?;
     let deadline = Timestamp(dealt.time.0.saturating_add(TWIN_SECONDS));
-    let open = logs.keeper_logs().filter(|(_, state)| state.known_until().is_none_or(|time| time < deadline)).count();
+    let open = super::requests::open_logs(logs, deadline);
     let in_time = epoch.receipts().iter().filter(|one| one.time <= deadline);
     let receipted = distinct(in_time.map(|one| one.keeper));
     if now < deadline || receipted.saturating_add(open) >= usize::from(dealt.entry.t) {

@@ -48,6 +48,11 @@ const fn leaf(words: &KeeperWords, index: u64) -> LeafRef {
     LeafRef { log: LogName::Keeper(words.keeper), index }
 }
 
+/// Keepers' logs that are not known up to a moment: what is missing may still be there.
+pub(super) fn open_logs(logs: &Logs, until: Timestamp) -> usize {
+    logs.keeper_logs().filter(|(_, state)| state.known_until().is_none_or(|time| time < until)).count()
+}
+
 /// M1: what a keeper does must follow from what it wrote down before.
 fn own_log(words: &KeeperWords, alarms: &mut Vec<Alarm>) {
     let log = LogName::Keeper(words.keeper);
@@ -90,13 +95,15 @@ fn twins(logs: &Logs, now: Timestamp, request: &RequestState) -> Option<Alarm> {
     let (words, said) = evaluations.min_by_key(|(words, said)| (said.time, words.keeper))?;
     let deadline = after(said.time, TWIN_SECONDS);
     let needed = logs.threshold_at(said.time);
-    // What is not known yet may still be there.
-    let open = logs.keeper_logs().filter(|(_, state)| state.known_until().is_none_or(|time| time < deadline)).count();
-    let granted: Vec<LeafRef> = request
-        .keepers()
-        .iter()
-        .filter_map(|words| words.yes().filter(|yes| yes.time <= deadline).map(|yes| leaf(words, yes.index)))
-        .collect();
+    let open = open_logs(logs, deadline);
+    // All approvals of a grant are given by the same rules.
+    let policy = words.answer().map(|(_, word)| word.policy);
+    let yes = |words: &KeeperWords| {
+        let (answer, word) = words.answer()?;
+        let counts = answer.decision.is_yes() && answer.time <= deadline && policy.is_none_or(|it| it == word.policy);
+        counts.then(|| leaf(words, answer.index))
+    };
+    let granted: Vec<LeafRef> = request.keepers().iter().filter_map(yes).collect();
     if now < deadline || granted.len().saturating_add(open) >= needed {
         return None;
     }
@@ -116,7 +123,7 @@ fn humans(logs: &Logs, request: &RequestState) -> Option<Alarm> {
     let needed = usize::from(duties.map(|duties| duties.approvers).max()?);
     let first = evaluating().flat_map(|words| &words.evaluations).map(|said| said.time).min()?;
     let deadline = after(first, TWIN_SECONDS);
-    let open = logs.keeper_logs().filter(|(_, state)| state.known_until().is_none_or(|time| time < deadline)).count();
+    let open = open_logs(logs, deadline);
     let approved = request.keepers().iter().filter_map(|words| {
         let (answer, _) = words.answer()?;
         (answer.decision == KeeperDecision::Approved && answer.time <= deadline).then(|| leaf(words, answer.index))
@@ -148,8 +155,7 @@ fn disclosures(logs: &Logs, now: Timestamp, request: &RequestState, largest: &[u
         let evaluations = grants.get(&said.entry.grant).map(Vec::as_slice).unwrap_or_default();
         let evaluated = evaluations.iter().map(|(words, said)| leaf(words, said.index));
         let keepers: BTreeSet<_> = evaluations.iter().map(|(words, _)| words.keeper).collect();
-        let open =
-            logs.keeper_logs().filter(|(_, state)| state.known_until().is_none_or(|time| time < said.time)).count();
+        let open = open_logs(logs, after(said.time, TWIN_SECONDS));
         let is_opened = said.entry.cells > 0;
         if is_opened && keepers.len().saturating_add(open) < logs.threshold_at(said.time) {
             let leaves = evaluated.clone().chain([disclosed]).collect();
@@ -205,6 +211,11 @@ fn policy(logs: &Logs, words: &KeeperWords, word: &RequestWord, alarms: &mut Vec
         let newest = pending.or_else(|| state.policies().iter().rev().find(|said| said.index < word.index));
         let leaves = newest.map(|said| leaf(words, said.index)).into_iter().chain([here]).collect();
         alarms.push(Alarm::new(rule, vec![log], leaves).since(word.time));
+    }
+    let humans = words.approvals.iter().filter(|one| one.request_index == word.index && one.policy != word.policy);
+    for human in humans {
+        let leaves = vec![here, leaf(words, human.index)];
+        alarms.push(Alarm::new(MonitorRule::PolicyNotInForce, vec![log], leaves).since(human.time));
     }
     if let Some(bundle) = logs.bundles().get(&word.policy) {
         let known = |rule: &String| bundle.contains(rule) || KEEPER_RULES.contains(&rule.as_str());

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{
-    DestroyMethod, DestroyReason, DisclosureLeaf, EpochDealt, Genesis, HumanDecision, KeyChange, KeyChanged, KeyLeaf,
-    KeyName, KeySubject, LogClosed, LogEntry, LogKind, PolicyLeaf, PolicyRelation, RequestLeaf, ShareDestroyed,
+    DestroyMethod, DestroyReason, DisclosureLeaf, EpochDealt, Genesis, HumanApprovalLeaf, HumanDecision, KeyChange,
+    KeyChanged, KeyLeaf, KeyName, KeySubject, LogClosed, LogEntry, LogKind, PolicyLeaf, PolicyRelation, RequestLeaf,
+    ShareDestroyed,
 };
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::vocabulary::Purpose;
@@ -117,7 +118,7 @@ fn m1_opened_reads_need_evaluations() {
             book.say(keeper(place), NOON + 1, evaluation());
         }
         book.say(DESK, NOON + 2, LogEntry::Disclosure(DisclosureLeaf { cells, ..disclosure_leaf() }));
-        book.fresh_alarms(MonitorRule::DisclosureWithoutEvaluation, NOON + 3).len()
+        book.fresh_alarms(MonitorRule::DisclosureWithoutEvaluation, NOON + 2 + TWIN_SECONDS).len()
     };
     assert_eq!(with(2, 1), 0);
     assert_eq!(with(1, 1), 1);
@@ -153,6 +154,21 @@ fn m2_a_refusal_is_no_twin() {
     assert_eq!(found.len(), 1);
     assert!(found[0].leaves.contains(&said));
     assert_eq!(book.alarms(MonitorRule::TwinMissing, NOON + 1 + TWIN_SECONDS), []);
+}
+
+#[test]
+fn m2_a_yes_by_other_rules_is_no_twin() {
+    let with = |policy| {
+        let mut book = Book::founded();
+        let narrower = PolicyLeaf { relation: PolicyRelation::Narrower, ..policy_leaf(Some(POLICY), [6; 32], NOON) };
+        book.say(keeper(2), NOON, LogEntry::Policy(narrower));
+        book.say(keeper(1), NOON, request_entry(request()));
+        book.say(keeper(2), NOON, request_entry(RequestLeaf { policy, ..request() }));
+        book.say(keeper(1), NOON + 1, evaluation());
+        book.fresh_alarms(MonitorRule::GrantTooFew, NOON + 1 + TWIN_SECONDS).len()
+    };
+    assert_eq!(with(POLICY), 0);
+    assert_eq!(with([6; 32]), 1);
 }
 
 #[test]
@@ -236,6 +252,13 @@ fn m3_a_disclosure_of_another_grant_or_by_another_desk_does_not_help() {
     other.say(DESK, NOON + 2, LogEntry::Disclosure(DisclosureLeaf { grant: [1; 32], ..disclosure_leaf() }));
     assert_eq!(book.fresh_alarms(MonitorRule::DisclosureMissing, LATER).len(), 0);
     assert_eq!(other.fresh_alarms(MonitorRule::DisclosureMissing, LATER).len(), 1);
+}
+
+#[test]
+fn m3_what_a_desk_opens_elsewhere_is_no_business_of_this_archive() {
+    let mut book = Book::founded();
+    book.say(DESK, NOON, LogEntry::Disclosure(DisclosureLeaf { owner: STRANGER, cells: 9, ..disclosure_leaf() }));
+    assert_eq!(book.raised(LATER), BTreeSet::new());
 }
 
 #[test]
@@ -346,6 +369,20 @@ fn m5_only_the_policy_in_force_counts() {
     assert_eq!(found[0].leaves, [announced, early]);
     book.say(keeper(1), NOON + 1, request_entry(request()));
     assert_eq!(book.fresh_alarms(MonitorRule::PolicyNotInForce, NOON).len(), 1, "the old one is over");
+}
+
+#[test]
+fn m5_a_human_decides_by_the_rules_of_the_request() {
+    let with = |other: bool| {
+        let mut book = Book::founded();
+        let asked = book.say(keeper(1), NOON, request_entry(asked()));
+        let LogEntry::Approval(leaf) = approval(asked.index, HumanDecision::Approve) else { panic!() };
+        let policy = if other { [6; 32] } else { leaf.policy };
+        book.say(keeper(1), NOON, LogEntry::Approval(HumanApprovalLeaf { policy, ..leaf }));
+        book.fresh_alarms(MonitorRule::PolicyNotInForce, NOON).len()
+    };
+    assert_eq!(with(false), 0);
+    assert_eq!(with(true), 1);
 }
 
 #[test]
