@@ -93,6 +93,8 @@ pub struct RequestFiled {
     pub filed: B64,
     /// The Opening sealed to this keeper.
     pub opening: B64,
+    /// The Openings sealed to the auditors, in charter order: the keeper holds them for the auditors and cannot open them.
+    pub auditor_openings: Vec<B64>,
     /// SHA-256 of every recipient's Opening, keepers in charter order, then auditors.
     pub opening_hashes: Vec<B64>,
     /// `.auth` files sent along; what opens a plate travels in the Opening.

@@ -323,6 +323,12 @@ impl Desk {
         }
         let stopping = self.inner.tasks.stopping().clone();
         loop {
+            let now = self.now_i64();
+            if let Err(error) =
+                self.inner.db.transaction(move |connection| store::forget_openings(connection, now)).await
+            {
+                tracing::warn!(%error, "sealed openings that nobody needs any more are still here");
+            }
             let pushes = self
                 .inner
                 .owners

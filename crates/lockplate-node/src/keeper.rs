@@ -9,6 +9,7 @@ mod doors;
 mod evaluations;
 pub mod kek;
 mod office;
+mod openings;
 mod parties;
 pub mod prekeys;
 mod recovery;

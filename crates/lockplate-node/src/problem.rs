@@ -127,6 +127,8 @@ problem_table! {
     Rate, "rate", 429, "Too many requests", "the quota is used up; try again later";
     /// The epochs asked for are destroyed; nobody can open them again.
     EpochDestroyed, "epoch-destroyed", 410, "Destroyed", "the hours asked for are destroyed and cannot be read again by anybody";
+    /// What was private of the request is erased after the time the charter sets.
+    OpeningErased, "opening-erased", 410, "Erased", "what was private of this request is erased after its time and cannot be read again by anybody";
     /// Fewer keepers answered than the threshold needs.
     TooFewKeepers, "too-few-keepers", 503, "Too few keepers", "not enough keepers have answered; try again later";
     /// A keeper's answer failed verification; `keepers` names it.
@@ -489,6 +491,7 @@ mod tests {
             (ProblemKind::Unavailable, 503),
             (ProblemKind::KeeperMisbehaved, 502),
             (ProblemKind::EpochDestroyed, 410),
+            (ProblemKind::OpeningErased, 410),
             (ProblemKind::Internal, 500),
             (ProblemKind::IntakeMalformed, 400),
             (ProblemKind::IntakeUnknownCamera, 403),

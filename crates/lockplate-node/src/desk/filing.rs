@@ -193,6 +193,8 @@ impl Desk {
         let own = usize::from(place.saturating_sub(1));
         let hashes: Vec<B64> = openings.iter().map(|one| B64(Sha256::digest(&one.0).to_vec())).collect();
         let opening = openings.get(own).ok_or(DeskFault::Gone)?;
+        let keepers = owner.charter.charter().keepers.len();
+        let auditor_openings = openings.get(keepers..).ok_or(DeskFault::Gone)?.to_vec();
         let slip = FilingSlip::of(
             KeeperIndex(place),
             &loaded.row.filed,
@@ -205,6 +207,7 @@ impl Desk {
         let body = RequestFiled {
             filed: B64(loaded.row.filed),
             opening: B64(opening.0.clone()),
+            auditor_openings,
             opening_hashes: hashes,
             attachments,
             session: loaded.row.session.map(B64),

@@ -172,6 +172,17 @@ pub(super) fn unfinished(connection: &Connection, now: i64) -> Result<Vec<[u8; 3
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Drops the sealed Openings of requests that are done or past their time: no keeper gets them any more, and the keepers' erasure
+/// (`log.md` section 7) would be worth little if a copy lay here for ever.
+pub(super) fn forget_openings(connection: &Connection, now: i64) -> Result<(), DbError> {
+    connection.execute(
+        "UPDATE request SET openings = '[]'
+         WHERE openings <> '[]' AND (not_after <= ?1 OR (register IS NOT NULL AND outcome <> ?2))",
+        params![now, Outcome::Failed.name()],
+    )?;
+    Ok(())
+}
+
 /// Fixes `ask_human` of a keeper before it is first told: the stored value wins.
 pub(super) fn fix_ask(connection: &Connection, digest: &[u8; 32], place: u8, ask: bool) -> Result<bool, DbError> {
     connection.execute(

@@ -1,7 +1,7 @@
 //! A keeper's folder: log, database and key table tell of the same shares and requests, and every share that must be there opens
 //! and fits its header. A share is opened to be compared and dropped; nothing of it leaves this module.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lockplate_core::Timestamp;
@@ -109,7 +109,11 @@ pub(super) fn check(dir: &Path, charter: &CharterFile, now: Timestamp, report: &
     let kek = key_table(dir, report);
     let Some(db) = open_db(dir, "keeper.db", KEEPER_SCHEMA, report) else { return };
     let mut look = Look { charter, index: own.index, now, kek, logged, used: BTreeSet::new(), report };
-    let read = look.shares(&db).and_then(|()| look.requests(&db)).and_then(|()| look.other_secrets(&db));
+    let read = look
+        .shares(&db)
+        .and_then(|()| look.requests(&db))
+        .and_then(|()| look.openings(&db))
+        .and_then(|()| look.other_secrets(&db));
     if read.is_err() {
         look.report.fail("a row of the database cannot be read", "keeper.db");
     }
@@ -280,7 +284,49 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Prekeys and the keys of the months, and keys that wrap nothing.
+    /// What is private of requests opens under the key of its month, or is gone with it.
+    fn openings(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        let Some(kek) = &self.kek else { return Ok(()) };
+        let months: BTreeMap<u32, KekName> = db
+            .prepare("SELECT month, name FROM month_key")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        self.used.extend(months.values().copied());
+        let (mut torn, mut keyless) = (0_u64, 0_u64);
+        for sql in [
+            "SELECT month, kept FROM request WHERE kept IS NOT NULL",
+            "SELECT month, shown FROM request WHERE shown IS NOT NULL",
+            "SELECT month, who FROM request WHERE who IS NOT NULL",
+            "SELECT request.month, escrow.opening FROM escrow JOIN request ON escrow.request = request.digest",
+        ] {
+            let mut statement = db.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (month, wrapped): (u32, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                match months.get(&month).map(|name| kek.unwrap(name, &wrapped)) {
+                    Some(Ok(_private)) => {}
+                    Some(Err(KekError::Unknown)) => keyless = keyless.saturating_add(1),
+                    Some(Err(_)) | None => torn = torn.saturating_add(1),
+                }
+            }
+        }
+        if torn > 0 {
+            self.report.fail(
+                "what is private of a request does not open under the key of its month",
+                format!("keeper.db request ({torn})"),
+            );
+        }
+        if keyless > 0 {
+            // An erasure begins with its key.
+            self.report.warn(
+                "an erasure was cut off after its key was gone; the next start finishes it",
+                format!("keeper.db request ({keyless})"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Prekeys and the keys of the counters' periods, and keys that wrap nothing.
     fn other_secrets(&mut self, db: &Connection) -> rusqlite::Result<()> {
         let Some(kek) = &self.kek else { return Ok(()) };
         for (sql, name) in [

@@ -116,12 +116,12 @@ impl Office {
         let published = *self.published.borrow();
         let confirmed = |row: &&db::RequestRow| row.record.leaf_index.is_some_and(|index| index < published);
         let open = rows.iter().filter(confirmed).filter(|row| now < row.record.not_after);
-        let shown = open.map(|row| self.show(row));
+        let shown = open.map(|row| self.show(connection, row));
         shown.collect()
     }
 
-    fn show(&self, row: &db::RequestRow) -> Result<WaitingRequest, Fault> {
-        let opened = self.reopen(row)?;
+    fn show(&self, connection: &Connection, row: &db::RequestRow) -> Result<WaitingRequest, Fault> {
+        let opened = self.reopen(connection, row)?;
         let (asked, statement) = (opened.request(), opened.text().statement.statement());
         let paper = asked.authorisation_digest;
         let count = |many: usize| u32::try_from(many).unwrap_or(u32::MAX);

@@ -1,6 +1,6 @@
 //! The tables of `keeper.db`. Statements only: what may be done, and in which order, stands in the modules beside this one.
-//! No column holds a plate, a share or a prekey in clear: Openings are kept as they came, sealed; secrets are wrapped under
-//! keys of [`super::kek`]. Times are unix seconds.
+//! No column holds a plate, a share or a prekey in clear: secrets, and what is private of a request (`kept`, `shown`, `who`,
+//! `escrow.opening`: see [`super::openings`]), are wrapped under keys of [`super::kek`]. Times are unix seconds.
 
 use lockplate_core::Timestamp;
 use lockplate_core::id::{AgencyId, EpochId};
@@ -8,6 +8,7 @@ use lockplate_core::keeper::DecisionRecord;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::kek::KekName;
+use super::openings::months::Month;
 use crate::db::{DbError, DbErrorKind};
 
 /// Schema, oldest first; published entries are never edited.
@@ -23,14 +24,21 @@ CREATE INDEX epoch_end ON epoch (destroy_after) WHERE destroyed_at IS NULL;
 CREATE TABLE request (
     digest BLOB PRIMARY KEY, request_id BLOB NOT NULL, requester BLOB NOT NULL, officer BLOB NOT NULL,
     paper BLOB, filed_at INTEGER NOT NULL, allowed INTEGER NOT NULL, waits INTEGER NOT NULL,
-    record BLOB NOT NULL, filed BLOB NOT NULL, opening BLOB NOT NULL, opening_hashes BLOB NOT NULL,
-    answer BLOB NOT NULL, plate_tag BLOB, who TEXT
+    record BLOB NOT NULL, answer BLOB NOT NULL, plate_tag BLOB, leaf INTEGER NOT NULL UNIQUE,
+    month INTEGER NOT NULL, embargo INTEGER NOT NULL, published INTEGER, kept BLOB, shown BLOB, who BLOB
 ) STRICT;
 CREATE INDEX request_id ON request (request_id, requester);
 CREATE INDEX request_officer ON request (officer, filed_at);
 CREATE INDEX request_tag ON request (plate_tag, filed_at);
 CREATE INDEX request_paper ON request (paper) WHERE paper IS NOT NULL;
 CREATE INDEX request_waits ON request (filed_at) WHERE waits = 1;
+CREATE INDEX request_closed ON request (embargo) WHERE published IS NULL AND kept IS NOT NULL;
+CREATE INDEX request_month ON request (month) WHERE kept IS NOT NULL;
+CREATE TABLE escrow (
+    request BLOB NOT NULL REFERENCES request (digest), auditor BLOB NOT NULL, opening BLOB NOT NULL,
+    PRIMARY KEY (request, auditor)
+) STRICT;
+CREATE TABLE month_key (month INTEGER PRIMARY KEY, name BLOB NOT NULL) STRICT;
 CREATE TABLE evaluation (
     grant_digest BLOB PRIMARY KEY, request BLOB NOT NULL, answer BLOB, erase_at INTEGER NOT NULL
 ) STRICT;
@@ -52,7 +60,7 @@ pub(super) fn column(time: Timestamp) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
-fn from_column(value: i64) -> Timestamp {
+pub(super) fn from_column(value: i64) -> Timestamp {
     Timestamp(u64::try_from(value).unwrap_or(0))
 }
 
@@ -208,24 +216,43 @@ pub(super) fn prekeys(db: &Connection, now: Timestamp) -> Rows<Vec<(KekName, boo
 /// A decided request.
 pub(super) struct RequestRow {
     pub(super) record: DecisionRecord,
-    pub(super) filed: Vec<u8>,
-    pub(super) opening: Vec<u8>,
-    pub(super) opening_hashes: Vec<u8>,
+    /// Wrapped: what opens the request again; none once erased.
+    pub(super) kept: Option<Vec<u8>>,
+    /// The month whose key wraps it.
+    pub(super) month: Month,
     pub(super) answer: Vec<u8>,
     pub(super) waits: bool,
 }
 
-const REQUEST_COLUMNS: &str = "record, filed, opening, opening_hashes, answer, waits";
+const REQUEST_COLUMNS: &str = "record, kept, month, answer, waits";
 
-type RawRequest = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, bool);
+type RawRequest = (Vec<u8>, Option<Vec<u8>>, u32, Vec<u8>, bool);
 
 fn raw_request(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawRequest> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 
-fn request_row((record, filed, opening, opening_hashes, answer, waits): RawRequest) -> Rows<RequestRow> {
+fn request_row((record, kept, month, answer, waits): RawRequest) -> Rows<RequestRow> {
     let record = DecisionRecord::from_bytes(&record).map_err(|_torn| DbError::new(DbErrorKind::Internal))?;
-    Ok(RequestRow { record, filed, opening, opening_hashes, answer, waits })
+    Ok(RequestRow { record, kept, month: Month(month), answer, waits })
+}
+
+/// The name of a month's key.
+pub(super) fn month_key(db: &Connection, month: Month) -> Rows<Option<KekName>> {
+    let sql = "SELECT name FROM month_key WHERE month = ?1";
+    let name: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row([month.0], |row| row.get(0)).optional()?;
+    name.map(fixed).transpose()
+}
+
+/// All months that have a key, oldest first, and its name.
+pub(super) fn month_keys(db: &Connection) -> Rows<Vec<(Month, KekName)>> {
+    let mut statement = db.prepare_cached("SELECT month, name FROM month_key ORDER BY month")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    rows.map(|row| {
+        let (month, name) = row?;
+        Ok((Month(month), fixed(name)?))
+    })
+    .collect()
 }
 
 pub(super) fn request(db: &Connection, digest: &[u8; 32]) -> Rows<Option<RequestRow>> {

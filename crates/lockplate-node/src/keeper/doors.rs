@@ -27,6 +27,9 @@ use crate::problem::{Problem, ProblemKind};
 /// Bytes of a grant's body: sixteen approvals that each list 20,000 epochs, in base64.
 const GRANT_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Bytes of a filing's body: nine sealed Openings of 64 KiB and seventeen objects of 16 KiB, in base64, and room.
+const FILING_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// What the doors share.
 #[derive(Clone, Debug)]
 pub(super) struct Doors {
@@ -42,7 +45,7 @@ pub(super) fn routes(doors: Doors) -> Router {
         .route("/v1/closes", post(closes))
         .route("/v1/directories", post(directories))
         .route("/v1/declarations", post(declarations))
-        .route("/v1/requests", post(requests))
+        .route("/v1/requests", post(requests).layer(DefaultBodyLimit::max(FILING_BODY_BYTES_MAX)))
         .route("/v1/evaluations", post(evaluations).layer(DefaultBodyLimit::max(GRANT_BODY_BYTES_MAX)))
         .route("/v1/time", get(time))
         .route("/v1/charter", get(charter))

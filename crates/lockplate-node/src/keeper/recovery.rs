@@ -158,6 +158,7 @@ impl Office {
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         used.extend(periods.into_iter().filter_map(|name| <[u8; 16]>::try_from(name).ok()));
+        used.extend(db::month_keys(connection)?.into_iter().map(|(_month, name)| name));
         let orphans: Vec<_> = self.kek.names().filter(|name| !used.contains(*name)).copied().collect();
         self.kek.change(&[], &orphans, &mut SystemRng)?;
         Ok(())

@@ -9,6 +9,7 @@ use hkdf::Hkdf;
 use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Decided};
 use lockplate_core::authorisation::Withdrawn;
+use lockplate_core::charter::AUDITORS_MAX;
 use lockplate_core::directory::VerifiedDirectory;
 use lockplate_core::evidence::{EpochInWindow, Evidence, gather};
 use lockplate_core::facts::Reason;
@@ -16,7 +17,7 @@ use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::keeper::{Answer, CodeRule, Decision, DecisionRecord, HumanDecision, Outcome};
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENT_EPOCHS_MAX, OPENING_BYTES_MAX};
-use lockplate_core::request::{FiledRequest, Opened, SearchRequest, check_opening};
+use lockplate_core::request::{FiledRequest, SearchRequest, check_opening};
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_core::signed::SignedObject;
 use lockplate_oprf::Secret;
@@ -24,8 +25,9 @@ use rand_core::Rng as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::Sha256;
 
-use super::db;
 use super::office::{Fault, Office};
+use super::openings::months::Month;
+use super::{db, openings};
 use crate::api::{AnswerState, B64, KeeperAnswer, ReasonText, RequestFiled};
 use crate::problem::ProblemKind;
 use crate::release::Unreleased;
@@ -42,6 +44,7 @@ const PERIOD_SECONDS: u64 = 30 * 86_400;
 pub(super) struct Filing {
     pub(super) filed: FiledRequest,
     opening: Vec<u8>,
+    escrow: Vec<Vec<u8>>,
     hashes: Vec<[u8; 32]>,
     attachments: Vec<Vec<u8>>,
     session: Option<Vec<u8>>,
@@ -60,6 +63,8 @@ impl Filing {
             || attachments.iter().any(too_long)
             || session.as_ref().is_some_and(too_long)
             || body.opening.0.len() > OPENING_BYTES_MAX
+            || body.auditor_openings.len() > AUDITORS_MAX
+            || body.auditor_openings.iter().any(|B64(bytes)| bytes.len() > OPENING_BYTES_MAX)
             || body.opening_hashes.len() > RECIPIENTS_MAX
         {
             return Err(ProblemKind::TooLarge);
@@ -70,6 +75,7 @@ impl Filing {
             filed: FiledRequest::from_bytes(&filed_bytes).map_err(|_core| ProblemKind::Malformed)?,
             hashes: body.opening_hashes.iter().map(hash).collect::<Result<_, _>>()?,
             opening: body.opening.0,
+            escrow: body.auditor_openings.into_iter().map(|B64(bytes)| bytes).collect(),
             attachments,
             session,
             ask_human: body.ask_human,
@@ -118,6 +124,13 @@ impl Office {
         if requester.roles(&asked.officer_key).is_none() {
             return Err(ProblemKind::NotSignedIn.into());
         }
+        let all_recipients = filing.hashes.len() == openings::recipients(self.charter());
+        if all_recipients && !openings::are_the_auditors(self.charter(), &filing.hashes, &filing.escrow) {
+            // The desk's fault and no leaf: what the officer signed may still come whole.
+            return Err(ProblemKind::Invalid.into());
+        }
+        // Before the leaf: afterwards nothing may fail but the disk.
+        self.month_key(connection, Month::of(now))?;
         let Prepared { decision, plate_tag } = self.decide(connection, &filing, now)?;
         let answered = match self.unfinished.requests.get(&digest) {
             Some(&index) => self.keeper.resume(decision, index),
@@ -131,11 +144,20 @@ impl Office {
         self.publish();
         let told = tell(&answer, index, self)?;
         let paper = (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest);
+        let logged = self.logged_request(index)?;
+        let month = Month::of(logged.time);
+        let month_key = self.month_key(connection, month)?;
+        let kept = self.wrap_request(&month_key, &filing.filed, &filing.opening, &filing.hashes)?;
+        let escrow = logged.leaf.escrow.iter().zip(&filing.escrow);
+        let escrow: Vec<_> = escrow
+            .map(|(named, opening)| Ok((named.auditor, self.wrap_private(&month_key, opening)?)))
+            .collect::<Result<_, Fault>>()?;
+        let leaf = i64::try_from(index).map_err(|_range| ProblemKind::Internal)?;
         let transaction = db::begin(connection)?;
         transaction.execute(
-            "INSERT INTO request (digest, request_id, requester, officer, paper, filed_at, allowed, waits, record, filed,
-                                  opening, opening_hashes, answer, plate_tag)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO request (digest, request_id, requester, officer, paper, filed_at, allowed, waits, record, answer,
+                                  plate_tag, leaf, month, embargo, kept)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             params![
                 digest,
                 asked.request_id.0,
@@ -146,13 +168,18 @@ impl Office {
                 record.outcome != Outcome::Deny,
                 matches!(answer, Answer::Waiting { .. }),
                 record.to_bytes(),
-                filing.filed.to_bytes(),
-                filing.opening,
-                filing.hashes.concat(),
                 told,
                 plate_tag,
+                leaf,
+                month.0,
+                db::column(logged.leaf.embargo),
+                kept,
             ],
         )?;
+        for (auditor, opening) in escrow {
+            let sql = "INSERT INTO escrow (request, auditor, opening) VALUES (?1, ?2, ?3)";
+            transaction.execute(sql, params![digest, auditor, opening])?;
+        }
         transaction.commit()?;
         self.unfinished.requests.remove(&digest);
         Ok(Unreleased::on_leaf(told, index))
@@ -162,6 +189,15 @@ impl Office {
         let position = usize::from(self.index().0.saturating_sub(1));
         let opened =
             check_opening(filing.filed.clone(), &filing.opening, filing.hashes.clone(), position, &self.opening_key);
+        // An Opening for every recipient of the charter and for nobody else.
+        let opened = opened.and_then(|opened| {
+            let all = filing.hashes.len() == openings::recipients(self.charter());
+            if all {
+                Ok(opened)
+            } else {
+                Err(lockplate_core::Error::invalid("a recipient of the charter was left out"))
+            }
+        });
         let refused = |office: &Self, rule: CodeRule| -> Result<Prepared, Fault> {
             let decision = office.keeper.refuse(&filing.filed, rule, now, &mut SystemRng)?;
             Ok(Prepared { decision, plate_tag: None })
@@ -368,20 +404,19 @@ impl Office {
         let answer = self.keeper.finish(row.record, index)?;
         let told = tell(&answer, register, self)?;
         let record = answer.record();
+        let who = match who {
+            Some(text) => {
+                let name = self.month_key(connection, row.month)?;
+                Some(self.wrap_private(&name, text.as_bytes())?)
+            }
+            None => None,
+        };
         connection.execute(
             "UPDATE request SET waits = 0, allowed = ?2, record = ?3, answer = ?4, who = ?5 WHERE digest = ?1",
             params![digest, record.outcome != Outcome::Deny, record.to_bytes(), told, who],
         )?;
         self.unfinished.approvals.remove(&digest);
         Ok(told)
-    }
-
-    /// Opens the Opening of a stored request again, for this keeper's own people.
-    pub(super) fn reopen(&self, row: &db::RequestRow) -> Result<Opened<SearchRequest>, Fault> {
-        let filed = FiledRequest::from_bytes(&row.filed)?;
-        let (hashes, _) = row.opening_hashes.as_chunks::<32>();
-        let position = usize::from(self.index().0.saturating_sub(1));
-        Ok(check_opening(filed, &row.opening, hashes.to_vec(), position, &self.opening_key)?)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Grant};
 use lockplate_core::authorisation::{SessionBody, SessionStatement};
-use lockplate_core::charter::{AcceptKeyFiles, CharterFile, KeeperEntry};
+use lockplate_core::charter::{AcceptKeyFiles, AuditorEntry, CharterFile, KeeperEntry};
 use lockplate_core::directory::{Directory, DirectoryBody, OfficerEntry};
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf, request_outcome};
@@ -57,33 +57,38 @@ use tempfile::TempDir;
 use crate::ports::free_port;
 
 /// 2026-11-22T12:00:00Z.
-const NOW: u64 = 1_795_348_800;
-const HOUR: u64 = 3_600;
-const DAY: u64 = 86_400;
+pub(crate) const NOW: u64 = 1_795_348_800;
+pub(crate) const HOUR: u64 = 3_600;
+pub(crate) const DAY: u64 = 86_400;
 const RETENTION: u64 = 21 * DAY;
-const PLATE: &str = "AB12345";
+pub(crate) const PLATE: &str = "AB12345";
 const JUDGE: &str = "judge.court.example";
 
-struct Town {
-    folder: TempDir,
-    clock: Arc<TestClock>,
-    charter: CharterFile,
-    agency: AgencyCard,
-    agency_files: AgencyFiles,
-    officer: SigningKey,
+pub(crate) struct Town {
+    pub(crate) folder: TempDir,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) charter: CharterFile,
+    pub(crate) agency: AgencyCard,
+    pub(crate) agency_files: AgencyFiles,
+    pub(crate) officer: SigningKey,
     settings: Vec<KeeperSettings>,
     tasks: Vec<Option<Tasks>>,
 }
 
-struct Searched {
-    filed: FiledRequest,
-    body: Vec<RequestFiled>,
-    inputs: Vec<(PlateInput, Blind)>,
+pub(crate) struct Searched {
+    pub(crate) filed: FiledRequest,
+    pub(crate) body: Vec<RequestFiled>,
+    pub(crate) inputs: Vec<(PlateInput, Blind)>,
     response: HpkeSecretKey,
 }
 
-fn write(path: &Path, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
     std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), bytes).unwrap();
+}
+
+/// The auditor's key for Openings.
+pub(crate) fn auditor_key() -> HpkeSecretKey {
+    HpkeSecretKey::from_seed(Secret::new([42; 32]))
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -97,7 +102,7 @@ fn header(issuer: &str) -> Header {
 }
 
 impl Town {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = State::parse("CT").unwrap();
         let keys = folder.path().join("agency");
@@ -153,7 +158,10 @@ impl Town {
                 make_note_key(&folder.path().join("policy.pem"), "clerk.example", &mut SystemRng).unwrap(),
             ],
             policy_quorum: 1,
-            auditors: Vec::new(),
+            auditors: vec![AuditorEntry {
+                name: "Civil Liberties Auditor".to_owned(),
+                opening_key: *auditor_key().public_key().unwrap().as_bytes(),
+            }],
         };
         let draft = draft_charter(&agency, &cards, terms).unwrap();
         let mut lines = vec![sign_as_agency(&draft, &agency_files).unwrap().to_string()];
@@ -191,18 +199,18 @@ impl Town {
         town
     }
 
-    async fn start(&mut self, place: usize) {
+    pub(crate) async fn start(&mut self, place: usize) {
         let tasks = Tasks::new();
         start(self.settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
         self.tasks[place] = Some(tasks);
     }
 
-    async fn stop(&mut self, place: usize) {
+    pub(crate) async fn stop(&mut self, place: usize) {
         let tasks = self.tasks[place].take().unwrap();
         tasks.finish(Duration::from_secs(20)).await.unwrap();
     }
 
-    fn data(&self, place: usize) -> PathBuf {
+    pub(crate) fn data(&self, place: usize) -> PathBuf {
         self.settings[place].data().to_owned()
     }
 
@@ -210,7 +218,7 @@ impl Town {
         &self.charter.charter().keepers
     }
 
-    fn keepers(&self) -> Vec<PeerClient> {
+    pub(crate) fn keepers(&self) -> Vec<PeerClient> {
         let client = |entry: &KeeperEntry| {
             PeerClient::new(&entry.url, PeerTrust::Pinned(entry.tls_pin), CallLimits::default()).unwrap()
         };
@@ -293,7 +301,7 @@ impl Town {
     }
 
     /// A request of the own officer; `change` makes it another one.
-    fn ask(&self, purpose: Purpose, basis: Basis, paper: Option<&SignedPaper>) -> Searched {
+    pub(crate) fn ask(&self, purpose: Purpose, basis: Basis, paper: Option<&SignedPaper>) -> Searched {
         let owner = self.charter.charter().owner.id;
         let plate = Plate::parse(PLATE).unwrap();
         let state = Jurisdiction::parse("US-CT");
@@ -332,17 +340,19 @@ impl Town {
             disclosures: disclosures.map(|text| Disclosure::parse(text).unwrap()).collect(),
             salts: Secret::random(&mut SystemRng),
         };
-        let recipients: Vec<_> =
-            self.entries().iter().map(|entry| HpkePublicKey::from_slice(&entry.opening_key).unwrap()).collect();
+        let keepers = self.entries().iter().map(|entry| &entry.opening_key);
+        let auditors = self.charter.charter().auditors.iter().map(|auditor| &auditor.opening_key);
+        let recipients: Vec<_> = keepers.chain(auditors).map(|key| HpkePublicKey::from_slice(key).unwrap()).collect();
         let (request, openings) = draft_request(draft, &text, &recipients, &mut SystemRng).unwrap();
         let filed = FiledRequest { request: self.officer.sign(request), seconds: Vec::new() };
         let session = self.session(filed.request.signed_hash());
-        let mut body: Vec<RequestFiled> = openings
-            .sealed
+        let (to_keepers, to_auditors) = openings.sealed.split_at(self.entries().len());
+        let mut body: Vec<RequestFiled> = to_keepers
             .iter()
             .map(|opening| RequestFiled {
                 filed: B64(filed.to_bytes()),
                 opening: B64(opening.clone()),
+                auditor_openings: to_auditors.iter().cloned().map(B64).collect(),
                 opening_hashes: openings.hashes.iter().map(|hash| B64(hash.to_vec())).collect(),
                 attachments: attachments.iter().cloned().map(B64).collect(),
                 session: Some(B64(session.clone())),
@@ -357,7 +367,7 @@ impl Town {
     }
 
     /// The desk's slip over a filing as it stands.
-    fn vouch(&self, place: usize, filing: &mut RequestFiled) {
+    pub(crate) fn vouch(&self, place: usize, filing: &mut RequestFiled) {
         let desk = statement_signer(&self.agency_files.desk).unwrap();
         let slices = |items: &'_ [B64]| items.iter().map(|item| item.0.clone()).collect::<Vec<_>>();
         let (hashes, attachments) = (slices(&filing.opening_hashes), slices(&filing.attachments));
@@ -386,7 +396,7 @@ impl Town {
         SessionStatement { header: header("alpr.example/desk"), body }.sign(&[&signer]).unwrap()
     }
 
-    fn warrant(&self) -> SignedPaper {
+    pub(crate) fn warrant(&self) -> SignedPaper {
         let owner = self.agency.id.clone();
         let order = WarrantOrder {
             kind: "search-warrant".to_owned(),
@@ -410,13 +420,13 @@ impl Town {
     }
 
     /// What `lockplate doctor --store` finds in the folder of a keeper that is stopped.
-    fn doctor(&self, place: usize) -> Report {
+    pub(crate) fn doctor(&self, place: usize) -> Report {
         let now = Timestamp(u64::try_from(self.clock.now_ms()).unwrap() / 1_000);
         check_store(&self.data(place), None, now).unwrap()
     }
 
     /// Leaves of a keeper's published log, over HTTP.
-    async fn leaves(&self, place: usize) -> Vec<Vec<u8>> {
+    pub(crate) async fn leaves(&self, place: usize) -> Vec<Vec<u8>> {
         let keeper = &self.keepers()[place];
         let note = keeper.get_bytes("/log/keeper/checkpoint", &[]).await.unwrap();
         let size: u16 = String::from_utf8(note.to_vec()).unwrap().lines().nth(1).unwrap().parse().unwrap();
@@ -425,7 +435,7 @@ impl Town {
     }
 }
 
-async fn post<B: serde::Serialize + Sync, T: serde::de::DeserializeOwned>(
+pub(crate) async fn post<B: serde::Serialize + Sync, T: serde::de::DeserializeOwned>(
     keeper: &PeerClient,
     path: &str,
     body: &B,
@@ -433,7 +443,7 @@ async fn post<B: serde::Serialize + Sync, T: serde::de::DeserializeOwned>(
     keeper.post_json(path, body, None).await
 }
 
-fn problem<T>(answer: Result<T, PeerError>) -> ProblemKind {
+pub(crate) fn problem<T>(answer: Result<T, PeerError>) -> ProblemKind {
     match answer {
         Err(PeerError::Problem(problem)) => problem.kind(),
         Err(other) => panic!("{other}"),
@@ -548,6 +558,7 @@ async fn a_read_goes_in_and_comes_out_by_two_of_three_and_is_gone_after_its_time
     let database = rusqlite::Connection::open(town.data(0).join("keeper.db")).unwrap();
     assert_eq!(database.execute("DELETE FROM evaluation", []).unwrap(), 1);
     let asked = search.filed.request.signed_hash();
+    assert_eq!(database.execute("DELETE FROM escrow WHERE request = ?1", [asked]).unwrap(), 1);
     assert_eq!(database.execute("DELETE FROM request WHERE digest = ?1", [asked]).unwrap(), 1);
     database.execute("DELETE FROM progress", []).unwrap();
     drop(database);

@@ -23,6 +23,8 @@ mod doctor;
 #[cfg(test)]
 mod keeper;
 #[cfg(test)]
+mod openings;
+#[cfg(test)]
 mod ports;
 #[cfg(test)]
 mod search;
