@@ -289,13 +289,15 @@ impl<S: LogStorage> Log<S> {
         Ok((head, head_bytes))
     }
 
-    /// Publishes a head of this log with the cosignatures collected for it (step 8): from then on strangers see it. The published size never
-    /// shrinks; the same size again replaces the cosignatures. Whether they are a quorum, and verify, is the caller's to check.
+    /// Publishes a head of this log with the cosignatures collected for it (step 8): from then on strangers see it. It may be an earlier head
+    /// than the newest: appends go on while witnesses are asked, and the caller keeps a clone of the [`Log::head`] it asked about. The
+    /// published size never shrinks; the same size again replaces the cosignatures. Whether they are a quorum, and verify, is the caller's to check.
     ///
     /// # Errors
     /// [`Error::PublishedBackwards`] if a larger head is published already; [`Error::OutOfRange`] if it is larger than this log's head;
     /// [`Error::ForeignOrigin`], [`Error::NoKnownSignature`] if it is not this log's; [`Error::MalformedNote`] for too many or equal
-    /// cosignatures; [`Error::Storage`], after which publishing may be tried again; [`Error::Poisoned`].
+    /// cosignatures; [`Error::HeadReplaced`] for a head that this key signed for another tree; [`Error::Storage`], after which publishing may
+    /// be tried again; [`Error::Poisoned`].
     pub fn publish(&mut self, head: &SignedCheckpoint, cosignatures: &[NoteSignature]) -> Result<(), Error> {
         self.check_alive()?;
         let mut note = head.note().clone();
@@ -309,6 +311,10 @@ impl<S: LogStorage> Log<S> {
         let published = self.published.as_ref().map(|published| published.checkpoint().size());
         if published.is_some_and(|size| size > signed.checkpoint().size()) {
             return Err(Error::PublishedBackwards);
+        }
+        // Signed by this key and not of this tree: another process forked the log. It must not be shown as ours.
+        if self.root_at(signed.checkpoint().size())? != signed.checkpoint().root() {
+            return Err(Error::HeadReplaced);
         }
         self.storage.replace_published(&signed.to_bytes()).map_err(about(LogFile::Published))?;
         self.published = Some(signed);

@@ -1,5 +1,5 @@
-//! What is on a disk after a crash: every archive epoch and every spool of a stopped data folder, checked and told as findings. It changes
-//! nothing, and it knows no signatures: the caller gives what the signed papers promise. `lockplate doctor --store` prints the report.
+//! What is on a disk after a crash: every archive epoch, every spool and every log of a stopped data folder, checked and told as findings. It
+//! changes nothing, and it knows no signatures: the caller gives what the signed papers promise. `lockplate doctor --store` prints the report.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 use std::fs::File;
@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use lockplate_core::id::EpochId;
 use lockplate_core::limits::{BUCKET_PAD_CELLS, CELL_BYTES};
 use lockplate_core::segment::{BucketProof, SEGMENT_PADDED_CELLS_MAX};
+use lockplate_log::{Checkpoint, LogFile, LogView, TileKind, TilePath};
 
 use crate::contract::PAPER_BYTES_MAX;
 use crate::durable::is_temporary;
+use crate::log_files::folder_reader;
 use crate::segment_store::{CLOSE, HEADER, INDEX, INDEX_HEAD_BYTES, IndexHead, SEGMENT, is_staging};
 use crate::spool::{self, SPOOL_SUFFIX, SpoolReader, SpoolTally};
 
@@ -98,9 +100,9 @@ pub struct Finding {
 /// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Epochs or spools looked at.
+    /// Epochs, spools or logs looked at.
     pub epochs: u64,
-    /// Cells that were read and hold.
+    /// Cells or leaves that were read and hold.
     pub cells: u64,
     /// At most [`FINDINGS_MAX`].
     pub findings: Vec<Finding>,
@@ -189,6 +191,89 @@ pub fn check_spools(folder: &Path) -> io::Result<Report> {
         report.add(&path, problem);
     }
     Ok(report)
+}
+
+/// Checks a log's `public` folder against a head whose signature the caller has verified: every leaf and every tile of that size, and that
+/// nothing else is there. Reads all of it; in memory is a bundle. Partial tiles of earlier sizes are as they should be and are not read.
+///
+/// # Errors
+/// The folder itself cannot be listed. All else is a finding.
+pub fn check_log(public: &Path, head: &Checkpoint) -> io::Result<Report> {
+    let mut report = Report { epochs: 1, ..Report::default() };
+    for (path, name) in listed(public)? {
+        match name.as_str() {
+            "checkpoint" => {}
+            "tile" => list_tiles(public, "tile", head.size(), &mut report)?,
+            _ if is_temporary(&path) => report.add(&path, Problem::LeftoverTemporary),
+            _ => report.add(&path, Problem::Foreign),
+        }
+    }
+    let view = match LogView::open(head.clone(), folder_reader(public)) {
+        Ok(view) => view,
+        Err(error) => {
+            add_log_error(public, error, &mut report);
+            return Ok(report);
+        }
+    };
+    let mut next = 0;
+    while next < view.bundle_count() {
+        let mut leaves = 0_u64;
+        let checked = view.verify::<lockplate_log::Error>(next..view.bundle_count(), |_, _| {
+            leaves = leaves.saturating_add(1);
+            Ok(())
+        });
+        report.cells = report.cells.saturating_add(leaves);
+        let Err(error) = checked else { break };
+        // What is below a bad tile cannot be proved; the rest can.
+        let after = add_log_error(public, error, &mut report).map_or(u64::MAX, |path| match path.kind() {
+            TileKind::Entries => path.index().saturating_add(1),
+            TileKind::Hashes(level) => {
+                let bundles = 1_u64.checked_shl(u32::from(level).saturating_mul(8)).unwrap_or(u64::MAX);
+                path.index().saturating_add(1).saturating_mul(bundles)
+            }
+        });
+        next = after.max(next.saturating_add(1));
+    }
+    Ok(report)
+}
+
+/// Adds what [`LogView`] found, and returns the tile it is about.
+fn add_log_error(public: &Path, error: lockplate_log::Error, report: &mut Report) -> Option<TilePath> {
+    let (file, what) = match error {
+        lockplate_log::Error::Missing(file) => (Some(file), "the signed head promises it, and it is missing"),
+        lockplate_log::Error::Altered(file) => (Some(file), "it is not what the signed head promises"),
+        lockplate_log::Error::Storage { file, .. } => (Some(file), "it cannot be read"),
+        _other => (None, "the right edge is not what the signed head promises"),
+    };
+    match file {
+        Some(LogFile::Tile(path)) => {
+            report.add(&public.join(path.to_string()), Problem::Mismatch(what));
+            Some(path)
+        }
+        Some(LogFile::Head | LogFile::Staging | LogFile::Published) | None => {
+            report.add(public, Problem::Mismatch(what));
+            None
+        }
+    }
+}
+
+/// Looks at the names below `public/tile`: temporaries, what is no tile, and what a log of this size cannot have.
+fn list_tiles(public: &Path, below: &str, size: u64, report: &mut Report) -> io::Result<()> {
+    for (path, name) in listed(&public.join(below))? {
+        let below = format!("{below}/{name}");
+        if path.is_dir() {
+            list_tiles(public, &below, size, report)?;
+        } else if is_temporary(&path) {
+            report.add(&path, Problem::LeftoverTemporary);
+        } else {
+            match TilePath::parse(&below) {
+                Ok(tile) if tile.fits(size) => {}
+                Ok(_) => report.add(&path, Problem::Mismatch("the signed head is of a smaller log")),
+                Err(_) => report.add(&path, Problem::Foreign),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Entries in order of name, so that two runs give one report.

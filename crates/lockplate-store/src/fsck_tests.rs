@@ -136,3 +136,78 @@ fn a_report_is_bounded_and_says_what_it_left_out() {
     report.add(Path::new("a"), Problem::DamagedSpool);
     assert_eq!(report.worst(), Severity::Failed, "a failure that is left out still counts");
 }
+
+mod logs {
+    use super::*;
+
+    use lockplate_log::{Entry, Log, NoteSigner, Origin};
+
+    use crate::log_files::FileLogStorage;
+
+    struct Said(usize);
+
+    impl Entry for Said {
+        fn leaf(&self) -> Vec<u8> {
+            format!("leaf {}", self.0).into_bytes()
+        }
+        fn time(&self) -> u64 {
+            1
+        }
+    }
+
+    fn log() -> (TempDir, Log<FileLogStorage>) {
+        let folder = tempdir().unwrap();
+        let origin = Origin::parse("clerk.millbrook.example/log/keeper").unwrap();
+        let storage = FileLogStorage::acquire(folder.path(), &origin).unwrap();
+        let mut log = Log::create(storage, NoteSigner::new(origin, &[7; 32]).unwrap()).unwrap();
+        for batch in [300, 250, 250] {
+            let first = usize::try_from(log.size()).unwrap();
+            drop(log.append_batch((first..first + batch).map(Said).collect()).unwrap());
+        }
+        let head = log.head().clone();
+        log.publish(&head, &[]).unwrap();
+        (folder, log)
+    }
+
+    fn check(log: &Log<FileLogStorage>) -> Report {
+        check_log(&log.storage().public(), log.head().checkpoint()).unwrap()
+    }
+
+    #[test]
+    fn a_sound_log_has_no_findings() {
+        let (_folder, log) = log();
+        let report = check(&log);
+        assert_eq!((report.worst(), report.epochs, report.cells), (Severity::Ok, 1, 800));
+        assert_eq!(problems(&report), []);
+        // A temporary of a crash is as it should be; what nobody of ours wrote is told.
+        let tiles = log.storage().public().join("tile/0");
+        std::fs::write(tiles.join("000.7.tmp"), b"half").unwrap();
+        assert_eq!(problems(&check(&log)), [Problem::LeftoverTemporary]);
+        std::fs::write(tiles.join("readme"), b"?").unwrap();
+        std::fs::write(log.storage().public().join("x"), b"?").unwrap();
+        assert_eq!(check(&log).worst(), Severity::Warning);
+        assert_eq!(check(&log).findings.len(), 3);
+    }
+
+    #[test]
+    fn every_damage_is_found_and_what_is_beside_it_still_checked() {
+        let (_folder, log) = log();
+        let public = log.storage().public();
+        let damage = |file: &str| {
+            let mut bytes = std::fs::read(public.join(file)).unwrap();
+            bytes[5] ^= 1;
+            std::fs::write(public.join(file), bytes).unwrap();
+        };
+        damage("tile/entries/000");
+        std::fs::remove_file(public.join("tile/0/001")).unwrap();
+        let report = check(&log);
+        assert_eq!(report.worst(), Severity::Failed);
+        let paths: Vec<_> = report.findings.iter().map(|finding| finding.path.clone()).collect();
+        assert_eq!(paths, [public.join("tile/entries/000"), public.join("tile/0/001")]);
+        assert_eq!(report.cells, 800 - 512, "the rest was read");
+        damage("tile/0/003.p/32");
+        assert_eq!(check(&log).findings[0].path, public, "nothing can be proved without the edge");
+        std::fs::write(public.join("tile/0/003.p/33"), [0; 32]).unwrap();
+        assert!(check(&log).findings.iter().any(|finding| finding.path.ends_with("tile/0/003.p/33")));
+    }
+}

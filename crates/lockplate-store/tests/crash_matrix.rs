@@ -4,7 +4,7 @@
 //! changed, none twice after the retry, and every tile proved.
 //!
 //! The child is this test binary under `strace`, which kills at the n-th call of one kind (before it is carried out) or gives it an error.
-//! Calls are counted by a run without injection first. By default every seventh point is taken; `LOCKPLATE_CRASH_ALL=1` takes all.
+//! Calls are counted by a run without injection first. By default every eleventh point is taken; `LOCKPLATE_CRASH_ALL=1` takes all.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stderr,
@@ -24,8 +24,9 @@ mod tests {
         AddCheckpoint, CosignatureSigner, Entry, Error, Log, LogView, NoteSigner, Origin, Refusal, SignedCheckpoint,
         WitnessRecord,
     };
-    use lockplate_store::durable::is_temporary;
-    use lockplate_store::log_files::{FileLogStorage, folder_reader};
+    use lockplate_store::durable::{LockError, is_temporary};
+    use lockplate_store::fsck;
+    use lockplate_store::log_files::{AcquireError, FileLogStorage, folder_reader};
     use lockplate_store::witness_files::{AddError, WitnessFiles};
 
     /// What the child reads to know that it is one: the scene, the number of the run, and the folder.
@@ -34,7 +35,7 @@ mod tests {
     const CALLS: &str =
         "openat,write,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,ftruncate";
     /// Every n-th point in the short form.
-    const STRIDE: usize = 7;
+    const STRIDE: usize = 11;
     /// Leaves in the log that is there before: the batches below complete a tile.
     const BASE: usize = 254;
     /// The batches of the scene, in numbers of requests.
@@ -75,8 +76,27 @@ mod tests {
         folder.join("log/clerk.millbrook.example+log+keeper")
     }
 
+    /// Takes a lock that another thread's child may hold for a moment: between fork and exec it has the files of this process.
+    fn patiently<T>(acquire: impl Fn() -> Result<T, AcquireError>) -> T {
+        for _ in 0..500 {
+            match acquire() {
+                Err(AcquireError::Lock(LockError::Held)) => std::thread::sleep(std::time::Duration::from_millis(10)),
+                taken => return taken.expect("a folder that can be locked"),
+            }
+        }
+        panic!("another process holds the lock");
+    }
+
+    fn storage(folder: &Path) -> FileLogStorage {
+        patiently(|| FileLogStorage::acquire(&folder.join("log"), &origin()))
+    }
+
+    fn witness_files(folder: &Path) -> WitnessFiles {
+        patiently(|| WitnessFiles::acquire(&folder.join("witness")))
+    }
+
     fn open(folder: &Path) -> Result<Log<FileLogStorage>, Error> {
-        let storage = FileLogStorage::acquire(&folder.join("log"), &origin()).expect("no other process, and a folder");
+        let storage = storage(folder);
         if log_folder(folder).join("head").exists() {
             Log::load(storage, signer(), |_| Some(1_000), 2_000)
         } else {
@@ -123,7 +143,7 @@ mod tests {
 
     /// What a log and a witness do: one head after the other is cosigned, and the log learns from a refusal what the witness has.
     fn witness_scene(folder: &Path, asks: &[Vec<AddCheckpoint>], say: &mut dyn FnMut(String)) -> Result<(), AddError> {
-        let files = WitnessFiles::acquire(&folder.join("witness")).expect("no other process, and a folder");
+        let files = witness_files(folder);
         let mut old = 0;
         while old + 1 < asks.len() {
             match files.add_checkpoint(&asks[old][1], signer().verifier_key(), &witness(), || 1_000) {
@@ -327,6 +347,9 @@ mod tests {
             for head in self.heads.values() {
                 assert_eq!(view.extends(head.checkpoint()), Ok(true), "{what}: a head that the log does not extend");
             }
+            let report = fsck::check_log(&public, log.head().checkpoint()).unwrap();
+            assert_eq!(report.worst(), fsck::Severity::Ok, "{what}: {:?}", report.findings);
+            assert_eq!(report.cells, log.size());
             assert_eq!(log.published().map(|published| published.checkpoint().size()), Some(log.size()), "{what}");
             assert_eq!(leftovers(&log_folder(folder)), Vec::<PathBuf>::new(), "{what}");
         }
@@ -414,8 +437,7 @@ mod tests {
             WitnessRecord::parse(bytes, signer().verifier_key(), witness().verifier_key()).expect("whole and signed")
         };
         let recorded = |folder: &Path| {
-            let files = WitnessFiles::acquire(&folder.join("witness")).unwrap();
-            files.read(&origin()).unwrap().map_or(0, |bytes| parse(&bytes).checkpoint().size())
+            witness_files(folder).read(&origin()).unwrap().map_or(0, |bytes| parse(&bytes).checkpoint().size())
         };
         let mut struck = 0;
         for (_, point) in chosen(points("witness", base.path()), 3) {
@@ -438,8 +460,7 @@ mod tests {
         let base = base_log(3);
         let head = log_folder(base.path()).join("head");
         let whole = fs::read(&head).unwrap();
-        let storage = || FileLogStorage::acquire(&base.path().join("log"), &origin()).unwrap();
-        let load = || Log::load(storage(), signer(), |_| Some(1_000), 2_000);
+        let load = || Log::load(storage(base.path()), signer(), |_| Some(1_000), 2_000);
         for cut in 0..whole.len() {
             let fillers: &[&[u8]] = if cut % 9 == 0 { &[b"", &[0; 7], b"\n"] } else { &[b""] };
             for &filler in fillers {
@@ -449,7 +470,11 @@ mod tests {
                 }
                 fs::write(&head, &torn).unwrap();
                 assert!(load().is_err(), "cut at {cut}");
-                assert_eq!(Log::create(storage(), signer()).err(), Some(Error::AlreadyExists), "cut at {cut}");
+                assert_eq!(
+                    Log::create(storage(base.path()), signer()).err(),
+                    Some(Error::AlreadyExists),
+                    "cut at {cut}"
+                );
                 assert_eq!(fs::read(&head).unwrap(), torn, "it is left for a human");
             }
         }

@@ -175,6 +175,42 @@ fn receipts_are_for_the_published_checkpoint_and_carry_cosignatures() {
     assert_eq!(log.publish(other.head(), &[]).unwrap_err(), Error::OutOfRange);
 }
 
+/// Group commit: the next batch is logged while the last head is being cosigned, and that head is published afterwards.
+#[test]
+fn an_earlier_head_is_published_while_appends_go_on() {
+    let (_, mut log) = grown(300, 300);
+    let witness = CosignatureSigner::new(Origin::parse("town.example/witness").unwrap(), &[9; 32]).unwrap();
+    let asked = log.head().clone();
+    drop(log.append_batch((300..700).map(said).collect()).unwrap());
+    let line = witness.cosign(asked.checkpoint(), 1_700_000_000).unwrap();
+    log.publish(&asked, core::slice::from_ref(&line)).unwrap();
+    assert_eq!(log.published().unwrap().checkpoint().size(), 300);
+    assert_eq!(log.receipt(300).unwrap_err(), Error::NotPublished);
+    assert!(log.receipt(299).is_ok());
+    // The same size again, with a fresher line; then the newest, and nothing before it.
+    let fresher = witness.cosign(asked.checkpoint(), 1_700_000_600).unwrap();
+    log.publish(&asked, core::slice::from_ref(&fresher)).unwrap();
+    assert_eq!(log.published().unwrap().note().signatures()[1], fresher);
+    let newest = log.head().clone();
+    log.publish(&newest, &[]).unwrap();
+    assert_eq!(log.publish(&asked, &[line]).unwrap_err(), Error::PublishedBackwards);
+    // A head that the same key signed over another tree is not shown to anybody.
+    let (_, mut fork) = created();
+    drop(fork.append_batch((1..701).map(said).collect()).unwrap());
+    assert_eq!(log.publish(fork.head(), &[]).unwrap_err(), Error::HeadReplaced);
+    assert_eq!(log.published(), Some(&newest));
+}
+
+#[test]
+fn a_batch_may_hold_entries_of_several_kinds() {
+    let (_, mut log) = created();
+    let batch: Vec<Box<dyn Entry>> = vec![Box::new(said(0)), Box::new(Raw(2_000, b"raw".to_vec()))];
+    let logged = log.append_batch(batch).unwrap();
+    assert_eq!(logged.iter().map(lockplate_log::Logged::index).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(log.leaf(1).unwrap(), b"raw");
+    assert_eq!(log.last_time(), Some(2_000));
+}
+
 #[test]
 fn proofs_outside_of_the_tree_are_refused() {
     let (_, log) = grown(300, 300);
