@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{
-    AcceptKeyFiles, ArchiveEntry, Charter, CharterFile, CharterKind, KeeperEntry, OPENING_KEEP_SECONDS_MIN,
-    OPENING_KEY_BYTES, Owner, RecorderEntry,
+    AcceptKeyFiles, AgencyPage, ArchiveEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
+    OPENING_KEEP_SECONDS_MIN, OPENING_KEY_BYTES, Owner, RecorderEntry,
 };
 use lockplate_core::disclosure::{SD_OTHER, SD_REQUEST};
 use lockplate_core::entry::{
@@ -17,9 +17,9 @@ use lockplate_core::facts::Obligations;
 use lockplate_core::id::{AgencyId, KeeperIndex, RecorderId};
 use lockplate_core::signed::VersionOne;
 use lockplate_core::vocabulary::{Action, ArchiveKind, Assurance, Basis, Level, Purpose, State};
-use lockplate_log::Checkpoint;
 use lockplate_log::merkle::{Hash, leaf_hash, root};
-use lockplate_log::note::{NoteSigner, Origin};
+use lockplate_log::note::{NoteSigner, Origin, VerifierKey};
+use lockplate_log::{Checkpoint, CosignatureSigner};
 
 use crate::logs::{Head, LeafRef, LogName, Logs};
 use crate::monitor::{Alarm, MonitorRule, alarms};
@@ -45,6 +45,11 @@ fn signer(name: &str, seed: u8) -> NoteSigner {
     NoteSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap()
 }
 
+fn witness_key(place: u8) -> VerifierKey {
+    let name = Origin::parse(&format!("k{place}.example/witness")).unwrap();
+    CosignatureSigner::new(name, &[place + 80; 32]).unwrap().verifier_key().clone()
+}
+
 /// Two of three keepers of three legal entities.
 pub(crate) fn charter() -> CharterFile {
     let agency = signer("alpr.millbrook.example/agency", 200);
@@ -55,6 +60,7 @@ pub(crate) fn charter() -> CharterFile {
         key: signer(&format!("k{place}.example/keeper"), place).verifier_key().clone(),
         opening_key: [place; OPENING_KEY_BYTES],
         log_key: signer(&format!("k{place}.example/log/keeper"), place + 40).verifier_key().clone(),
+        witness_key: witness_key(place),
         url: format!("https://k{place}.example"),
         tls_pin: [place; 32],
         human_keys: vec![[place + 60; 32]],
@@ -78,6 +84,20 @@ pub(crate) fn charter() -> CharterFile {
         recorders: vec![RecorderEntry { id: RecorderId([2; 16]), key: [70; 32] }],
         keepers: keepers.collect(),
         threshold: 2,
+        witnesses: vec![],
+        outside_witnesses: 0,
+        keeper_leaves: LeafWait::Cosigned,
+        agency_leaves: LeafWait::Durable,
+        agencies: vec![AgencyPage {
+            id: OWNER,
+            name: "Millbrook Police Department".to_owned(),
+            state: State::parse("CT").unwrap(),
+            level: Level::Local,
+            desk_log: None,
+            url: "https://alpr.millbrook.example".to_owned(),
+            tls_pin: [9; 32],
+        }],
+        audit_percent: 5,
         auditors: vec![],
         trust: vec![],
         policy: POLICY,

@@ -2,6 +2,8 @@
 //! them must agree, who may sign court papers, and which rules hold. It is public and holds no secret. Everything else rests on
 //! it: headers, requests and grants carry its hash or its parties' keys.
 
+mod logs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_log::note::{NoteSignature, NoteSigner, SignatureType, SignedNote, VerifierKey};
@@ -16,6 +18,8 @@ use crate::signed::{SignedObject, VersionOne, sign_text, text_of};
 use crate::vocabulary::{ArchiveKind, Level, State};
 use crate::wire::th;
 
+pub use logs::{CharterLog, CharterWitness, LogName};
+
 /// Bytes of a public X-Wing key.
 pub const OPENING_KEY_BYTES: usize = 1216;
 /// Signature lines of a charter: the agency's and 16 keepers'. The next charter's parties may sign too.
@@ -26,6 +30,10 @@ pub const RECORDERS_MAX: usize = 64;
 pub const AUDITORS_MAX: usize = 8;
 /// Entries of the trust list in a charter.
 pub const TRUST_ENTRIES_MAX: usize = 64;
+/// Outside witnesses of a charter. With 16 keepers they stay within the signatures that a note may carry.
+pub const WITNESSES_MAX: usize = 15;
+/// Agencies that a charter names, the owner included.
+pub const AGENCIES_MAX: usize = 64;
 /// Human keys of one keeper, and policy signers.
 pub const HUMANS_MAX: usize = 16;
 /// Characters of a name or address of a party.
@@ -52,6 +60,20 @@ json_names! {
         Own = "own",
         /// Officers of every agency.
         All = "all",
+    }
+    /// What must have happened to a leaf before anything is done about it (`log.md` section 3).
+    LeafWait {
+        /// A published checkpoint with the quorum of its log covers it.
+        Cosigned = "cosigned",
+        /// It is on the log's own disk, under a head that the log signed.
+        Durable = "durable",
+    }
+    /// What an outside witness does besides cosigning.
+    WitnessKind {
+        /// Nothing.
+        Witness = "witness",
+        /// It keeps a copy of the log and serves it.
+        Mirror = "mirror",
     }
 }
 
@@ -91,6 +113,8 @@ json_object! {
         opening_key: [u8; OPENING_KEY_BYTES],
         /// Its log's key; the name is the log's origin. Type 0x01.
         log_key: VerifierKey,
+        /// The key by which it cosigns the logs of others; it signs nothing else. Type 0x04.
+        witness_key: VerifierKey,
         /// Base address, `https://..`.
         url: String,
         /// SHA-256 of its TLS certificate's SubjectPublicKeyInfo.
@@ -116,6 +140,40 @@ json_object! {
         /// The recorder log's key; the name is the log's origin. Type 0x01.
         log_key: VerifierKey,
     }
+    /// A witness that is neither keeper nor owner: a court, a library, a newspaper.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    WitnessEntry {
+        /// Its name for people.
+        name: String,
+        /// The legal entity that runs it; neither the owner nor a keeper's.
+        operator: String,
+        /// Its cosigning key. Type 0x04.
+        key: VerifierKey,
+        /// Base address, `https://..`.
+        url: String,
+        /// SHA-256 of its TLS certificate's SubjectPublicKeyInfo.
+        tls_pin: [u8; 32],
+        /// What it does besides cosigning.
+        kind: WitnessKind,
+    }
+    /// An agency that the register shows by name, and where its desk's log is.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    AgencyPage {
+        /// Its id.
+        id: AgencyId,
+        /// Its name for people.
+        name: String,
+        /// Its state.
+        state: State,
+        /// Its level.
+        level: Level,
+        /// Its desk's log's key; the name is the log's origin. Type 0x01. None for an agency that runs no desk.
+        desk_log: Option<VerifierKey>,
+        /// Base address, `https://..`.
+        url: String,
+        /// SHA-256 of its TLS certificate's SubjectPublicKeyInfo.
+        tls_pin: [u8; 32],
+    }
     /// The founding file. Plain data: only [`CharterFile::verify`] and [`CharterFile::assemble`] say that it is a valid one.
     #[derive(Clone, Debug, PartialEq, Eq)]
     Charter {
@@ -137,6 +195,18 @@ json_object! {
         keepers: Vec<KeeperEntry>,
         /// t: keepers that must agree.
         threshold: u8,
+        /// Outside witnesses.
+        witnesses: Vec<WitnessEntry>,
+        /// How many of them must cosign a log on top of the keepers.
+        outside_witnesses: u8,
+        /// What a keeper's leaf waits for.
+        keeper_leaves: LeafWait,
+        /// What a leaf of recorder and desk waits for; camera and hot-list leaves always wait for the quorum.
+        agency_leaves: LeafWait,
+        /// The owner and the requesters it knows.
+        agencies: Vec<AgencyPage>,
+        /// p: how many of a hundred leaves are audited.
+        audit_percent: u8,
         /// Auditors in the order of their digests in `openings_hash`.
         auditors: Vec<AuditorEntry>,
         /// The trust list at the founding; later ones are signed objects of their own.
@@ -200,6 +270,12 @@ impl Charter {
         self.recorders.iter().find(|recorder| recorder.id == id)
     }
 
+    /// The agency of an id, if the charter names it.
+    #[must_use]
+    pub fn agency(&self, id: AgencyId) -> Option<&AgencyPage> {
+        self.agencies.iter().find(|agency| agency.id == id)
+    }
+
     /// When shares of a capture window that ends at `cap_to` are destroyed: unix seconds, saturating.
     #[must_use]
     pub const fn destroy_after(&self, cap_to: u64) -> u64 {
@@ -228,6 +304,7 @@ impl Charter {
         let named = |name: &str| !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX;
         let https = |url: &str| named(url) && url.starts_with("https://") && !url.ends_with('/');
         let note_key = |key: &VerifierKey| key.signature_type() == SignatureType::Ed25519;
+        let cosigner = |key: &VerifierKey| key.signature_type() == SignatureType::CosignatureV1;
 
         self.threshold()?;
         let in_order = self.keepers.iter().zip(1..=KEEPERS_MAX).all(|(keeper, place)| keeper.index.0 == place);
@@ -239,16 +316,38 @@ impl Charter {
         let mut keys: Vec<&[u8]> = vec![self.agency_key.public_key(), self.archive.log_key.public_key()];
         keys.extend(self.recorders.iter().map(|recorder| recorder.key.as_slice()));
         for keeper in &self.keepers {
-            keys.extend([keeper.key.public_key(), keeper.log_key.public_key()]);
+            keys.extend([&keeper.key, &keeper.log_key, &keeper.witness_key].map(VerifierKey::public_key));
             keys.extend(keeper.human_keys.iter().map(<[u8; 32]>::as_slice));
             rule(note_key(&keeper.key) && note_key(&keeper.log_key), "a keeper's key is not of type ed25519")?;
+            rule(cosigner(&keeper.witness_key), "a keeper's witness key is not of type cosignature")?;
             rule(named(&keeper.name) && named(&keeper.legal_entity), "a keeper's name is empty or too long")?;
             rule(https(&keeper.url), "a keeper's address is not https")?;
             rule(keeper.human_keys.len() <= HUMANS_MAX, "a keeper has too many human keys")?;
         }
+        keys.extend(self.witnesses.iter().map(|witness| witness.key.public_key()));
+        keys.extend(self.agencies.iter().filter_map(|agency| agency.desk_log.as_ref()).map(VerifierKey::public_key));
         // One key in two roles would let a signature made in one be shown in the other.
         rule(keys.iter().collect::<BTreeSet<_>>().len() == keys.len(), "a key stands in two places of the charter")?;
-        rule(distinct(self.keepers.iter().map(|keeper| keeper.log_key.name().as_str())), "two logs have one origin")?;
+        rule(distinct(self.logs().map(|log| log.key.name().as_str())), "two logs have one origin")?;
+        self.check_witnesses(named, https, cosigner)?;
+        rule((1..=AGENCIES_MAX).contains(&self.agencies.len()), "the charter names no agency, or too many")?;
+        rule(distinct(self.agencies.iter().map(|agency| agency.id)), "an agency stands twice in the charter")?;
+        for agency in &self.agencies {
+            rule(named(&agency.name), "an agency's name is empty or too long")?;
+            rule(https(&agency.url), "an agency's address is not https")?;
+            rule(
+                agency.state.code() == state_of_level(agency.level, agency.state),
+                "an agency's state and level do not fit",
+            )?;
+            rule(agency.desk_log.iter().all(note_key), "the key of a desk's log is not of type ed25519")?;
+        }
+        let owner = &self.owner;
+        rule(
+            self.agency(owner.id)
+                .is_some_and(|page| (&page.name, page.state, page.level) == (&owner.name, owner.state, owner.level)),
+            "the owner is not among the agencies as it calls itself",
+        )?;
+        rule((1..=100).contains(&self.audit_percent), "the share of audited leaves is out of range")?;
         rule(note_key(&self.agency_key) && note_key(&self.archive.log_key), "an agency key is not of type ed25519")?;
         rule(https(&self.archive.url), "the archive's address is not https")?;
         rule(named(&self.owner.name), "the owner's name is empty or too long")?;
@@ -267,6 +366,33 @@ impl Charter {
         rule(EPOCH_SECONDS.contains(&self.epoch_seconds), "the epoch length is out of range")?;
         rule((1..=RETENTION_SECONDS_MAX).contains(&self.retention_seconds), "the retention is out of range")?;
         rule(self.opening_keep_seconds >= OPENING_KEEP_SECONDS_MIN, "openings are kept a year at least")
+    }
+
+    /// A witness of the owner or of a keeper is none from outside, and two of one operator are one.
+    fn check_witnesses(
+        &self,
+        named: impl Fn(&str) -> bool,
+        https: impl Fn(&str) -> bool,
+        cosigner: impl Fn(&VerifierKey) -> bool,
+    ) -> Result<()> {
+        let rule = |holds: bool, what: &'static str| if holds { Ok(()) } else { Err(Error::invalid(what)) };
+        rule(self.witnesses.len() <= WITNESSES_MAX, "the charter has too many outside witnesses")?;
+        for witness in &self.witnesses {
+            rule(named(&witness.name) && named(&witness.operator), "a witness's name is empty or too long")?;
+            rule(https(&witness.url), "a witness's address is not https")?;
+            rule(cosigner(&witness.key), "a witness's key is not of type cosignature")?;
+        }
+        let parties = self.keepers.iter().map(|keeper| &keeper.legal_entity).chain([&self.owner.name]);
+        let parties: BTreeSet<_> = parties.map(|name| fold_entity(name)).collect();
+        let operators: Vec<_> = self.witnesses.iter().map(|witness| fold_entity(&witness.operator)).collect();
+        rule(!operators.iter().any(|operator| parties.contains(operator)), "an outside witness belongs to a party")?;
+        rule(distinct(operators.iter()), "two outside witnesses belong to one operator")?;
+        rule(
+            usize::from(self.outside_witnesses) <= self.witnesses.len(),
+            "more outside witnesses must cosign than are",
+        )?;
+        // The names and addresses that a trust file cannot hold show here, not when a log is checked.
+        self.logs().try_for_each(|log| self.witness_policy(&log.name).map(drop))
     }
 }
 

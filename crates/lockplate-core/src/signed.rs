@@ -39,6 +39,17 @@ impl Field for VerifierKey {
     }
 }
 
+/// `""` is none.
+impl Field for Option<VerifierKey> {
+    fn to_json(&self) -> Json {
+        self.as_ref().map_or_else(|| Json::text(""), Field::to_json)
+    }
+
+    fn from_json(value: Json) -> Result<Self> {
+        if value == Json::text("") { Ok(None) } else { Field::from_json(value).map(Some) }
+    }
+}
+
 json_object! {
     /// What every signed object carries besides its kind.
     #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use lockplate_log::append::Log;
+use lockplate_log::cosignature::CosignatureSigner;
 use lockplate_log::error::StorageFault;
-use lockplate_log::note::{NoteSigner, Origin};
+use lockplate_log::note::{NoteSigner, Origin, VerifierKey};
 use lockplate_log::storage::{LogStorage, StagingName};
 use lockplate_log::tile::TilePath;
 use lockplate_oprf::Secret;
@@ -20,8 +21,8 @@ use crate::Timestamp;
 use crate::approval::{Approval, Grant};
 use crate::authorisation::Verified;
 use crate::charter::{
-    AcceptKeyFiles, ArchiveEntry, Charter, CharterFile, CharterKind, KeeperEntry, OPENING_KEEP_SECONDS_MIN, Owner,
-    RecorderEntry,
+    AcceptKeyFiles, AgencyPage, ArchiveEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
+    OPENING_KEEP_SECONDS_MIN, Owner, RecorderEntry,
 };
 use crate::envelope::{HpkePublicKey, HpkeSecretKey};
 use crate::epoch::{
@@ -178,6 +179,10 @@ fn note_signer(name: &str, seed: u8) -> NoteSigner {
     NoteSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap()
 }
 
+fn witness_key(name: &str, seed: u8) -> VerifierKey {
+    CosignatureSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap().verifier_key().clone()
+}
+
 impl Town {
     pub(crate) fn new(humans: u8) -> Self {
         Self::with_entities(humans, ["Town clerk", "Superior court", "County auditor"])
@@ -197,6 +202,7 @@ impl Town {
                     key: note_signer(&format!("k{place}.example/keeper"), place).verifier_key().clone(),
                     opening_key: *opening.public_key().unwrap().as_bytes(),
                     log_key: note_signer(&format!("k{place}.example/log/keeper"), place + 40).verifier_key().clone(),
+                    witness_key: witness_key(&format!("k{place}.example/witness"), place + 60),
                     url: format!("https://k{place}.example"),
                     tls_pin: [place; 32],
                     human_keys: vec![human.verify_key().0],
@@ -225,6 +231,20 @@ impl Town {
             recorders: vec![RecorderEntry { id: RECORDER, key: recorder.verify_key().0 }],
             keepers,
             threshold: 2,
+            witnesses: vec![],
+            outside_witnesses: 0,
+            keeper_leaves: LeafWait::Durable,
+            agency_leaves: LeafWait::Durable,
+            agencies: vec![AgencyPage {
+                id: OWNER,
+                name: "Millbrook Police Department".to_owned(),
+                state: State::parse("CT").unwrap(),
+                level: Level::Local,
+                desk_log: Some(note_signer("alpr.example/log/desk", 202).verifier_key().clone()),
+                url: "https://alpr.example".to_owned(),
+                tls_pin: [9; 32],
+            }],
+            audit_percent: 5,
             auditors: vec![],
             trust: vec![],
             policy: [5; 32],

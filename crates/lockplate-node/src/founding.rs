@@ -11,6 +11,7 @@ mod settings;
 use core::fmt;
 use std::path::{Path, PathBuf};
 
+use lockplate_log::cosignature::CosignatureSigner;
 use lockplate_log::note::{NoteSigner, Origin, VerifierKey};
 use lockplate_oprf::Secret;
 use rand_core::CryptoRng;
@@ -21,12 +22,13 @@ use crate::shutdown::ExitKind;
 use crate::tls::TlsError;
 
 pub use cards::{
-    AgencyCard, AgencyFiles, AgencyParty, ArchiveCard, KeeperCard, KeeperFiles, KeeperParty, found_agency, found_keeper,
+    AgencyCard, AgencyFiles, AgencyParty, ArchiveCard, AuditorCard, AuditorFiles, KeeperCard, KeeperFiles, KeeperParty,
+    WitnessCard, WitnessFiles, WitnessParty, found_agency, found_auditor, found_keeper, found_witness,
 };
-pub use charter::{CharterTerms, assemble, draft_charter, read_draft, sign_as_agency, sign_as_keeper};
+pub use charter::{CharterTerms, assemble, auditor_entry, draft_charter, read_draft, sign_as_agency, sign_as_keeper};
 pub use papers::{
-    DeclarationTerms, PlateOrdered, SignedPaper, WarrantOrder, agency_trust_entry, court_trust_entry, declaration_text,
-    declaration_texts, sign_declaration, sign_warrant,
+    DeclarationTerms, PlateOrdered, SignedPaper, WarrantOrder, agency_trust_entry, auditor_trust_entry,
+    court_trust_entry, custodian_trust_entry, declaration_text, declaration_texts, sign_declaration, sign_warrant,
 };
 
 pub use settings::{DECLARATION_FILE, KeeperTerms, OfficerTerms, keeper_toml, officer_toml};
@@ -105,6 +107,16 @@ pub fn note_signer(path: &Path, name: &str) -> Result<NoteSigner, FoundingError>
     let seed = Zeroizing::new(read_signing_key(path)?.to_bytes());
     let name = Origin::parse(name).map_err(|_grammar| FoundingError::Name("this cannot be the name of a key"))?;
     NoteSigner::new(name, &seed).map_err(|_weak| FoundingError::Name("this cannot be the name of a key"))
+}
+
+/// The key at `path` as a cosigner under `name`; the file must be there, and the key signs nothing else.
+///
+/// # Errors
+/// As [`note_signer`].
+pub fn cosignature_signer(path: &Path, name: &str) -> Result<CosignatureSigner, FoundingError> {
+    let seed = Zeroizing::new(read_signing_key(path)?.to_bytes());
+    let name = Origin::parse(name).map_err(|_grammar| FoundingError::Name("this cannot be the name of a key"))?;
+    CosignatureSigner::new(name, &seed).map_err(|_weak| FoundingError::Name("this cannot be the name of a key"))
 }
 
 /// As [`note_signer`]; where the file is absent a key is made first (mode 0600). Returns the public half.

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
-use lockplate_core::charter::{AcceptKeyFiles, CUSTODY_LABEL};
-use lockplate_core::id::b64url;
+use lockplate_core::charter::{AcceptKeyFiles, CUSTODY_LABEL, LeafWait};
+use lockplate_core::id::{AgencyId, b64url};
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName, Role, State};
 use lockplate_log::VerifierKey;
 use lockplate_node::agency::{self, AgencySettings};
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{
-    self, AgencyCard, AgencyFiles, AgencyParty, CharterTerms, DeclarationTerms, KeeperCard,
+    self, AgencyCard, AgencyFiles, AgencyParty, AuditorCard, CharterTerms, DeclarationTerms, KeeperCard, WitnessCard,
 };
 use lockplate_node::officers::Roster;
 use lockplate_node::rng::SystemRng;
@@ -208,6 +208,27 @@ struct TermsFile {
     /// Judges.
     #[serde(default)]
     judge: Vec<JudgeTerms>,
+    /// The owner's records custodians: they attest papers and registrations, and issue owners' codes.
+    #[serde(default)]
+    custodian: Vec<CustodianTerms>,
+    /// Cards of auditors.
+    #[serde(default)]
+    auditors: Vec<PathBuf>,
+    /// How many of a hundred leaves are audited.
+    #[serde(default = "five")]
+    audit_percent: u8,
+    /// Outside witnesses.
+    #[serde(default)]
+    witness: Vec<WitnessTerms>,
+    /// How many of them must cosign on top of the keepers.
+    #[serde(default)]
+    outside_witnesses: u8,
+    /// cosigned or durable: what a keeper's entries wait for.
+    #[serde(default = "cosigned")]
+    keeper_leaves: String,
+    /// cosigned or durable: what the entries of recorder and desk wait for.
+    #[serde(default = "durable")]
+    agency_leaves: String,
     /// Days for which agencies' and judges' keys are recognised.
     #[serde(default = "year")]
     trust_days: u64,
@@ -219,6 +240,32 @@ struct JudgeTerms {
     name: String,
     court: String,
     key: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CustodianTerms {
+    name: String,
+    key: String,
+}
+
+/// One outside witness: the card that `lockplate witness init` made.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WitnessTerms {
+    card: PathBuf,
+}
+
+fn cosigned() -> String {
+    LeafWait::Cosigned.name().to_owned()
+}
+
+fn durable() -> String {
+    LeafWait::Durable.name().to_owned()
+}
+
+const fn five() -> u8 {
+    5
 }
 
 fn police() -> String {
@@ -345,12 +392,29 @@ fn charter_terms(terms: &TermsFile, base: &Path, owner: &AgencyCard) -> Result<C
     let from = now();
     let until = Timestamp(from.0.saturating_add(terms.trust_days.saturating_mul(DAY)));
     let mut trust = vec![founding::agency_trust_entry(owner, from, until)?];
-    for path in &terms.agencies {
-        trust.push(founding::agency_trust_entry(&read_card(&base.join(path))?, from, until)?);
+    let agencies =
+        terms.agencies.iter().map(|path| read_card(&base.join(path))).collect::<Result<Vec<AgencyCard>>>()?;
+    for card in &agencies {
+        trust.push(founding::agency_trust_entry(card, from, until)?);
     }
     for judge in &terms.judge {
         trust.push(founding::court_trust_entry(&judge.name, &judge.court, key(&judge.key)?, from, until));
     }
+    let owner_id = AgencyId::parse(&owner.id).ok_or_else(|| refuse("the owner's card has no readable id"))?;
+    for one in &terms.custodian {
+        trust.push(founding::custodian_trust_entry(&one.name, owner_id, key(&one.key)?, from, until));
+    }
+    let mut auditors = Vec::new();
+    for path in &terms.auditors {
+        let card: AuditorCard = read_card(&base.join(path))?;
+        trust.push(founding::auditor_trust_entry(&card, from, until)?);
+        auditors.push(founding::auditor_entry(&card)?);
+    }
+    let witnesses =
+        terms.witness.iter().map(|one| read_card(&base.join(&one.card))).collect::<Result<Vec<WitnessCard>>>()?;
+    let wait = |name: &str| {
+        LeafWait::from_name(name).ok_or_else(|| refuse("`keeper_leaves` and `agency_leaves` are cosigned or durable"))
+    };
     Ok(CharterTerms {
         archive_kind: ArchiveKind::from_name(&terms.archive_kind)
             .ok_or_else(|| refuse("`archive_kind` is police, toll or parking"))?,
@@ -365,7 +429,13 @@ fn charter_terms(terms: &TermsFile, base: &Path, owner: &AgencyCard) -> Result<C
         policy: Bundle::shipped(state).digest(),
         policy_signers: terms.policy_signers.iter().map(key).collect::<Result<Vec<_>, _>>()?,
         policy_quorum: terms.policy_quorum,
-        auditors: Vec::new(),
+        auditors,
+        audit_percent: terms.audit_percent,
+        witnesses,
+        outside_witnesses: terms.outside_witnesses,
+        keeper_leaves: wait(&terms.keeper_leaves)?,
+        agency_leaves: wait(&terms.agency_leaves)?,
+        agencies,
     })
 }
 

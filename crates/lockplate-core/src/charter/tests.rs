@@ -1,9 +1,50 @@
 use super::*;
+use lockplate_log::cosignature::CosignatureSigner;
 use lockplate_log::note::Origin;
 use proptest::prelude::*;
 
 fn signer(name: &str, seed: u8) -> NoteSigner {
     NoteSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap()
+}
+
+/// No seed of [`signer`].
+fn other_seed(kind: u8, seed: u8) -> [u8; 32] {
+    let mut bytes = [seed; 32];
+    bytes[0] = kind;
+    bytes
+}
+
+fn witness_key(name: &str, seed: u8) -> VerifierKey {
+    let signer = CosignatureSigner::new(Origin::parse(name).unwrap(), &other_seed(0, seed)).unwrap();
+    signer.verifier_key().clone()
+}
+
+fn desk_log(place: u8) -> VerifierKey {
+    let name = Origin::parse(&format!("agency{place}.example/log/desk")).unwrap();
+    NoteSigner::new(name, &other_seed(255, place)).unwrap().verifier_key().clone()
+}
+
+fn outsider(place: u8) -> WitnessEntry {
+    WitnessEntry {
+        name: format!("Outsider {place}"),
+        operator: format!("Library {place}"),
+        key: witness_key(&format!("library{place}.example/witness"), place + 100),
+        url: format!("https://library{place}.example"),
+        tls_pin: [place; 32],
+        kind: WitnessKind::Mirror,
+    }
+}
+
+fn requester(place: u8) -> AgencyPage {
+    AgencyPage {
+        id: AgencyId([place; 16]),
+        name: format!("Agency {place}"),
+        state: State::parse("NY").unwrap(),
+        level: Level::County,
+        desk_log: Some(desk_log(place)),
+        url: format!("https://agency{place}.example"),
+        tls_pin: [place; 32],
+    }
 }
 
 fn keeper_signer(place: u8) -> NoteSigner {
@@ -18,6 +59,7 @@ fn keeper(place: u8) -> KeeperEntry {
         key: keeper_signer(place).verifier_key().clone(),
         opening_key: [place; OPENING_KEY_BYTES],
         log_key: signer(&format!("keeper{place}.millbrook.example/log/keeper"), place + 40).verifier_key().clone(),
+        witness_key: witness_key(&format!("keeper{place}.millbrook.example/witness"), place + 60),
         url: format!("https://keeper{place}.millbrook.example"),
         tls_pin: [place; 32],
         human_keys: vec![[place + 80; 32]],
@@ -48,6 +90,24 @@ fn charter() -> Charter {
         recorders: vec![RecorderEntry { id: RecorderId([2; 16]), key: [202; 32] }],
         keepers: (1..=3).map(keeper).collect(),
         threshold: 2,
+        witnesses: vec![outsider(1), outsider(2)],
+        outside_witnesses: 1,
+        keeper_leaves: LeafWait::Cosigned,
+        agency_leaves: LeafWait::Durable,
+        agencies: vec![
+            AgencyPage {
+                id: AgencyId([1; 16]),
+                name: "Millbrook Police Department".to_owned(),
+                state: State::parse("CT").unwrap(),
+                level: Level::Local,
+                desk_log: Some(signer("alpr.millbrook.example/log/desk", 203).verifier_key().clone()),
+                url: "https://alpr.millbrook.example".to_owned(),
+                tls_pin: [9; 32],
+            },
+            requester(30),
+            AgencyPage { desk_log: None, ..requester(31) },
+        ],
+        audit_percent: 5,
         auditors: vec![AuditorEntry { name: "State auditor".to_owned(), opening_key: [77; OPENING_KEY_BYTES] }],
         trust: vec![],
         policy: [5; 32],
@@ -144,6 +204,39 @@ fn each_rule_broken_alone_is_refused() {
         ("epoch too short", |c| c.epoch_seconds = 0),
         ("epoch too long", |c| c.epoch_seconds = 86_401),
         ("no retention", |c| c.retention_seconds = 0),
+        ("witness key of a log", |c| {
+            c.keepers[0].witness_key = signer("keeper1.millbrook.example/witness", 61).verifier_key().clone()
+        }),
+        ("witness key twice", |c| c.keepers[1].witness_key = c.keepers[0].witness_key.clone()),
+        ("log key that cosigns", |c| c.keepers[0].log_key = witness_key("keeper1.millbrook.example/log/keeper", 41)),
+        ("witness key of a keeper's log", |c| {
+            let name = Origin::parse("keeper1.millbrook.example/witness").unwrap();
+            let key = c.keepers[0].log_key.public_key().to_vec();
+            c.keepers[0].witness_key = VerifierKey::new(name, SignatureType::CosignatureV1, &key).unwrap();
+        }),
+        ("outsider of the owner", |c| c.witnesses[0].operator = "millbrook  police department".to_owned()),
+        ("outsider of a keeper", |c| c.witnesses[0].operator = "ENTITY 2".to_owned()),
+        ("outsiders of one operator", |c| c.witnesses[1].operator = "library 1".to_owned()),
+        ("outsider without a name", |c| c.witnesses[0].name.clear()),
+        ("outsider over http", |c| c.witnesses[0].url = "http://x.example".to_owned()),
+        ("address with a space", |c| c.witnesses[0].url = "https://x.example/a b".to_owned()),
+        ("outsider with a note key", |c| c.witnesses[0].key = signer("x.example/witness", 150).verifier_key().clone()),
+        ("more outsiders asked than are", |c| c.outside_witnesses = 3),
+        ("too many outsiders", |c| c.witnesses = (1..=16).map(outsider).collect()),
+        ("no agency", |c| c.agencies.clear()),
+        ("too many agencies", |c| c.agencies.extend((40..=101).map(requester))),
+        ("agency twice", |c| c.agencies[1].id = c.agencies[2].id),
+        ("owner absent", |c| drop(c.agencies.remove(0))),
+        ("owner by another name", |c| c.agencies[0].name = "Somebody".to_owned()),
+        ("agency without a name", |c| c.agencies[1].name.clear()),
+        ("agency over http", |c| c.agencies[1].url = "http://x.example".to_owned()),
+        ("federal agency in a state", |c| c.agencies[1].level = Level::Federal),
+        ("desk log that cosigns", |c| c.agencies[1].desk_log = Some(witness_key("agency30.example/log/desk", 30))),
+        ("desk with the recorder's origin", |c| {
+            c.agencies[1].desk_log = Some(signer("alpr.millbrook.example/log/recorder", 30).verifier_key().clone())
+        }),
+        ("nothing audited", |c| c.audit_percent = 0),
+        ("more than all audited", |c| c.audit_percent = 101),
         ("openings too short", |c| c.opening_keep_seconds = OPENING_KEEP_SECONDS_MIN - 1),
     ] {
         assert!(broken(change), "{what}");
@@ -160,6 +253,69 @@ fn the_custody_label_counts_legal_entities() {
     assert_eq!(charter.legal_entities(), 2);
     charter.threshold = 3;
     assert!(!charter.custody_label());
+}
+
+#[test]
+fn the_bounds_of_witnesses_and_agencies_are_reached() {
+    let mut charter = charter();
+    charter.witnesses = (1..=15).map(outsider).collect();
+    charter.outside_witnesses = 15;
+    charter.agencies.extend((40..=100).map(requester));
+    charter.audit_percent = 100;
+    assert_eq!(charter.agencies.len(), AGENCIES_MAX);
+    assert_eq!(charter.witnesses.len(), WITNESSES_MAX);
+    charter.to_text().unwrap();
+}
+
+#[test]
+fn logs_stand_where_their_parties_are() {
+    let charter = charter();
+    let desk = |id| LogName::Desk(AgencyId([id; 16]));
+    let names: Vec<_> = charter.logs().map(|log| log.name).collect();
+    let keeper = |place| LogName::Keeper(KeeperIndex(place));
+    assert_eq!(names, [keeper(1), keeper(2), keeper(3), LogName::Recorder, desk(1), desk(30)]);
+    let log = charter.log(&desk(30)).unwrap();
+    assert_eq!((log.url().as_str(), log.tls_pin), ("https://agency30.example/log/desk", [30; 32]));
+    let url = |name| charter.log(&name).unwrap().url();
+    assert_eq!(url(keeper(2)), "https://keeper2.millbrook.example/log/keeper");
+    assert_eq!(url(LogName::Recorder), "https://alpr.millbrook.example/log/recorder");
+    assert_eq!(charter.log(&desk(31)), None, "an agency without a desk has no log");
+    assert!(charter.witness_policy(&desk(31)).is_err());
+    assert!(charter.witness_policy(&keeper(4)).is_err());
+}
+
+/// Whether those keepers and outsiders are a quorum of a log.
+fn quorum(charter: &Charter, log: LogName, keepers: &[u8], outsiders: &[u8]) -> bool {
+    let policy = charter.witness_policy(&log).unwrap();
+    policy.is_quorum(&|key| {
+        keepers.iter().any(|place| *key == keeper(*place).witness_key)
+            || outsiders.iter().any(|place| *key == outsider(*place).key)
+    })
+}
+
+#[test]
+fn the_quorum_counts_others_keepers_and_outsiders_apart() {
+    let mut charter = charter();
+    let own = LogName::Keeper(KeeperIndex(1));
+    for (keepers, outsiders, of_keeper, of_agency) in [
+        (&[][..], &[1, 2][..], false, false),
+        (&[1], &[1, 2], false, false),
+        (&[2], &[], false, false),
+        (&[2], &[1], true, false),
+        (&[1, 3], &[2], true, true),
+        (&[1, 2, 3], &[], false, false),
+    ] {
+        assert_eq!(quorum(&charter, own, keepers, outsiders), of_keeper, "{keepers:?} {outsiders:?}");
+        for log in [LogName::Recorder, LogName::Desk(AgencyId([30; 16]))] {
+            assert_eq!(quorum(&charter, log, keepers, outsiders), of_agency, "{keepers:?} {outsiders:?}");
+        }
+    }
+    charter.outside_witnesses = 0;
+    assert!(quorum(&charter, own, &[3], &[]) && !quorum(&charter, own, &[1], &[1, 2]));
+    let text = charter.witness_policy(&own).unwrap().to_text();
+    assert!(text.contains("library1.example/witness"), "an outsider that need not cosign is known all the same");
+    assert!(!text.contains("keeper1.millbrook.example/witness"), "nobody witnesses himself");
+    assert!(text.ends_with("quorum keepers\n"));
 }
 
 #[test]

@@ -3,13 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use lockplate_core::charter::WitnessKind;
 use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::id::{AgencyId, RecorderId, b64url};
+use lockplate_log::note::VerifierKey;
 use lockplate_oprf::Secret;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use super::{FoundingError, in_folder, make_note_key, make_person_key};
+use super::{FoundingError, cosignature_signer, in_folder, make_note_key, make_person_key};
 use crate::settings::{folder_is_there, read_or_create_secret, read_or_create_signing_key};
 use crate::tls::TlsIdentity;
 
@@ -22,6 +24,8 @@ pub struct KeeperFiles {
     pub opening: PathBuf,
     /// Ed25519, PKCS#8 PEM: signs the log's checkpoints.
     pub log: PathBuf,
+    /// Ed25519, PKCS#8 PEM: cosigns the checkpoints of others' logs and signs nothing else.
+    pub witness: PathBuf,
     /// TLS key; its certificate lies beside it.
     pub tls: PathBuf,
 }
@@ -34,8 +38,43 @@ impl KeeperFiles {
             key: in_folder(folder, "signing.pem"),
             opening: in_folder(folder, "opening.secret"),
             log: in_folder(folder, "log.pem"),
+            witness: in_folder(folder, "witness.pem"),
             tls: in_folder(folder, "tls.pem"),
         }
+    }
+}
+
+/// Where an outside witness's key files lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessFiles {
+    /// Ed25519, PKCS#8 PEM: cosigns checkpoints and signs nothing else.
+    pub witness: PathBuf,
+    /// TLS key; its certificate lies beside it.
+    pub tls: PathBuf,
+}
+
+impl WitnessFiles {
+    /// The names in one folder.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { witness: in_folder(folder, "witness.pem"), tls: in_folder(folder, "tls.pem") }
+    }
+}
+
+/// Where an auditor's key files lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditorFiles {
+    /// X-Wing seed, 32 bytes in hexadecimal: opens the Openings sealed to this auditor.
+    pub opening: PathBuf,
+    /// Ed25519, PKCS#8 PEM: signs calls for Openings and reviews.
+    pub key: PathBuf,
+}
+
+impl AuditorFiles {
+    /// The names in one folder.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { opening: in_folder(folder, "opening.secret"), key: in_folder(folder, "auditor.pem") }
     }
 }
 
@@ -87,6 +126,21 @@ pub struct KeeperParty {
     pub url: String,
 }
 
+/// Who an outside witness is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessParty {
+    /// Name for people.
+    pub name: String,
+    /// The legal entity that runs it.
+    pub operator: String,
+    /// Name of its machine without scheme and port: the name of its key begins with it.
+    pub host: String,
+    /// Base address, `https://..`, without a slash at its end.
+    pub url: String,
+    /// What it does besides cosigning.
+    pub kind: WitnessKind,
+}
+
 /// Who an agency is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgencyParty {
@@ -124,6 +178,8 @@ pub struct KeeperCard {
     pub opening_key: String,
     /// Verifier key of its log; the name is the log's origin.
     pub log_key: String,
+    /// Verifier key of its cosignatures, type 0x04.
+    pub witness_key: String,
     /// Base address.
     pub url: String,
     /// SHA-256 of its TLS key, base64url.
@@ -176,10 +232,48 @@ pub struct AgencyCard {
     pub archive: Option<ArchiveCard>,
 }
 
+/// An outside witness's public halves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessCard {
+    /// Always `lockplate-witness-card/1`.
+    pub schema: String,
+    /// Name for people.
+    pub name: String,
+    /// The legal entity that runs it.
+    pub operator: String,
+    /// Verifier key of its cosignatures, type 0x04.
+    pub vkey: String,
+    /// Base address.
+    pub url: String,
+    /// SHA-256 of its TLS key, base64url.
+    pub tls_pin: String,
+    /// `witness` or `mirror`.
+    pub kind: String,
+}
+
+/// An auditor's public halves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditorCard {
+    /// Always `lockplate-auditor-card/1`.
+    pub schema: String,
+    /// Name for people.
+    pub name: String,
+    /// X-Wing public key, base64url.
+    pub opening_key: String,
+    /// Verifier key of what he signs.
+    pub vkey: String,
+}
+
 /// What a keeper's card calls itself.
 pub(super) const KEEPER_CARD: &str = "lockplate-keeper-card/1";
 /// What an agency's card calls itself.
 pub(super) const AGENCY_CARD: &str = "lockplate-agency-card/1";
+/// What an outside witness's card calls itself.
+pub(super) const WITNESS_CARD: &str = "lockplate-witness-card/1";
+/// What an auditor's card calls itself.
+pub(super) const AUDITOR_CARD: &str = "lockplate-auditor-card/1";
 
 /// Makes a keeper's keys (those that are there are kept) and its card. `human_keys` are key files of the people who decide;
 /// they are made where absent and belong on those people's own media, not in the keeper's folder. The folders for them must be
@@ -198,8 +292,8 @@ pub fn found_keeper(
     }
     let key = make_note_key(&files.key, &format!("{}/keeper", party.host), rng)?;
     let log_key = make_note_key(&files.log, &format!("{}/log/keeper", party.host), rng)?;
-    let seed = read_or_create_secret(&files.opening, rng)?;
-    let opening_key = HpkeSecretKey::from_seed(Secret::new(*seed)).public_key()?;
+    let witness_key = make_witness_key(&files.witness, &party.host, rng)?;
+    let opening_key = make_opening_key(&files.opening, rng)?;
     let tls = TlsIdentity::load_or_create(&files.tls)?;
     let human_keys = human_keys
         .iter()
@@ -210,12 +304,64 @@ pub fn found_keeper(
         name: party.name.clone(),
         legal_entity: party.legal_entity.clone(),
         key: key.to_string(),
-        opening_key: b64url(opening_key.as_bytes()),
+        opening_key,
         log_key: log_key.to_string(),
+        witness_key: witness_key.to_string(),
         url: party.url.clone(),
         tls_pin: b64url(&tls.pin()),
         human_keys,
     })
+}
+
+/// The cosigning key `<host>/witness` at `path`; where the file is absent it is made first.
+fn make_witness_key(path: &Path, host: &str, rng: &mut impl CryptoRng) -> Result<VerifierKey, FoundingError> {
+    drop(read_or_create_signing_key(path, rng)?);
+    Ok(cosignature_signer(path, &format!("{host}/witness"))?.verifier_key().clone())
+}
+
+/// The public X-Wing key, base64url, of the seed at `path`; where the file is absent it is made first.
+fn make_opening_key(path: &Path, rng: &mut impl CryptoRng) -> Result<String, FoundingError> {
+    let seed = read_or_create_secret(path, rng)?;
+    let key = HpkeSecretKey::from_seed(Secret::new(*seed)).public_key()?;
+    Ok(b64url(key.as_bytes()))
+}
+
+/// Makes an outside witness's keys (those that are there are kept) and its card.
+///
+/// # Errors
+/// [`FoundingError`]: a key file, the TLS key, or a name.
+pub fn found_witness(
+    files: &WitnessFiles,
+    party: &WitnessParty,
+    rng: &mut impl CryptoRng,
+) -> Result<WitnessCard, FoundingError> {
+    let vkey = make_witness_key(&files.witness, &party.host, rng)?;
+    let tls = TlsIdentity::load_or_create(&files.tls)?;
+    Ok(WitnessCard {
+        schema: WITNESS_CARD.to_owned(),
+        name: party.name.clone(),
+        operator: party.operator.clone(),
+        vkey: vkey.to_string(),
+        url: party.url.clone(),
+        tls_pin: b64url(&tls.pin()),
+        kind: party.kind.name().to_owned(),
+    })
+}
+
+/// Makes an auditor's keys (those that are there are kept) and his card. `key_name` is the name under which he signs, such as
+/// `auditor.state.example`.
+///
+/// # Errors
+/// [`FoundingError`]: a key file or a name.
+pub fn found_auditor(
+    files: &AuditorFiles,
+    name: &str,
+    key_name: &str,
+    rng: &mut impl CryptoRng,
+) -> Result<AuditorCard, FoundingError> {
+    let vkey = make_note_key(&files.key, key_name, rng)?;
+    let opening_key = make_opening_key(&files.opening, rng)?;
+    Ok(AuditorCard { schema: AUDITOR_CARD.to_owned(), name: name.to_owned(), opening_key, vkey: vkey.to_string() })
 }
 
 /// Makes an agency's keys (those that are there are kept) and its card. `id` is kept when a card is written again; without one

@@ -2,8 +2,8 @@
 //! keys: a draft with a stranger's keys under its name would let the stranger answer for it.
 
 use lockplate_core::charter::{
-    AcceptKeyFiles, ArchiveEntry, AuditorEntry, Charter, CharterFile, CharterKind, KeeperEntry, OPENING_KEY_BYTES,
-    Owner, RecorderEntry,
+    AcceptKeyFiles, AgencyPage, ArchiveEntry, AuditorEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
+    OPENING_KEY_BYTES, Owner, RecorderEntry, WitnessEntry, WitnessKind,
 };
 use lockplate_core::directory::TrustEntry;
 use lockplate_core::envelope::HpkeSecretKey;
@@ -15,8 +15,10 @@ use lockplate_log::note::{NoteSignature, NoteSigner, VerifierKey};
 use lockplate_oprf::Secret;
 use zeroize::Zeroizing;
 
-use super::cards::{AGENCY_CARD, KEEPER_CARD};
-use super::{AgencyCard, AgencyFiles, FoundingError, KeeperCard, KeeperFiles};
+use super::cards::{AGENCY_CARD, AUDITOR_CARD, KEEPER_CARD, WITNESS_CARD};
+use super::{
+    AgencyCard, AgencyFiles, AuditorCard, FoundingError, KeeperCard, KeeperFiles, WitnessCard, cosignature_signer,
+};
 use crate::settings::{read_secret, read_signing_key};
 use crate::tls::TlsIdentity;
 
@@ -47,6 +49,18 @@ pub struct CharterTerms {
     pub policy_quorum: u8,
     /// Auditors.
     pub auditors: Vec<AuditorEntry>,
+    /// p: how many of a hundred leaves are audited.
+    pub audit_percent: u8,
+    /// Cards of outside witnesses.
+    pub witnesses: Vec<WitnessCard>,
+    /// How many of them must cosign on top of the keepers.
+    pub outside_witnesses: u8,
+    /// What a keeper's leaf waits for.
+    pub keeper_leaves: LeafWait,
+    /// What a leaf of recorder and desk waits for.
+    pub agency_leaves: LeafWait,
+    /// Cards of the requesters whom the register shows by name; the owner is there by itself.
+    pub agencies: Vec<AgencyCard>,
 }
 
 /// Drafts the charter of an owner and its keepers, who are numbered in the order given.
@@ -59,7 +73,11 @@ pub fn draft_charter(
     terms: CharterTerms,
 ) -> Result<Charter, FoundingError> {
     let bad = |what| FoundingError::Refused(what);
-    if owner.schema != AGENCY_CARD || keepers.iter().any(|card| card.schema != KEEPER_CARD) {
+    let agencies: Vec<_> = core::iter::once(owner).chain(&terms.agencies).collect();
+    if agencies.iter().any(|card| card.schema != AGENCY_CARD)
+        || keepers.iter().any(|card| card.schema != KEEPER_CARD)
+        || terms.witnesses.iter().any(|card| card.schema != WITNESS_CARD)
+    {
         return Err(bad("one of the files is not a card of the kind asked for"));
     }
     let archive = owner.archive.as_ref().ok_or(bad("the agency's card names no recorder, so it owns no archive"))?;
@@ -68,15 +86,11 @@ pub fn draft_charter(
         .zip(1..)
         .map(|(card, place)| keeper_entry(card, KeeperIndex(place)))
         .collect::<Result<Vec<_>, _>>()?;
+    let page = agency_page(owner)?;
     let charter = Charter {
         v: VersionOne,
         kind: CharterKind::Charter,
-        owner: Owner {
-            id: AgencyId::parse(&owner.id).ok_or(bad("the agency's card has no readable id"))?,
-            name: owner.name.clone(),
-            state: State::parse(&owner.state).ok_or(bad("the agency's card names an unknown state"))?,
-            level: Level::from_name(&owner.level).ok_or(bad("the agency's card names an unknown level"))?,
-        },
+        owner: Owner { id: page.id, name: page.name, state: page.state, level: page.level },
         archive_kind: terms.archive_kind,
         agency_key: verifier_key(&owner.agency_key)?,
         archive: ArchiveEntry {
@@ -90,6 +104,12 @@ pub fn draft_charter(
         }],
         keepers,
         threshold: terms.threshold,
+        witnesses: terms.witnesses.iter().map(witness_entry).collect::<Result<Vec<_>, _>>()?,
+        outside_witnesses: terms.outside_witnesses,
+        keeper_leaves: terms.keeper_leaves,
+        agency_leaves: terms.agency_leaves,
+        agencies: agencies.into_iter().map(agency_page).collect::<Result<Vec<_>, _>>()?,
+        audit_percent: terms.audit_percent,
         auditors: terms.auditors,
         trust: terms.trust,
         policy: terms.policy,
@@ -114,10 +134,47 @@ fn keeper_entry(card: &KeeperCard, index: KeeperIndex) -> Result<KeeperEntry, Fo
         key: verifier_key(&card.key)?,
         opening_key: bytes::<OPENING_KEY_BYTES>(&card.opening_key)?,
         log_key: verifier_key(&card.log_key)?,
+        witness_key: verifier_key(&card.witness_key)?,
         url: card.url.clone(),
         tls_pin: bytes(&card.tls_pin)?,
         human_keys: card.human_keys.iter().map(|key| bytes(key)).collect::<Result<Vec<_>, _>>()?,
     })
+}
+
+fn witness_entry(card: &WitnessCard) -> Result<WitnessEntry, FoundingError> {
+    Ok(WitnessEntry {
+        name: card.name.clone(),
+        operator: card.operator.clone(),
+        key: verifier_key(&card.vkey)?,
+        url: card.url.clone(),
+        tls_pin: bytes(&card.tls_pin)?,
+        kind: WitnessKind::from_name(&card.kind)
+            .ok_or(FoundingError::Refused("a witness's card names neither witness nor mirror"))?,
+    })
+}
+
+fn agency_page(card: &AgencyCard) -> Result<AgencyPage, FoundingError> {
+    let bad = |what| FoundingError::Refused(what);
+    Ok(AgencyPage {
+        id: AgencyId::parse(&card.id).ok_or(bad("an agency's card has no readable id"))?,
+        name: card.name.clone(),
+        state: State::parse(&card.state).ok_or(bad("an agency's card names an unknown state"))?,
+        level: Level::from_name(&card.level).ok_or(bad("an agency's card names an unknown level"))?,
+        desk_log: Some(verifier_key(&card.desk_log_key)?),
+        url: card.url.clone(),
+        tls_pin: bytes(&card.tls_pin)?,
+    })
+}
+
+/// An auditor's entry of a charter, from his card.
+///
+/// # Errors
+/// `Refused` for a file that is no auditor's card, or a key that cannot be read.
+pub fn auditor_entry(card: &AuditorCard) -> Result<AuditorEntry, FoundingError> {
+    if card.schema != AUDITOR_CARD {
+        return Err(FoundingError::Refused("one of the files is not a card of the kind asked for"));
+    }
+    Ok(AuditorEntry { name: card.name.clone(), opening_key: bytes::<OPENING_KEY_BYTES>(&card.opening_key)? })
 }
 
 fn bytes<const N: usize>(text: &str) -> Result<[u8; N], FoundingError> {
@@ -164,8 +221,10 @@ pub fn sign_as_keeper(charter: &Charter, files: &KeeperFiles) -> Result<(KeeperI
     let pin = TlsIdentity::load_or_create(&files.tls)?.pin();
     for entry in &charter.keepers {
         let Some(signer) = signer_of(&files.key, &entry.key)? else { continue };
-        let log = signer_of(&files.log, &entry.log_key)?;
-        if log.is_some() && entry.opening_key == *opening_key.as_bytes() && entry.tls_pin == pin {
+        let log = signer_of(&files.log, &entry.log_key)?.is_some();
+        let witness = cosignature_signer(&files.witness, entry.witness_key.name().as_str())?;
+        let cosigns = *witness.verifier_key() == entry.witness_key;
+        if log && cosigns && entry.opening_key == *opening_key.as_bytes() && entry.tls_pin == pin {
             return Ok((entry.index, charter.sign(&signer)?));
         }
     }

@@ -18,7 +18,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{AgencyCard, FoundingError, note_signer};
+use super::{AgencyCard, AuditorCard, FoundingError, note_signer};
 
 /// Words of the declaration under CT Public Act 26-14, version 1. Wording unconfirmed, a lawyer must supply it.
 const CT_26_14_V1: &str = include_str!("../../../../docs/declarations/ct-26-14-v1.txt");
@@ -54,18 +54,8 @@ pub fn agency_trust_entry(
     let (Some(id), Ok(vkey)) = (AgencyId::parse(&card.id), VerifierKey::parse(&card.agency_key)) else {
         return Err(unreadable);
     };
-    Ok(TrustEntry {
-        name: card.name.clone(),
-        role: TrustRole::Agency,
-        court: String::new(),
-        vkey,
-        rp_id: String::new(),
-        origins: Vec::new(),
-        valid_from,
-        valid_until,
-        may_issue: false,
-        agency: Some(id.0),
-    })
+    let entry = trust_entry(&card.name, TrustRole::Agency, vkey, valid_from, valid_until);
+    Ok(TrustEntry { agency: Some(id.0), ..entry })
 }
 
 /// The entry of a judge of `court`.
@@ -77,10 +67,47 @@ pub fn court_trust_entry(
     valid_from: Timestamp,
     valid_until: Timestamp,
 ) -> TrustEntry {
+    TrustEntry { court: court.to_owned(), ..trust_entry(name, TrustRole::Judge, vkey, valid_from, valid_until) }
+}
+
+/// The entry of an agency's records custodian: what he attests and the codes he issues count for that agency only.
+#[must_use]
+pub fn custodian_trust_entry(
+    name: &str,
+    agency: AgencyId,
+    vkey: VerifierKey,
+    valid_from: Timestamp,
+    valid_until: Timestamp,
+) -> TrustEntry {
+    let entry = trust_entry(name, TrustRole::Custodian, vkey, valid_from, valid_until);
+    TrustEntry { agency: Some(agency.0), ..entry }
+}
+
+/// The entry of an auditor, by which keepers recognise his calls and reviews.
+///
+/// # Errors
+/// `Refused` for a card that cannot be read.
+pub fn auditor_trust_entry(
+    card: &AuditorCard,
+    valid_from: Timestamp,
+    valid_until: Timestamp,
+) -> Result<TrustEntry, FoundingError> {
+    let vkey = VerifierKey::parse(&card.vkey)
+        .map_err(|_grammar| FoundingError::Refused("the auditor's card has no readable key"))?;
+    Ok(trust_entry(&card.name, TrustRole::Auditor, vkey, valid_from, valid_until))
+}
+
+fn trust_entry(
+    name: &str,
+    role: TrustRole,
+    vkey: VerifierKey,
+    valid_from: Timestamp,
+    valid_until: Timestamp,
+) -> TrustEntry {
     TrustEntry {
         name: name.to_owned(),
-        role: TrustRole::Judge,
-        court: court.to_owned(),
+        role,
+        court: String::new(),
         vkey,
         rp_id: String::new(),
         origins: Vec::new(),

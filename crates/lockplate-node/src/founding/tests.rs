@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::Paper;
-use lockplate_core::charter::{AcceptKeyFiles, CharterFile};
+use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait};
 use lockplate_core::directory::Declaration;
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::signed::SignedObject;
@@ -60,6 +60,12 @@ fn terms(folder: &TempDir, trust: Vec<lockplate_core::directory::TrustEntry>) ->
         policy_signers: vec![signer],
         policy_quorum: 1,
         auditors: Vec::new(),
+        audit_percent: 5,
+        witnesses: Vec::new(),
+        outside_witnesses: 0,
+        keeper_leaves: LeafWait::Cosigned,
+        agency_leaves: LeafWait::Durable,
+        agencies: Vec::new(),
     }
 }
 

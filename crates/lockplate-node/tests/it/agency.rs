@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockplate_core::charter::{AcceptKeyFiles, CharterFile};
+use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait};
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf};
 use lockplate_core::epoch::{EpochClose, EpochHeader};
 use lockplate_core::limits::CELL_BYTES;
@@ -110,6 +110,12 @@ impl Town {
             policy_signers: vec![signer],
             policy_quorum: 1,
             auditors: Vec::new(),
+            audit_percent: 5,
+            witnesses: Vec::new(),
+            outside_witnesses: 0,
+            keeper_leaves: LeafWait::Durable,
+            agency_leaves: LeafWait::Durable,
+            agencies: Vec::new(),
         };
         let draft = draft_charter(&card, &cards, terms).unwrap();
         let mut lines = vec![sign_as_agency(&draft, &files).unwrap().to_string()];

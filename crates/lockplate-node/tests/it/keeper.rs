@@ -9,7 +9,7 @@ use std::time::Duration;
 use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Grant};
 use lockplate_core::authorisation::{SessionBody, SessionStatement};
-use lockplate_core::charter::{AcceptKeyFiles, AuditorEntry, CharterFile, KeeperEntry};
+use lockplate_core::charter::{AcceptKeyFiles, AuditorEntry, CharterFile, KeeperEntry, LeafWait};
 use lockplate_core::directory::{Directory, DirectoryBody, OfficerEntry};
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf, request_outcome};
@@ -162,6 +162,12 @@ impl Town {
                 name: "Civil Liberties Auditor".to_owned(),
                 opening_key: *auditor_key().public_key().unwrap().as_bytes(),
             }],
+            audit_percent: 5,
+            witnesses: Vec::new(),
+            outside_witnesses: 0,
+            keeper_leaves: LeafWait::Durable,
+            agency_leaves: LeafWait::Durable,
+            agencies: Vec::new(),
         };
         let draft = draft_charter(&agency, &cards, terms).unwrap();
         let mut lines = vec![sign_as_agency(&draft, &agency_files).unwrap().to_string()];

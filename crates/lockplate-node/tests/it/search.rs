@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use lockplate_core::Timestamp;
-use lockplate_core::charter::{AcceptKeyFiles, CharterFile, KeeperEntry};
+use lockplate_core::charter::{AcceptKeyFiles, CharterFile, KeeperEntry, LeafWait};
 use lockplate_core::entry::{DisclosureLeaf, Leaf, LogEntry, Outcome, parse_leaf, request_outcome};
 use lockplate_core::epoch::EpochClose;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
@@ -274,6 +274,12 @@ impl Town {
             policy_signers: vec![make_note_key(&path("policy.pem"), "clerk.example", &mut SystemRng).unwrap()],
             policy_quorum: 1,
             auditors: Vec::new(),
+            audit_percent: 5,
+            witnesses: Vec::new(),
+            outside_witnesses: 0,
+            keeper_leaves: LeafWait::Cosigned,
+            agency_leaves: LeafWait::Durable,
+            agencies: Vec::new(),
         };
         let draft = draft_charter(&card, &cards, terms).unwrap();
         let mut lines = vec![sign_as_agency(&draft, &files).unwrap().to_string()];

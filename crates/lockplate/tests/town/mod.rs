@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lockplate_core::Timestamp;
-use lockplate_core::charter::{AcceptKeyFiles, CharterFile};
+use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait};
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf};
 use lockplate_core::facts::AccessPolicy as _;
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName, State};
@@ -288,6 +288,12 @@ impl Town {
             policy_signers: vec![signer],
             policy_quorum: 1,
             auditors: Vec::new(),
+            audit_percent: 5,
+            witnesses: Vec::new(),
+            outside_witnesses: 0,
+            keeper_leaves: LeafWait::Cosigned,
+            agency_leaves: LeafWait::Durable,
+            agencies: Vec::new(),
         };
         let draft = draft_charter(&card, &cards, charter_terms).unwrap();
         let mut lines = vec![sign_as_agency(&draft, &files).unwrap().to_string()];
