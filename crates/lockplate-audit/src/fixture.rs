@@ -18,10 +18,10 @@ use lockplate_core::id::{AgencyId, KeeperIndex, RecorderId};
 use lockplate_core::signed::VersionOne;
 use lockplate_core::vocabulary::{Action, ArchiveKind, Assurance, Basis, Level, Purpose, State};
 use lockplate_log::merkle::{Hash, leaf_hash, root};
-use lockplate_log::note::{NoteSigner, Origin, VerifierKey};
+use lockplate_log::note::{NoteSigner, Origin};
 use lockplate_log::{Checkpoint, CosignatureSigner};
 
-use crate::logs::{Head, LeafRef, LogName, Logs};
+use crate::logs::{Head, LeafRef, LogName, Logs, kind_of};
 use crate::monitor::{Alarm, MonitorRule, alarms};
 
 pub(crate) const OWNER: AgencyId = AgencyId([1; 16]);
@@ -45,9 +45,20 @@ fn signer(name: &str, seed: u8) -> NoteSigner {
     NoteSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap()
 }
 
-fn witness_key(place: u8) -> VerifierKey {
-    let name = Origin::parse(&format!("k{place}.example/witness")).unwrap();
-    CosignatureSigner::new(name, &[place + 80; 32]).unwrap().verifier_key().clone()
+fn cosigner(name: &str, seed: u8) -> CosignatureSigner {
+    CosignatureSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap()
+}
+
+fn agency_page(id: AgencyId, name: &str, desk: Option<&str>) -> AgencyPage {
+    AgencyPage {
+        id,
+        name: name.to_owned(),
+        state: State::parse("CT").unwrap(),
+        level: Level::Local,
+        desk_log: desk.map(|origin| signer(origin, id.0[0] + 220).verifier_key().clone()),
+        url: "https://alpr.eastport.example".to_owned(),
+        tls_pin: [10; 32],
+    }
 }
 
 /// Two of three keepers of three legal entities.
@@ -60,7 +71,7 @@ pub(crate) fn charter() -> CharterFile {
         key: signer(&format!("k{place}.example/keeper"), place).verifier_key().clone(),
         opening_key: [place; OPENING_KEY_BYTES],
         log_key: signer(&format!("k{place}.example/log/keeper"), place + 40).verifier_key().clone(),
-        witness_key: witness_key(place),
+        witness_key: cosigner(&format!("k{place}.example/witness"), place + 80).verifier_key().clone(),
         url: format!("https://k{place}.example"),
         tls_pin: [place; 32],
         human_keys: vec![[place + 60; 32]],
@@ -88,15 +99,10 @@ pub(crate) fn charter() -> CharterFile {
         outside_witnesses: 0,
         keeper_leaves: LeafWait::Cosigned,
         agency_leaves: LeafWait::Durable,
-        agencies: vec![AgencyPage {
-            id: OWNER,
-            name: "Millbrook Police Department".to_owned(),
-            state: State::parse("CT").unwrap(),
-            level: Level::Local,
-            desk_log: None,
-            url: "https://alpr.millbrook.example".to_owned(),
-            tls_pin: [9; 32],
-        }],
+        agencies: vec![
+            agency_page(OWNER, "Millbrook Police Department", None),
+            agency_page(EASTPORT, "Eastport Police", Some("alpr.eastport.example/log/desk")),
+        ],
         audit_percent: 5,
         auditors: vec![],
         trust: vec![],
@@ -124,15 +130,13 @@ pub(crate) struct Book {
 impl Book {
     /// Every log has its first leaves, written at [`FOUNDED`].
     pub(crate) fn founded() -> Self {
-        let mut logs = Logs::new(charter());
-        let origin = Origin::parse("alpr.eastport.example/log/desk").unwrap();
-        logs.add_agency(EASTPORT, "Eastport Police", Some(&origin));
+        let logs = Logs::new(charter());
         let mut book = Self { logs, leaves: BTreeMap::new() };
         let names: Vec<LogName> = book.logs.names().collect();
         for log in names {
-            let genesis = Genesis { party: [3; 16], role: log.kind(), charter: [4; 32] };
+            let genesis = Genesis { party: [3; 16], role: kind_of(&log), charter: [4; 32] };
             book.say(log, FOUNDED, LogEntry::Genesis(genesis));
-            if log.kind() != LogKind::Desk {
+            if kind_of(&log) != LogKind::Desk {
                 book.say(log, FOUNDED, LogEntry::Charter(charter_leaf(2, 3, FOUNDED)));
                 book.say(log, FOUNDED, LogEntry::Policy(policy_leaf(None, POLICY, FOUNDED)));
             }
@@ -152,7 +156,7 @@ impl Book {
             .iter()
             .find(|name| **name == entry.type_name())
             .and_then(|_| {
-                [log.kind(), LogKind::Keeper, LogKind::Recorder, LogKind::Desk]
+                [kind_of(&log), LogKind::Keeper, LogKind::Recorder, LogKind::Desk]
                     .into_iter()
                     .find(|kind| entry.belongs_in(*kind))
             })

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
+pub use lockplate_core::charter::LogName;
 use lockplate_core::entry::{Leaf, LogEntry, LogKind, Stamped, parse_leaf};
 use lockplate_core::id::{AgencyId, KeeperIndex};
-use lockplate_log::note::Origin;
 use lockplate_log::policy::Cosigned;
 use lockplate_log::{Checkpoint, Hash};
 use serde::{Serialize, Serializer};
@@ -23,36 +23,12 @@ pub(crate) use request::{Evaluated, KeeperWords, RequestState, RequestWord};
 pub use state::Fault;
 pub(crate) use state::{LogState, Said};
 
-/// A log of one charter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LogName {
-    /// A keeper's.
-    Keeper(KeeperIndex),
-    /// The owner's recorder's.
-    Recorder,
-    /// A requesting agency's desk's.
-    Desk(AgencyId),
-}
-
-impl LogName {
-    /// Which leaves it takes.
-    #[must_use]
-    pub const fn kind(&self) -> LogKind {
-        match self {
-            Self::Keeper(_) => LogKind::Keeper,
-            Self::Recorder => LogKind::Recorder,
-            Self::Desk(_) => LogKind::Desk,
-        }
-    }
-}
-
-impl core::fmt::Display for LogName {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Keeper(index) => write!(f, "keeper-{}", index.0),
-            Self::Recorder => f.write_str("recorder"),
-            Self::Desk(agency) => write!(f, "desk-{agency}"),
-        }
+/// Which leaves a log takes.
+pub(crate) const fn kind_of(log: &LogName) -> LogKind {
+    match log {
+        LogName::Keeper(_) => LogKind::Keeper,
+        LogName::Recorder => LogKind::Recorder,
+        LogName::Desk(_) => LogKind::Desk,
     }
 }
 
@@ -65,17 +41,11 @@ pub struct LeafRef {
     pub index: u64,
 }
 
-impl Serialize for LogName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 impl Serialize for LeafRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
         let mut leaf = serializer.serialize_struct("LeafRef", 2)?;
-        leaf.serialize_field("log", &self.log)?;
+        leaf.serialize_field("log", &self.log.to_string())?;
         leaf.serialize_field("index", &self.index)?;
         leaf.end()
     }
@@ -155,23 +125,10 @@ impl Logs {
     #[must_use]
     pub fn new(charter: CharterFile) -> Self {
         let body = charter.charter();
-        let mut logs: BTreeMap<_, _> = body
-            .keepers
-            .iter()
-            .map(|keeper| (LogName::Keeper(keeper.index), LogState::new(keeper.log_key.name())))
-            .collect();
-        logs.insert(LogName::Recorder, LogState::new(body.archive.log_key.name()));
-        let agencies = BTreeMap::from([(body.owner.id, body.owner.name.clone())]);
+        let logs = body.logs().map(|log| (log.name, LogState::new(log.key.name()))).collect();
+        let agencies = body.agencies.iter().map(|agency| (agency.id, agency.name.clone())).collect();
         let (requests, epochs) = (BTreeMap::new(), BTreeMap::new());
         Self { charter, agencies, logs, requests, epochs, bundles: BTreeMap::new(), rules: BTreeSet::new() }
-    }
-
-    /// Tells of a requesting agency: its name, and its desk's log if it is known.
-    pub fn add_agency(&mut self, id: AgencyId, name: &str, desk_log: Option<&Origin>) {
-        self.agencies.insert(id, name.to_owned());
-        if let Some(origin) = desk_log {
-            self.logs.entry(LogName::Desk(id)).or_insert_with(|| LogState::new(origin));
-        }
     }
 
     /// The charter.

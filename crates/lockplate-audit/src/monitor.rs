@@ -171,6 +171,7 @@ pub struct Alarm {
     /// The rule.
     pub rule: MonitorRule,
     /// The logs that it is held against.
+    #[serde(serialize_with = "log_names")]
     pub logs: Vec<LogName>,
     /// The leaves involved, sorted. Their bytes: [`Alarm::evidence`].
     pub leaves: Vec<LeafRef>,
@@ -227,6 +228,7 @@ impl Alarm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EvidenceLeaf {
     /// The log.
+    #[serde(serialize_with = "log_name")]
     pub log: LogName,
     /// Its origin.
     pub origin: String,
@@ -260,16 +262,19 @@ pub enum Gap {
     /// Searches of this agency were answered, and nobody knows where it writes what it opened.
     DeskUnknown {
         /// The log that would be its desk's.
+        #[serde(serialize_with = "log_name")]
         desk: LogName,
     },
     /// A log of which no checkpoint, or not all leaves, have been taken.
     LogUnread {
         /// The log.
+        #[serde(serialize_with = "log_name")]
         log: LogName,
     },
     /// Leaves of a type that this release does not know.
     UnknownLeaves {
         /// The log.
+        #[serde(serialize_with = "log_name")]
         log: LogName,
         /// How many.
         count: u64,
@@ -279,6 +284,15 @@ pub enum Gap {
         /// How many bundles.
         count: u64,
     },
+}
+
+fn log_name<S: Serializer>(log: &LogName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(log)
+}
+
+#[expect(clippy::ptr_arg, reason = "the shape that serde asks for")]
+fn log_names<S: Serializer>(logs: &Vec<LogName>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(logs.iter().map(LogName::to_string))
 }
 
 /// All alarms that hold at a moment, sorted by rule.

@@ -5,7 +5,7 @@ use lockplate_core::entry::{CameraLeaf, CharterLeaf, DeclarationLeaf, KeyLeaf, L
 use lockplate_core::id::AgencyId;
 use lockplate_log::note::Origin;
 
-use super::{Fork, Head, LogName};
+use super::{Fork, Head, LogName, kind_of};
 
 /// A leaf's statement with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,10 +125,10 @@ impl LogState {
     }
 
     fn misplaced(&self, log: &LogName, owner: AgencyId, entry: &LogEntry) -> Option<Fault> {
-        if !entry.belongs_in(log.kind()) {
+        if !entry.belongs_in(kind_of(log)) {
             return Some(Fault::WrongLog);
         }
-        let genesis = matches!(entry, LogEntry::Genesis(genesis) if genesis.role == log.kind());
+        let genesis = matches!(entry, LogEntry::Genesis(genesis) if genesis.role == kind_of(log));
         if genesis != (self.next == 0) {
             return Some(Fault::Genesis);
         }
