@@ -16,7 +16,7 @@
 //! Everything is a function of leaves, checkpoints and a moment that the caller names: the same logs give the same answer to everybody,
 //! in whatever pieces and order between logs they came.
 //!
-//! **Memory.** About 100 bytes a leaf: a leaf's bytes are not kept. What refers to a leaf is a [`LeafRef`]; whoever needs the bytes reads
+//! **Memory.** About 200 bytes a leaf (measured on a million request, evaluation and disclosure leaves): a leaf's bytes are not kept. What refers to a leaf is a [`LeafRef`]; whoever needs the bytes reads
 //! them from the log's tiles.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
 

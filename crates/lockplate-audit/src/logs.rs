@@ -32,6 +32,10 @@ pub(crate) const fn kind_of(log: &LogName) -> LogKind {
     }
 }
 
+/// Statements of one kind that one log may make of one request or epoch. An honest log makes one, or a few after replays; whatever is
+/// beyond this is a fault of the log (M9), so that no log can make its readers work without bound.
+pub const WORDS_MAX: usize = 64;
+
 /// One leaf of one log. Its bytes are in the log's tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeafRef {
@@ -115,6 +119,8 @@ pub struct Logs {
     logs: BTreeMap<LogName, LogState>,
     requests: BTreeMap<[u8; 32], RequestState>,
     epochs: BTreeMap<[u8; 32], EpochState>,
+    /// The largest threshold that a charter leaf of a keeper's log states, by the moment from which it holds.
+    thresholds: BTreeMap<Timestamp, u8>,
     bundles: BTreeMap<[u8; 32], BTreeSet<String>>,
     /// Equal sets of rules are one allocation: nearly every request cites one of a few.
     rules: BTreeSet<Arc<BTreeSet<String>>>,
@@ -127,8 +133,9 @@ impl Logs {
         let body = charter.charter();
         let logs = body.logs().map(|log| (log.name, LogState::new(log.key.name()))).collect();
         let agencies = body.agencies.iter().map(|agency| (agency.id, agency.name.clone())).collect();
-        let (requests, epochs) = (BTreeMap::new(), BTreeMap::new());
-        Self { charter, agencies, logs, requests, epochs, bundles: BTreeMap::new(), rules: BTreeSet::new() }
+        let (requests, epochs, thresholds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (bundles, rules) = (BTreeMap::new(), BTreeSet::new());
+        Self { charter, agencies, logs, requests, epochs, thresholds, bundles, rules }
     }
 
     /// The charter.
@@ -181,8 +188,8 @@ impl Logs {
             Err(_malformed) => state.fault(Fault::Malformed),
             Ok(Leaf::Unknown(leaf)) => state.unknown(&leaf.origin, leaf.time),
             Ok(Leaf::Known(leaf)) => {
-                if state.known(log, owner, &leaf) {
-                    self.take(log, index, &leaf);
+                if state.known(log, owner, &leaf) && !self.take(log, index, &leaf) {
+                    self.logs.get_mut(log).ok_or(SeeError::UnknownLog)?.too_many(index);
                 }
             }
         }
@@ -253,45 +260,68 @@ impl Logs {
 
     /// Keepers that had to agree at a moment: the threshold of the charter in force then, by the largest that any keeper's log states.
     pub(crate) fn threshold_at(&self, time: Timestamp) -> usize {
-        let stated = self.keeper_logs().flat_map(|(_, state)| state.charters());
-        let in_force =
-            stated.filter(|said| said.entry.effective <= time).map(|said| (said.entry.effective, said.entry.t));
-        usize::from(in_force.max().map_or(self.charter.threshold().t(), |(_, t)| t))
+        let in_force = self.thresholds.range(..=time).next_back();
+        usize::from(in_force.map_or(self.charter.threshold().t(), |(_, t)| *t))
     }
 
-    fn take(&mut self, log: &LogName, index: u64, leaf: &Stamped) {
+    /// Puts a statement where it belongs; false if there are too many of its kind.
+    fn take(&mut self, log: &LogName, index: u64, leaf: &Stamped) -> bool {
         let time = leaf.at();
+        let owner = self.charter.charter().owner.id;
         match (log, leaf.entry()) {
             (LogName::Keeper(keeper), LogEntry::Request(said)) => {
                 let rules = pooled(&mut self.rules, &said.rules);
-                self.requests.entry(said.request).or_default().request(*keeper, index, time, said, rules);
+                self.requests.entry(said.request).or_default().request(*keeper, index, time, said, rules)
             }
             (LogName::Keeper(keeper), LogEntry::Approval(said)) => {
-                self.requests.entry(said.request).or_default().approval(*keeper, index, time, said);
+                self.requests.entry(said.request).or_default().approval(*keeper, index, time, said)
             }
             (LogName::Keeper(keeper), LogEntry::Evaluation(said)) => {
-                self.requests.entry(said.request).or_default().evaluation(*keeper, index, time, said);
+                self.requests.entry(said.request).or_default().evaluation(*keeper, index, time, said)
             }
             // A desk asks many owners; what it opened elsewhere is another register's business.
-            (LogName::Desk(agency), LogEntry::Disclosure(said)) if said.owner == self.charter.charter().owner.id => {
-                self.requests.entry(said.request).or_default().disclosure(*agency, index, time, said);
+            (LogName::Desk(agency), LogEntry::Disclosure(said)) if said.owner == owner => {
+                self.requests.entry(said.request).or_default().disclosure(*agency, index, time, said)
             }
             (LogName::Keeper(keeper), LogEntry::ShareReceived(said)) => {
-                self.epochs.entry(said.header).or_default().received(*keeper, index, time);
+                self.epochs.entry(said.header).or_default().received(*keeper, index, time)
             }
             (LogName::Keeper(keeper), LogEntry::ShareDestroyed(said)) => {
-                self.epochs.entry(said.header).or_default().destroyed(*keeper, index, time, said);
+                self.epochs.entry(said.header).or_default().destroyed(*keeper, index, time, said)
+            }
+            (LogName::Keeper(_), LogEntry::Charter(said)) => {
+                let t = self.thresholds.entry(said.effective).or_insert(said.t);
+                *t = said.t.max(*t);
+                true
             }
             (LogName::Recorder, LogEntry::EpochDealt(said)) => {
-                self.epochs.entry(said.header).or_default().dealt(index, time, said);
+                self.epochs.entry(said.header).or_default().dealt(index, time, said)
             }
             (LogName::Recorder, LogEntry::EpochClosed(said)) => {
-                self.epochs.entry(said.header).or_default().closed(index, time, said);
+                self.epochs.entry(said.header).or_default().closed(index, time, said)
             }
             // What concerns the log alone was put there by `LogState::known`.
-            _ => {}
+            _ => true,
         }
     }
+}
+
+/// Inserts without room to spare while there are few; `at` is at most the length. Of each thing there is nearly always one a request,
+/// and a million requests; the usual growth would keep three quarters of the memory empty.
+fn insert_exact<T>(values: &mut Vec<T>, at: usize, value: T) {
+    if values.len() < 4 {
+        values.reserve_exact(1);
+    }
+    values.insert(at, value);
+}
+
+/// Pushes so, unless [`WORDS_MAX`] are there.
+fn push_exact<T>(values: &mut Vec<T>, value: T) -> bool {
+    let fits = values.len() < WORDS_MAX;
+    if fits {
+        insert_exact(values, values.len(), value);
+    }
+    fits
 }
 
 fn pooled(pool: &mut BTreeSet<Arc<BTreeSet<String>>>, rules: &BTreeSet<String>) -> Arc<BTreeSet<String>> {

@@ -4,7 +4,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::entry::{DestroyMethod, DestroyReason, EpochClosed, EpochDealt, ShareDestroyed};
 use lockplate_core::id::KeeperIndex;
 
-use super::Said;
+use super::{Said, WORDS_MAX, insert_exact, push_exact};
 
 /// A keeper destroyed its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,23 +34,37 @@ pub(crate) struct EpochState {
 }
 
 impl EpochState {
-    pub(super) fn dealt(&mut self, index: u64, time: Timestamp, said: &EpochDealt) {
-        self.dealt.push(Said { index, time, entry: said.clone() });
+    pub(super) fn dealt(&mut self, index: u64, time: Timestamp, said: &EpochDealt) -> bool {
+        push_exact(&mut self.dealt, Said { index, time, entry: said.clone() })
     }
 
-    pub(super) fn closed(&mut self, index: u64, time: Timestamp, said: &EpochClosed) {
-        self.closed.push(Said { index, time, entry: said.clone() });
+    pub(super) fn closed(&mut self, index: u64, time: Timestamp, said: &EpochClosed) -> bool {
+        push_exact(&mut self.closed, Said { index, time, entry: said.clone() })
     }
 
-    pub(super) fn received(&mut self, keeper: KeeperIndex, index: u64, time: Timestamp) {
+    pub(super) fn received(&mut self, keeper: KeeperIndex, index: u64, time: Timestamp) -> bool {
+        if self.received.iter().filter(|one| one.keeper == keeper).count() >= WORDS_MAX {
+            return false;
+        }
         let at = self.received.partition_point(|one| (one.keeper, one.index) < (keeper, index));
-        self.received.insert(at, Received { keeper, index, time });
+        insert_exact(&mut self.received, at, Received { keeper, index, time });
+        true
     }
 
-    pub(super) fn destroyed(&mut self, keeper: KeeperIndex, index: u64, time: Timestamp, said: &ShareDestroyed) {
+    pub(super) fn destroyed(
+        &mut self,
+        keeper: KeeperIndex,
+        index: u64,
+        time: Timestamp,
+        said: &ShareDestroyed,
+    ) -> bool {
+        if self.destroyed.iter().filter(|one| one.keeper == keeper).count() >= WORDS_MAX {
+            return false;
+        }
         let at = self.destroyed.partition_point(|one| (one.keeper, one.index) < (keeper, index));
         let (method, reason) = (said.method, said.reason);
-        self.destroyed.insert(at, Destroyed { keeper, index, time, method, reason });
+        insert_exact(&mut self.destroyed, at, Destroyed { keeper, index, time, method, reason });
+        true
     }
 
     /// The first statement that it was dealt.

@@ -11,7 +11,7 @@ use lockplate_core::facts::Obligations;
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::vocabulary::{Action, Assurance, Basis, Purpose};
 
-use super::Said;
+use super::{Said, WORDS_MAX, insert_exact, push_exact};
 use crate::register::KeeperDecision;
 
 /// What every keeper must say alike of one request: it follows from the signed request and the statement that the keepers compare.
@@ -139,7 +139,7 @@ impl RequestState {
         let at = match self.keepers.binary_search_by_key(&keeper, |words| words.keeper) {
             Ok(at) => at,
             Err(at) => {
-                self.keepers.insert(at, KeeperWords::new(keeper));
+                insert_exact(&mut self.keepers, at, KeeperWords::new(keeper));
                 at
             }
         };
@@ -153,7 +153,7 @@ impl RequestState {
         time: Timestamp,
         said: &RequestLeaf,
         rules: Arc<BTreeSet<String>>,
-    ) {
+    ) -> bool {
         let stated = Stated {
             requester: said.requester,
             on_behalf_of: said.on_behalf_of,
@@ -182,12 +182,16 @@ impl RequestState {
             policy: said.policy,
             embargo: said.embargo,
         };
-        if let Some(words) = self.words(keeper) {
-            words.requests.push(word);
-        }
+        self.words(keeper).is_some_and(|words| push_exact(&mut words.requests, word))
     }
 
-    pub(super) fn approval(&mut self, keeper: KeeperIndex, index: u64, time: Timestamp, said: &HumanApprovalLeaf) {
+    pub(super) fn approval(
+        &mut self,
+        keeper: KeeperIndex,
+        index: u64,
+        time: Timestamp,
+        said: &HumanApprovalLeaf,
+    ) -> bool {
         let approved = Approved {
             index,
             time,
@@ -196,21 +200,28 @@ impl RequestState {
             yes: said.decision == HumanDecision::Approve,
             reason: said.reason,
         };
-        if let Some(words) = self.words(keeper) {
-            words.approvals.push(approved);
-        }
+        self.words(keeper).is_some_and(|words| push_exact(&mut words.approvals, approved))
     }
 
-    pub(super) fn evaluation(&mut self, keeper: KeeperIndex, index: u64, time: Timestamp, said: &EvaluationLeaf) {
+    pub(super) fn evaluation(
+        &mut self,
+        keeper: KeeperIndex,
+        index: u64,
+        time: Timestamp,
+        said: &EvaluationLeaf,
+    ) -> bool {
         let (grant, epochs, elements) = (said.grant, said.epochs, said.elements);
-        if let Some(words) = self.words(keeper) {
-            words.evaluations.push(Evaluated { index, time, grant, epochs, elements });
-        }
+        let evaluated = Evaluated { index, time, grant, epochs, elements };
+        self.words(keeper).is_some_and(|words| push_exact(&mut words.evaluations, evaluated))
     }
 
-    pub(super) fn disclosure(&mut self, agency: AgencyId, index: u64, time: Timestamp, said: &DisclosureLeaf) {
+    pub(super) fn disclosure(&mut self, agency: AgencyId, index: u64, time: Timestamp, said: &DisclosureLeaf) -> bool {
         let at = self.disclosures.partition_point(|(other, one)| (*other, one.index) < (agency, index));
-        self.disclosures.insert(at, (agency, Said { index, time, entry: said.clone() }));
+        if self.disclosures.iter().filter(|(other, _)| *other == agency).count() >= WORDS_MAX {
+            return false;
+        }
+        insert_exact(&mut self.disclosures, at, (agency, Said { index, time, entry: said.clone() }));
+        true
     }
 
     /// The keepers that said anything, by place.

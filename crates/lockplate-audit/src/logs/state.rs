@@ -1,11 +1,14 @@
 //! What one log has said about itself and its party, and what is wrong with its leaves as such.
 
+use core::ops::Bound;
+use std::collections::BTreeMap;
+
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{CameraLeaf, CharterLeaf, DeclarationLeaf, KeyLeaf, LogEntry, PolicyLeaf, Stamped};
 use lockplate_core::id::AgencyId;
 use lockplate_log::note::Origin;
 
-use super::{Fork, Head, LogName, kind_of};
+use super::{Fork, Head, LogName, WORDS_MAX, kind_of};
 
 /// A leaf's statement with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub enum Fault {
     AfterClose,
     /// It speaks of the archive of another owner, or for another keeper.
     Owner,
+    /// The log says the same thing again and again, beyond [`WORDS_MAX`](super::WORDS_MAX) times.
+    TooMany,
 }
 
 /// One faulty leaf.
@@ -53,6 +58,8 @@ pub(crate) struct LogState {
     faults: Vec<LeafFault>,
     charters: Vec<Said<CharterLeaf>>,
     policies: Vec<Said<PolicyLeaf>>,
+    /// Places in `policies` by when they take effect and where they stand.
+    policies_by_effect: BTreeMap<(Timestamp, u64), usize>,
     keys: Vec<Said<KeyLeaf>>,
     declarations: Vec<Said<DeclarationLeaf>>,
     cameras: Vec<Said<CameraLeaf>>,
@@ -72,6 +79,7 @@ impl LogState {
             faults: Vec::new(),
             charters: Vec::new(),
             policies: Vec::new(),
+            policies_by_effect: BTreeMap::new(),
             keys: Vec::new(),
             declarations: Vec::new(),
             cameras: Vec::new(),
@@ -83,6 +91,10 @@ impl LogState {
     pub(super) fn fault(&mut self, fault: Fault) {
         self.faults.push(LeafFault { index: self.next, fault });
         self.next = self.next.saturating_add(1);
+    }
+
+    pub(super) fn too_many(&mut self, index: u64) {
+        self.faults.push(LeafFault { index, fault: Fault::TooMany });
     }
 
     pub(super) fn unknown(&mut self, origin: &str, time: Timestamp) {
@@ -143,7 +155,10 @@ impl LogState {
         let (index, time) = (self.next, leaf.at());
         match leaf.entry() {
             LogEntry::Charter(said) => self.charters.push(Said { index, time, entry: said.clone() }),
-            LogEntry::Policy(said) => self.policies.push(Said { index, time, entry: said.clone() }),
+            LogEntry::Policy(said) => {
+                self.policies_by_effect.insert((said.effective, index), self.policies.len());
+                self.policies.push(Said { index, time, entry: said.clone() });
+            }
             LogEntry::Key(said) => self.keys.push(Said { index, time, entry: said.clone() }),
             LogEntry::Declaration(said) => self.declarations.push(Said { index, time, entry: said.clone() }),
             LogEntry::Camera(said) => self.cameras.push(Said { index, time, entry: said.clone() }),
@@ -206,6 +221,19 @@ impl LogState {
 
     pub(crate) fn policies(&self) -> &[Said<PolicyLeaf>] {
         &self.policies
+    }
+
+    /// The policy that this log says is in force at a moment: of those whose time has come the latest, of those of one moment the last
+    /// written. Whether it was written before it was used shows in its index.
+    pub(crate) fn policy_in_force(&self, at: Timestamp) -> Option<&Said<PolicyLeaf>> {
+        let (_, place) = self.policies_by_effect.range(..=(at, u64::MAX)).next_back()?;
+        self.policies.get(*place)
+    }
+
+    /// The first policy of a digest that is still to come at a moment.
+    pub(crate) fn policy_to_come(&self, new: &[u8; 32], at: Timestamp) -> Option<&Said<PolicyLeaf>> {
+        let later = self.policies_by_effect.range((Bound::Excluded((at, u64::MAX)), Bound::Unbounded));
+        later.take(WORDS_MAX).filter_map(|(_, place)| self.policies.get(*place)).find(|said| said.entry.new == *new)
     }
 
     pub(crate) fn keys(&self) -> &[Said<KeyLeaf>] {

@@ -3,9 +3,10 @@
 use core::cmp::Reverse;
 
 use lockplate_core::Timestamp;
+use lockplate_core::entry::CharterLeaf;
 
 use super::{Alarm, CLOSE_WINDOWS, DESTROY_SECONDS, MonitorRule, TWIN_SECONDS};
-use crate::logs::{EpochState, LeafRef, LogName, Logs, distinct};
+use crate::logs::{EpochState, LeafRef, LogName, Logs, Said, WORDS_MAX, distinct};
 
 pub(super) fn check(logs: &Logs, now: Timestamp, alarms: &mut Vec<Alarm>) {
     for epoch in logs.epochs().values() {
@@ -17,11 +18,16 @@ pub(super) fn check(logs: &Logs, now: Timestamp, alarms: &mut Vec<Alarm>) {
     }
 }
 
-/// Cells of every closed epoch, largest first.
+/// Running sums of the cells of every closed epoch, largest first.
 pub(super) fn largest_closed(logs: &Logs) -> Vec<u64> {
     let cells = logs.epochs().values().filter_map(|epoch| epoch.closings().iter().map(|said| said.entry.cells).max());
     let mut cells: Vec<u64> = cells.collect();
     cells.sort_unstable_by_key(|cells| Reverse(*cells));
+    let mut sum = 0_u64;
+    for cells in &mut cells {
+        sum = sum.saturating_add(*cells);
+        *cells = sum;
+    }
     cells
 }
 
@@ -87,18 +93,17 @@ fn destruction(logs: &Logs, now: Timestamp, epoch: &EpochState) -> Option<Alarm>
     Some(Alarm::new(MonitorRule::DestructionMissing, held_against, leaves).since(deadline))
 }
 
-/// A dealing by numbers that no charter in force has, and a charter that is still to come does.
+/// A dealing by numbers that the charter in force does not have, and one that is still to come does.
 fn charter(logs: &Logs, epoch: &EpochState) -> Option<Alarm> {
     let dealt = epoch.dealing()?;
-    let state = logs.log(&LogName::Recorder)?;
-    let fits = |said: &&crate::logs::Said<lockplate_core::entry::CharterLeaf>| {
-        said.entry.t == dealt.entry.t && said.entry.n == dealt.entry.n
-    };
-    let in_force = state.charters().iter().filter(|said| said.entry.effective <= dealt.time);
+    // Charters are few, and a log that says otherwise is not read to its end.
+    let charters = logs.log(&LogName::Recorder)?.charters().iter().take(WORDS_MAX);
+    let fits = |said: &&Said<CharterLeaf>| said.entry.t == dealt.entry.t && said.entry.n == dealt.entry.n;
+    let in_force = charters.clone().filter(|said| said.entry.effective <= dealt.time);
     if in_force.max_by_key(|said| (said.entry.effective, said.index)).is_none_or(|said| fits(&said)) {
         return None;
     }
-    let pending = state.charters().iter().filter(|said| said.entry.effective > dealt.time).find(fits)?;
+    let pending = charters.filter(|said| said.entry.effective > dealt.time).find(fits)?;
     let leaves = vec![recorder(pending.index), recorder(dealt.index)];
     Some(Alarm::new(MonitorRule::CharterTooEarly, vec![LogName::Recorder], leaves).since(dealt.time))
 }

@@ -165,7 +165,7 @@ fn disclosures(logs: &Logs, now: Timestamp, request: &RequestState, largest: &[u
         // Which epochs were evaluated is not public, how many is: no choice of so many can hold more cells than the largest ones.
         let epochs = evaluations.iter().map(|(_, said)| said.epochs).max();
         let recorder_known = logs.known_until(&LogName::Recorder).is_some_and(|time| time >= said.time);
-        let bound = epochs.map(|epochs| sum_of_first(largest, epochs));
+        let bound = epochs.map(|epochs| cells_at_most(largest, epochs));
         let too_many = recorder_known && bound.is_some_and(|bound| said.entry.cells > bound);
         if too_many || said.entry.others > said.entry.cells {
             let leaves = evaluated.chain([disclosed]).collect();
@@ -199,17 +199,14 @@ fn policy(logs: &Logs, words: &KeeperWords, word: &RequestWord, alarms: &mut Vec
     let log = LogName::Keeper(words.keeper);
     let here = leaf(words, word.index);
     let Some(state) = logs.log(&log) else { return };
-    let before = state.policies().iter().filter(|said| said.index < word.index);
-    let in_force = before
-        .clone()
-        .filter(|said| said.entry.effective <= word.time)
-        .max_by_key(|said| (said.entry.effective, said.index))
-        .map_or(logs.charter().charter().policy, |said| said.entry.new);
-    if word.policy != in_force {
-        let pending = before.filter(|said| said.entry.new == word.policy && said.entry.effective > word.time).last();
+    let in_force = state.policy_in_force(word.time);
+    let digest = in_force.map_or(logs.charter().charter().policy, |said| said.entry.new);
+    // A bundle that is announced after its use was not in force, whatever date the announcement has.
+    let backdated = in_force.is_some_and(|said| said.index > word.index);
+    if word.policy != digest || backdated {
+        let pending = state.policy_to_come(&word.policy, word.time);
         let rule = if pending.is_some() { MonitorRule::PolicyTooEarly } else { MonitorRule::PolicyNotInForce };
-        let newest = pending.or_else(|| state.policies().iter().rev().find(|said| said.index < word.index));
-        let leaves = newest.map(|said| leaf(words, said.index)).into_iter().chain([here]).collect();
+        let leaves = pending.or(in_force).map(|said| leaf(words, said.index)).into_iter().chain([here]).collect();
         alarms.push(Alarm::new(rule, vec![log], leaves).since(word.time));
     }
     let humans = words.approvals.iter().filter(|one| one.request_index == word.index && one.policy != word.policy);
@@ -240,7 +237,8 @@ const fn after(time: Timestamp, seconds: u64) -> Timestamp {
     Timestamp(time.0.saturating_add(seconds))
 }
 
-fn sum_of_first(sorted: &[u64], count: u64) -> u64 {
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    sorted.iter().take(count).fold(0_u64, |sum, cells| sum.saturating_add(*cells))
+/// Cells of the `count` largest of all closed epochs, from their running sums.
+fn cells_at_most(sums: &[u64], count: u64) -> u64 {
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(sums.len());
+    count.checked_sub(1).and_then(|last| sums.get(last)).copied().unwrap_or(0)
 }

@@ -19,9 +19,13 @@ fn leaves(log: LogName, state: &LogState, alarms: &mut Vec<Alarm>) {
     for fault in state.faults() {
         let rule = match fault.fault {
             Fault::TimeBack => MonitorRule::TimeBack,
-            Fault::Malformed | Fault::Origin | Fault::WrongLog | Fault::Genesis | Fault::AfterClose | Fault::Owner => {
-                MonitorRule::LeafMalformed
-            }
+            Fault::Malformed
+            | Fault::Origin
+            | Fault::WrongLog
+            | Fault::Genesis
+            | Fault::AfterClose
+            | Fault::Owner
+            | Fault::TooMany => MonitorRule::LeafMalformed,
         };
         // "Both leaves": the one before it is what it contradicts.
         let before = fault.index.checked_sub(1).filter(|_| fault.fault == Fault::TimeBack);

@@ -13,6 +13,7 @@ use lockplate_core::vocabulary::Purpose;
 
 use super::*;
 use crate::fixture::*;
+use crate::logs::WORDS_MAX;
 
 fn request_entry(leaf: RequestLeaf) -> LogEntry {
     LogEntry::Request(Box::new(leaf))
@@ -562,6 +563,30 @@ fn m9_each_log_says_only_its_own() {
     logs.see(&keeper(1), 0, first(LogKind::Desk).unwrap().leaf_bytes()).unwrap();
     let found = alarms(&logs, Timestamp(NOON));
     assert!(found.iter().any(|alarm| alarm.rule == MonitorRule::LeafMalformed), "a keeper's log begins as a desk's");
+}
+
+#[test]
+fn m9_nobody_repeats_himself_without_end() {
+    let mut book = Book::founded();
+    for _ in 0..WORDS_MAX {
+        book.say(keeper(1), NOON, request_entry(request()));
+        book.say(keeper(1), NOON, received(1));
+        book.say(DESK, NOON, disclosure());
+        book.say(LogName::Recorder, NOON, LogEntry::EpochDealt(dealt(NOON)));
+    }
+    assert_eq!(book.fresh_alarms(MonitorRule::LeafMalformed, NOON), []);
+    book.say(keeper(2), NOON, received(2));
+    assert_eq!(book.fresh_alarms(MonitorRule::LeafMalformed, NOON), [], "another log has its own count");
+    for (log, entry) in [
+        (keeper(1), request_entry(request())),
+        (keeper(1), received(1)),
+        (DESK, disclosure()),
+        (LogName::Recorder, LogEntry::EpochDealt(dealt(NOON))),
+    ] {
+        let before = book.fresh_alarms(MonitorRule::LeafMalformed, NOON).len();
+        book.say(log, NOON, entry);
+        assert_eq!(book.fresh_alarms(MonitorRule::LeafMalformed, NOON).len(), before + 1);
+    }
 }
 
 #[test]
