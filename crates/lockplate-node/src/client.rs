@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -30,6 +30,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub enum PeerTrust {
     /// `https`, and its key has this SHA-256 of SubjectPublicKeyInfo ([`tls::spki_pin`]).
     Pinned([u8; 32]),
+    /// `https`, and whoever answers: only for what the caller knows by its hash, such as a charter somebody was told of.
+    AnyKey,
     /// `http` to a literal loopback address: the demo, and processes behind one local proxy.
     PlainLoopback,
 }
@@ -167,13 +169,19 @@ impl PeerClient {
                 let config = tls::client_config(pin).map_err(|_library| AddressError::Tls)?;
                 builder.https_only(true).tls_backend_preconfigured(config)
             }
+            ("https", PeerTrust::AnyKey) => {
+                let config = tls::client_config_any_key().map_err(|_library| AddressError::Tls)?;
+                builder.https_only(true).tls_backend_preconfigured(config)
+            }
             ("http", PeerTrust::PlainLoopback) if is_literal_loopback(&base) => {
                 // reqwest sets TLS up even where none is used; a pin no key has keeps https shut.
                 let config = tls::client_config([0; 32]).map_err(|_library| AddressError::Tls)?;
                 builder.tls_backend_preconfigured(config)
             }
             ("http", PeerTrust::PlainLoopback) => return Err(AddressError::PlainOffLoopback),
-            (_, PeerTrust::Pinned(_) | PeerTrust::PlainLoopback) => return Err(AddressError::WrongScheme),
+            (_, PeerTrust::Pinned(_) | PeerTrust::AnyKey | PeerTrust::PlainLoopback) => {
+                return Err(AddressError::WrongScheme);
+            }
         };
         let client = builder.build().map_err(|_library| AddressError::Tls)?;
         Ok(Self { client, base, body_bytes: limits.body_bytes })
@@ -193,6 +201,19 @@ impl PeerClient {
     /// As [`get_json`](Self::get_json).
     pub async fn get_bytes(&self, path: &str, query: &[(&str, &str)]) -> Result<Bytes, PeerError> {
         self.send(self.request(Method::GET, path, query)?).await
+    }
+
+    /// GETs a file of at most `body_bytes` that may not be there: `None` where the peer says 404, in whatever words. For logs, which any
+    /// server of static files may serve.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub async fn get_file(&self, path: &str, body_bytes: usize) -> Result<Option<Bytes>, PeerError> {
+        let response = self.request(Method::GET, path, &[])?.send().await.map_err(|error| fault(&error))?;
+        if response.status() == StatusCode::NOT_FOUND || response.status() == StatusCode::GONE {
+            return Ok(None);
+        }
+        Self::read(response, body_bytes).await.map(Some)
     }
 
     /// POSTs a JSON document and reads one. `request_id` lets the peer's operator find the call; a retry carries the
@@ -263,9 +284,13 @@ impl PeerClient {
 
     async fn send(&self, request: RequestBuilder) -> Result<Bytes, PeerError> {
         let response = request.send().await.map_err(|error| fault(&error))?;
+        Self::read(response, self.body_bytes).await
+    }
+
+    async fn read(response: Response, body_bytes: usize) -> Result<Bytes, PeerError> {
         let status = response.status();
         if status.is_success() {
-            return read_bounded(response, self.body_bytes).await;
+            return read_bounded(response, body_bytes).await;
         }
         if !status.is_client_error() && !status.is_server_error() {
             return Err(PeerError::Malformed);

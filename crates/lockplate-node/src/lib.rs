@@ -29,6 +29,7 @@ pub mod clock;
 pub mod db;
 pub mod desk;
 pub mod doctor;
+pub mod follow;
 pub mod founding;
 pub mod http;
 pub mod import;

@@ -182,6 +182,19 @@ pub fn spki_pin(certificate: &CertificateDer<'_>) -> Result<[u8; 32], rustls::Er
 /// # Errors
 /// [`TlsError::Library`]; does not happen with the compiled-in provider.
 pub fn client_config(pin: [u8; 32]) -> Result<ClientConfig, TlsError> {
+    config_for(Some(pin))
+}
+
+/// The client's side towards a stranger: whoever answers is accepted. Only for what the caller knows by its hash and checks against it; a
+/// stranger in between can then withhold and cannot alter.
+///
+/// # Errors
+/// [`TlsError::Library`]; does not happen with the compiled-in provider.
+pub fn client_config_any_key() -> Result<ClientConfig, TlsError> {
+    config_for(None)
+}
+
+fn config_for(pin: Option<[u8; 32]>) -> Result<ClientConfig, TlsError> {
     let provider = provider();
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -209,10 +222,10 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// Accepts one key and nothing else.
+/// Accepts one key and nothing else; without a pin, any key that the other side can sign with.
 #[derive(Debug)]
 struct PinnedKey {
-    pin: [u8; 32],
+    pin: Option<[u8; 32]>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -226,7 +239,8 @@ impl ServerCertVerifier for PinnedKey {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         // Public values on both sides: an ordinary comparison leaks nothing.
-        if spki_pin(end_entity)? == self.pin {
+        let shown = spki_pin(end_entity)?;
+        if self.pin.is_none_or(|pin| pin == shown) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))

@@ -165,6 +165,33 @@ fn put(path: &Path, bytes: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -
     sync_dir(folder_of(path))
 }
 
+/// Creates or replaces `path` with `bytes`, whole, and **not durable** on return: for many files that are proved again before anybody believes
+/// them, such as the tiles of a stranger's log. [`sync_file_system`] then makes all of them durable at once, a hundred times faster than one by
+/// one.
+///
+/// # Errors
+/// As [`replace`]; never one that says stop.
+pub fn place(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let (mut file, temporary) = create_temporary(path).map_err(Error::at(Step::Open))?;
+    let placed = file
+        .write_all(bytes)
+        .map_err(Error::at(Step::Write))
+        .and_then(|()| rename(&temporary, path).map_err(Error::at(Step::Rename)));
+    if placed.is_err() {
+        drop(std::fs::remove_file(&temporary));
+    }
+    placed
+}
+
+/// Puts all that was written to the file system of `folder` on stable storage, by this process or another.
+///
+/// # Errors
+/// `SyncFile`: what was written is not known to be there. `Open` if the folder cannot be opened.
+pub fn sync_file_system(folder: &Path) -> Result<(), Error> {
+    let folder = File::open(folder).map_err(Error::at(Step::Open))?;
+    rustix::fs::syncfs(&folder).map_err(|errno| Error::at(Step::SyncFile)(errno.into()))
+}
+
 /// Removes the file at `path`. On return its absence is on stable storage. An absent file is no error: the removal before a crash may not
 /// have been durable, and repeating it is how it becomes so.
 ///

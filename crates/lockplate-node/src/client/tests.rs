@@ -71,6 +71,19 @@ async fn the_pinned_key_is_accepted_and_any_other_is_refused_before_anything_is_
 }
 
 #[tokio::test]
+async fn any_key_is_for_https_and_for_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (addr, _tasks) = start(TlsMode::Pinned(identity(&folder, "keeper.key").server_config().unwrap())).await;
+    let client = PeerClient::new(&format!("https://{addr}"), PeerTrust::AnyKey, limits()).unwrap();
+    assert_eq!(client.get_file("/v1/at", ANSWER_BYTES).await.unwrap().unwrap().len(), ANSWER_BYTES);
+    assert_eq!(client.get_file("/v1/at", ANSWER_BYTES - 1).await, Err(PeerError::TooLarge));
+    assert_eq!(client.get_file("/v1/nothing", 10).await, Ok(None));
+    assert!(client.get_file("/v1/gone", 10).await.unwrap().is_none(), "gone is not there either");
+    let plain = PeerClient::new(&format!("http://{addr}"), PeerTrust::AnyKey, limits());
+    assert_eq!(plain.unwrap_err(), AddressError::WrongScheme);
+}
+
+#[tokio::test]
 async fn a_copied_certificate_without_its_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let keeper = identity(&folder, "keeper.key");

@@ -28,3 +28,5 @@ mod openings;
 mod ports;
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod verifiers;

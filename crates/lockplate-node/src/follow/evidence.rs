@@ -1,0 +1,183 @@
+//! Evidence files: what a log's server showed that no honest one shows, kept as it was shown. A fork's file convicts by itself: it has both
+//! signed notes and, where their sizes differ, the proof that the larger tree does not begin with the smaller one. The other kinds are a
+//! record: the note is signed, but that the server sent the rest with it only the reader can say. The file never holds more than was
+//! public anyway.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lockplate_log::{ConsistencyProof, Hash, SignedCheckpoint, TilePath, VerifierKey};
+use lockplate_store::durable;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Name of the folder that the files lie in.
+pub const EVIDENCE_FOLDER: &str = "evidence";
+/// Evidence files of one folder: a liar may lie in a new way every minute, and one lie is enough.
+pub const EVIDENCE_FILES_MAX: usize = 64;
+/// Bytes of an altered file that are kept; a longer one is cut.
+pub const EVIDENCE_FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of an evidence file.
+pub const EVIDENCE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const SCHEMA: &str = "lockplate/evidence/1";
+
+/// What is in an evidence file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    schema: String,
+    /// `fork`, `went-back`, `altered`.
+    what: String,
+    /// The log's verifier key.
+    log: String,
+    /// When it was seen, in seconds since 1970.
+    seen: u64,
+    /// The notes as they were served, the one that was proved before first.
+    notes: Vec<String>,
+    /// Base64: the root that the larger tree has at the size of the smaller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    root_at_smaller: Option<String>,
+    /// Base64: the hashes that prove it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    consistency: Vec<String>,
+    /// The file that is not what was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// Base64: its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+}
+
+/// What an evidence file shows to somebody who was not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The holder of this key signed two checkpoints that no one log can have. Nothing else needs to be believed.
+    Forked(Box<VerifierKey>),
+    /// Nothing: the notes do not contradict each other, or this log's key did not sign them all. The rest is the word of whoever kept the file.
+    Record(Box<VerifierKey>),
+}
+
+/// The file is not evidence: it has not the form of any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotEvidence;
+
+impl core::fmt::Display for NotEvidence {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the file has not the form of evidence")
+    }
+}
+
+impl core::error::Error for NotEvidence {}
+
+impl Evidence {
+    pub(super) fn new(what: &str, log: String, notes: Vec<Vec<u8>>, seen: u64) -> Self {
+        let text = |note: Vec<u8>| String::from_utf8_lossy(&note).into_owned();
+        Self {
+            schema: SCHEMA.to_owned(),
+            what: what.to_owned(),
+            log,
+            seen,
+            notes: notes.into_iter().map(text).collect(),
+            root_at_smaller: None,
+            consistency: Vec::new(),
+            path: None,
+            bytes: None,
+        }
+    }
+
+    pub(super) fn with_proof(mut self, root_at_smaller: Hash, proof: &[Hash]) -> Self {
+        self.root_at_smaller = Some(root_at_smaller.to_base64());
+        self.consistency = proof.iter().map(|hash| hash.to_base64()).collect();
+        self
+    }
+
+    pub(super) fn with_file(mut self, path: TilePath, bytes: &[u8]) -> Self {
+        self.path = Some(path.to_string());
+        self.bytes = Some(STANDARD.encode(bytes.get(..EVIDENCE_FILE_BYTES_MAX).unwrap_or(bytes)));
+        self
+    }
+
+    /// Writes the file, durable on return, and says where it is. The same lie seen again is the same file; where there are too many, the
+    /// folder stands for all.
+    pub(super) fn keep(&self, folder: &Path) -> Result<PathBuf, durable::Error> {
+        durable::create_dir(folder)?;
+        let timeless = Self { seen: 0, ..self.clone() }.to_bytes();
+        let digest = hex::encode(Sha256::digest(&timeless).get(..8).unwrap_or_default());
+        let path = folder.join(format!("{}-{digest}.json", self.what));
+        let count = std::fs::read_dir(folder).map_or(0, |entries| entries.take(EVIDENCE_FILES_MAX).count());
+        if count >= EVIDENCE_FILES_MAX && !path.exists() {
+            return Ok(folder.to_path_buf());
+        }
+        match durable::write_new(&path, &self.to_bytes()) {
+            Err(error) if error.io_kind() != io::ErrorKind::AlreadyExists => Err(error),
+            Ok(()) | Err(_) => Ok(path),
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        // Strings and numbers only: there is nothing that cannot be written.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
+    /// The notes.
+    #[must_use]
+    pub fn into_notes(self) -> Vec<Vec<u8>> {
+        self.notes.into_iter().map(String::into_bytes).collect()
+    }
+
+    /// Reads an evidence file. Nothing is checked before [`Evidence::check`].
+    ///
+    /// # Errors
+    /// [`NotEvidence`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, NotEvidence> {
+        if bytes.len() > EVIDENCE_BYTES_MAX {
+            return Err(NotEvidence);
+        }
+        let evidence: Self = serde_json::from_slice(bytes).map_err(|_form| NotEvidence)?;
+        if evidence.schema == SCHEMA { Ok(evidence) } else { Err(NotEvidence) }
+    }
+
+    /// `fork`, `went-back` or `altered`, as whoever kept the file says.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// When he says to have seen it, in seconds since 1970.
+    #[must_use]
+    pub const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// What the file proves by itself.
+    ///
+    /// # Errors
+    /// [`NotEvidence`] without the key of a log.
+    pub fn check(&self) -> Result<Verdict, NotEvidence> {
+        let key = VerifierKey::parse(&self.log).map_err(|_form| NotEvidence)?;
+        let signed = self.notes.iter().map(|note| SignedCheckpoint::parse(note.as_bytes(), &key));
+        let forked = match signed.collect::<Result<Vec<_>, _>>().as_deref() {
+            Ok([one, two]) => self.is_fork(one, two),
+            // One note contradicts nothing; an altered checkpoint is not the log's word.
+            Ok(_) | Err(_) => false,
+        };
+        Ok(if forked { Verdict::Forked(Box::new(key)) } else { Verdict::Record(Box::new(key)) })
+    }
+
+    fn is_fork(&self, one: &SignedCheckpoint, two: &SignedCheckpoint) -> bool {
+        let (one, two) = (one.checkpoint(), two.checkpoint());
+        if one.size() == two.size() {
+            return one.root() != two.root();
+        }
+        let (small, large) = if one.size() < two.size() { (one, two) } else { (two, one) };
+        let hashes: Result<Vec<Hash>, _> = self.consistency.iter().map(|text| Hash::from_base64(text)).collect();
+        let root = self.root_at_smaller.as_deref().map(Hash::from_base64);
+        let (Ok(hashes), Some(Ok(root))) = (hashes, root) else { return false };
+        // The larger tree begins with `root`, and that is not what was signed for this size.
+        let proof = ConsistencyProof::from_parts(small.size(), large.size(), hashes);
+        small.size() > 0 && root != small.root() && proof.is_ok_and(|proof| proof.verify(root, large.root()).is_ok())
+    }
+}
