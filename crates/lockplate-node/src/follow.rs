@@ -687,7 +687,7 @@ fn put(place: &Path, bytes: &[u8]) -> Result<(), FollowError> {
     Ok(durable::place(place, bytes)?)
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FollowError> + Send + 'static,
 ) -> Result<T, FollowError> {
     tokio::task::spawn_blocking(work).await.map_err(|_panicked| FollowError::Internal)?

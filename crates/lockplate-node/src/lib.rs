@@ -48,3 +48,4 @@ pub mod settings;
 pub mod shutdown;
 pub mod tls;
 pub mod trace;
+pub mod verify;

@@ -6,6 +6,7 @@ use std::fmt;
 use lockplate_node::agency::AgencyError;
 use lockplate_node::client::{AddressError, PeerError};
 use lockplate_node::doctor::StoreRefused;
+use lockplate_node::follow::FollowError;
 use lockplate_node::founding::FoundingError;
 use lockplate_node::import::ImportError;
 use lockplate_node::keeper::KeeperError;
@@ -14,6 +15,7 @@ use lockplate_node::search::SearchFault;
 use lockplate_node::settings::{ConfigError, KeyFileError};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::tls::TlsError;
+use lockplate_node::verify::pin::PinError;
 use serde_json::{Value, json};
 
 /// A message with the kind it ends the process with, for what has no error type of its own.
@@ -69,6 +71,8 @@ pub(crate) fn kind_of(error: &anyhow::Error) -> ExitKind {
                 .or_else(|| cause.downcast_ref::<ConfigError>().map(ConfigError::exit_kind))
                 .or_else(|| cause.downcast_ref::<KeyFileError>().map(KeyFileError::exit_kind))
                 .or_else(|| cause.downcast_ref::<TlsError>().map(TlsError::exit_kind))
+                .or_else(|| cause.downcast_ref::<FollowError>().map(FollowError::exit_kind))
+                .or_else(|| cause.downcast_ref::<PinError>().map(PinError::exit_kind))
                 .or_else(|| cause.downcast_ref::<AddressError>().map(|address| address.exit_kind()))
                 .or_else(|| cause.downcast_ref::<PeerError>().map(|_| ExitKind::Unavailable))
         })

@@ -2,6 +2,7 @@
 //! what happened into text and an exit code. It decides nothing about plates, law or thresholds.
 
 mod agency;
+mod audit;
 mod completions;
 mod demo;
 mod desk_client;
@@ -12,6 +13,7 @@ mod keeper;
 mod screen;
 mod search;
 mod sign;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -69,6 +71,10 @@ enum Verb {
     Search(Box<search::SearchArgs>),
     /// Sign a court's order with the court's key
     Sign(sign::SignArgs),
+    /// Check what an agency and its keepers publish, and say by whom it is valid
+    Verify(verify::VerifyArgs),
+    /// Watch the public logs, and count what they say
+    Audit(audit::AuditArgs),
     /// A keeper's front door that lies; started by `lockplate demo`
     #[command(hide = true)]
     DemoLiar(demo::liar::LiarArgs),
@@ -85,6 +91,8 @@ enum Verb {
 impl Verb {
     const fn name(&self) -> &'static str {
         match self {
+            Self::Audit(_) => "audit",
+            Self::Verify(_) => "verify",
             Self::Demo(_) => "demo",
             Self::DemoLiar(_) => "demo-liar",
             Self::Agency(_) => "agency",
@@ -157,6 +165,8 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
         Verb::Keeper(args) => runtime.block_on(keeper::run(*args, &globals, screen)),
         Verb::Search(args) => runtime.block_on(search::run(*args, &globals, screen)),
         Verb::Sign(args) => sign::run(args, screen),
+        Verb::Verify(args) => runtime.block_on(verify::run(args, screen)),
+        Verb::Audit(args) => runtime.block_on(audit::run(args, screen)),
         Verb::Sealer => Ok(ExitKind::Usage),
         Verb::Completions(args) => completions::run(&args),
     }

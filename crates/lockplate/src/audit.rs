@@ -1,0 +1,70 @@
+//! `lockplate audit`: oversight by anybody, from the public logs alone. Nothing here needs a key or an account.
+
+mod report;
+mod watch;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use lockplate_core::charter::CharterFile;
+use lockplate_node::shutdown::ExitKind;
+use lockplate_node::verify::pin::{self, Target};
+
+use crate::exit::Ended;
+use crate::screen::Screen;
+use crate::verify::pinned;
+
+/// Watch the public logs, and count what they say.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    task: AuditTask,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditTask {
+    /// Follow all logs of a charter and tell each alarm once, and when it is over
+    Watch(watch::WatchArgs),
+    /// Figures of a month from the logs
+    Report(report::ReportArgs),
+}
+
+/// Does what was asked.
+pub(crate) async fn run(args: AuditArgs, screen: &Screen) -> Result<ExitKind> {
+    match args.task {
+        AuditTask::Watch(args) => watch::run(args, screen).await,
+        AuditTask::Report(args) => report::run(args, screen).await,
+    }
+}
+
+/// Which charter.
+#[derive(Debug, Args)]
+pub(crate) struct CharterArgs {
+    /// Charter file, or address with the charter's hash (https://host/#HASH)
+    charter: String,
+    /// Hash that the charter must have, where it is a file
+    #[arg(long, value_name = "HASH")]
+    hash: Option<String>,
+}
+
+impl CharterArgs {
+    /// The charter, pinned. A file without a hash pins itself, which is said aloud.
+    pub(crate) async fn charter(&self, screen: &Screen) -> Result<CharterFile> {
+        let hash = self.hash.as_deref().map(pin::parse_hash).transpose()?;
+        match Target::parse(&self.charter)? {
+            Target::Url { .. } if hash.is_some() => {
+                Err(Ended::usage("the address has the hash of the charter; --hash is for files").into())
+            }
+            Target::Url { base, hash } => pinned(pin::fetch_charter(&base, hash).await),
+            Target::Path(file) => {
+                let charter = pinned(pin::read_charter(&file, hash))?;
+                if hash.is_none() {
+                    let digits: String = charter.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+                    screen.note(&format!(
+                        "TRUSTING THE FILE ITSELF: its charter has the hash {digits}; compare it with what the agency and the keepers print"
+                    ));
+                }
+                Ok(charter)
+            }
+        }
+    }
+}
