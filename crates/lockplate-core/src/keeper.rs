@@ -38,6 +38,8 @@
 use std::collections::BTreeSet;
 
 use lockplate_log::append::{Entry, Log, Logged};
+use lockplate_log::checkpoint::SignedCheckpoint;
+use lockplate_log::note::NoteSignature;
 use lockplate_log::storage::LogStorage;
 use lockplate_oprf::oprf;
 use lockplate_oprf::proof::{self, KeyStatement};
@@ -587,13 +589,12 @@ impl<S: LogStorage> Keeper<S> {
         Ok(logged.iter().map(Logged::index).collect())
     }
 
-    /// Publishes the newest head. Cosignatures come with witnessing.
+    /// Shows a head of this log to strangers, with the cosignatures that its witnesses gave; the caller has counted them.
     ///
     /// # Errors
-    /// `Unavailable` if it cannot be written.
-    pub fn publish(&mut self) -> Result<()> {
-        let head = self.log.head().clone();
-        self.log.publish(&head, &[]).map_err(log_failed)
+    /// `Unavailable` if it cannot be written, is not this log's, or is smaller than what they see already.
+    pub fn publish(&mut self, head: &SignedCheckpoint, cosignatures: &[NoteSignature]) -> Result<()> {
+        self.log.publish(head, cosignatures).map_err(log_failed)
     }
 
     /// The keeper's log, for reading.

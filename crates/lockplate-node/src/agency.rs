@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use lockplate_core::charter::CharterFile;
+use lockplate_core::charter::{CharterFile, LogName};
 use lockplate_core::entry::LogKind;
 use lockplate_log::NoteSigner;
 use lockplate_store::durable;
@@ -31,13 +31,15 @@ pub use settings::{
 use crate::agency_db::AgencyDb;
 use crate::archive::{self, ArchiveState};
 use crate::clock::Clock;
+use crate::cosign::{NoWitnesses, NotStarted, WitnessSet};
 use crate::db::DbError;
 use crate::desk::{self, DeskError};
 use crate::founding::{self, FoundingError};
+use crate::gate::Gate;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::intake::{AgencyRegister, Door, IntakeParts, IntakeState, RegisterDown, SourcesRefused};
 use crate::log_door;
-use crate::party_log::{OpenError, PartyLog};
+use crate::party_log::{LogOnDisk, LogWitnesses, OpenError};
 use crate::problem::{Problem, ProblemKind};
 use crate::recorder::{self, RecorderHandle, RecorderParts, StartError};
 use crate::rng::SystemRng;
@@ -65,6 +67,8 @@ pub enum AgencyError {
     Core(lockplate_core::Error),
     /// A log.
     Log(OpenError),
+    /// The witnesses of a log.
+    Witnesses(NoWitnesses),
     /// The database.
     Db(DbError),
     /// The archive's or spools' folder.
@@ -90,7 +94,7 @@ impl AgencyError {
     #[must_use]
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::File(_) | Self::Unfit(_) | Self::Core(_) | Self::Recorder(_) => ExitKind::Config,
+            Self::File(_) | Self::Unfit(_) | Self::Core(_) | Self::Witnesses(_) | Self::Recorder(_) => ExitKind::Config,
             Self::Founding(error) => error.exit_kind(),
             Self::Log(error) => error.exit_kind(),
             Self::Db(error) => error.exit_kind(),
@@ -112,6 +116,7 @@ impl fmt::Display for AgencyError {
             Self::Unfit(what) => f.write_str(what),
             Self::Core(cause) => write!(f, "the charter was refused: {cause}"),
             Self::Log(cause) => cause.fmt(f),
+            Self::Witnesses(cause) => write!(f, "the witnesses of a log: {cause}"),
             Self::Db(cause) => cause.fmt(f),
             Self::Store(cause) => write!(f, "the archive cannot be used: {cause}"),
             Self::Desk(cause) => cause.fmt(f),
@@ -132,6 +137,7 @@ impl core::error::Error for AgencyError {
             Self::Founding(cause) => Some(cause),
             Self::Core(cause) => Some(cause),
             Self::Log(cause) => Some(cause),
+            Self::Witnesses(cause) => Some(cause),
             Self::Db(cause) => Some(cause),
             Self::Store(cause) => Some(cause),
             Self::Desk(cause) => Some(cause),
@@ -184,7 +190,11 @@ struct Owner {
 /// # Errors
 /// [`AgencyError`] where it does not start, or [`AgencyError::Ended`] where it ended by itself.
 pub async fn run(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: Tasks) -> Result<(), AgencyError> {
-    let agency = start(settings, clock, &tasks).await?;
+    let agency = match start(settings, clock, &tasks).await {
+        // Asked to end while it waited for its witnesses.
+        Err(AgencyError::Log(OpenError::NotStarted(NotStarted::Stopping))) if !tasks.failed() => return Ok(()),
+        started => started?,
+    };
     tracing::info!(address = %agency.address, "the agency answers");
     tasks.stopping().cancelled().await;
     agency.end().await
@@ -222,6 +232,9 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     let folder = DataFolder::lock(&settings.data)?;
     let server = Server::bind(listen_on(&settings.listen, &settings)?, limits()).await?;
     let address = server.local_addr();
+    // Nothing but the health of the process answers before the witnesses of the logs have.
+    let gate = Gate::new();
+    server.serve(gate.behind(Router::new().route("/livez", get(async || "ok"))), tasks);
     let mut router = Router::new();
     let mut owner = None;
     let mut lan = None;
@@ -237,15 +250,11 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
         owner = Some(roles);
     }
     if let Some(section) = settings.desk.clone() {
-        let (data, clock_too, tasks_too) = (settings.data.clone(), Arc::clone(&clock), tasks.clone());
-        // Its task is started from there, so the blocking thread has to know the runtime: spawn_blocking's threads do.
-        let opened = tokio::task::spawn_blocking(move || section.open(&data, &clock_too, &tasks_too)).await;
-        let (desk, door) = opened.map_err(|_panicked| AgencyError::Ended)??;
+        let (desk, door) = section.open(&settings.data, &clock, tasks, &settings.without).await?;
         router = router.merge(desk::routes(desk)).merge(log_door::routes("/log/desk", door));
     }
     let health = Health { recorder: owner.as_ref().map(|owner| owner.recorder.clone()), tasks: tasks.clone() };
-    let health = Router::new().route("/livez", get(async || "ok")).route("/readyz", get(readyz)).with_state(health);
-    server.serve(router.merge(health), tasks);
+    gate.open(router.merge(Router::new().route("/readyz", get(readyz)).with_state(health)));
     Ok(Agency { address, lan, owner, tasks: tasks.clone(), _folder: folder })
 }
 
@@ -274,6 +283,9 @@ async fn open_owner(
     let spawned = tokio::task::spawn_blocking(move || Stores::open(&opened, &charter_too, clock_too, &tasks_too)).await;
     let Stores { db, log, archive, key, recorder } = spawned.map_err(|_panicked| AgencyError::Ended)??;
     db.end_with(tasks);
+    let set = WitnessSet::of(charter.charter(), &LogName::Recorder).map_err(AgencyError::Witnesses)?;
+    let without = settings.without.iter().filter(|name| set.knows_one(name)).cloned().collect();
+    let log = log.start(LogWitnesses { set, without, wait: charter.charter().agency_leaves }).await?;
     let device_secret = read_or_create_secret(&settings.keys.device, &mut SystemRng)?;
     let parts = RecorderParts {
         charter: Arc::clone(&charter),
@@ -313,7 +325,7 @@ async fn open_owner(
 /// What blocks while it is opened.
 struct Stores {
     db: AgencyDb,
-    log: PartyLog,
+    log: LogOnDisk,
     archive: Arc<SegmentStore>,
     key: Arc<lockplate_core::sign::SigningKey>,
     recorder: lockplate_core::id::RecorderId,
@@ -338,7 +350,7 @@ impl Stores {
         durable::remove_temporaries(&settings.data.join("spool"))?;
         let db = AgencyDb::open(&settings.data.join("agency.db"))?;
         let party = (recorder.0, charter.hash());
-        let log = PartyLog::open(&settings.data.join("log"), signer, LogKind::Recorder, party, clock, tasks)?;
+        let log = LogOnDisk::load(&settings.data.join("log"), signer, LogKind::Recorder, party, clock, tasks)?;
         let archive = Arc::new(SegmentStore::open_folder(&settings.data.join("archive"))?);
         Ok(Self { db, log, archive, key: Arc::new(key), recorder })
     }

@@ -224,7 +224,13 @@ impl AgencyDb {
             cameras: u64::try_from(all.len()).unwrap_or(u64::MAX),
             effective: now,
         };
-        log.append(vec![LogEntry::Camera(leaf)]).await.map_err(|_not_logged| CameraError::NotLogged)?;
+        // Tried again after its quorum was missing, it finds the leaf of the first time.
+        let (change, register) = (leaf.change, leaf.register);
+        let same = move |entry: &LogEntry| match entry {
+            LogEntry::Camera(known) => Some((known.change, known.register) == (change, register)),
+            _ => None,
+        };
+        log.append_once(LogEntry::Camera(leaf), same).await.map_err(|_not_logged| CameraError::NotLogged)?;
         self.db
             .transaction(move |db| {
                 let NewCamera { source, key, place, position, group } = camera;

@@ -22,6 +22,9 @@ use crate::tls;
 /// The media type of bodies that are signed structures.
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
+/// The media type of bodies that are text.
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
 /// The media type of JSON bodies.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -127,6 +130,17 @@ impl fmt::Display for PeerError {
 }
 
 impl core::error::Error for PeerError {}
+
+/// An answer as it came: for protocols of others, whose refusals are not problem documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawAnswer {
+    /// The status.
+    pub status: u16,
+    /// The media type without parameters.
+    pub media_type: Option<String>,
+    /// The body, at most [`CallLimits::body_bytes`].
+    pub body: Bytes,
+}
 
 /// One peer. Cheap to clone; connections are kept and shared.
 #[derive(Clone)]
@@ -252,6 +266,30 @@ impl PeerClient {
     /// As [`post_json`](Self::post_json).
     pub async fn post_with(&self, path: &str, headers: HeaderMap, body: Bytes) -> Result<Bytes, PeerError> {
         self.send(self.request(Method::POST, path, &[])?.headers(headers).body(body)).await
+    }
+
+    /// GETs whatever is there; a status of any kind is an answer.
+    ///
+    /// # Errors
+    /// [`PeerError`] where there is no answer, or a larger one than allowed.
+    pub async fn get_raw(&self, path: &str) -> Result<RawAnswer, PeerError> {
+        self.send_raw(self.request(Method::GET, path, &[])?).await
+    }
+
+    /// POSTs text; a status of any kind is an answer.
+    ///
+    /// # Errors
+    /// As [`get_raw`](Self::get_raw).
+    pub async fn post_raw(&self, path: &str, body: Bytes) -> Result<RawAnswer, PeerError> {
+        self.send_raw(self.request(Method::POST, path, &[])?.header(CONTENT_TYPE, TEXT).body(body)).await
+    }
+
+    async fn send_raw(&self, request: RequestBuilder) -> Result<RawAnswer, PeerError> {
+        let response = request.send().await.map_err(|error| fault(&error))?;
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|value| value.split(';').next()).map(|essence| essence.trim().to_owned());
+        let status = response.status().as_u16();
+        Ok(RawAnswer { status, media_type, body: read_bounded(response, self.body_bytes).await? })
     }
 
     async fn post(

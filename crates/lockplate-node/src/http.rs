@@ -338,11 +338,17 @@ async fn at_the_edge(State(edge): State<Edge>, mut request: Request, next: Next)
     response
 }
 
+/// A response carries this as an extension where its status and body are those of another specification, whose clients read
+/// no problem documents. The handler answers for every byte of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Verbatim;
+
 /// Gives a response its id and headers; whatever failed without a [`Problem`] becomes one, so that no text of a library
 /// leaves.
 fn finish(mut response: Response, id: &RequestId, over_tls: bool) -> Response {
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
+    let verbatim = response.extensions().get::<Verbatim>().is_some();
+    if (status.is_client_error() || status.is_server_error()) && !verbatim {
         let problem = response
             .extensions_mut()
             .remove::<Problem>()

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use lockplate_core::Timestamp;
-use lockplate_core::charter::{Charter, CharterFile, KeeperEntry};
+use lockplate_core::charter::{Charter, CharterFile, KeeperEntry, LogName};
 use lockplate_core::directory::Trust;
 use lockplate_core::entry::{CharterLeaf, Genesis, LogEntry, LogKind, PolicyLeaf, PolicyRelation, leaf_time};
 use lockplate_core::envelope::HpkeSecretKey;
@@ -33,26 +33,30 @@ use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::Keeper;
 use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::DeclarationName;
-use lockplate_log::{Log, LogStorage as _, NoteSigner};
+use lockplate_log::{Checkpoint, CosignatureSigner, Log, LogStorage as _, NoteSigner, WitnessRecord};
 use lockplate_oprf::Secret;
 use lockplate_policy::{Bundle, CedarPolicy, FILES_MAX, LoadError};
 use lockplate_store::log_files::{AcquireError, FileLogStorage};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use self::kek::{KekError, KekTable};
 use self::office::{Desk, Office, Unfinished};
 use crate::client::AddressError;
 use crate::clock::Clock;
+use crate::cosign::{Cosigner, Heads, NoWitnesses, NotStarted, WitnessSet, ask_before_start};
 use crate::db::{Db, DbError};
 use crate::founding::{KeeperFiles, declaration_texts};
+use crate::gate::Gate;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::log_door::{self, LogDoor};
+use crate::release::Published;
 use crate::rng::SystemRng;
 use crate::settings::{self, ConfigError, DataFolder, KeyFileError, read_public_file, read_secret, read_signing_key};
 use crate::shutdown::{ExitKind, Tasks};
 use crate::tls::{TlsError, TlsIdentity};
+use crate::witness::{self, Witness, WitnessError};
 
 /// Where the keeper's log is served; the rest of the log's name is the host.
 pub const LOG_PREFIX: &str = "/log/keeper";
@@ -116,6 +120,8 @@ pub struct KeysConfig {
     pub log: PathBuf,
     /// X-Wing seed, 64 hex digits: opens Openings.
     pub opening: PathBuf,
+    /// Ed25519, PKCS#8 PEM: cosigns the logs of others.
+    pub witness: PathBuf,
     /// TLS key, PKCS#8 PEM.
     pub tls: PathBuf,
 }
@@ -123,7 +129,7 @@ pub struct KeysConfig {
 impl Default for KeysConfig {
     fn default() -> Self {
         let files = KeeperFiles::in_folder(Path::new("keys"));
-        Self { signing: files.key, log: files.log, opening: files.opening, tls: files.tls }
+        Self { signing: files.key, log: files.log, opening: files.opening, witness: files.witness, tls: files.tls }
     }
 }
 
@@ -190,6 +196,8 @@ pub struct KeeperSettings {
     declarations: BTreeMap<DeclarationName, PathBuf>,
     stock_days: u32,
     every: Duration,
+    /// Names of witnesses of the own log that a person does not wait for.
+    without: BTreeSet<String>,
 }
 
 impl KeeperSettings {
@@ -205,6 +213,11 @@ impl KeeperSettings {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// A person has the keeper start without this witness of its log, once; the log will say so.
+    pub fn start_without(&mut self, witness: &str) {
+        self.without.insert(witness.to_owned());
     }
 
     /// The socket of the keeper's own people.
@@ -247,6 +260,7 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             signing: data.join(&config.keys.signing),
             log: data.join(&config.keys.log),
             opening: data.join(&config.keys.opening),
+            witness: data.join(&config.keys.witness),
             tls: data.join(&config.keys.tls),
         };
         Ok(Self {
@@ -259,6 +273,7 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             declarations,
             stock_days: config.prekeys.stock_days,
             every: Duration::from_secs(every_seconds),
+            without: BTreeSet::new(),
             data,
         })
     }
@@ -294,6 +309,12 @@ pub enum KeeperError {
     Listen(ListenError),
     /// An address of the charter.
     Address(AddressError),
+    /// The witnesses of the own log.
+    Witnesses(NoWitnesses),
+    /// The own witness of others' logs.
+    Witness(WitnessError),
+    /// What the witnesses of the own log said before anything was signed.
+    NotStarted(NotStarted),
     /// The admin socket.
     Admin(std::io::Error),
     /// A task that the keeper cannot do without has ended.
@@ -314,6 +335,9 @@ impl KeeperError {
             | Self::Log(_)
             | Self::Kek(_)
             | Self::Recovery
+            | Self::Witnesses(_)
+            | Self::Witness(_)
+            | Self::NotStarted(_)
             | Self::Admin(_) => ExitKind::Config,
             Self::Db(error) => error.exit_kind(),
             Self::Tls(error) => error.exit_kind(),
@@ -340,6 +364,9 @@ impl fmt::Display for KeeperError {
             Self::Tls(cause) => cause.fmt(f),
             Self::Listen(cause) => cause.fmt(f),
             Self::Address(cause) => write!(f, "an address of the charter: {cause}"),
+            Self::Witnesses(cause) => write!(f, "the witnesses of the keeper's log: {cause}"),
+            Self::Witness(cause) => cause.fmt(f),
+            Self::NotStarted(cause) => cause.fmt(f),
             Self::Admin(_) => f.write_str("the admin socket cannot be made in the data folder"),
             Self::Ended => f.write_str("a task the keeper cannot do without has ended; see the trace"),
         }
@@ -360,6 +387,9 @@ impl core::error::Error for KeeperError {
             Self::Tls(cause) => Some(cause),
             Self::Listen(cause) => Some(cause),
             Self::Address(cause) => Some(cause),
+            Self::Witnesses(cause) => Some(cause),
+            Self::Witness(cause) => Some(cause),
+            Self::NotStarted(cause) => Some(cause),
             Self::Unfit(_) | Self::Recovery | Self::Ended => None,
         }
     }
@@ -377,7 +407,8 @@ macro_rules! from_cause {
 
 from_cause! {
     File(KeyFileError) Core(lockplate_core::Error) Policy(LoadError) LogFolder(AcquireError) Log(lockplate_log::Error)
-    Kek(KekError) Db(DbError) Tls(TlsError) Listen(ListenError) Address(AddressError)
+    Kek(KekError) Db(DbError) Tls(TlsError) Listen(ListenError) Address(AddressError) Witnesses(NoWitnesses)
+    Witness(WitnessError) NotStarted(NotStarted)
 }
 
 /// Runs a keeper until `tasks` stop. The caller installs the signal handlers and afterwards calls [`Tasks::finish`].
@@ -385,18 +416,43 @@ from_cause! {
 /// # Errors
 /// [`KeeperError`] where it does not start, or [`KeeperError::Ended`] where it ended by itself.
 pub async fn run(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: Tasks) -> Result<(), KeeperError> {
-    let address = start(settings, clock, &tasks).await?;
-    tracing::info!(%address, "the keeper answers");
+    let mut started = start(settings, clock, &tasks).await?;
+    tracing::info!(address = %started.address, "the keeper witnesses; the rest waits for the witnesses of its own log");
+    match started.ready().await {
+        // Asked to end while it waited.
+        Err(KeeperError::NotStarted(NotStarted::Stopping)) if !tasks.failed() => return Ok(()),
+        opened => opened?,
+    }
+    tracing::info!(address = %started.address, "the keeper answers");
     tasks.stopping().cancelled().await;
     if tasks.failed() { Err(KeeperError::Ended) } else { Ok(()) }
 }
 
-/// Starts a keeper and returns the address it answers at. It runs as tasks of `tasks`; the data folder stays locked until the
-/// last of them has ended.
+/// A keeper that witnesses the logs of others already, and answers for itself once it is ready.
+#[derive(Debug)]
+pub struct Started {
+    /// Where it answers.
+    pub address: SocketAddr,
+    opened: oneshot::Receiver<Result<(), KeeperError>>,
+}
+
+impl Started {
+    /// Waits until the witnesses of its own log have answered and all doors are open. To be asked once.
+    ///
+    /// # Errors
+    /// [`KeeperError`]; then nothing was signed, and `tasks` stop.
+    pub async fn ready(&mut self) -> Result<(), KeeperError> {
+        (&mut self.opened).await.map_err(|_panicked| KeeperError::Ended)?
+    }
+}
+
+/// Starts a keeper. When this returns, everything on its own disk was found good, and it answers as a witness of others; its own log
+/// signs nothing before its own witnesses have answered ([`Started::ready`]), so that all keepers of a town may start at once. It runs as
+/// tasks of `tasks`; the data folder stays locked until the last of them has ended.
 ///
 /// # Errors
 /// [`KeeperError`]; then nothing was answered, and nothing signed.
-pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<SocketAddr, KeeperError> {
+pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Started, KeeperError> {
     let folder = DataFolder::lock(&settings.data)?;
     let charter = CharterFile::verify(&read_public_file(&settings.charter)?)?;
     let index = settings.place;
@@ -406,32 +462,103 @@ pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Task
     let tls = tls_mode(&settings, &entry)?;
     let server = Server::bind(ListenOn { addr: settings.listen.address, tls }, Limits::default()).await?;
     let address = server.local_addr();
-    let witnesses = destruction::witnesses(charter.charter(), index)?;
-    let every = settings.every;
-    let admin_socket = settings.admin_socket();
+    let timekeepers = destruction::witnesses(charter.charter(), index)?;
+    let witnesses = WitnessSet::of(charter.charter(), &LogName::Keeper(index))?;
+    if !witnesses.knows(&settings.without) {
+        return Err(NotStarted::UnknownName.into());
+    }
 
-    let opening = clock.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&settings, charter, &entry, opening.as_ref())).await;
-    let (office, database, public) = opened.map_err(|_panicked| KeeperError::Ended)??;
-    database.end_with(tasks);
-    let desk = Desk::new(office, database, clock.clone());
-    desk.visit(Office::recover).await.map_err(|_traced| KeeperError::Recovery)?;
-
-    let stopping = tasks.stopping().clone();
-    let listener = admin::bind(&admin_socket).map_err(KeeperError::Admin)?;
-    admin::serve(listener, desk.clone(), tasks);
-    let timer = destruction::run(desk.clone(), witnesses, every, clock, stopping.clone());
-    tasks.spawn_essential("destruction", timer);
-    let watched = desk.clone();
-    tasks.spawn_essential("office", async move {
-        // Ends by itself only when the office is broken, which stops the role; holds the lock until then.
-        tokio::select! { () = watched.broken().cancelled() => {}, () = stopping.cancelled() => {} }
-        drop(folder);
+    let (tasks_too, opening_clock) = (tasks.clone(), Arc::clone(&clock));
+    let opened = tokio::task::spawn_blocking(move || {
+        let witness = open_witness(&settings, charter.charter(), &entry, &opening_clock, &tasks_too)?;
+        let prepared = prepare(settings, charter, &entry, opening_clock.as_ref())?;
+        Ok::<_, KeeperError>((witness, prepared))
     });
-    let door = LogDoor::new(public, Some(doors::receipts(desk.clone())));
-    let shared = doors::Doors { desk, charter: charter_bytes, stopping: tasks.stopping().clone() };
-    server.serve(doors::routes(shared).merge(log_door::routes(LOG_PREFIX, door)), tasks);
-    Ok(address)
+    let (witness, prepared) = opened.await.map_err(|_panicked| KeeperError::Ended)??;
+    let gate = Gate::new();
+    server.serve(gate.behind(doors::early(charter_bytes).merge(witness.routes())), tasks);
+
+    let opening = Opening { prepared, witnesses, witness, timekeepers, folder, gate, clock, tasks: tasks.clone() };
+    let (told, opened) = oneshot::channel();
+    let tasks_too = tasks.clone();
+    tasks.spawn("opening", async move {
+        let ended = opening.open().await;
+        if ended.is_err() {
+            tasks_too.stop();
+        }
+        let _nobody_asks = told.send(ended);
+    });
+    Ok(Started { address, opened })
+}
+
+/// What waits for the witnesses of the own log.
+struct Opening {
+    prepared: Prepared,
+    witnesses: WitnessSet,
+    witness: Witness,
+    timekeepers: Vec<destruction::Witness>,
+    folder: DataFolder,
+    gate: Gate,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+}
+
+impl Opening {
+    /// Start-up check 5, then everything that signs.
+    async fn open(self) -> Result<(), KeeperError> {
+        let Self { prepared, witnesses, witness, timekeepers, folder, gate, clock, tasks } = self;
+        let stopping = tasks.stopping().clone();
+        let fits = |record: &WitnessRecord| prepared.log.check_witnessed(record.checkpoint());
+        let said = ask_before_start(&witnesses, &prepared.settings.without, fits, &stopping).await?;
+        if !said.missing.is_empty() {
+            let missing = said.missing.join(", ");
+            tracing::warn!(missing, "a person had the keeper start without these witnesses; the log says so");
+        }
+        let (every, admin_socket) = (prepared.settings.every, prepared.settings.admin_socket());
+        let opening_clock = Arc::clone(&clock);
+        let (missing, set) = (said.missing, witnesses.clone());
+        let opened = tokio::task::spawn_blocking(move || prepared.open(&set, missing, opening_clock.as_ref())).await;
+        let Opened { office, database, public, published } = opened.map_err(|_panicked| KeeperError::Ended)??;
+        database.end_with(&tasks);
+        let heads = office.heads.clone();
+        let desk = Desk::new(office, database, Arc::clone(&clock));
+        let cosigner =
+            Cosigner { set: witnesses, public: public.clone(), sizes: said.sizes, clock: Arc::clone(&clock) };
+        cosigner.start(&heads, published, Arc::new(desk.clone()), &tasks);
+        desk.visit(Office::recover).await.map_err(|_traced| KeeperError::Recovery)?;
+
+        let listener = admin::bind(&admin_socket).map_err(KeeperError::Admin)?;
+        admin::serve(listener, desk.clone(), witness, &tasks);
+        let timer = destruction::run(desk.clone(), timekeepers, every, clock, stopping.clone());
+        tasks.spawn_essential("destruction", timer);
+        let watched = desk.clone();
+        tasks.spawn_essential("office", async move {
+            // Ends by itself only when the office is broken, which stops the role; holds the lock until then.
+            tokio::select! { () = watched.broken().cancelled() => {}, () = stopping.cancelled() => {} }
+            drop(folder);
+        });
+        let door = LogDoor::new(public, Some(doors::receipts(desk.clone())));
+        let shared = doors::Doors { desk, stopping: tasks.stopping().clone() };
+        gate.open(doors::routes(shared).merge(log_door::routes(LOG_PREFIX, door)));
+        Ok(())
+    }
+}
+
+/// The witness of the others' logs.
+fn open_witness(
+    settings: &KeeperSettings,
+    charter: &Charter,
+    entry: &KeeperEntry,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> Result<Witness, KeeperError> {
+    let seed = Secret::new(read_signing_key(&settings.keys.witness)?.to_bytes());
+    let signer = CosignatureSigner::new(entry.witness_key.name().clone(), seed.expose_secret())?;
+    if *signer.verifier_key() != entry.witness_key {
+        return Err(KeeperError::Unfit("the witness key is not the charter's witness key of this keeper"));
+    }
+    let logs = witness::logs_of(charter, Some(&entry.log_key))?;
+    Ok(Witness::open(&settings.data.join("witness"), signer, logs, None, Arc::clone(clock), tasks)?)
 }
 
 fn tls_mode(settings: &KeeperSettings, entry: &KeeperEntry) -> Result<TlsMode, KeeperError> {
@@ -445,15 +572,61 @@ fn tls_mode(settings: &KeeperSettings, entry: &KeeperEntry) -> Result<TlsMode, K
     Ok(TlsMode::Pinned(identity.server_config()?))
 }
 
-/// Opens everything on the disk. Blocks.
-fn open(
-    settings: &KeeperSettings,
+/// The own log before its witnesses were asked.
+enum OwnLog {
+    /// Taken up from the disk.
+    There(Log<FileLogStorage>),
+    /// Not begun.
+    New(FileLogStorage, NoteSigner),
+}
+
+impl OwnLog {
+    /// Compares what a witness cosigned with what is here.
+    fn check_witnessed(&self, seen: &Checkpoint) -> Result<(), lockplate_log::Error> {
+        match self {
+            Self::There(log) => log.check_witnessed(seen),
+            Self::New(..) if seen.size() == 0 => Ok(()),
+            Self::New(..) => Err(lockplate_log::Error::OldCopy),
+        }
+    }
+}
+
+/// Everything that lies on the disk, found good; nothing is signed yet.
+struct Prepared {
+    settings: KeeperSettings,
+    charter: CharterFile,
+    signing: SigningKey,
+    opening_key: HpkeSecretKey,
+    policy: CedarPolicy,
+    declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
+    log: OwnLog,
+    public: PathBuf,
+    /// None before the log is begun.
+    database: Option<Db>,
+    kek: KekTable,
+}
+
+/// What works once the log may sign.
+struct Opened {
+    office: Office,
+    database: Db,
+    public: PathBuf,
+    published: Published,
+}
+
+/// Opens everything on the disk and compares it with the charter. Blocks.
+fn prepare(
+    settings: KeeperSettings,
     charter: CharterFile,
     entry: &KeeperEntry,
     clock: &dyn Clock,
-) -> Result<(Office, Db, PathBuf), KeeperError> {
+) -> Result<Prepared, KeeperError> {
     let seed = |path: &Path| read_signing_key(path).map(|key| Secret::new(key.to_bytes()));
     let signing = SigningKey::from_seed(&seed(&settings.keys.signing)?);
+    let own_key: &[u8] = &signing.verify_key().0;
+    if entry.key.public_key() != own_key {
+        return Err(KeeperError::Unfit("the signing key is not the charter's key of this keeper"));
+    }
     let log_seed = seed(&settings.keys.log)?;
     let signer = NoteSigner::new(entry.log_key.name().clone(), log_seed.expose_secret())?;
     if *signer.verifier_key() != entry.log_key {
@@ -463,15 +636,14 @@ fn open(
     if opening_key.public_key()?.as_bytes() != &entry.opening_key {
         return Err(KeeperError::Unfit("the opening key is not the charter's opening key of this keeper"));
     }
-    let policy = CedarPolicy::load(&bundle(settings, charter.charter())?)?;
+    let policy = CedarPolicy::load(&bundle(&settings, charter.charter())?)?;
     if policy.digest() != charter.charter().policy {
         return Err(KeeperError::Unfit("the policy bundle is not the one that the charter names by its digest"));
     }
-    let mut texts = declaration_texts();
+    let mut declaration_texts = declaration_texts();
     for (name, path) in &settings.declarations {
-        texts.insert(*name, Sha256::digest(read_public_file(path)?.as_slice()).into());
+        declaration_texts.insert(*name, Sha256::digest(read_public_file(path)?.as_slice()).into());
     }
-    let now = now(clock);
     let database_path = settings.data.join("keeper.db");
     let known = database_path.exists();
     let storage = FileLogStorage::acquire(&settings.data.join("log"), entry.log_key.name())?;
@@ -480,29 +652,55 @@ fn open(
     if first && known {
         return Err(KeeperError::Unfit("keeper.db is there and the log is not; restore the folder `log`"));
     }
-    let log = if first { Log::create(storage, signer)? } else { Log::load(storage, signer, leaf_time, now.0)? };
-    let fresh = log.size() == 0;
-    let database = Db::open(&database_path, db::MIGRATIONS)?;
-    let kek = KekTable::open(&settings.data.join("kek"), &mut SystemRng)?;
-    let trust = Trust::founding(charter.charter().owner.id, &charter.charter().trust);
-    let mut keeper = Keeper::new(settings.place, charter, signing, Box::new(policy), log)?;
-    if fresh {
-        let first_leaves = founding_leaves(&keeper, now);
-        keeper.state(first_leaves, now, &mut SystemRng)?;
-    }
-    let office = Office {
-        keeper,
-        kek,
-        opening_key,
-        trust,
-        declaration_texts: texts,
-        factors: settings.factors.clone(),
-        prekeys_max: prekeys::stock_max(settings.stock_days),
-        unfinished: Unfinished::default(),
-        second_clock_ahead_s: 0,
-        published: watch::Sender::new(0),
+    let log = if first {
+        OwnLog::New(storage, signer)
+    } else {
+        OwnLog::There(Log::load(storage, signer, leaf_time, now(clock).0)?)
     };
-    Ok((office, database, public))
+    // A new one is made after the log, so that it is never there without it.
+    let database = if first { None } else { Some(Db::open(&database_path, db::MIGRATIONS)?) };
+    let kek = KekTable::open(&settings.data.join("kek"), &mut SystemRng)?;
+    Ok(Prepared { settings, charter, signing, opening_key, policy, declaration_texts, log, public, database, kek })
+}
+
+impl Prepared {
+    /// Begins the log or goes on with it. Blocks.
+    fn open(self, set: &WitnessSet, missing: Vec<String>, clock: &dyn Clock) -> Result<Opened, KeeperError> {
+        let Self { settings, charter, signing, opening_key, policy, declaration_texts, log, public, database, kek } =
+            self;
+        let now = now(clock);
+        let log = match log {
+            OwnLog::There(log) => log,
+            OwnLog::New(storage, signer) => Log::create(storage, signer)?,
+        };
+        let published = Published::new(set.published_size(log.published(), now.0));
+        let fresh = log.size() == 0;
+        let database = match database {
+            Some(database) => database,
+            None => Db::open(&settings.data.join("keeper.db"), db::MIGRATIONS)?,
+        };
+        let trust = Trust::founding(charter.charter().owner.id, &charter.charter().trust);
+        let mut keeper = Keeper::new(settings.place, charter, signing, Box::new(policy), log)?;
+        let leaves = if fresh { founding_leaves(&keeper, now) } else { Vec::new() };
+        drop(missing);
+        if !leaves.is_empty() {
+            keeper.state(leaves, now, &mut SystemRng)?;
+        }
+        let office = Office {
+            keeper,
+            kek,
+            opening_key,
+            trust,
+            declaration_texts,
+            factors: settings.factors,
+            prekeys_max: prekeys::stock_max(settings.stock_days),
+            unfinished: Unfinished::default(),
+            second_clock_ahead_s: 0,
+            heads: Heads::new(),
+            releaser: published.releaser(),
+        };
+        Ok(Opened { office, database, public, published })
+    }
 }
 
 /// The first leaves of a keeper's log.

@@ -1,20 +1,34 @@
 //! The log of an agency's recorder or desk, as async code uses it: append, publish, read. It must never let anything go on
-//! after a failed write: what is on the disk is then unknown, and the process stops (`reliability.md` section 1).
+//! after a failed write: what is on the disk is then unknown, and the process stops (`reliability.md` section 1). Callers that
+//! come while a commit runs are committed together under the next head; its witnesses are asked while the next batch is written.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use lockplate_core::Timestamp;
+use lockplate_core::charter::LeafWait;
 use lockplate_core::entry::{Genesis, Leaf, LogEntry, LogKind, Stamped, leaf_time, parse_leaf};
-use lockplate_log::{Error as LogError, Log, LogFile, NoteSigner};
+use lockplate_log::{
+    Error as LogError, Log, LogFile, NoteSignature, NoteSigner, Origin, SignedCheckpoint, WitnessRecord,
+};
 use lockplate_store::log_files::{AcquireError, FaultRecord, FileLogStorage};
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::cosign::{Cosigner, Heads, NotPublished, NotStarted, Publish, WitnessSet, ask_before_start};
 use crate::log_door::{LogDoor, Receipts};
 use crate::problem::{Problem, ProblemKind};
+use crate::release::{Published, Releaser};
 use crate::rng::SystemRng;
 use crate::shutdown::{ExitKind, Tasks};
+
+/// Leaves of one batch: so many of the longest leaf (16 KiB) are within the 8 MiB of a batch.
+const BATCH_LEAVES: usize = 512;
+
+/// Leaves at the end of the log among which a repeated statement is looked for.
+const TAIL_LEAVES: u64 = 1_024;
 
 /// Why a log could not be taken up.
 #[derive(Debug)]
@@ -23,8 +37,12 @@ pub enum OpenError {
     Folder(AcquireError),
     /// What lies there is not a good log of this key, or is older than what was published, or the clock is behind it.
     Log(LogError),
+    /// What its witnesses said before anything was signed.
+    NotStarted(NotStarted),
     /// The first leaf could not be written down.
     Leaf,
+    /// A thread that opened it died: our bug.
+    Ended,
 }
 
 impl OpenError {
@@ -32,19 +50,21 @@ impl OpenError {
     #[must_use]
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::Folder(_) | Self::Log(_) => ExitKind::Config,
-            Self::Leaf => ExitKind::Internal,
+            Self::Folder(_) | Self::Log(_) | Self::NotStarted(_) => ExitKind::Config,
+            Self::Leaf | Self::Ended => ExitKind::Internal,
         }
     }
 }
 
 impl core::fmt::Display for OpenError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Folder(_) => "the folder of the log cannot be used",
-            Self::Log(_) => "the log on the disk cannot be taken up\nrun: lockplate doctor --store DIR",
-            Self::Leaf => "the first leaf of the log could not be written down",
-        })
+        match self {
+            Self::Folder(_) => f.write_str("the folder of the log cannot be used"),
+            Self::Log(_) => f.write_str("the log on the disk cannot be taken up\nrun: lockplate doctor --store DIR"),
+            Self::NotStarted(cause) => cause.fmt(f),
+            Self::Leaf => f.write_str("the first leaf of the log could not be written down"),
+            Self::Ended => f.write_str("opening the log failed: internal error, our bug"),
+        }
     }
 }
 
@@ -53,48 +73,84 @@ impl core::error::Error for OpenError {
         match self {
             Self::Folder(cause) => Some(cause),
             Self::Log(cause) => Some(cause),
-            Self::Leaf => None,
+            Self::NotStarted(cause) => cause.source(),
+            Self::Leaf | Self::Ended => None,
         }
     }
 }
 
-/// An entry was not logged, so what it stands for must not happen.
+/// What an entry stands for must not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotLogged;
+pub enum NotLogged {
+    /// It was not logged, or nobody knows.
+    Unwritten,
+    /// It is logged, and its quorum has not confirmed it yet. The leaf stays; a repeat finds it.
+    Unwitnessed,
+}
+
+impl NotLogged {
+    /// What the caller is told.
+    #[must_use]
+    pub const fn problem(self) -> ProblemKind {
+        match self {
+            Self::Unwritten => ProblemKind::Unavailable,
+            Self::Unwitnessed => ProblemKind::LogUnwitnessed,
+        }
+    }
+}
 
 impl core::fmt::Display for NotLogged {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("the log cannot be written")
+        f.write_str(match self {
+            Self::Unwritten => "the log cannot be written",
+            Self::Unwitnessed => "the log's witnesses have not confirmed the entry yet",
+        })
     }
 }
 
 impl core::error::Error for NotLogged {}
 
-/// One log. Cheap to clone; all clones are the same log.
-#[derive(Clone)]
-pub struct PartyLog {
-    log: Arc<Mutex<Log<FileLogStorage>>>,
+/// Who confirms a log, and what its leaves wait for.
+#[derive(Clone, Debug)]
+pub struct LogWitnesses {
+    /// The witnesses.
+    pub set: WitnessSet,
+    /// Names of those that a person does not wait for at the start.
+    pub without: BTreeSet<String>,
+    /// What leaves wait for; those of cameras and hot lists always wait for the quorum.
+    pub wait: LeafWait,
+}
+
+/// A log's files, found good; nothing is signed yet.
+pub struct LogOnDisk {
+    log: OnDisk,
+    signer_name: Origin,
     kind: LogKind,
-    origin: Arc<str>,
+    first: ([u8; 16], [u8; 32]),
     public: PathBuf,
     faults: FaultRecord,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
 }
 
-impl core::fmt::Debug for PartyLog {
+enum OnDisk {
+    There(Log<FileLogStorage>),
+    New(FileLogStorage, NoteSigner),
+}
+
+impl core::fmt::Debug for LogOnDisk {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("PartyLog").field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("LogOnDisk").field("origin", &self.signer_name).finish_non_exhaustive()
     }
 }
 
-impl PartyLog {
-    /// Takes up the log of `signer` below `logs`, or begins it: `party` and `charter` stand in its first leaf. Publishes the
-    /// head. Blocks; call it at start. A write that fails later stops `tasks`.
+impl LogOnDisk {
+    /// Takes up the log of `signer` below `logs`, if there is one: `party` and `charter` will stand in the first leaf of a new one.
+    /// Blocks. A write that fails later stops `tasks`.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(
+    pub fn load(
         logs: &Path,
         signer: NoteSigner,
         kind: LogKind,
@@ -102,61 +158,182 @@ impl PartyLog {
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
-        let name = signer.verifier_key().name().clone();
-        let storage = FileLogStorage::acquire(logs, &name).map_err(OpenError::Folder)?;
+        let signer_name = signer.verifier_key().name().clone();
+        let storage = FileLogStorage::acquire(logs, &signer_name).map_err(OpenError::Folder)?;
         let (public, faults) = (storage.public(), storage.faults());
         let now = seconds(clock.as_ref());
-        let origin: Arc<str> = name.as_str().into();
-        let mut log = if storage_is_new(&storage)? {
-            Log::create(storage, signer).map_err(OpenError::Log)?
+        let log = if storage_is_new(&storage)? {
+            OnDisk::New(storage, signer)
         } else {
-            Log::load(storage, signer, leaf_time, now).map_err(OpenError::Log)?
+            OnDisk::There(Log::load(storage, signer, leaf_time, now).map_err(OpenError::Log)?)
         };
-        if log.size() == 0 {
-            let genesis = LogEntry::Genesis(Genesis { party, role: kind, charter });
-            let leaf = Stamped::new(genesis, kind, &origin, Timestamp(now), &mut SystemRng)
-                .map_err(|_text| OpenError::Leaf)?;
-            log.append(leaf).map(drop).map_err(OpenError::Log)?;
-        }
-        let head = log.head().clone();
-        log.publish(&head, &[]).map_err(OpenError::Log)?;
-        let log = Arc::new(Mutex::new(log));
-        Ok(Self { log, kind, origin, public, faults, clock, tasks: tasks.clone() })
+        let tasks = tasks.clone();
+        Ok(Self { log, signer_name, kind, first: (party, charter), public, faults, clock, tasks })
     }
 
-    /// Logs entries under one head, in order, and publishes it. On return they are durable; the index of each.
+    /// Asks the log's witnesses, then begins it or goes on with it, and has its heads cosigned and published from now on. Waits until
+    /// enough witnesses have answered.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then nothing was signed.
+    pub async fn start(self, witnesses: LogWitnesses) -> Result<PartyLog, OpenError> {
+        let fits = |record: &WitnessRecord| match &self.log {
+            OnDisk::There(log) => log.check_witnessed(record.checkpoint()),
+            OnDisk::New(..) if record.checkpoint().size() == 0 => Ok(()),
+            OnDisk::New(..) => Err(LogError::OldCopy),
+        };
+        let stopping = self.tasks.stopping().clone();
+        let said = ask_before_start(&witnesses.set, &witnesses.without, fits, &stopping).await;
+        let said = said.map_err(OpenError::NotStarted)?;
+        if !said.missing.is_empty() {
+            let missing = said.missing.join(", ");
+            tracing::warn!(missing, "a person had the log start without these witnesses; the log says so");
+        }
+        let (missing, set) = (said.missing, witnesses.set.clone());
+        let (public, clock, tasks) = (self.public.clone(), Arc::clone(&self.clock), self.tasks.clone());
+        let opened = tokio::task::spawn_blocking(move || self.open(&set, missing, witnesses.wait)).await;
+        let (log, published) = opened.map_err(|_panicked| OpenError::Ended)??;
+        let cosigner = Cosigner { set: witnesses.set, public, sizes: said.sizes, clock };
+        cosigner.start(&log.inner.heads, published, Arc::new(log.clone()), &tasks);
+        Ok(log)
+    }
+
+    fn open(self, set: &WitnessSet, missing: Vec<String>, wait: LeafWait) -> Result<(PartyLog, Published), OpenError> {
+        let Self { log, signer_name, kind, first: (party, charter), public, faults, clock, tasks } = self;
+        let now = seconds(clock.as_ref());
+        let origin: Arc<str> = signer_name.as_str().into();
+        let mut log = match log {
+            OnDisk::There(log) => log,
+            OnDisk::New(storage, signer) => Log::create(storage, signer).map_err(OpenError::Log)?,
+        };
+        let published = Published::new(set.published_size(log.published(), now));
+        let mut first = Vec::new();
+        if log.size() == 0 {
+            first.push(LogEntry::Genesis(Genesis { party, role: kind, charter }));
+        }
+        drop(missing);
+        // A log's time never goes back.
+        let time = Timestamp(now.max(log.last_time().unwrap_or(0)));
+        let stamped = first.into_iter().map(|entry| Stamped::new(entry, kind, &origin, time, &mut SystemRng));
+        let stamped = stamped.collect::<Result<Vec<_>, _>>().map_err(|_text| OpenError::Leaf)?;
+        log.append_batch(stamped).map(drop).map_err(OpenError::Log)?;
+        let heads = Heads::new();
+        heads.show(log.head());
+        let inner = Inner {
+            log: Mutex::new(log),
+            queue: Mutex::default(),
+            kind,
+            origin,
+            public,
+            faults,
+            clock,
+            tasks,
+            heads,
+            releaser: published.releaser(),
+            wait,
+        };
+        Ok((PartyLog { inner: Arc::new(inner) }, published))
+    }
+}
+
+/// One log. Cheap to clone; all clones are the same log.
+#[derive(Clone)]
+pub struct PartyLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Mutex<Log<FileLogStorage>>,
+    /// Who waits for the next commit.
+    queue: Mutex<VecDeque<Waiting>>,
+    kind: LogKind,
+    origin: Arc<str>,
+    public: PathBuf,
+    faults: FaultRecord,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    heads: Heads,
+    releaser: Releaser,
+    wait: LeafWait,
+}
+
+/// Entries that one caller logs together, and where their indices are told.
+struct Waiting {
+    entries: Vec<LogEntry>,
+    reply: oneshot::Sender<Result<Vec<u64>, NotLogged>>,
+}
+
+impl core::fmt::Debug for PartyLog {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PartyLog").field("origin", &self.inner.origin).finish_non_exhaustive()
+    }
+}
+
+impl PartyLog {
+    /// Logs entries under one head, in order. On return they are durable, and confirmed by the log's witnesses where the charter has
+    /// them wait for that; the index of each. Callers that come while a commit runs share the next one.
     ///
     /// # Errors
     /// [`NotLogged`]: nothing may be done that needed the entry. Where the disk failed the process is stopping.
     pub async fn append(&self, entries: Vec<LogEntry>) -> Result<Vec<u64>, NotLogged> {
-        let this = self.clone();
-        tokio::task::spawn_blocking(move || this.append_now(entries)).await.map_err(|_panicked| NotLogged)?
-    }
-
-    fn append_now(&self, entries: Vec<LogEntry>) -> Result<Vec<u64>, NotLogged> {
-        let mut log = self.log.lock().map_err(|_poisoned| NotLogged)?;
-        // A log's time never goes back: a clock that was set back waits at the last leaf's.
-        let now = seconds(self.clock.as_ref()).max(log.last_time().unwrap_or(0));
-        let stamped = entries
-            .into_iter()
-            .map(|entry| Stamped::new(entry, self.kind, &self.origin, Timestamp(now), &mut SystemRng))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_text| NotLogged)?;
-        let logged = log.append_batch(stamped).map_err(|error| self.failed(&error))?;
-        let head = log.head().clone();
-        log.publish(&head, &[]).map_err(|error| self.failed(&error))?;
-        Ok(logged.iter().map(lockplate_log::Logged::index).collect())
-    }
-
-    fn failed(&self, error: &LogError) -> NotLogged {
-        let fault = self.faults.take().map(|fault| fault.source.kind());
-        tracing::error!(error = %error, ?fault, "the log cannot be written: the process stops");
-        let fatal = matches!(error, LogError::Storage { .. } | LogError::HeadReplaced | LogError::Poisoned);
-        if fatal {
-            // Essential and ended: the role stops with a failure.
-            self.tasks.spawn_essential("log", async {});
+        let always = entries.iter().any(|entry| matches!(entry, LogEntry::Camera(_)));
+        let (reply, told) = oneshot::channel();
+        let inner = Arc::clone(&self.inner);
+        inner.queue.lock().map_err(|_poisoned| NotLogged::Unwritten)?.push_back(Waiting { entries, reply });
+        // Whoever gets the lock first commits for all who wait; the others find nothing left to do.
+        let committing = tokio::task::spawn_blocking(move || inner.commit());
+        committing.await.map_err(|_panicked| NotLogged::Unwritten)?;
+        let indices = told.await.map_err(|_dropped| NotLogged::Unwritten)??;
+        if let Some(last) = indices.last() {
+            self.confirmed(*last, always).await?;
         }
-        NotLogged
+        Ok(indices)
+    }
+
+    /// Waits for the quorum of a leaf that is there already, where the charter has this log's leaves wait for it.
+    ///
+    /// # Errors
+    /// [`NotLogged::Unwitnessed`].
+    pub async fn confirm(&self, index: u64) -> Result<(), NotLogged> {
+        self.confirmed(index, false).await
+    }
+
+    /// Waits until a leaf is confirmed, as far as it must be.
+    async fn confirmed(&self, index: u64, always: bool) -> Result<(), NotLogged> {
+        if always || self.inner.wait == LeafWait::Cosigned {
+            let size = index.saturating_add(1);
+            self.inner.releaser.wait_for(size).await.map_err(|_unwitnessed| NotLogged::Unwitnessed)?;
+        }
+        Ok(())
+    }
+
+    /// As [`append`](Self::append) of one entry, unless the same is being said already: the newest leaf of which `same` says that it is
+    /// of this kind (`Some`), if it says the same (`Some(true)`), among the last thousand. For what is tried again because its quorum was
+    /// missing.
+    ///
+    /// # Errors
+    /// [`NotLogged`].
+    pub async fn append_once(
+        &self,
+        entry: LogEntry,
+        same: impl Fn(&LogEntry) -> Option<bool> + Send + 'static,
+    ) -> Result<u64, NotLogged> {
+        let always = matches!(entry, LogEntry::Camera(_));
+        let there = self.read(move |log| {
+            let size = log.size();
+            for index in (size.saturating_sub(TAIL_LEAVES)..size).rev() {
+                if let Ok(Leaf::Known(stamped)) = parse_leaf(&log.leaf(index).map_err(|_log| NotLogged::Unwritten)?)
+                    && let Some(same) = same(stamped.entry())
+                {
+                    return Ok(same.then_some(index));
+                }
+            }
+            Ok(None)
+        });
+        match there.await? {
+            Some(index) => self.confirmed(index, always).await.map(|()| index),
+            None => self.append(vec![entry]).await?.first().copied().ok_or(NotLogged::Unwritten),
+        }
     }
 
     /// Entries in the log.
@@ -191,7 +368,7 @@ impl PartyLog {
     ) -> Result<Option<u64>, NotLogged> {
         self.read(move |log| {
             for index in from..log.size() {
-                let leaf = log.leaf(index).map_err(|_storage| NotLogged)?;
+                let leaf = log.leaf(index).map_err(|_storage| NotLogged::Unwritten)?;
                 match parse_leaf(&leaf) {
                     Ok(Leaf::Known(stamped)) if wanted(stamped.entry()) => return Ok(Some(index)),
                     Ok(Leaf::Known(_) | Leaf::Unknown(_)) | Err(_) => {}
@@ -206,24 +383,118 @@ impl PartyLog {
         &self,
         work: impl FnOnce(&Log<FileLogStorage>) -> Result<T, NotLogged> + Send + 'static,
     ) -> Result<T, NotLogged> {
-        let log = Arc::clone(&self.log);
-        let ran = tokio::task::spawn_blocking(move || work(&*log.lock().map_err(|_poisoned| NotLogged)?)).await;
-        ran.map_err(|_panicked| NotLogged)?
+        let inner = Arc::clone(&self.inner);
+        let ran =
+            tokio::task::spawn_blocking(move || work(&*inner.log.lock().map_err(|_poisoned| NotLogged::Unwritten)?));
+        ran.await.map_err(|_panicked| NotLogged::Unwritten)?
     }
 
     /// The log as strangers read it.
     #[must_use]
     pub fn door(&self) -> LogDoor {
-        LogDoor::new(self.public.clone(), Some(Arc::new(self.clone())))
+        LogDoor::new(self.inner.public.clone(), Some(Arc::new(self.clone())))
+    }
+}
+
+impl Inner {
+    /// Commits everything that waits, batch by batch. Blocks.
+    fn commit(&self) {
+        let Ok(mut log) = self.log.lock() else { return };
+        loop {
+            let batch = self.next_batch();
+            if batch.is_empty() {
+                return;
+            }
+            self.commit_batch(&mut log, batch);
+        }
+    }
+
+    /// Those who waited longest, as many as fit under one head.
+    fn next_batch(&self) -> Vec<Waiting> {
+        let Ok(mut queue) = self.queue.lock() else { return Vec::new() };
+        let (mut batch, mut leaves) = (Vec::<Waiting>::new(), 0_usize);
+        while let Some(next) = queue.front() {
+            leaves = leaves.saturating_add(next.entries.len());
+            if !batch.is_empty() && leaves > BATCH_LEAVES {
+                break;
+            }
+            batch.extend(queue.pop_front());
+        }
+        batch
+    }
+
+    fn commit_batch(&self, log: &mut Log<FileLogStorage>, batch: Vec<Waiting>) {
+        // A log's time never goes back: a clock that was set back waits at the last leaf's.
+        let now = Timestamp(seconds(self.clock.as_ref()).max(log.last_time().unwrap_or(0)));
+        let mut all = Vec::new();
+        let mut callers = Vec::new();
+        for Waiting { entries, reply } in batch {
+            let count = entries.len();
+            let stamped = entries
+                .into_iter()
+                .map(|entry| Stamped::new(entry, self.kind, &self.origin, now, &mut SystemRng))
+                .collect::<Result<Vec<_>, _>>();
+            match stamped {
+                Ok(stamped) => {
+                    all.extend(stamped);
+                    callers.push((count, reply));
+                }
+                // One caller's text that cannot be a leaf is no reason to keep the others waiting.
+                Err(_text) => drop(reply.send(Err(NotLogged::Unwritten))),
+            }
+        }
+        match log.append_batch(all) {
+            Ok(logged) => {
+                self.heads.show(log.head());
+                let mut indices = logged.iter().map(lockplate_log::Logged::index);
+                for (count, reply) in callers {
+                    let _gone = reply.send(Ok(indices.by_ref().take(count).collect()));
+                }
+            }
+            Err(error) => {
+                let failed = self.failed(&error);
+                for (_count, reply) in callers {
+                    let _gone = reply.send(Err(failed));
+                }
+            }
+        }
+    }
+
+    fn failed(&self, error: &LogError) -> NotLogged {
+        let fault = self.faults.take().map(|fault| fault.source.kind());
+        tracing::error!(error = %error, ?fault, "the log cannot be written: the process stops");
+        let fatal = matches!(error, LogError::Storage { .. } | LogError::HeadReplaced | LogError::Poisoned);
+        if fatal {
+            // Essential and ended: the role stops with a failure.
+            self.tasks.spawn_essential("log", async {});
+        }
+        NotLogged::Unwritten
+    }
+}
+
+impl Publish for PartyLog {
+    fn publish(
+        &self,
+        head: Arc<SignedCheckpoint>,
+        cosignatures: Vec<NoteSignature>,
+    ) -> BoxFuture<'_, Result<(), NotPublished>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let published = tokio::task::spawn_blocking(move || {
+                let mut log = inner.log.lock().map_err(|_poisoned| NotPublished)?;
+                log.publish(&head, &cosignatures).map_err(|_traced| NotPublished)
+            });
+            published.await.map_err(|_panicked| NotPublished)?
+        })
     }
 }
 
 impl Receipts for PartyLog {
     fn receipt(&self, index: u64) -> BoxFuture<'_, Result<Vec<u8>, Problem>> {
         Box::pin(async move {
-            let log = Arc::clone(&self.log);
+            let inner = Arc::clone(&self.inner);
             let made = tokio::task::spawn_blocking(move || {
-                let log = log.lock().map_err(|_poisoned| ProblemKind::Unavailable)?;
+                let log = inner.log.lock().map_err(|_poisoned| ProblemKind::Unavailable)?;
                 log.receipt(index).map_err(|_not_published| ProblemKind::NotFound)
             });
             Ok(made.await.map_err(|_panicked| ProblemKind::Internal)??)

@@ -5,21 +5,13 @@
 use core::fmt;
 use std::time::Duration;
 
+use lockplate_core::charter::LeafWait;
 use tokio::sync::watch;
 
 use crate::problem::ProblemKind;
 
 /// How long a caller is kept waiting for the quorum. The leaf stays; the same request finds it later.
 pub const RELEASE_MAX: Duration = Duration::from_secs(10);
-
-/// Whether an answer waits until its leaf is confirmed by others, or only until it is on the own disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Until the checkpoint that covers it is published with its quorum.
-    Cosigned,
-    /// Not beyond the own disk.
-    Durable,
-}
 
 /// A value that rests on the leaves of a log below some size. Dropped, it was never told.
 #[must_use = "a value that is not released is told to nobody"]
@@ -56,6 +48,34 @@ impl<T> Unreleased<T> {
     }
 }
 
+/// The size of a log that is published with its quorum: whoever publishes raises it, and everybody who waits goes on. Cheap to
+/// clone; all clones are the same log's.
+#[derive(Clone, Debug)]
+pub struct Published(watch::Sender<u64>);
+
+impl Published {
+    /// So many leaves are published already.
+    #[must_use]
+    pub fn new(size: u64) -> Self {
+        Self(watch::Sender::new(size))
+    }
+
+    /// What waits for it.
+    #[must_use]
+    pub fn releaser(&self) -> Releaser {
+        Releaser { published: self.0.subscribe(), patience: RELEASE_MAX }
+    }
+
+    /// So many leaves are published now; it only grows.
+    pub fn raise(&self, size: u64) {
+        self.0.send_if_modified(|published| {
+            let grows = *published < size;
+            *published = (*published).max(size);
+            grows
+        });
+    }
+}
+
 /// Gives out what is confirmed. Cheap to clone; all clones watch the same log.
 #[derive(Clone, Debug)]
 pub struct Releaser {
@@ -64,12 +84,6 @@ pub struct Releaser {
 }
 
 impl Releaser {
-    /// Watches the size that is published; it only grows.
-    #[must_use]
-    pub const fn new(published: watch::Receiver<u64>) -> Self {
-        Self { published, patience: RELEASE_MAX }
-    }
-
     /// The published size.
     #[must_use]
     pub fn published(&self) -> u64 {
@@ -81,11 +95,11 @@ impl Releaser {
     ///
     /// # Errors
     /// [`ProblemKind::LogUnwitnessed`] after [`RELEASE_MAX`], or where the log's process ends.
-    pub async fn release<T>(&self, held: Unreleased<T>, wait: Wait) -> Result<T, ProblemKind> {
+    pub async fn release<T>(&self, held: Unreleased<T>, wait: LeafWait) -> Result<T, ProblemKind> {
         let Unreleased { value, size } = held;
         match wait {
-            Wait::Durable => Ok(value),
-            Wait::Cosigned => self.wait_for(size).await.map(|()| value),
+            LeafWait::Durable => Ok(value),
+            LeafWait::Cosigned => self.wait_for(size).await.map(|()| value),
         }
     }
 
@@ -109,22 +123,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_comes_out_when_its_leaf_is_published_and_not_before() {
-        let (sender, receiver) = watch::channel(3);
-        let releaser = Releaser { patience: Duration::from_millis(50), ..Releaser::new(receiver) };
-        assert_eq!(releaser.release(Unreleased::on_leaf("old", 2), Wait::Cosigned).await, Ok("old"));
-        assert_eq!(releaser.release(Unreleased::at_once("none"), Wait::Cosigned).await, Ok("none"));
-        assert_eq!(releaser.release(Unreleased::on_leaf("own disk", 3), Wait::Durable).await, Ok("own disk"));
-        let refused = releaser.release(Unreleased::on_leaf("new", 3), Wait::Cosigned).await;
+        let published = Published::new(3);
+        let releaser = Releaser { patience: Duration::from_millis(50), ..published.releaser() };
+        assert_eq!(releaser.release(Unreleased::on_leaf("old", 2), LeafWait::Cosigned).await, Ok("old"));
+        assert_eq!(releaser.release(Unreleased::at_once("none"), LeafWait::Cosigned).await, Ok("none"));
+        assert_eq!(releaser.release(Unreleased::on_leaf("own disk", 3), LeafWait::Durable).await, Ok("own disk"));
+        let refused = releaser.release(Unreleased::on_leaf("new", 3), LeafWait::Cosigned).await;
         assert_eq!(refused, Err(ProblemKind::LogUnwitnessed));
-        let patient = Releaser::new(sender.subscribe());
-        let (told, ()) = tokio::join!(patient.release(Unreleased::on_leaf("new", 3), Wait::Cosigned), async {
+        let patient = published.releaser();
+        let (told, ()) = tokio::join!(patient.release(Unreleased::on_leaf("new", 3), LeafWait::Cosigned), async {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            assert_eq!(sender.send_replace(4), 3);
+            published.raise(2);
+            assert_eq!(patient.published(), 3, "it only grows");
+            published.raise(4);
         });
         assert_eq!(told, Ok("new"));
-        let refused = releaser.release(Unreleased::on_log("log", 5), Wait::Cosigned).await;
+        let refused = releaser.release(Unreleased::on_log("log", 5), LeafWait::Cosigned).await;
         assert_eq!(refused, Err(ProblemKind::LogUnwitnessed));
-        drop(sender);
+        drop(published);
         assert_eq!(patient.wait_for(5).await, Err(ProblemKind::LogUnwitnessed), "nobody publishes any more");
     }
 }

@@ -1,10 +1,11 @@
 //! `[desk]` of `agency.toml`: who the agency is, whom it may ask, where its officers stand; and the desk made from it. The
 //! charters of other owners are pinned by their hash, the own one by the file that `[recorder]` names.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lockplate_core::charter::CharterFile;
+use lockplate_core::charter::{CharterFile, LeafWait, LogName};
 use lockplate_core::entry::LogKind;
 use lockplate_core::id::AgencyId;
 use lockplate_core::vocabulary::{Level, State};
@@ -14,11 +15,12 @@ use serde::Deserialize;
 
 use super::{AgencyError, folder_of};
 use crate::clock::Clock;
+use crate::cosign::WitnessSet;
 use crate::desk::{Desk, DeskSettings};
 use crate::founding::{AgencyCard, AgencyFiles, note_signer, statement_signer};
 use crate::log_door::LogDoor;
 use crate::officers::AgencyIdentity;
-use crate::party_log::PartyLog;
+use crate::party_log::{LogOnDisk, LogWitnesses};
 use crate::settings::{ConfigError, read_public_file};
 use crate::shutdown::Tasks;
 
@@ -105,13 +107,33 @@ impl DeskSection {
         })
     }
 
-    /// Opens the desk and its log. Blocks; call it inside a tokio runtime.
-    pub(super) fn open(
-        &self,
+    /// Opens the desk and its log; waits for the witnesses of the log.
+    pub(super) async fn open(
+        self,
         data: &Path,
         clock: &Arc<dyn Clock>,
         tasks: &Tasks,
+        without: &BTreeSet<String>,
     ) -> Result<(Desk, LogDoor), AgencyError> {
+        let (data, clock_too, tasks_too) = (data.to_owned(), Arc::clone(clock), tasks.clone());
+        let loaded = tokio::task::spawn_blocking(move || self.load(&data, clock_too, &tasks_too)).await;
+        let (settings, log, key) = loaded.map_err(|_panicked| AgencyError::Ended)??;
+        let witnesses = witnesses(&settings, key, without)?;
+        let log = log.start(witnesses).await?;
+        let door = log.door();
+        let (clock, tasks) = (Arc::clone(clock), tasks.clone());
+        // Its task is started from there, so the blocking thread has to know the runtime: spawn_blocking's threads do.
+        let started = tokio::task::spawn_blocking(move || Desk::start(settings, log, clock, &tasks)).await;
+        Ok((started.map_err(|_panicked| AgencyError::Ended)??, door))
+    }
+
+    /// Everything on the disk. Blocks.
+    fn load(
+        &self,
+        data: &Path,
+        clock: Arc<dyn Clock>,
+        tasks: &Tasks,
+    ) -> Result<(DeskSettings, LogOnDisk, VerifierKey), AgencyError> {
         let unreadable =
             AgencyError::Unfit("the agency's own card cannot be read: write it with lockplate agency init");
         let card: AgencyCard = serde_json::from_slice(&read_public_file(&self.card)?).map_err(|_json| unreadable)?;
@@ -132,6 +154,7 @@ impl DeskSection {
             .map(|path| Ok(read_public_file(path)?.to_vec()))
             .collect::<Result<Vec<_>, AgencyError>>()?;
         let desk_log = signer(&self.keys.desk_log, &card.desk_log_key)?;
+        let log_key = desk_log.verifier_key().clone();
         let settings = DeskSettings {
             data: data.to_owned(),
             officers: self.officers.clone(),
@@ -145,10 +168,32 @@ impl DeskSection {
         };
         durable::create_dir(data)?;
         let party = (settings.agency.id.0, charter);
-        let log = PartyLog::open(&data.join("log"), desk_log, LogKind::Desk, party, Arc::clone(clock), tasks)?;
-        let door = log.door();
-        Ok((Desk::start(settings, log, Arc::clone(clock), tasks)?, door))
+        let log = LogOnDisk::load(&data.join("log"), desk_log, LogKind::Desk, party, clock, tasks)?;
+        Ok((settings, log, log_key))
     }
+}
+
+/// The keepers of every owner that names this desk in its charter; nobody, where none does. It waits for the quorum where one of them
+/// wants that.
+fn witnesses(
+    settings: &DeskSettings,
+    key: VerifierKey,
+    without: &BTreeSet<String>,
+) -> Result<LogWitnesses, AgencyError> {
+    let name = LogName::Desk(settings.agency.id);
+    let mut set = WitnessSet::nobody(key.clone());
+    let mut wait = LeafWait::Durable;
+    for owner in &settings.owners {
+        let charter = owner.charter();
+        if charter.log(&name).is_some_and(|log| *log.key == key) {
+            set = set.and(WitnessSet::of(charter, &name).map_err(AgencyError::Witnesses)?);
+            if charter.agency_leaves == LeafWait::Cosigned {
+                wait = LeafWait::Cosigned;
+            }
+        }
+    }
+    let without = without.iter().filter(|name| set.knows_one(name)).cloned().collect();
+    Ok(LogWitnesses { set, without, wait })
 }
 
 fn identity(card: &AgencyCard) -> Result<AgencyIdentity, AgencyError> {

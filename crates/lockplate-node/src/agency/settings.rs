@@ -1,6 +1,7 @@
 //! `agency.toml`: the mirror of the file, and the values that hold. Paths are relative to the file, keys and data to the data
 //! folder. No secret stands in it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -166,6 +167,8 @@ pub struct AgencySettings {
     pub(super) recorder: Option<RecorderSection>,
     pub(super) desk: Option<DeskSection>,
     pub(super) sources: Vec<SourceTable>,
+    /// Names of witnesses of the own logs that a person does not wait for.
+    pub(super) without: BTreeSet<String>,
 }
 
 /// `[recorder]` with its values checked.
@@ -272,6 +275,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             recorder,
             desk,
             sources: config.intake.source,
+            without: BTreeSet::new(),
             data,
         })
     }

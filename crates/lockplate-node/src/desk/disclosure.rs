@@ -11,6 +11,7 @@ use rusqlite::params;
 use super::{Desk, DeskFault, digest_of_path, store};
 use crate::api::{DisclosureLogged, DisclosureMade};
 use crate::http::BoundedJson;
+use crate::party_log::NotLogged;
 use crate::problem::{Problem, ProblemKind};
 
 /// `POST /v1/desk/requests/{digest}/disclosure`.
@@ -77,9 +78,9 @@ pub(super) async fn disclosure(
         }
     };
     let register = match there {
-        Some(index) => index,
+        Some(index) => log.confirm(index).await.map(|()| index).map_err(NotLogged::problem)?,
         None => {
-            let logged = log.append(vec![LogEntry::Disclosure(leaf)]).await.map_err(|_log| ProblemKind::Unavailable)?;
+            let logged = log.append(vec![LogEntry::Disclosure(leaf)]).await.map_err(NotLogged::problem)?;
             logged.first().copied().ok_or(ProblemKind::Internal)?
         }
     };

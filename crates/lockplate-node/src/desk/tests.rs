@@ -3,6 +3,7 @@ use super::*;
 use axum::body::Body;
 use axum::http::Request;
 use lockplate_core::authorisation::verify_session;
+use lockplate_core::charter::LeafWait;
 use lockplate_core::entry::LogKind;
 use lockplate_core::id::AgencyId;
 use lockplate_core::vocabulary::{Level, State as UsState};
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::clock::TestClock;
+use crate::cosign::WitnessSet;
+use crate::party_log::{LogOnDisk, LogWitnesses};
 
 /// Seed of the officer's key.
 const OFFICER: [u8; 32] = [7; 32];
@@ -33,14 +36,17 @@ struct Office {
     tasks: Tasks,
 }
 
-fn office() -> Office {
+async fn office() -> Office {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new(NOW_MS));
     let tasks = Tasks::new();
     let signer = |name: &str, seed| NoteSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap();
     let (desk_key, log_key) = (signer("harbour.example/desk", 2), signer("harbour.example/log/desk", 3));
     let party = ([9; 16], [0; 32]);
-    let log = PartyLog::open(&folder.path().join("log"), log_key, LogKind::Desk, party, clock.clone(), &tasks).unwrap();
+    let set = WitnessSet::nobody(log_key.verifier_key().clone());
+    let witnesses = LogWitnesses { set, without: BTreeSet::new(), wait: LeafWait::Durable };
+    let log = LogOnDisk::load(&folder.path().join("log"), log_key, LogKind::Desk, party, clock.clone(), &tasks);
+    let log = log.unwrap().start(witnesses).await.unwrap();
     let officers = folder.path().join("officers.json");
     let roster = Roster::at(&officers);
     let trained = Timestamp(1_900_000_000);
@@ -93,7 +99,7 @@ impl Office {
 
 #[tokio::test]
 async fn a_stranger_without_the_key_uses_up_no_tries() {
-    let office = office();
+    let office = office().await;
     let now = Timestamp(1_800_000_000);
     let good = DeskCall { request_digest: [4; 32], kind: DeskCallKind::Session, time: now };
     let calls = [
@@ -114,7 +120,7 @@ async fn a_stranger_without_the_key_uses_up_no_tries() {
 
 #[tokio::test]
 async fn a_session_shows_two_factors_for_one_request_for_half_an_hour() {
-    let office = office();
+    let office = office().await;
     let (status, body) = office.sign_in(OFFICER, "correct horse").await;
     assert_eq!(status, 200);
     let given: SessionGiven = serde_json::from_slice(&body).unwrap();
@@ -131,7 +137,7 @@ async fn a_session_shows_two_factors_for_one_request_for_half_an_hour() {
 
 #[tokio::test]
 async fn five_bad_passcodes_lock_the_key_for_ten_minutes_and_no_longer() {
-    let office = office();
+    let office = office().await;
     assert_eq!(office.sign_in([8; 32], "correct horse").await.0, 401, "an unknown key");
     for _ in 0..4 {
         assert_eq!(office.sign_in(OFFICER, "wrong horse").await.0, 401);
@@ -152,7 +158,7 @@ async fn five_bad_passcodes_lock_the_key_for_ten_minutes_and_no_longer() {
 
 #[tokio::test]
 async fn what_is_no_request_of_an_owner_known_here_is_refused() {
-    let office = office();
+    let office = office().await;
     let nothing = json!({"filed": "", "openings": [], "attachments": [], "session": null});
     assert_eq!(office.post("/v1/desk/requests", &nothing).await.0, 400);
     let unknown = format!("/v1/desk/requests/{}/disclosure", "00".repeat(32));

@@ -24,6 +24,7 @@ use super::requests::place;
 use crate::api::{B64, KeeperAnswer};
 use crate::problem::ProblemKind;
 use crate::shutdown::{ExitKind, Tasks};
+use crate::witness::{StandingError, Witness};
 
 /// Name of the socket in the data folder.
 pub const SOCKET_NAME: &str = "admin.sock";
@@ -48,6 +49,8 @@ const EXCHANGE_MAX: Duration = Duration::from_secs(30);
 enum Asked {
     Waiting {},
     Decide { decision: B64 },
+    Witnessed {},
+    Clear { origin: String },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +58,8 @@ enum Asked {
 enum Said {
     Waiting { requests: Vec<WaitingRequest> },
     Decided { answer: KeeperAnswer },
+    Witnessed { logs: Vec<WitnessedLog> },
+    Cleared { was_frozen: bool },
     Refused { problem: String },
 }
 
@@ -103,6 +108,19 @@ pub struct WaitingRequest {
     pub not_after: u64,
 }
 
+/// A log that this keeper witnesses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessedLog {
+    /// Its origin.
+    pub origin: String,
+    /// Entries that were confirmed; none if it never asked.
+    pub size: Option<u64>,
+    /// There is evidence against it; nothing of it is confirmed before a person has cleared it.
+    pub frozen: bool,
+    /// Bodies that are kept against it.
+    pub evidence: usize,
+}
+
 impl fmt::Debug for WaitingRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WaitingRequest(..)")
@@ -113,7 +131,7 @@ impl Office {
     fn list_waiting(&mut self, connection: &mut Connection, now: Timestamp) -> Result<Vec<WaitingRequest>, Fault> {
         let rows = db::requests_waiting(connection, WAITING_MAX)?;
         // A person decides on what stands in a confirmed log only.
-        let published = *self.published.borrow();
+        let published = self.releaser.published();
         let confirmed = |row: &&db::RequestRow| row.record.leaf_index.is_some_and(|index| index < published);
         let open = rows.iter().filter(confirmed).filter(|row| now < row.record.not_after);
         let shown = open.map(|row| self.show(connection, row));
@@ -166,7 +184,7 @@ pub(super) fn bind(socket: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Answers at the socket until `tasks` stop.
-pub(super) fn serve(listener: UnixListener, desk: Desk, tasks: &Tasks) {
+pub(super) fn serve(listener: UnixListener, desk: Desk, witness: Witness, tasks: &Tasks) {
     let stopping = tasks.stopping().clone();
     let connections = tasks.clone();
     tasks.spawn_essential("admin", async move {
@@ -177,9 +195,12 @@ pub(super) fn serve(listener: UnixListener, desk: Desk, tasks: &Tasks) {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let desk = desk.clone();
+                    let (desk, witness) = (desk.clone(), witness.clone());
                     connections.spawn("admin-connection", async move {
-                        if !matches!(tokio::time::timeout(EXCHANGE_MAX, exchange(stream, &desk)).await, Ok(Ok(()))) {
+                        if !matches!(
+                            tokio::time::timeout(EXCHANGE_MAX, exchange(stream, &desk, &witness)).await,
+                            Ok(Ok(()))
+                        ) {
                             tracing::debug!("an exchange at the admin socket ended early");
                         }
                     });
@@ -193,7 +214,7 @@ pub(super) fn serve(listener: UnixListener, desk: Desk, tasks: &Tasks) {
     });
 }
 
-async fn exchange(mut stream: UnixStream, desk: &Desk) -> std::io::Result<()> {
+async fn exchange(mut stream: UnixStream, desk: &Desk, witness: &Witness) -> std::io::Result<()> {
     let (reading, mut writing) = stream.split();
     let mut line = String::new();
     BufReader::new(reading.take(ASKED_BYTES_MAX)).read_line(&mut line).await?;
@@ -207,12 +228,31 @@ async fn exchange(mut stream: UnixStream, desk: &Desk) -> std::io::Result<()> {
                 Ok(Said::Decided { answer })
             })
         }
+        Ok(Asked::Witnessed {}) => witness.standings().await.map_err(problem_of).map(|logs| {
+            let logs = logs.into_iter().map(|log| WitnessedLog {
+                origin: log.origin.as_str().to_owned(),
+                size: log.size,
+                frozen: log.frozen,
+                evidence: log.evidence,
+            });
+            Said::Witnessed { logs: logs.collect() }
+        }),
+        Ok(Asked::Clear { origin }) => {
+            witness.clear(&origin).await.map_err(problem_of).map(|was_frozen| Said::Cleared { was_frozen })
+        }
     };
     let said = said.unwrap_or_else(|problem| Said::Refused { problem: problem.slug().to_owned() });
     let mut text = serde_json::to_vec(&said)?;
     text.push(b'\n');
     writing.write_all(&text).await?;
     writing.shutdown().await
+}
+
+const fn problem_of(error: StandingError) -> ProblemKind {
+    match error {
+        StandingError::Unknown => ProblemKind::NotFound,
+        StandingError::Disk => ProblemKind::Unavailable,
+    }
 }
 
 /// Why the keeper's own people got no answer.
@@ -271,7 +311,35 @@ impl core::error::Error for AdminError {
 pub async fn waiting(socket: &Path) -> Result<Vec<WaitingRequest>, AdminError> {
     match call(socket, &Asked::Waiting {}).await? {
         Said::Waiting { requests } => Ok(requests),
-        Said::Decided { .. } | Said::Refused { .. } => Err(AdminError::Malformed),
+        Said::Decided { .. } | Said::Witnessed { .. } | Said::Cleared { .. } | Said::Refused { .. } => {
+            Err(AdminError::Malformed)
+        }
+    }
+}
+
+/// The logs that the keeper of this socket witnesses.
+///
+/// # Errors
+/// [`AdminError`].
+pub async fn witnessed(socket: &Path) -> Result<Vec<WitnessedLog>, AdminError> {
+    match call(socket, &Asked::Witnessed {}).await? {
+        Said::Witnessed { logs } => Ok(logs),
+        Said::Decided { .. } | Said::Waiting { .. } | Said::Cleared { .. } | Said::Refused { .. } => {
+            Err(AdminError::Malformed)
+        }
+    }
+}
+
+/// Has the keeper of this socket confirm a log again, because a person has looked at the evidence. False if it was not frozen.
+///
+/// # Errors
+/// [`AdminError`]; refused with `NotFound` for a log that it does not witness.
+pub async fn clear(socket: &Path, origin: &str) -> Result<bool, AdminError> {
+    match call(socket, &Asked::Clear { origin: origin.to_owned() }).await? {
+        Said::Cleared { was_frozen } => Ok(was_frozen),
+        Said::Decided { .. } | Said::Waiting { .. } | Said::Witnessed { .. } | Said::Refused { .. } => {
+            Err(AdminError::Malformed)
+        }
     }
 }
 
@@ -299,7 +367,9 @@ pub async fn decide(
     let decision = HumanDecision { request_digest, index: KeeperIndex(request.keeper), verdict, time: now };
     match call(socket, &Asked::Decide { decision: B64(key.sign(decision).to_bytes()) }).await? {
         Said::Decided { answer } => Ok(answer),
-        Said::Waiting { .. } | Said::Refused { .. } => Err(AdminError::Malformed),
+        Said::Waiting { .. } | Said::Witnessed { .. } | Said::Cleared { .. } | Said::Refused { .. } => {
+            Err(AdminError::Malformed)
+        }
     }
 }
 
@@ -322,6 +392,8 @@ async fn call(socket: &Path, asked: &Asked) -> Result<Said, AdminError> {
         Said::Refused { problem } => {
             Err(ProblemKind::from_slug(&problem).map_or(AdminError::Malformed, AdminError::Refused))
         }
-        said @ (Said::Waiting { .. } | Said::Decided { .. }) => Ok(said),
+        said @ (Said::Waiting { .. } | Said::Decided { .. } | Said::Witnessed { .. } | Said::Cleared { .. }) => {
+            Ok(said)
+        }
     }
 }

@@ -34,8 +34,12 @@ const FILING_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Doors {
     pub(super) desk: Desk,
-    pub(super) charter: Bytes,
     pub(super) stopping: CancellationToken,
+}
+
+/// What answers before the keeper is ready.
+pub(super) fn early(charter: Bytes) -> Router {
+    Router::new().route("/v1/charter", get(self::charter)).route("/livez", get(livez)).with_state(charter)
 }
 
 pub(super) fn routes(doors: Doors) -> Router {
@@ -48,8 +52,6 @@ pub(super) fn routes(doors: Doors) -> Router {
         .route("/v1/requests", post(requests).layer(DefaultBodyLimit::max(FILING_BODY_BYTES_MAX)))
         .route("/v1/evaluations", post(evaluations).layer(DefaultBodyLimit::max(GRANT_BODY_BYTES_MAX)))
         .route("/v1/time", get(time))
-        .route("/v1/charter", get(charter))
-        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(doors)
 }
@@ -128,9 +130,9 @@ async fn time(State(doors): State<Doors>, Query(asked): Query<TimeAsked>) -> Res
     Ok(Json(TimeTold { time: B64(told) }))
 }
 
-async fn charter(State(doors): State<Doors>) -> Response {
+async fn charter(State(charter): State<Bytes>) -> Response {
     let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    ([(header::CONTENT_TYPE, media_type)], doors.charter).into_response()
+    ([(header::CONTENT_TYPE, media_type)], charter).into_response()
 }
 
 async fn livez() -> &'static str {

@@ -5,23 +5,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use lockplate_core::charter::{Charter, CharterFile};
+use futures_util::future::BoxFuture;
+use lockplate_core::charter::{Charter, CharterFile, LeafWait};
 use lockplate_core::directory::Trust;
 use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::Keeper;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_core::{ErrorKind, Timestamp};
+use lockplate_log::{NoteSignature, SignedCheckpoint};
 use lockplate_store::log_files::FileLogStorage;
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::kek::{KekError, KekTable};
 use crate::clock::Clock;
+use crate::cosign::{Heads, NotPublished, Publish};
 use crate::db::{Db, DbError, DbErrorKind};
 use crate::problem::ProblemKind;
-use crate::release::{Releaser, Unreleased, Wait};
+use crate::release::{Releaser, Unreleased};
 
 /// Visitors that may wait at a time; more get 503.
 const QUEUE_MAX: usize = 256;
@@ -112,8 +115,10 @@ pub(super) struct Office {
     pub(super) unfinished: Unfinished,
     /// What the second clock said last, as its distance to this one; the later of both decides what is expired.
     pub(super) second_clock_ahead_s: u64,
-    /// The published size of the log, for everybody who waits for it.
-    pub(super) published: watch::Sender<u64>,
+    /// Where the newest head is shown to whoever has it cosigned.
+    pub(super) heads: Heads,
+    /// What strangers can see.
+    pub(super) releaser: Releaser,
 }
 
 impl Office {
@@ -134,13 +139,9 @@ impl Office {
         Timestamp(now.0.saturating_add(self.second_clock_ahead_s))
     }
 
-    /// Shows the newest head to strangers. A failure is not the visitor's: it is tried again at the next append.
-    pub(super) fn publish(&mut self) {
-        if self.keeper.publish().is_err() {
-            tracing::warn!("the newest checkpoint could not be published");
-        }
-        let size = self.keeper.log().published().map_or(0, |published| published.checkpoint().size());
-        self.published.send_replace(size);
+    /// Has the newest head cosigned, and then published. Nobody waits for it here.
+    pub(super) fn publish(&self) {
+        self.heads.show(self.keeper.log().head());
     }
 
     /// A value that rests on everything logged so far.
@@ -168,7 +169,7 @@ struct Inner {
     places: Semaphore,
     broken: CancellationToken,
     releaser: Releaser,
-    wait: Wait,
+    wait: LeafWait,
 }
 
 impl core::fmt::Debug for Desk {
@@ -180,7 +181,7 @@ impl core::fmt::Debug for Desk {
 impl Desk {
     pub(super) fn new(office: Office, db: Db, clock: Arc<dyn Clock>) -> Self {
         let (places, broken) = (Semaphore::new(QUEUE_MAX), CancellationToken::new());
-        let (releaser, wait) = (Releaser::new(office.published.subscribe()), Wait::Cosigned);
+        let (releaser, wait) = (office.releaser.clone(), office.charter().keeper_leaves);
         let office = Mutex::new(office);
         Self { inner: Arc::new(Inner { office, db, clock, places, broken, releaser, wait }) }
     }
@@ -209,6 +210,15 @@ impl Desk {
         F: FnOnce(&mut Office, &mut Connection, Timestamp) -> Result<T, Fault> + Send + 'static,
     {
         let _place = self.inner.places.try_acquire().map_err(|_full| ProblemKind::Unavailable)?;
+        self.inside(work).await
+    }
+
+    /// As [`visit`](Self::visit), for the keeper's own tasks, which are few and must not find the queue full.
+    async fn inside<T, F>(&self, work: F) -> Result<T, ProblemKind>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Office, &mut Connection, Timestamp) -> Result<T, Fault> + Send + 'static,
+    {
         let inner = Arc::clone(&self.inner);
         let done = self.inner.db.call(move |connection| {
             // The turn of the database is the turn of the office: nobody else can hold this lock now.
@@ -241,5 +251,16 @@ impl Desk {
                 ProblemKind::Internal
             }
         }
+    }
+}
+
+impl Publish for Desk {
+    fn publish(
+        &self,
+        head: Arc<SignedCheckpoint>,
+        cosignatures: Vec<NoteSignature>,
+    ) -> BoxFuture<'_, Result<(), NotPublished>> {
+        let published = self.inside(move |office, _db, _now| Ok(office.keeper.publish(&head, &cosignatures)?));
+        Box::pin(async move { published.await.map_err(|_traced| NotPublished) })
     }
 }

@@ -59,13 +59,17 @@ enum Halted {
     Damaged,
     /// Log, archive or database failed in a way that ends the process, or the process stops.
     Fatal(&'static str),
-    /// No room; try again.
+    /// No room, or no quorum yet; try again.
     Full,
 }
 
 impl From<NotLogged> for Halted {
-    fn from(NotLogged: NotLogged) -> Self {
-        Self::Fatal("the log")
+    fn from(not_logged: NotLogged) -> Self {
+        match not_logged {
+            NotLogged::Unwritten => Self::Fatal("the log"),
+            // The leaf is there; the next try finds it and waits on.
+            NotLogged::Unwitnessed => Self::Full,
+        }
     }
 }
 
@@ -128,7 +132,7 @@ pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, ta
                 return;
             }
             Halted::Full => {
-                tracing::warn!("an epoch cannot be closed for want of room; trying again");
+                tracing::warn!("an epoch cannot be closed for want of room or of a quorum; trying again");
                 tokio::time::sleep(RETRY_PAUSE).await;
                 if shared.tasks.stopping().is_cancelled() {
                     return;
@@ -168,8 +172,9 @@ async fn try_close(
     // Only a restart, or a try after a failure, comes here: the leaf may or may not be there.
     let header_hash = header.claimed().hash();
     let logged = move |entry: &LogEntry| matches!(entry, LogEntry::EpochClosed(leaf) if leaf.header == header_hash);
-    if !shared.parts.log.contains(known.log_from, logged).await? {
-        shared.parts.log.append(vec![closed_leaf(header.claimed(), &close, orphaned)]).await?;
+    match shared.parts.log.find(known.log_from, logged).await? {
+        Some(index) => shared.parts.log.confirm(index).await?,
+        None => drop(shared.parts.log.append(vec![closed_leaf(header.claimed(), &close, orphaned)]).await?),
     }
     confirm(shared, epoch, close).await
 }
@@ -276,7 +281,7 @@ pub(super) async fn resume(shared: &Arc<Shared>) -> Result<(), DbError> {
                     db.epoch_never_was(epoch).await?;
                     continue;
                 }
-                Err(NotLogged) => return Err(DbError::new(crate::db::DbErrorKind::Fatal)),
+                Err(_unreadable) => return Err(DbError::new(crate::db::DbErrorKind::Fatal)),
             }
         }
         tracing::info!(?state, "an epoch of an earlier run is closed");

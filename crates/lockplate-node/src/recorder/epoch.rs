@@ -28,6 +28,7 @@ use super::plan::{Slot, SlotKind};
 use super::sealer_link::{LinkBroken, SealerLink};
 use super::{RecorderError, Sealed};
 use crate::agency_db::EpochState;
+use crate::party_log::NotLogged;
 use crate::rng::SystemRng;
 use crate::sealer::wire::{Ask, Deal, NotSealed, Tell};
 
@@ -222,7 +223,16 @@ impl EpochTask {
         let epoch = header.claimed().epoch_id;
         let from = parts.log.size().await.map_err(|_log| NotDealt)?;
         parts.db.epoch_logs_from(epoch, from).await.map_err(|error| not_stored(&error))?;
-        parts.log.append(vec![dealt_leaf(header.claimed())]).await.map_err(|_log| NotDealt)?;
+        match parts.log.append(vec![dealt_leaf(header.claimed())]).await {
+            Ok(_index) => {}
+            Err(NotLogged::Unwritten) => return Err(NotDealt),
+            Err(NotLogged::Unwitnessed) => {
+                link.gone().await;
+                // Its leaf is in the log, so it gets its close, without a read in it.
+                close::close(&self.shared, &header, None).await;
+                return Err(NotDealt);
+            }
+        }
         parts.db.epoch_is(epoch, EpochState::Open).await.map_err(|error| not_stored(&error))?;
         let receipts = receipts.iter().map(Signed::to_bytes).collect();
         match link.ask(&Ask::Receipts(receipts)).await {

@@ -43,7 +43,7 @@ use lockplate_node::founding::{
     WarrantOrder, agency_trust_entry, assemble, court_trust_entry, draft_charter, found_agency, found_keeper,
     make_note_key, note_signer, sign_as_agency, sign_as_keeper, sign_warrant, statement_signer,
 };
-use lockplate_node::keeper::{KeeperConfig, KeeperError, KeeperSettings, admin, start};
+use lockplate_node::keeper::{KeeperConfig, KeeperError, KeeperSettings, Started, admin, start};
 use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::settings;
@@ -193,9 +193,13 @@ impl Town {
             agency,
             agency_files,
         };
+        town.tasks = vec![None, None, None];
+        let mut started = Vec::new();
         for place in 0..3 {
-            town.tasks.push(None);
-            town.start(place).await;
+            started.push(town.begin(place).await);
+        }
+        for mut keeper in started {
+            keeper.ready().await.unwrap();
         }
         let directory = town.directory(1);
         for keeper in town.keepers() {
@@ -206,9 +210,15 @@ impl Town {
     }
 
     pub(crate) async fn start(&mut self, place: usize) {
+        self.begin(place).await.ready().await.unwrap();
+    }
+
+    /// It witnesses others, and waits for the witnesses of its own log.
+    pub(crate) async fn begin(&mut self, place: usize) -> Started {
         let tasks = Tasks::new();
-        start(self.settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
+        let started = start(self.settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
         self.tasks[place] = Some(tasks);
+        started
     }
 
     pub(crate) async fn stop(&mut self, place: usize) {

@@ -180,9 +180,7 @@ impl Town {
     /// Four reads in two closed hours: two of the plate, two of others.
     async fn new() -> Self {
         let mut town = Self::found().await;
-        for place in 0..3 {
-            town.start_keeper(place).await;
-        }
+        town.start_keepers(&[0, 1, 2]).await;
         town.start_agency().await;
         let reads = vec![
             late(PLATE, NOW - 3 * HOUR + 60, 1),
@@ -338,9 +336,25 @@ impl Town {
     }
 
     async fn start_keeper(&mut self, place: usize) {
+        self.begin_keeper(place).await.ready().await.unwrap();
+    }
+
+    /// It witnesses others, and waits for the witnesses of its own log.
+    async fn begin_keeper(&mut self, place: usize) -> keeper::Started {
         let tasks = Tasks::new();
-        keeper::start(self.keeper_settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
+        let started = keeper::start(self.keeper_settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
         self.keepers[place] = Some(tasks);
+        started
+    }
+
+    async fn start_keepers(&mut self, places: &[usize]) {
+        let mut started = Vec::new();
+        for place in places {
+            started.push(self.begin_keeper(*place).await);
+        }
+        for mut keeper in started {
+            keeper.ready().await.unwrap();
+        }
     }
 
     async fn stop_keeper(&mut self, place: usize) {
@@ -799,8 +813,7 @@ async fn a_lying_or_absent_keeper_is_named_and_done_without_and_two_are_too_many
     let fault = town.fetch(&digest, Duration::from_secs(2)).await.unwrap_err();
     assert!(matches!(fault, SearchFault::Unavailable(_)), "{fault:?}");
     assert_eq!(fault.exit_kind(), ExitKind::Unavailable);
-    town.start_keeper(1).await;
-    town.start_keeper(2).await;
+    town.start_keepers(&[1, 2]).await;
     let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
     assert_eq!(fetched.found.len(), 2);
     town.end().await;

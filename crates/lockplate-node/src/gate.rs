@@ -1,0 +1,72 @@
+//! The doors of a role that answers before it is ready: what others need so that they can start (the witness, the health of
+//! the process) is open at once; the rest answers 503 until the role opens it. So all parties of a town may start together.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use tower::ServiceExt as _;
+
+use crate::problem::ProblemKind;
+
+/// Closed until [`Gate::open`]. Cheap to clone; all clones are the same gate.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    doors: Arc<OnceLock<Router>>,
+}
+
+impl Gate {
+    /// A closed gate.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers with `early` at once, and with everything else once the gate is open.
+    #[must_use]
+    pub fn behind(&self, early: Router) -> Router {
+        early.fallback_service(Router::new().fallback(pass).with_state(self.clone()))
+    }
+
+    /// Opens the gate; the first call counts.
+    pub fn open(&self, doors: Router) {
+        let _opened_before = self.doors.set(doors);
+    }
+
+    /// Whether it is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.doors.get().is_some()
+    }
+}
+
+async fn pass(State(gate): State<Gate>, request: Request) -> Response {
+    match gate.doors.get() {
+        Some(doors) => doors.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
+        None => ProblemKind::Unavailable.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+
+    #[tokio::test]
+    async fn only_the_early_doors_answer_before_the_gate_is_open() {
+        let gate = Gate::new();
+        let router = gate.behind(Router::new().route("/early", get(async || "early")));
+        let ask = async |path: &str| {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            router.clone().oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(ask("/early").await, StatusCode::OK);
+        assert_eq!(ask("/late").await, StatusCode::SERVICE_UNAVAILABLE);
+        gate.open(Router::new().route("/late", get(async || "late")));
+        assert_eq!(ask("/late").await, StatusCode::OK);
+        assert_eq!(ask("/nowhere").await, StatusCode::NOT_FOUND);
+    }
+}
