@@ -312,7 +312,7 @@ pub fn judge(
     let officer_fits = terms.officer.is_none_or(|officer| officer == request.officer_key);
     step(terms.requester == request.requester && officer_fits, Step::Requester)?;
     step(terms.owners.contains(&request.owner), Step::Owner)?;
-    step(names_plate(terms, &request.plate, disclosures), Step::Plate)?;
+    step(names_plate(&terms.plates, &request.plate, disclosures), Step::Plate)?;
     let inside =
         terms.window.0 <= request.window.0 && request.window.1 <= terms.window.1 && request.window.0 < request.window.1;
     step(inside && terms.purpose == request.purpose && terms.offence == request.offence, Step::Scope)?;
@@ -335,21 +335,35 @@ fn has_good_signer(
     withdrawn: &Withdrawn,
     now: Timestamp,
 ) -> bool {
+    let entries = recognised(object, &paper.header, trust, withdrawn, now);
+    entries.into_iter().any(|entry| may_issue(entry, paper, request.owner))
+}
+
+/// The entries of the trust list that answer for an object: the issuer's own key, with a good signature on it, valid when it was
+/// signed and not revoked now. What each may sign is for the caller to say. Empty if a known key's line fails.
+pub(crate) fn recognised<'t>(
+    object: &SignedObject,
+    header: &Header,
+    trust: &'t Trust,
+    withdrawn: &Withdrawn,
+    now: Timestamp,
+) -> Vec<&'t TrustEntry> {
     // One key may stand in the list twice (an expired entry and its renewal); the note layer wants each key once.
     let keys: BTreeMap<String, VerifierKey> =
         trust.entries().iter().map(|entry| (entry.vkey.to_string(), entry.vkey.clone())).collect();
     let keys: Vec<VerifierKey> = keys.into_values().collect();
-    let Ok(good) = object.verify(&keys) else { return false };
+    let Ok(good) = object.verify(&keys) else { return Vec::new() };
+    // An object from the future would outlive a later revocation of its key.
+    if header.issued > now {
+        return Vec::new();
+    }
     let revoked = |entry: &TrustEntry| withdrawn.keys.get(&entry.vkey.to_string()).is_some_and(|from| *from <= now);
-    // A paper from the future would outlive a later revocation of its key.
-    paper.header.issued <= now
-        && trust
-            .entries()
-            .iter()
-            .filter(|entry| good.contains(&&entry.vkey) && entry.vkey.name().as_str() == paper.header.issuer)
-            .any(|entry| {
-                entry.is_valid_at(paper.header.issued) && !revoked(entry) && may_issue(entry, paper, request.owner)
-            })
+    trust
+        .entries()
+        .iter()
+        .filter(|entry| good.contains(&&entry.vkey) && entry.vkey.name().as_str() == header.issuer)
+        .filter(|entry| entry.is_valid_at(header.issued) && !revoked(entry))
+        .collect()
 }
 
 fn may_issue(entry: &TrustEntry, paper: &Paper, owner: AgencyId) -> bool {
@@ -374,10 +388,11 @@ fn may_issue(entry: &TrustEntry, paper: &Paper, owner: AgencyId) -> bool {
     }
 }
 
-/// Step 7: a disclosure that came along opens a plate of the paper, under the name `plate`, to exactly the plate named.
-fn names_plate(terms: &PaperTerms, plate: &PlateName, disclosures: &[Disclosure]) -> bool {
+/// Step 7: a disclosure that came along opens a plate of the paper, under the name `plate`, to exactly the plate named. `plates`
+/// are the paper's salted digests.
+pub(crate) fn names_plate(plates: &[[u8; 32]], plate: &PlateName, disclosures: &[Disclosure]) -> bool {
     disclosures.iter().any(|disclosure| {
-        terms.plates.contains(&disclosure.digest())
+        plates.contains(&disclosure.digest())
             && disclosure.name() == "plate"
             && *disclosure.expose_value() == plate.to_json()
     })

@@ -11,8 +11,8 @@ use crate::charter::state_of_level;
 use crate::error::{Error, Result};
 use crate::facts::{AgencyFacts, OfficerFacts};
 use crate::id::AgencyId;
-use crate::json::{Field, Fields, Json, JsonObject, json_names, json_object};
-use crate::signed::{Header, Signable, SignedObject, sealed};
+use crate::json::{json_names, json_object};
+use crate::signed::{Header, SignedObject, signed_kind};
 use crate::vocabulary::{DeclarationName, Level, Role, State};
 
 /// A directory is valid for at most seven days.
@@ -21,40 +21,6 @@ pub const DIRECTORY_SECONDS_MAX: u64 = 7 * 86_400;
 pub const DECLARATION_SECONDS_MAX: u64 = 731 * 86_400;
 /// What one party's clock may be ahead of another's, seconds.
 pub const CLOCK_SKEW_SECONDS_MAX: u64 = 300;
-
-/// Declares a signed object: `kind`, header, then the fields of its body.
-macro_rules! signed_kind {
-    ($($(#[$doc:meta])* $name:ident($body:ident) = $kind:literal)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct $name {
-            /// Common fields.
-            pub header: Header,
-            /// Its own fields.
-            pub body: $body,
-        }
-
-        impl Field for $name {
-            fn to_json(&self) -> Json {
-                let mut fields = BTreeMap::from([("kind".to_owned(), Json::text($kind))]);
-                self.header.put(&mut fields);
-                self.body.put(&mut fields);
-                Json::Object(fields)
-            }
-
-            fn from_json(value: Json) -> Result<Self> {
-                let mut fields = Fields::of(value)?;
-                fields.expect("kind", &Json::text($kind))?;
-                let object = Self { header: Header::take(&mut fields)?, body: $body::take(&mut fields)? };
-                fields.finish()?;
-                Ok(object)
-            }
-        }
-
-        impl sealed::Sealed for $name {}
-        impl Signable for $name {}
-    )*};
-}
 
 json_names! {
     /// Role of a key in the trust list.

@@ -2,6 +2,9 @@
 //! digests; it stays public for ever, so no plate, case, officer's name or window is ever in one. Readers keep what they do not
 //! know as [`Leaf::Unknown`] and never interpret it. Bytes go to `lockplate-log`, evidence comes back.
 
+mod after;
+mod hotlist;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_log::append::Entry;
@@ -18,10 +21,18 @@ use crate::sign::VerifyKey;
 use crate::vocabulary::{Action, Assurance, Basis, DeclarationName, Purpose};
 use crate::wire::th;
 
-/// Bytes of a leaf of every type of this release.
+pub use after::{EmbargoLeaf, HoldLeaf, OpeningPublished, OpeningsErased, PaperLeaf, PaperStatus, ReviewLeaf};
+pub use hotlist::{
+    AlertsClosed, AlertsLeaf, AlertsRaised, AlertsSuppressed, Day, Disposition, HotlistLeaf, ListClass, ListCounts,
+    ListKind, MatchKind, Suppression,
+};
+
+/// Bytes of a leaf of every type but `hotlist` and `alerts`.
 pub const LEAF_BYTES_MAX: usize = 4_096;
-/// Bytes of any leaf that a reader keeps, unknown ones included (`hotlist`, `alerts`).
+/// Bytes of a `hotlist` or `alerts` leaf, and of any leaf that a reader keeps, unknown ones included.
 pub const LEAF_BYTES_READ_MAX: usize = 16_384;
+/// Witnesses that a `log.resumed` leaf names: as many as a charter can have.
+pub const WITNESSES_MISSING_MAX: usize = 31;
 /// Bytes of a log's origin.
 pub const ORIGIN_BYTES_MAX: usize = 255;
 /// Rule ids of one decision that fit a request leaf beside everything else.
@@ -198,6 +209,19 @@ impl<const N: usize> SaltedDigests<N> {
         &self.0
     }
 
+    /// The value of a field of this leaf, from its disclosure: the digest is one of these, and the field is the one asked for (a
+    /// digest opened under another name would let one field pass for another).
+    ///
+    /// # Errors
+    /// `Invalid` if either does not hold.
+    pub fn expose_field<'a>(&self, name: &str, disclosure: &'a Disclosure) -> Result<&'a Json> {
+        if disclosure.name() == name && self.contains(&disclosure.digest()) {
+            Ok(disclosure.expose_value())
+        } else {
+            Err(Error::invalid("the disclosure is of another leaf or field"))
+        }
+    }
+
     /// True if `digest` is one of them.
     #[must_use]
     pub fn contains(&self, digest: &[u8; 32]) -> bool {
@@ -335,7 +359,7 @@ json_object! {
         engine: String,
         /// Until then the embargoed fields stay closed.
         embargo: Timestamp,
-        /// Salted digests of the private fields.
+        /// Salted digests of the private fields ([`SaltedName`](crate::salted::SaltedName)).
         sd: SaltedDigests<SD_REQUEST> as "_sd",
         /// Their hash.
         sd_alg: SdAlgorithm as "_sd_alg",
@@ -520,7 +544,35 @@ impl JsonObject for KeyLeaf {
     }
 }
 
+json_names! {
+    /// What came of a planted read.
+    CanaryResult {
+        /// A search found it.
+        Found = "found",
+        /// No search found it.
+        Missed = "missed",
+        /// The search could not be made.
+        Error = "error",
+    }
+}
+
 json_object! {
+    /// A planted read was searched for.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    CanaryLeaf {
+        /// `header_hash` of its epoch.
+        header: [u8; 32],
+        /// What came of it.
+        result: CanaryResult,
+        /// Keepers that answered.
+        keepers: u8,
+    }
+    /// The log was started by a person's order without all the witnesses that the start-up check wants.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    LogResumed {
+        /// Names of the keys of the witnesses not asked.
+        missing: BTreeSet<String>,
+    }
     /// Last leaf of a log.
     #[derive(Clone, Debug, PartialEq, Eq)]
     LogClosed {
@@ -594,6 +646,26 @@ log_entries! {
     Declaration(DeclarationLeaf) = "declaration" in [Keeper],
     /// The camera register changes.
     Camera(CameraLeaf) = "camera" in [Recorder],
+    /// A hot list changes.
+    Hotlist(HotlistLeaf) = "hotlist" in [Recorder],
+    /// The alerts of a day.
+    Alerts(AlertsLeaf) = "alerts" in [Recorder],
+    /// A planted read was searched for.
+    Canary(CanaryLeaf) = "canary" in [Recorder],
+    /// The paper of an emergency is due, filed, overdue.
+    Paper(PaperLeaf) = "paper" in [Keeper],
+    /// Evidence is held.
+    Hold(HoldLeaf) = "hold" in [Desk],
+    /// An embargo is extended.
+    Embargo(EmbargoLeaf) = "embargo" in [Keeper],
+    /// Fields are published after the embargo.
+    OpeningPublished(OpeningPublished) = "opening.published" in [Keeper],
+    /// Openings are destroyed.
+    OpeningsErased(OpeningsErased) = "openings.erased" in [Keeper],
+    /// An auditor reviewed openings.
+    Review(ReviewLeaf) = "review" in [Keeper],
+    /// The log goes on without all witnesses.
+    LogResumed(LogResumed) = "log.resumed" in [Keeper, Recorder, Desk],
     /// Last leaf.
     LogClosed(LogClosed) = "log.closed" in [Keeper, Recorder, Desk],
 }
@@ -663,20 +735,50 @@ impl LogEntry {
         }
     }
 
-    fn check(&self) -> Result<()> {
-        let Self::Request(request) = self else { return Ok(()) };
-        let rule_fits = |rule: &String| (1..=RULE_BYTES_MAX).contains(&rule.len());
-        if request.rules.len() > RULES_MAX
-            || !request.rules.iter().all(rule_fits)
-            || request.engine.len() > RULE_BYTES_MAX
-        {
-            return Err(Error::malformed("the rules of a request leaf are too many or too long"));
+    /// Bytes of a leaf of this type.
+    const fn bytes_max(&self) -> usize {
+        if matches!(self, Self::Hotlist(_) | Self::Alerts(_)) { LEAF_BYTES_READ_MAX } else { LEAF_BYTES_MAX }
+    }
+
+    /// What a type alone cannot say: counts that fit together, bounds of texts, times.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of every other type each combination of fields is good")]
+    fn check(&self, time: Timestamp) -> Result<()> {
+        match self {
+            Self::Request(request) => request.check(),
+            Self::Hotlist(leaf) => leaf.check(time),
+            Self::Alerts(leaf) => leaf.check(),
+            Self::Paper(leaf) => leaf.check(),
+            Self::OpeningPublished(leaf) => leaf.check(),
+            Self::OpeningsErased(leaf) => leaf.check(),
+            Self::Review(leaf) => leaf.check(),
+            Self::LogResumed(leaf) => leaf.check(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn check_kind(&self, kind: LogKind) -> Result<()> {
         if self.belongs_in(kind) { Ok(()) } else { Err(Error::invalid("this log does not take leaves of this type")) }
+    }
+}
+
+impl LogResumed {
+    fn check(&self) -> Result<()> {
+        let named = |name: &String| (1..=ORIGIN_BYTES_MAX).contains(&name.len());
+        if (1..=WITNESSES_MISSING_MAX).contains(&self.missing.len()) && self.missing.iter().all(named) {
+            Ok(())
+        } else {
+            Err(Error::malformed("a log goes on without no witness, or without too many"))
+        }
+    }
+}
+
+impl RequestLeaf {
+    fn check(&self) -> Result<()> {
+        let rule_fits = |rule: &String| (1..=RULE_BYTES_MAX).contains(&rule.len());
+        if self.rules.len() > RULES_MAX || !self.rules.iter().all(rule_fits) || self.engine.len() > RULE_BYTES_MAX {
+            return Err(Error::malformed("the rules of a request leaf are too many or too long"));
+        }
+        Ok(())
     }
 }
 
@@ -707,7 +809,7 @@ impl Stamped {
         Self::with_nonce(entry, kind, origin, time, nonce)
     }
 
-    /// Fixes origin, time and nonce and writes the leaf. 4,096 bytes at most.
+    /// Fixes origin, time and nonce and writes the leaf. 4,096 bytes at most; hot-list and alert leaves 16,384.
     ///
     /// # Errors
     /// `Invalid` if the log's kind does not accept this type; `Malformed` or `Invalid` if a text is outside the alphabet or
@@ -717,7 +819,7 @@ impl Stamped {
         if origin.is_empty() || origin.len() > ORIGIN_BYTES_MAX {
             return Err(Error::invalid("the log's origin is empty or too long"));
         }
-        entry.check()?;
+        entry.check(time)?;
         let mut fields = BTreeMap::new();
         entry.put(&mut fields);
         for (key, value) in [
@@ -730,7 +832,7 @@ impl Stamped {
             fields.insert(key.to_owned(), value);
         }
         let leaf = Json::Object(fields).to_canonical_bytes()?;
-        if leaf.len() > LEAF_BYTES_MAX {
+        if leaf.len() > entry.bytes_max() {
             return Err(Error::invalid("the leaf is too long"));
         }
         Ok(Self { entry, origin: origin.to_owned(), time, nonce, leaf })
@@ -839,8 +941,8 @@ pub fn parse_leaf(bytes: &[u8]) -> Result<Leaf> {
     }
     match LogEntry::take(&type_name, &mut fields)? {
         Some(entry) if fields.finish().is_ok() => {
-            entry.check()?;
-            if bytes.len() > LEAF_BYTES_MAX {
+            entry.check(time)?;
+            if bytes.len() > entry.bytes_max() {
                 return Err(Error::malformed("the leaf is too long"));
             }
             Ok(Leaf::Known(Stamped { entry, origin, time, nonce, leaf: bytes.to_vec() }))

@@ -5,20 +5,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
-use sha2::{Digest as _, Sha256};
 
 use crate::Timestamp;
+use crate::audit::auditor_digest;
 use crate::authorisation::{PaperRequest, Step, Verified, Withdrawn, judge, verify_session};
 use crate::charter::{AcceptKeyFiles, Charter, CharterFile};
 use crate::decision::{CodeRule, DecisionRecord, Outcome};
 use crate::directory::{Trust, VerifiedDirectory, verify_declaration};
-use crate::disclosure::{SD_REQUEST, disclose, fill_digests};
+use crate::disclosure::{SD_REQUEST, fill_digests};
 use crate::entry::{Escrow, RequestDecision, RequestLeaf, SaltedDigests, SdAlgorithm, officer_pseudonym};
 use crate::error::{Error, Result};
 use crate::facts::{AgencyFacts, LegalFacts, Obligations, OfficerFacts, SearchFacts};
 use crate::id::{AgencyId, EpochId};
-use crate::json::Json;
+use crate::notice::NoticeTag;
+use crate::ownership::{OwnershipFacts, judge_ownership};
 use crate::request::{FiledRequest, Opened, SearchRequest};
+use crate::salted::digests_of;
 use crate::signed::SignedObject;
 use crate::vocabulary::{Action, ArchiveKind, Assurance, DeclarationName, Purpose, Role};
 
@@ -50,6 +52,8 @@ pub struct Standing {
     pub mfa: bool,
     /// The court paper.
     pub paper: Verified,
+    /// The proof of registration, for owner access.
+    pub ownership: OwnershipFacts,
     /// Kind of the archive, from the charter.
     pub archive_kind: ArchiveKind,
     /// Epochs inside the window that can be evaluated.
@@ -146,6 +150,7 @@ pub fn gather(
         approver_roles,
         mfa: evidence.signed_in_with_two_factors(request, directory, now),
         paper: evidence.judge_paper(request, now)?,
+        ownership: evidence.judge_ownership(request, now),
         archive_kind: evidence.charter.archive_kind,
         epochs: evidence.epochs,
         epochs_destroyed: evidence.epochs_destroyed,
@@ -203,16 +208,38 @@ impl<'a> Evidence<'a> {
             })
     }
 
+    /// The `.auth` file that the request names, among those that came with it.
+    fn named_attachment(&self, asked: &SearchRequest) -> Option<(&'a [u8], SignedObject)> {
+        self.attachments.iter().find_map(|bytes| {
+            let object = SignedObject::parse(bytes).ok()?;
+            (object.digest() == asked.authorisation_digest).then_some((bytes.as_slice(), object))
+        })
+    }
+
+    /// Only a request for owner access can rest on a proof of registration.
+    fn judge_ownership(&self, request: &Opened<SearchRequest>, now: Timestamp) -> OwnershipFacts {
+        let (asked, text) = (request.request(), request.text());
+        match self.named_attachment(asked) {
+            Some((_, object)) if action_of(asked.purpose) == Action::OwnerAccess => judge_ownership(
+                &object,
+                self.charter.owner.id,
+                &text.statement.statement().plate,
+                &text.disclosures,
+                self.trust,
+                self.withdrawn,
+                now,
+            ),
+            Some(_) | None => OwnershipFacts::NONE,
+        }
+    }
+
     fn judge_paper(&self, request: &Opened<SearchRequest>, now: Timestamp) -> core::result::Result<Verified, CodeRule> {
         let asked = request.request();
         if asked.authorisation_digest == [0; 32] {
             return Ok(Verified::NONE);
         }
         let statement = request.text().statement.statement();
-        let named = |bytes: &&Vec<u8>| {
-            SignedObject::parse(bytes).is_ok_and(|object| object.digest() == asked.authorisation_digest)
-        };
-        let Some(file) = self.attachments.iter().find(named) else { return Ok(Verified::NONE) };
+        let Some((file, _)) = self.named_attachment(asked) else { return Ok(Verified::NONE) };
         let paper = PaperRequest {
             authorisation_digest: asked.authorisation_digest,
             requester: asked.requester_agency,
@@ -280,8 +307,8 @@ impl Standing {
             emergency_declared: statement.emergency,
             prior_same_plate_30d: self.prior_same_plate_30d,
             requests_last_24h: self.requests_last_24h,
-            registered_owner: false,
-            co_registrants_consent: false,
+            registered_owner: self.ownership.registered_owner,
+            co_registrants_consent: self.ownership.co_registrants_consent,
         }
     }
 }
@@ -301,11 +328,15 @@ fn days_up(from: Timestamp, to: Timestamp) -> i64 {
 }
 
 /// 1 if every element's input is a listed spelling of the one plate the statement names, at this owner; otherwise the
-/// number of distinct texts, at least 2.
+/// number of distinct texts, at least 2. A registered owner is answered about the plate as it is registered: a near spelling may
+/// be the neighbour's.
 fn plates_named(request: &Opened<SearchRequest>) -> u32 {
     let statement = request.text().statement.statement();
     let Ok(plate) = statement.plate.plate() else { return 0 };
-    let listed = crate::spellings::listed(plate.expose_text());
+    let listed = match action_of(request.request().purpose) {
+        Action::OwnerAccess => BTreeSet::from([plate.fold()]),
+        Action::Search | Action::HoldEvidence => crate::spellings::listed(plate.expose_text()),
+    };
     let mut others = BTreeSet::new();
     for (input, _) in &request.text().elements {
         let at_owner = input.agency() == request.request().owner_agency;
@@ -320,51 +351,25 @@ fn plates_named(request: &Opened<SearchRequest>) -> u32 {
     if others.is_empty() { 1 } else { u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1) }
 }
 
-/// The public leaf of a decided request.
+/// The public leaf of a decided request. `tags` are the keeper's notice tags under the nonce that the leaf will have.
 pub(crate) fn request_leaf(
     request: &Opened<SearchRequest>,
+    tags: &[NoticeTag],
     standing: &Standing,
     record: &DecisionRecord,
     engine: &str,
     charter: &CharterFile,
     rng: &mut impl CryptoRng,
 ) -> Result<RequestLeaf> {
-    let asked = request.request();
-    let text = request.text();
-    let statement = text.statement.statement();
-    let plate = Json::Array(
-        text.elements
-            .iter()
-            .map(|(input, r)| {
-                Json::Array(vec![
-                    Json::Int(u64::from(input.kind().code())),
-                    Json::bytes(input.expose_bytes()),
-                    Json::bytes(r.to_secret().expose_secret()),
-                ])
-            })
-            .collect(),
-    );
-    let second = request.filed().seconds.iter().map(|second| Json::bytes(&second.key_id)).collect();
-    let fields = [
-        ("plate", plate),
-        ("officer", Json::object([("key", Json::bytes(&asked.officer_key))])),
-        ("second", Json::Array(second)),
-        ("case_number", Json::text(&statement.case_number)),
-        ("offence", Json::text(&statement.offence.text)),
-        ("facts", Json::text(&statement.facts)),
-        ("window", Json::Array(vec![Json::Int(asked.win_from.0), Json::Int(asked.win_to.0)])),
-    ];
-    let digests = fields
-        .iter()
-        .map(|(name, value)| disclose(&text.salts, name, value).map(|disclosure| disclosure.digest()))
-        .collect::<Result<Vec<_>>>()?;
+    let statement = request.text().statement.statement();
+    let digests = digests_of(request, tags)?;
     let keepers = charter.charter().keepers.len();
     let escrow = charter
         .charter()
         .auditors
         .iter()
         .zip(request.opening_hashes().iter().skip(keepers))
-        .map(|(auditor, opening)| Escrow { auditor: Sha256::digest(auditor.opening_key).into(), opening: *opening })
+        .map(|(auditor, opening)| Escrow { auditor: auditor_digest(&auditor.opening_key), opening: *opening })
         .collect();
     let leaf = RequestLeaf {
         on_behalf_of: standing.on_behalf_of.id,

@@ -62,6 +62,7 @@ use crate::evidence::{EpochInWindow, Standing};
 use crate::facts::{AccessPolicy, Obligations, PolicyAnswer};
 use crate::id::{EpochId, KeeperIndex};
 use crate::limits::ELEMENT_EPOCHS_MAX;
+use crate::notice::NoticeKey;
 use crate::open::{Evaluation, EvaluationText, evaluation_info};
 use crate::request::{FiledRequest, Opened, SearchRequest};
 use crate::sign::{Signed, SigningKey, VerifyKey};
@@ -71,6 +72,7 @@ pub struct Keeper<S> {
     index: KeeperIndex,
     charter: CharterFile,
     key: SigningKey,
+    notice: NoticeKey,
     policy: Box<dyn AccessPolicy + Send>,
     log: Log<S>,
     origin: String,
@@ -192,7 +194,7 @@ impl Entry for ValidGrant {
 }
 
 impl<S: LogStorage> Keeper<S> {
-    /// A keeper at its place in a verified charter, with its signing key and its log.
+    /// A keeper at its place in a verified charter, with its signing key, the key of its notice tags and its log.
     ///
     /// # Errors
     /// `Invalid` if the key is not the charter's key of that keeper.
@@ -200,6 +202,7 @@ impl<S: LogStorage> Keeper<S> {
         index: KeeperIndex,
         charter: CharterFile,
         key: SigningKey,
+        notice: NoticeKey,
         policy: Box<dyn AccessPolicy + Send>,
         log: Log<S>,
     ) -> Result<Self> {
@@ -208,7 +211,7 @@ impl<S: LogStorage> Keeper<S> {
             return Err(Error::invalid("the key is not the charter's key of this keeper"));
         }
         let origin = entry.log_key.name().as_str().to_owned();
-        Ok(Self { index, charter, key, policy, log, origin })
+        Ok(Self { index, charter, key, notice, policy, log, origin })
     }
 
     /// Decides a request on facts the keeper verified itself. Pure; consumes the request.
@@ -228,9 +231,14 @@ impl<S: LogStorage> Keeper<S> {
             None => self.ask_policy(&request, standing, now),
         };
         let record = self.record(request.filed(), verdict, standing.ask_human, standing.epochs_destroyed, now);
-        let leaf =
-            crate::evidence::request_leaf(&request, standing, &record, self.policy.engine(), &self.charter, rng)?;
-        let stamped = self.stamp(LogEntry::Request(Box::new(leaf)), now, rng)?;
+        // The nonce comes first: the notice tags, which the leaf commits to, hang on it.
+        let mut nonce = [0; 16];
+        rng.fill_bytes(&mut nonce);
+        let tags = self.notice.tags(request.text().elements.iter().map(|(input, _)| input), &nonce)?;
+        let engine = self.policy.engine();
+        let leaf = crate::evidence::request_leaf(&request, &tags, standing, &record, engine, &self.charter, rng)?;
+        let entry = LogEntry::Request(Box::new(leaf));
+        let stamped = Stamped::with_nonce(entry, LogKind::Keeper, &self.origin, now, nonce)?;
         Ok(Decision { stamped, record })
     }
 
@@ -613,6 +621,12 @@ impl<S: LogStorage> Keeper<S> {
     #[must_use]
     pub const fn charter(&self) -> &CharterFile {
         &self.charter
+    }
+
+    /// The key of its notice tags: for what is published after the embargo, and for owners' codes.
+    #[must_use]
+    pub const fn notice_key(&self) -> &NoticeKey {
+        &self.notice
     }
 
     /// Its signing key: prekeys and receipts are signed by the shell through it.

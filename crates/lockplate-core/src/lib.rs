@@ -3,11 +3,13 @@
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
 
 pub mod approval;
+pub mod audit;
 pub mod authorisation;
 pub mod charter;
 pub mod decision;
 pub mod directory;
 pub mod disclosure;
+pub mod embargo;
 pub mod entry;
 pub mod envelope;
 pub mod epoch;
@@ -19,10 +21,13 @@ pub mod id;
 pub mod json;
 pub mod keeper;
 pub mod limits;
+pub mod notice;
 pub mod open;
+pub mod ownership;
 pub mod plate;
 pub mod read;
 pub mod request;
+pub mod salted;
 pub mod seal;
 pub mod segment;
 pub mod sign;

@@ -187,6 +187,45 @@ pub trait Signable: Field + sealed::Sealed {
     }
 }
 
+/// Declares a signed object: `kind`, header, then the fields of its body.
+macro_rules! signed_kind {
+    ($($(#[$doc:meta])* $name:ident($body:ident) = $kind:literal)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            /// Common fields.
+            pub header: $crate::signed::Header,
+            /// Its own fields.
+            pub body: $body,
+        }
+
+        impl $crate::json::Field for $name {
+            fn to_json(&self) -> $crate::json::Json {
+                let kind = $crate::json::Json::text($kind);
+                let mut fields = std::collections::BTreeMap::from([("kind".to_owned(), kind)]);
+                $crate::json::JsonObject::put(&self.header, &mut fields);
+                $crate::json::JsonObject::put(&self.body, &mut fields);
+                $crate::json::Json::Object(fields)
+            }
+
+            fn from_json(value: $crate::json::Json) -> $crate::error::Result<Self> {
+                let mut fields = $crate::json::Fields::of(value)?;
+                fields.expect("kind", &$crate::json::Json::text($kind))?;
+                let object = Self {
+                    header: $crate::json::JsonObject::take(&mut fields)?,
+                    body: $crate::json::JsonObject::take(&mut fields)?,
+                };
+                fields.finish()?;
+                Ok(object)
+            }
+        }
+
+        impl $crate::signed::sealed::Sealed for $name {}
+        impl $crate::signed::Signable for $name {}
+    )*};
+}
+pub(crate) use signed_kind;
+
 pub(crate) mod sealed {
     /// Keeps [`super::Signable`] to this crate: nobody signs a text of his own making through it.
     pub trait Sealed {}

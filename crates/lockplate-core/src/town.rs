@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use lockplate_log::append::Log;
+use lockplate_log::append::{Entry as _, Log};
 use lockplate_log::cosignature::CosignatureSigner;
 use lockplate_log::error::StorageFault;
 use lockplate_log::note::{NoteSigner, Origin, VerifierKey};
@@ -21,9 +21,11 @@ use crate::Timestamp;
 use crate::approval::{Approval, Grant};
 use crate::authorisation::Verified;
 use crate::charter::{
-    AcceptKeyFiles, AgencyPage, ArchiveEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
+    AcceptKeyFiles, AgencyPage, ArchiveEntry, AuditorEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
     OPENING_KEEP_SECONDS_MIN, Owner, RecorderEntry,
 };
+use crate::directory::{TrustEntry, TrustRole};
+use crate::entry::{Leaf, LogEntry, RequestLeaf, parse_leaf};
 use crate::envelope::{HpkePublicKey, HpkeSecretKey};
 use crate::epoch::{
     EpochClose, EpochHeader, EpochKind, EpochPlan, HeldShare, Prekey, ShareReceipt, VerifiedPrekey, deal, unwrap_share,
@@ -32,10 +34,12 @@ use crate::evidence::{EpochInWindow, Standing};
 use crate::facts::{AccessPolicy, AgencyFacts, Obligations, OfficerFacts, PolicyAnswer, Reason, SearchFacts};
 use crate::id::{AgencyId, KeeperIndex, RecorderId, RequestId};
 use crate::keeper::{Answer, DecisionRecord, HeldEpoch, Keeper};
+use crate::notice::NoticeKey;
 use crate::open::Evaluation;
+use crate::ownership::OwnershipFacts;
 use crate::plate::{Jurisdiction, Plate, PlateInput};
 use crate::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
-use crate::request::{FiledRequest, OpeningText, Openings, SearchRequest, check_opening, draft_request};
+use crate::request::{FiledRequest, Opened, OpeningText, Openings, SearchRequest, check_opening, draft_request};
 use crate::seal::Sealer;
 use crate::segment::Segment;
 use crate::sign::{Signed, SigningKey};
@@ -45,6 +49,12 @@ use crate::vocabulary::{ArchiveKind, Basis, Level, Offence, Purpose, State};
 
 pub(crate) const OWNER: AgencyId = AgencyId([1; 16]);
 pub(crate) const RECORDER: RecorderId = RecorderId([2; 16]);
+/// The court of the town's judge.
+pub(crate) const COURT: &str = "Superior Court, Millbrook";
+/// Name of the town's auditor.
+const AUDITOR: &str = "State auditor";
+/// The last second of the year 9999, after which texts of times say nothing more.
+const LAST_SECOND: Timestamp = Timestamp(253_402_300_799);
 pub(crate) const NOON: u64 = 1_790_000_000 / 3_600 * 3_600;
 
 /// Log storage in memory, shared so that a test can look at what a keeper wrote.
@@ -156,6 +166,7 @@ pub(crate) struct Town {
     pub(crate) keepers: Vec<TownKeeper>,
     pub(crate) recorder: SigningKey,
     pub(crate) officer: SigningKey,
+    pub(crate) auditor: HpkeSecretKey,
     pub(crate) now: Timestamp,
 }
 
@@ -175,8 +186,30 @@ pub(crate) struct Asked {
     pub(crate) response: HpkeSecretKey,
 }
 
-fn note_signer(name: &str, seed: u8) -> NoteSigner {
+pub(crate) fn note_signer(name: &str, seed: u8) -> NoteSigner {
     NoteSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap()
+}
+
+/// The key of a keeper's notice tags.
+pub(crate) fn notice_key(place: u8) -> NoticeKey {
+    NoticeKey::from_seed(&Secret::new([place; 32])).unwrap()
+}
+
+/// An entry of the trust list that is always valid; judges are of [`COURT`], custodians and agencies of [`OWNER`].
+pub(crate) fn trust_entry(role: TrustRole, signer: &NoteSigner) -> TrustEntry {
+    let of_court = matches!(role, TrustRole::Judge | TrustRole::Clerk);
+    TrustEntry {
+        name: if role == TrustRole::Auditor { AUDITOR.to_owned() } else { format!("The {}", role.name()) },
+        role,
+        court: if of_court { COURT.to_owned() } else { String::new() },
+        vkey: signer.verifier_key().clone(),
+        rp_id: String::new(),
+        origins: vec![],
+        valid_from: Timestamp(0),
+        valid_until: LAST_SECOND,
+        may_issue: false,
+        agency: matches!(role, TrustRole::Custodian | TrustRole::Agency).then_some(OWNER.0),
+    }
 }
 
 fn witness_key(name: &str, seed: u8) -> VerifierKey {
@@ -191,6 +224,7 @@ impl Town {
     pub(crate) fn with_entities(humans: u8, entities: [&str; 3]) -> Self {
         let mut rng = ChaCha20Rng::from_seed([42; 32]);
         let recorder = SigningKey::random(&mut rng);
+        let auditor = HpkeSecretKey::random(&mut rng);
         let mut secrets = Vec::new();
         let keepers = (1..=3_u8)
             .map(|place| {
@@ -245,8 +279,15 @@ impl Town {
                 tls_pin: [9; 32],
             }],
             audit_percent: 5,
-            auditors: vec![],
-            trust: vec![],
+            auditors: vec![AuditorEntry {
+                name: AUDITOR.to_owned(),
+                opening_key: *auditor.public_key().unwrap().as_bytes(),
+            }],
+            trust: vec![
+                trust_entry(TrustRole::Custodian, &note_signer("custodian.example", 220)),
+                trust_entry(TrustRole::Judge, &note_signer("judge.example", 221)),
+                trust_entry(TrustRole::Auditor, &note_signer("auditor.example", 222)),
+            ],
             policy: [5; 32],
             policy_signers: vec![note_signer("clerk", 210).verifier_key().clone()],
             policy_quorum: 1,
@@ -270,13 +311,20 @@ impl Town {
                 let signer = note_signer(&format!("k{place}.example/log/keeper"), place + 40);
                 let log = Log::create(memory.clone(), signer).unwrap();
                 let key = SigningKey::from_seed(&Secret::new([place; 32]));
-                let keeper =
-                    Keeper::new(KeeperIndex(place), charter.clone(), key, Box::new(policy.clone()), log).unwrap();
+                let keeper = Keeper::new(
+                    KeeperIndex(place),
+                    charter.clone(),
+                    key,
+                    notice_key(place),
+                    Box::new(policy.clone()),
+                    log,
+                )
+                .unwrap();
                 TownKeeper { keeper, memory, opening, human }
             })
             .collect();
         let officer = SigningKey::random(&mut rng);
-        Self { rng, charter, keepers, recorder, officer, now: Timestamp(NOON + 7_200) }
+        Self { rng, charter, keepers, recorder, officer, auditor, now: Timestamp(NOON + 7_200) }
     }
 
     pub(crate) fn prekey(&mut self, place: usize) -> (Signed<Prekey>, HpkeSecretKey) {
@@ -368,6 +416,7 @@ impl Town {
             approver_roles: BTreeSet::new(),
             mfa: true,
             paper: Verified::NONE,
+            ownership: OwnershipFacts::NONE,
             archive_kind: ArchiveKind::Police,
             epochs: epochs
                 .iter()
@@ -423,11 +472,33 @@ impl Town {
             response_pk: response.public_key().unwrap(),
             openings_hash: [0; 32],
         };
-        let recipients: Vec<HpkePublicKey> =
-            self.keepers.iter().map(|keeper| keeper.opening.public_key().unwrap()).collect();
+        let recipients = self.recipients();
         let (request, openings) = draft_request(draft, &text, &recipients, &mut self.rng).unwrap();
         let filed = FiledRequest { request: self.officer.sign(request), seconds: vec![] };
         Asked { filed, openings, text, response }
+    }
+
+    /// Keys to which Openings are sealed: the keepers', then the auditor's.
+    pub(crate) fn recipients(&self) -> Vec<HpkePublicKey> {
+        let keepers = self.keepers.iter().map(|keeper| keeper.opening.public_key().unwrap());
+        keepers.chain([self.auditor.public_key().unwrap()]).collect()
+    }
+
+    /// The request as keeper `place` opens it.
+    pub(crate) fn opened(&self, place: usize, asked: &Asked) -> Opened<SearchRequest> {
+        let (filed, hashes) = (asked.filed.clone(), asked.openings.hashes.clone());
+        check_opening(filed, &asked.openings.sealed[place], hashes, place, &self.keepers[place].opening).unwrap()
+    }
+
+    /// The leaf that keeper `place` writes of a request when it has no epoch for it, and the leaf's nonce.
+    pub(crate) fn leaf(&mut self, place: usize, asked: &Asked) -> (RequestLeaf, [u8; 16]) {
+        let (opened, standing, now) = (self.opened(place, asked), self.standing(&[]), self.now);
+        let decision = self.keepers[place].keeper.decide(opened, &standing, now, &mut self.rng).unwrap();
+        let Leaf::Known(stamped) = parse_leaf(&decision.leaf()).unwrap() else { panic!("a known leaf") };
+        match stamped.entry() {
+            LogEntry::Request(leaf) => ((**leaf).clone(), stamped.nonce()),
+            other => panic!("not a request: {other:?}"),
+        }
     }
 
     /// One keeper's answer to a request.

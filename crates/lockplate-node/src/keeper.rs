@@ -31,6 +31,7 @@ use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::facts::AccessPolicy as _;
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::Keeper;
+use lockplate_core::notice::NoticeKey;
 use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_log::{Checkpoint, CosignatureSigner, Log, LogStorage as _, NoteSigner, WitnessRecord};
@@ -122,6 +123,8 @@ pub struct KeysConfig {
     pub opening: PathBuf,
     /// Ed25519, PKCS#8 PEM: cosigns the logs of others.
     pub witness: PathBuf,
+    /// Seed of the key of notice tags, 64 hex digits.
+    pub notice: PathBuf,
     /// TLS key, PKCS#8 PEM.
     pub tls: PathBuf,
 }
@@ -129,7 +132,14 @@ pub struct KeysConfig {
 impl Default for KeysConfig {
     fn default() -> Self {
         let files = KeeperFiles::in_folder(Path::new("keys"));
-        Self { signing: files.key, log: files.log, opening: files.opening, witness: files.witness, tls: files.tls }
+        Self {
+            signing: files.key,
+            log: files.log,
+            opening: files.opening,
+            notice: files.notice,
+            witness: files.witness,
+            tls: files.tls,
+        }
     }
 }
 
@@ -261,6 +271,7 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             log: data.join(&config.keys.log),
             opening: data.join(&config.keys.opening),
             witness: data.join(&config.keys.witness),
+            notice: data.join(&config.keys.notice),
             tls: data.join(&config.keys.tls),
         };
         Ok(Self {
@@ -597,6 +608,7 @@ struct Prepared {
     charter: CharterFile,
     signing: SigningKey,
     opening_key: HpkeSecretKey,
+    notice: NoticeKey,
     policy: CedarPolicy,
     declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
     log: OwnLog,
@@ -636,6 +648,7 @@ fn prepare(
     if opening_key.public_key()?.as_bytes() != &entry.opening_key {
         return Err(KeeperError::Unfit("the opening key is not the charter's opening key of this keeper"));
     }
+    let notice = NoticeKey::from_seed(&Secret::new(*read_secret(&settings.keys.notice)?))?;
     let policy = CedarPolicy::load(&bundle(&settings, charter.charter())?)?;
     if policy.digest() != charter.charter().policy {
         return Err(KeeperError::Unfit("the policy bundle is not the one that the charter names by its digest"));
@@ -660,14 +673,37 @@ fn prepare(
     // A new one is made after the log, so that it is never there without it.
     let database = if first { None } else { Some(Db::open(&database_path, db::MIGRATIONS)?) };
     let kek = KekTable::open(&settings.data.join("kek"), &mut SystemRng)?;
-    Ok(Prepared { settings, charter, signing, opening_key, policy, declaration_texts, log, public, database, kek })
+    Ok(Prepared {
+        settings,
+        charter,
+        signing,
+        opening_key,
+        notice,
+        policy,
+        declaration_texts,
+        log,
+        public,
+        database,
+        kek,
+    })
 }
 
 impl Prepared {
     /// Begins the log or goes on with it. Blocks.
     fn open(self, set: &WitnessSet, missing: Vec<String>, clock: &dyn Clock) -> Result<Opened, KeeperError> {
-        let Self { settings, charter, signing, opening_key, policy, declaration_texts, log, public, database, kek } =
-            self;
+        let Self {
+            settings,
+            charter,
+            signing,
+            opening_key,
+            notice,
+            policy,
+            declaration_texts,
+            log,
+            public,
+            database,
+            kek,
+        } = self;
         let now = now(clock);
         let log = match log {
             OwnLog::There(log) => log,
@@ -680,7 +716,7 @@ impl Prepared {
             None => Db::open(&settings.data.join("keeper.db"), db::MIGRATIONS)?,
         };
         let trust = Trust::founding(charter.charter().owner.id, &charter.charter().trust);
-        let mut keeper = Keeper::new(settings.place, charter, signing, Box::new(policy), log)?;
+        let mut keeper = Keeper::new(settings.place, charter, signing, notice, Box::new(policy), log)?;
         let leaves = if fresh { founding_leaves(&keeper, now) } else { Vec::new() };
         drop(missing);
         if !leaves.is_empty() {

@@ -42,7 +42,7 @@ pub(crate) fn hash_to_scalar(message: &[&[u8]], tag: &[u8]) -> Scalar {
 /// RFC 9380 §5.3.1 `expand_message_xmd` for SHA-512 and an output of 64 bytes, which is exactly one block of output. The message is the
 /// concatenation of `message`.
 ///
-/// The tags are constants of this crate of 30 to 40 bytes, well below the 255 after which RFC 9380 wants another rule.
+/// The tags are constants of this crate of 30 to 45 bytes, well below the 255 after which RFC 9380 wants another rule.
 pub(crate) fn expand_message_xmd(message: &[&[u8]], tag: &[u8]) -> [u8; 64] {
     debug_assert!(tag.len() <= 255);
     let tag_length = [u8::try_from(tag.len()).unwrap_or(u8::MAX)];

@@ -8,7 +8,9 @@ pub mod secret;
 pub mod sharing;
 
 pub use error::Error;
-pub use oprf::{Blind, Element, PrfKey, blind, blind_evaluate, evaluate, finalize, hash_to_group, unblind};
+pub use oprf::{
+    Blind, Element, PrfKey, blind, blind_evaluate, evaluate, evaluate_blinded, finalize, hash_to_group, unblind,
+};
 pub use proof::{KeyStatement, Proof, prove, verify};
 pub use secret::Secret;
 pub use sharing::{

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha512};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::Error;
-use crate::group::{decode_nonzero_scalar, expand_message_xmd, random_nonzero_scalar};
+use crate::group::{decode_nonzero_scalar, expand_message_xmd, hash_to_scalar, random_nonzero_scalar};
 use crate::secret::Secret;
 use crate::sharing::KeyShare;
 
@@ -24,6 +24,9 @@ pub const ELEMENT_BYTES: usize = 32;
 
 /// `"HashToGroup-" || contextString` of RFC 9497 §4.1 for mode 0x00.
 const HASH_TO_GROUP_TAG: &[u8] = b"HashToGroup-OPRFV1-\x00-ristretto255-SHA512";
+
+/// `"DeriveKeyPair" || contextString` of RFC 9497 §3.2.1 for mode 0x00.
+const DERIVE_KEY_PAIR_TAG: &[u8] = b"DeriveKeyPairOPRFV1-\x00-ristretto255-SHA512";
 
 /// A ristretto255 element that is not the identity, with its encoding (computed once: transcripts and comparisons need only the bytes).
 ///
@@ -178,6 +181,23 @@ impl PrfKey {
         Self(random_nonzero_scalar(rng))
     }
 
+    /// The key of a seed of 32 random bytes, for one use that `info` names (RFC 9497 §3.2.1 `DeriveKeyPair`): for a key that must come
+    /// back after a restart, which an epoch's never does.
+    ///
+    /// # Errors
+    /// [`Error::InputTooLong`] if `info` is longer than [`INPUT_BYTES_MAX`]; [`Error::ZeroScalar`] with a probability of 2^-64,000
+    /// (RFC 9497 `DeriveKeyPairError`).
+    pub fn derive(seed: &Secret<32>, info: &[u8]) -> Result<Self, Error> {
+        let length = u16::try_from(info.len()).ok().ok_or(Error::InputTooLong)?.to_be_bytes();
+        for counter in 0..=u8::MAX {
+            let scalar = hash_to_scalar(&[seed.expose_secret(), &length, info, &[counter]], DERIVE_KEY_PAIR_TAG);
+            if scalar != Scalar::ZERO {
+                return Ok(Self(scalar));
+            }
+        }
+        Err(Error::ZeroScalar)
+    }
+
     pub(crate) fn scalar(&self) -> &Scalar {
         &self.0
     }
@@ -213,6 +233,14 @@ pub fn blind(input: &[u8], r: &Blind) -> Result<Element, Error> {
 /// [`Error::IdentityElement`] cannot occur for values of these types in a group of prime order; it is checked, not assumed.
 pub fn blind_evaluate(share: &KeyShare, blinded: &Element) -> Result<Element, Error> {
     Element::from_point(blinded.point() * share.scalar())
+}
+
+/// The same for whoever holds a whole key: `BlindEvaluate` of RFC 9497 §3.3.1.
+///
+/// # Errors
+/// As [`blind_evaluate`].
+pub fn evaluate_blinded(key: &PrfKey, blinded: &Element) -> Result<Element, Error> {
+    Element::from_point(blinded.point() * key.scalar())
 }
 
 /// Requester: removes the blinding factor from the combined evaluation, `N = r^-1 * n`.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::signed::VersionOne;
+use crate::signed::{Signable as _, VersionOne};
 use lockplate_log::note::{NoteSigner, Origin};
 
 const NOW: Timestamp = Timestamp(1_795_356_000);

@@ -45,7 +45,7 @@ fn openings() -> Vec<Case> {
             "hashes": hashes(&asked.openings.hashes), "position": 0, "opening_key_seed": seed(0),
         }),
     );
-    let recipients: Vec<_> = town.keepers.iter().map(|keeper| keeper.opening.public_key().unwrap()).collect();
+    let recipients = town.recipients();
     let mut rng = ChaCha20Rng::from_seed([91; 32]);
     let other_plate = PlateInput::new(OWNER, &Plate::parse("XYZ9999").unwrap(), Jurisdiction::parse("US-CT"));
     let honest = asked.filed.request.claimed().clone();

@@ -25,7 +25,7 @@ use crate::request::{FiledRequest, SearchRequest, check_opening};
 use crate::seal::{cell_keys, open_cell, seal_cell};
 use crate::segment::BucketProof;
 use crate::sign::{Signed, SigningKey, Statement, VerifyKey};
-use crate::town::{Memory, TestPolicy};
+use crate::town::{Memory, TestPolicy, notice_key};
 use crate::{Timestamp, epoch, open};
 
 /// Runs one step.
@@ -222,7 +222,7 @@ fn keeper(input: &Value) -> Result<Keeper<Memory>> {
     let log = Log::create(Memory::default(), NoteSigner::new(origin, &array(input, "log_seed")).unwrap()).unwrap();
     let policy = TestPolicy { humans: 0, digest: [5; 32] };
     let key = SigningKey::from_seed(&Secret::new(array(input, "keeper_seed")));
-    Keeper::new(index, charter, key, Box::new(policy), log)
+    Keeper::new(index, charter, key, notice_key(index.0), Box::new(policy), log)
 }
 
 fn of(value: &Value) -> Vec<u8> {

@@ -22,6 +22,8 @@ pub struct KeeperFiles {
     pub key: PathBuf,
     /// X-Wing seed, 32 bytes in hexadecimal: opens what is sealed to this keeper.
     pub opening: PathBuf,
+    /// 32 bytes in hexadecimal: the key of the notice tags. Has no public half, so no card names it.
+    pub notice: PathBuf,
     /// Ed25519, PKCS#8 PEM: signs the log's checkpoints.
     pub log: PathBuf,
     /// Ed25519, PKCS#8 PEM: cosigns the checkpoints of others' logs and signs nothing else.
@@ -37,6 +39,7 @@ impl KeeperFiles {
         Self {
             key: in_folder(folder, "signing.pem"),
             opening: in_folder(folder, "opening.secret"),
+            notice: in_folder(folder, "notice.secret"),
             log: in_folder(folder, "log.pem"),
             witness: in_folder(folder, "witness.pem"),
             tls: in_folder(folder, "tls.pem"),
@@ -294,6 +297,7 @@ pub fn found_keeper(
     let log_key = make_note_key(&files.log, &format!("{}/log/keeper", party.host), rng)?;
     let witness_key = make_witness_key(&files.witness, &party.host, rng)?;
     let opening_key = make_opening_key(&files.opening, rng)?;
+    drop(read_or_create_secret(&files.notice, rng)?);
     let tls = TlsIdentity::load_or_create(&files.tls)?;
     let human_keys = human_keys
         .iter()

@@ -1,8 +1,8 @@
 //! RFC 9497 appendix A.1.1, parsed from its own text, directly and through every two of three keepers.
 
 use lockplate_oprf::{
-    Blind, Element, PrfKey, Threshold, blind, blind_evaluate, combine, evaluate, finalize, hash_to_group, split,
-    unblind,
+    Blind, Element, PrfKey, Secret, Threshold, blind, blind_evaluate, combine, evaluate, evaluate_blinded, finalize,
+    hash_to_group, split, unblind,
 };
 
 const APPENDIX: &str = include_str!("rfc9497-a.1.1.txt");
@@ -93,4 +93,23 @@ fn every_two_of_three_keepers_give_the_element_and_the_output() {
             assert_eq!(finalize(&vector.input, &n).expose_secret().as_slice(), vector.output);
         }
     }
+}
+
+#[test]
+fn the_key_comes_from_its_seed() {
+    let [seed] = values("Seed").try_into().unwrap();
+    let [info] = values("KeyInfo").try_into().unwrap();
+    let seed = Secret::<32>::from_slice(&seed).unwrap();
+    let key = PrfKey::derive(&seed, &info).unwrap();
+    for vector in vectors() {
+        let blinded = Element::from_bytes(&vector.blinded).unwrap();
+        let evaluated = evaluate_blinded(&key, &blinded).unwrap();
+        assert_eq!(evaluated.to_bytes().to_vec(), vector.evaluated);
+        let output = finalize(&vector.input, &unblind(&evaluated, &vector.r).unwrap());
+        assert_eq!(output.expose_secret().to_vec(), vector.output);
+        let other = PrfKey::derive(&seed, b"another use").unwrap();
+        assert_ne!(evaluate(&other, &vector.input).unwrap().expose_secret().to_vec(), vector.output);
+    }
+    assert!(PrfKey::derive(&seed, &vec![0; 65_535]).is_ok());
+    assert!(PrfKey::derive(&seed, &vec![0; 65_536]).is_err());
 }
