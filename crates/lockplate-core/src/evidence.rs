@@ -436,3 +436,6 @@ pub(crate) fn check_window(request: &SearchRequest) -> Result<()> {
         [request.win_from, request.win_to, request.not_after, request.notice_after].iter().all(|t| t.0 <= LATEST);
     if sane { Ok(()) } else { Err(Error::malformed("a request holds a time after the year 9999")) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ use crate::charter::{
     OPENING_KEEP_SECONDS_MIN, Owner, RecorderEntry,
 };
 use crate::directory::{TrustEntry, TrustRole};
+use crate::disclosure::Disclosure;
 use crate::entry::{Leaf, LogEntry, RequestLeaf, parse_leaf};
 use crate::envelope::{HpkePublicKey, HpkeSecretKey};
 use crate::epoch::{
@@ -436,11 +437,22 @@ impl Town {
     /// Draws up a request for one plate, state known and unknown, over [NOON - 3 h, NOON + 1 h).
     pub(crate) fn ask(&mut self, plate: &str, purpose: Purpose) -> Asked {
         let named = Plate::parse(plate).unwrap();
+        let inputs = [Jurisdiction::parse("US-CT"), None].map(|state| PlateInput::new(OWNER, &named, state));
+        self.ask_under(plate, inputs.into(), purpose, [0; 32], vec![])
+    }
+
+    /// The same for any inputs, under a paper whose plates `disclosures` open.
+    pub(crate) fn ask_under(
+        &mut self,
+        plate: &str,
+        inputs: Vec<PlateInput>,
+        purpose: Purpose,
+        authorisation_digest: [u8; 32],
+        disclosures: Vec<Disclosure>,
+    ) -> Asked {
+        let named = Plate::parse(plate).unwrap();
         let state = Jurisdiction::parse("US-CT");
-        let elements = [state, None]
-            .into_iter()
-            .map(|state| (PlateInput::new(OWNER, &named, state), Blind::random(&mut self.rng)))
-            .collect();
+        let elements = inputs.into_iter().map(|input| (input, Blind::random(&mut self.rng))).collect();
         let statement = StatementText::new(StatementOfOfficer {
             v: VersionOne,
             plate: PlateName::new(&named, state),
@@ -452,7 +464,7 @@ impl Town {
             attachments: vec![],
         })
         .unwrap();
-        let text = OpeningText { elements, statement, disclosures: vec![], salts: Secret::random(&mut self.rng) };
+        let text = OpeningText { elements, statement, disclosures, salts: Secret::random(&mut self.rng) };
         let response = HpkeSecretKey::random(&mut self.rng);
         let mut request_id = [0; 16];
         self.rng.fill_bytes(&mut request_id);
@@ -463,7 +475,7 @@ impl Town {
             officer_key: self.officer.verify_key().0,
             purpose,
             basis: Basis::ReasonableSuspicion,
-            authorisation_digest: [0; 32],
+            authorisation_digest,
             elements: vec![],
             win_from: Timestamp(NOON - 3 * 3_600),
             win_to: Timestamp(NOON + 3_600),

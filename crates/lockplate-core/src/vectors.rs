@@ -10,6 +10,8 @@ mod encodings;
 mod known;
 mod opening;
 mod ops;
+mod register;
+mod register_ops;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -120,6 +122,24 @@ const REQUIRED: &[&str] = &[
     "bad_bucket_from_another_epoch",
     "bad_bucket_path_of_the_neighbour",
     "bad_bucket_segment_root_other_than_logged",
+    "bad_leaf_duplicate_key",
+    "bad_leaf_unsorted",
+    "bad_leaf_space",
+    "bad_leaf_fraction",
+    "bad_leaf_exponent",
+    "bad_leaf_null",
+    "bad_leaf_escape",
+    "bad_leaf_lone_surrogate",
+    "bad_leaf_not_nfc",
+    "bad_leaf_of_another_log",
+    "bad_leaf_too_long",
+    "bad_leaf_fifteen_digests",
+    "bad_leaf_seventeen_digests",
+    "bad_disclosure_not_in_the_leaf",
+    "bad_disclosure_under_another_name",
+    "bad_notice_code_by_a_stranger",
+    "bad_notice_code_expired",
+    "bad_delay_notice_shortens",
 ];
 
 fn cases() -> Vec<Case> {
@@ -127,6 +147,7 @@ fn cases() -> Vec<Case> {
     cases.extend(dealing::cases());
     cases.extend(attacks::cases());
     cases.extend(opening::cases());
+    cases.extend(register::cases());
     cases
 }
 

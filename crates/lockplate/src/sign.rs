@@ -1,5 +1,5 @@
-//! `lockplate sign`: a court's order becomes a signed paper. It runs at the court, with the court's key; the plate stays in the
-//! order and in the disclosure, which the court hands to the officer.
+//! `lockplate sign`: an order of a court or of a records custodian becomes a signed paper. It runs where the key is; the plate
+//! stays in the order and in the disclosure, which the signer hands to the officer.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
 use lockplate_node::clock::{Clock as _, SystemClock};
-use lockplate_node::founding::{self, WarrantOrder};
+use lockplate_node::founding::{self, Order};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::settings::create_secret_file;
 use lockplate_node::shutdown::ExitKind;
@@ -22,7 +22,7 @@ use crate::search::hex_of;
 /// Largest order file.
 const ORDER_BYTES_MAX: u64 = 256 * 1024;
 
-/// Sign a court's order with the court's key.
+/// Sign an order with the key of the court or of the records custodian.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct SignArgs {
@@ -31,7 +31,7 @@ pub(crate) struct SignArgs {
     /// The order (JSON)
     #[arg(required = true, value_name = "ORDER.json")]
     order: Option<PathBuf>,
-    /// The court's key file
+    /// The signer's key file
     #[arg(long, required = true, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Where the signed paper goes; the disclosures get this name with .disclosure-1, .. behind it
@@ -44,7 +44,7 @@ pub(crate) struct SignArgs {
 
 #[derive(Debug, Subcommand)]
 enum SignTask {
-    /// Make a court's key and print the line for the trust list
+    /// Make a key and print the line for the trust list
     NewKey {
         /// Key file to make
         #[arg(long, value_name = "FILE")]
@@ -70,35 +70,44 @@ pub(crate) fn run(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
         return Err(Ended::usage("an order, --key and --out are needed").into());
     };
     let order = read_order(&order)?;
-    show(&order, screen);
+    // Standard error: standard output is for the result.
+    for line in order.expose_words() {
+        screen.note(&line);
+    }
     if !args.yes && !agreed(screen)? {
         return Err(Ended::of(ExitKind::Interrupted, "not signed").into());
     }
     let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
-    let paper = founding::sign_warrant(&order, &key, now, &mut SystemRng)?;
+    let paper = order.sign(&key, now, &mut SystemRng)?;
     durable::write_new(&out, &paper.auth).with_context(|| format!("{}: cannot be created", out.display()))?;
+    let beside = |ending: &str, text: &str| {
+        let mut name = out.as_os_str().to_owned();
+        name.push(ending);
+        let path = PathBuf::from(name);
+        // It opens a plate or a person: closed to everybody but the signer.
+        create_secret_file(&path, format!("{text}\n").as_bytes()).map(|()| path)
+    };
     let mut files = Vec::new();
     for (disclosure, number) in paper.disclosures.iter().zip(1..) {
-        let mut name = out.as_os_str().to_owned();
-        name.push(format!(".disclosure-{number}"));
-        let path = PathBuf::from(name);
-        // It opens a plate: closed to everybody but the court.
-        create_secret_file(&path, format!("{disclosure}\n").as_bytes())?;
-        files.push(path);
+        files.push(beside(&format!(".disclosure-{number}"), disclosure)?);
     }
+    let person = paper.person.as_ref().map(|disclosure| beside(".person", disclosure)).transpose()?;
     let digest = hex_of(&paper.digest);
     if screen.json() {
-        screen.document(&json!({ "schema": "lockplate/sign/1", "digest": digest, "paper": out, "disclosures": files }));
+        screen.document(&json!({ "schema": "lockplate/sign/1", "digest": digest, "paper": out, "disclosures": files, "person": person }));
     } else {
         screen.line(&format!("Signed: {} (fingerprint {}).", out.display(), digest.get(..16).unwrap_or(&digest)));
         for file in files {
             screen.line(&format!("Hand {} to the officer; it names the plate.", file.display()));
         }
+        if let Some(file) = person {
+            screen.line(&format!("Keep {}; it names the person.", file.display()));
+        }
     }
     Ok(ExitKind::Done)
 }
 
-fn read_order(path: &Path) -> Result<WarrantOrder> {
+fn read_order(path: &Path) -> Result<Order> {
     let refuse = |what: &str| Ended::usage(format!("{}: {what}", path.display()));
     let length = std::fs::metadata(path).map_err(|_cause| refuse("cannot be read"))?.len();
     if length > ORDER_BYTES_MAX {
@@ -106,23 +115,8 @@ fn read_order(path: &Path) -> Result<WarrantOrder> {
     }
     let bytes = std::fs::read(path).map_err(|_cause| refuse("cannot be read"))?;
     // The position only: an order's text names a plate.
-    Ok(serde_json::from_slice(&bytes)
+    Ok(Order::from_json(&bytes)
         .map_err(|error| refuse(&format!("not an order, at line {} column {}", error.line(), error.column())))?)
-}
-
-/// The order in words, as it will be signed. Standard error: standard output is for the result.
-fn show(order: &WarrantOrder, screen: &Screen) {
-    screen.note(&format!("{} of {}, docket {}", order.kind, order.court, order.docket));
-    screen.note(&format!("  for        {} on {}", order.requester, order.owners.join(", ")));
-    for plate in &order.plates {
-        screen.note(&format!("  plate      {} {}", plate.text, plate.state));
-    }
-    screen.note(&format!("  time       {} to {}", order.window.0, order.window.1));
-    screen.note(&format!("  purpose    {}, offence {}", order.purpose, order.offence));
-    screen.note(&format!(
-        "  in force   {} to {}, {} requests at most",
-        order.valid_from, order.valid_until, order.max_requests
-    ));
 }
 
 fn agreed(screen: &Screen) -> Result<bool> {

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use serde_json::{Value, json};
 
-use super::hx;
+use super::{hx, register_ops};
 use crate::approval::{Approval, Grant};
 use crate::charter::CharterFile;
 use crate::decision::{DecisionRecord, HumanDecision};
@@ -127,7 +127,7 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
             let verified = proof.verify(wanted, &array(input, "segment_root"), byte(input, "bucket_bits"))?;
             Ok(json!({"cells": verified.cells().len()}))
         }
-        other => panic!("unknown op {other:?}"),
+        other => register_ops::execute(other, input),
     }
 }
 
@@ -225,23 +225,23 @@ fn keeper(input: &Value) -> Result<Keeper<Memory>> {
     Keeper::new(index, charter, key, notice_key(index.0), Box::new(policy), log)
 }
 
-fn of(value: &Value) -> Vec<u8> {
+pub(super) fn of(value: &Value) -> Vec<u8> {
     hex::decode(value.as_str().expect("hex in a string")).unwrap()
 }
 
-fn bytes(input: &Value, name: &str) -> Vec<u8> {
+pub(super) fn bytes(input: &Value, name: &str) -> Vec<u8> {
     of(input.get(name).unwrap_or_else(|| panic!("the input {name} is missing")))
 }
 
-fn array<const N: usize>(input: &Value, name: &str) -> [u8; N] {
+pub(super) fn array<const N: usize>(input: &Value, name: &str) -> [u8; N] {
     bytes(input, name).try_into().unwrap_or_else(|_| panic!("the input {name} has another length"))
 }
 
-fn number(input: &Value, name: &str) -> u64 {
+pub(super) fn number(input: &Value, name: &str) -> u64 {
     input[name].as_u64().unwrap_or_else(|| panic!("the input {name} is no number"))
 }
 
-fn byte(input: &Value, name: &str) -> u8 {
+pub(super) fn byte(input: &Value, name: &str) -> u8 {
     u8::try_from(number(input, name)).unwrap()
 }
 
@@ -249,11 +249,11 @@ fn counter(input: &Value) -> u32 {
     u32::try_from(number(input, "counter")).unwrap()
 }
 
-fn list<'a>(input: &'a Value, name: &str) -> &'a [Value] {
+pub(super) fn list<'a>(input: &'a Value, name: &str) -> &'a [Value] {
     input[name].as_array().unwrap_or_else(|| panic!("the input {name} is no list"))
 }
 
-fn time(input: &Value, name: &str) -> Timestamp {
+pub(super) fn time(input: &Value, name: &str) -> Timestamp {
     Timestamp(number(input, name))
 }
 

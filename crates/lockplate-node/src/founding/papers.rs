@@ -176,15 +176,19 @@ macro_rules! redacted {
     )*};
 }
 
+pub(super) use redacted;
+
 redacted! { PlateOrdered WarrantOrder SignedPaper }
 
-/// A signed court paper with the disclosures of its plates.
+/// A signed paper with the disclosures of its plates.
 #[derive(Clone)]
 pub struct SignedPaper {
     /// The `.auth` file.
     pub auth: Vec<u8>,
     /// One text a plate, in the order of the order's plates.
     pub disclosures: Vec<String>,
+    /// Opens the person whom the paper names by digest, if it names one. Stays with the signer.
+    pub person: Option<String>,
     /// By which requests and entries name it.
     pub digest: [u8; 32],
 }
@@ -237,10 +241,10 @@ pub fn sign_warrant(
     };
     let auth = paper.sign(&[&judge])?;
     let digest = SignedObject::parse(&auth)?.digest();
-    Ok(SignedPaper { auth, disclosures, digest })
+    Ok(SignedPaper { auth, disclosures, person: None, digest })
 }
 
-fn named(plate: &PlateOrdered) -> Result<PlateName, FoundingError> {
+pub(super) fn named(plate: &PlateOrdered) -> Result<PlateName, FoundingError> {
     let text = Plate::parse(&plate.text).ok_or(refused("plates: not the text of a plate"))?;
     let state = match plate.state.as_str() {
         "" => None,
@@ -296,24 +300,24 @@ pub fn sign_declaration(
     Ok(declaration.sign(&[&signer])?)
 }
 
-fn header(issuer: &str, now: Timestamp, rng: &mut impl CryptoRng) -> Header {
+pub(super) fn header(issuer: &str, now: Timestamp, rng: &mut impl CryptoRng) -> Header {
     let mut nonce = [0; 16];
     rng.fill_bytes(&mut nonce);
     Header { v: VersionOne, nonce, issued: now, issuer: issuer.to_owned() }
 }
 
-const fn refused(what: &'static str) -> FoundingError {
+pub(super) const fn refused(what: &'static str) -> FoundingError {
     FoundingError::Refused(what)
 }
 
-fn time(text: &str, what: &'static str) -> Result<Timestamp, FoundingError> {
+pub(super) fn time(text: &str, what: &'static str) -> Result<Timestamp, FoundingError> {
     parse_time(text).ok_or(refused(what))
 }
 
-fn agency(text: &str, what: &'static str) -> Result<AgencyId, FoundingError> {
+pub(super) fn agency(text: &str, what: &'static str) -> Result<AgencyId, FoundingError> {
     AgencyId::parse(text).ok_or(refused(what))
 }
 
-fn optional(text: &str, what: &'static str) -> Result<Option<[u8; 32]>, FoundingError> {
+pub(super) fn optional(text: &str, what: &'static str) -> Result<Option<[u8; 32]>, FoundingError> {
     if text.is_empty() { Ok(None) } else { from_b64url(text).map(Some).ok_or(refused(what)) }
 }

@@ -2,9 +2,12 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::Paper;
-use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait};
+use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait, LogName, WitnessKind};
 use lockplate_core::directory::Declaration;
 use lockplate_core::disclosure::Disclosure;
+use lockplate_core::embargo::DelayNotice;
+use lockplate_core::id::b64url;
+use lockplate_core::ownership::Ownership;
 use lockplate_core::signed::SignedObject;
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName};
 use lockplate_log::note::VerifierKey;
@@ -187,6 +190,102 @@ fn a_warrant_names_its_plate_by_digest_only() {
         spoil(&mut bad);
         assert!(sign_warrant(&bad, &key, Timestamp(1), &mut SystemRng).is_err());
     }
+}
+
+#[test]
+fn an_order_is_told_by_its_kind_and_signed_without_its_names() {
+    let folder = TempDir::new().unwrap();
+    let (_, owner) = agency(&folder, "alpr.example", true);
+    let key = folder.path().join("custodian.pem");
+    let vkey = make_note_key(&key, "custodian.example", &mut SystemRng).unwrap();
+    let ownership = format!(
+        r#"{{"kind":"ownership","issuer":"custodian.example","owner":"{}","person":"R. Roe, 1 Elm Street",
+        "plates":[{{"state":"US-CT","text":"AB12345"}}],"registered":true,"co_registrants_consent":false,
+        "until":"2026-12-22T00:00:00Z"}}"#,
+        owner.id
+    );
+    let order = Order::from_json(ownership.as_bytes()).unwrap();
+    assert!(order.expose_words().iter().any(|line| line.contains("AB12345")));
+    let paper = order.sign(&key, Timestamp(1_795_000_000), &mut SystemRng).unwrap();
+    let text = String::from_utf8(paper.auth.clone()).unwrap();
+    assert!(!text.contains("AB12345") && !text.contains("Roe"));
+    let object = SignedObject::parse(&paper.auth).unwrap();
+    assert_eq!(object.verify(std::slice::from_ref(&vkey)).unwrap(), [&vkey]);
+    let body = object.read::<Ownership>().unwrap().body;
+    assert!(body.registered && !body.co_registrants_consent);
+    assert_eq!(Disclosure::parse(&paper.disclosures[0]).unwrap().digest(), body.plates[0]);
+    assert_eq!(Disclosure::parse(&paper.person.unwrap()).unwrap().digest(), body.person);
+
+    let request = b64url(&[4; 32]);
+    let delay = format!(
+        r#"{{"kind":"delay-notice","issuer":"custodian.example","court":"District Court","docket":"1",
+        "request":"{request}","until":"2026-12-22T00:00:00Z"}}"#
+    );
+    let paper = Order::from_json(delay.as_bytes()).unwrap().sign(&key, Timestamp(1), &mut SystemRng).unwrap();
+    let object = SignedObject::parse(&paper.auth).unwrap();
+    assert_eq!(object.read::<DelayNotice>().unwrap().body.request, [4; 32]);
+    assert!(paper.disclosures.is_empty() && paper.person.is_none());
+
+    for (from, to) in [("2026-12-22", "2026-13-22"), (request.as_str(), ""), (request.as_str(), "x")] {
+        let bad = Order::from_json(delay.replace(from, to).as_bytes()).unwrap();
+        assert!(bad.sign(&key, Timestamp(1), &mut SystemRng).is_err(), "{to}");
+    }
+    for bad in [
+        delay.replace("docket", "dokket"),
+        ownership.replace("delay-notice", "x").replace("person", "name"),
+        "{}".to_owned(),
+    ] {
+        assert!(Order::from_json(bad.as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn witnesses_auditors_and_requesters_enter_the_charter_by_their_cards() {
+    let folder = TempDir::new().unwrap();
+    let (_, owner) = agency(&folder, "alpr.example", true);
+    let (_, other) = agency(&folder, "eastport.example", false);
+    let keepers: Vec<_> = (1..=3).map(|place| keeper(&folder, place)).collect();
+    let mut cards: Vec<_> = keepers.iter().map(|(_, card)| card.clone()).collect();
+    let at = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    };
+    let party = WitnessParty {
+        name: "Library".to_owned(),
+        operator: "Millbrook Library".to_owned(),
+        host: "library.example".to_owned(),
+        url: "https://library.example".to_owned(),
+        kind: WitnessKind::Mirror,
+    };
+    let files = WitnessFiles::in_folder(&at("library"));
+    let witness = found_witness(&files, &party, &mut SystemRng).unwrap();
+    assert_eq!(found_witness(&files, &party, &mut SystemRng).unwrap(), witness, "the keys stay the same");
+    let auditor = AuditorFiles::in_folder(&at("auditor"));
+    let auditor = found_auditor(&auditor, "State auditor", "auditor.example", &mut SystemRng).unwrap();
+    let with = |witness: &WitnessCard| CharterTerms {
+        auditors: vec![auditor_entry(&auditor).unwrap()],
+        witnesses: vec![witness.clone()],
+        outside_witnesses: 1,
+        agencies: vec![other.clone()],
+        ..terms(&folder, vec![auditor_trust_entry(&auditor, Timestamp(1), Timestamp(2)).unwrap()])
+    };
+    let charter = draft_charter(&owner, &cards, with(&witness)).unwrap();
+    assert_eq!(charter.logs().count(), 6, "three keepers, the recorder, two desks");
+    assert_eq!(charter.agencies[1].desk_log.as_ref().unwrap().to_string(), other.desk_log_key);
+    let log = LogName::Desk(charter.agencies[1].id);
+    let trust_file = charter.witness_policy(&log).unwrap().to_text();
+    assert!(trust_file.contains(&witness.vkey) && trust_file.contains(" https://library.example/witness\n"));
+    assert!(auditor_entry(&AuditorCard { schema: witness.schema.clone(), ..auditor.clone() }).is_err());
+    assert!(
+        draft_charter(&owner, &cards, with(&WitnessCard { kind: "friend".to_owned(), ..witness.clone() })).is_err()
+    );
+    assert!(draft_charter(&owner, &cards, with(&WitnessCard { schema: String::new(), ..witness.clone() })).is_err());
+    // A keeper whose witness key was swapped for the library's does not sign.
+    cards[0].witness_key = witness.vkey.clone();
+    let swapped = draft_charter(&owner, &cards, terms(&folder, Vec::new())).unwrap();
+    assert!(matches!(sign_as_keeper(&swapped, &keepers[0].0), Err(FoundingError::Refused(_))));
+    assert!(sign_as_keeper(&swapped, &keepers[1].0).is_ok());
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod lint;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod owner_access;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod stolen_car;
