@@ -162,9 +162,7 @@ impl Book {
             })
             .unwrap();
         let index = self.logs.seen(&log);
-        let mut nonce = [0; 16];
-        nonce[..8].copy_from_slice(&index.to_be_bytes());
-        let stamped = Stamped::with_nonce(entry, kind, origin, Timestamp(time), nonce).unwrap();
+        let stamped = Stamped::with_nonce(entry, kind, origin, Timestamp(time), nonce_of(index)).unwrap();
         self.say_bytes(log, stamped.leaf_bytes())
     }
 
@@ -239,6 +237,13 @@ impl Book {
         self.say(LogName::Recorder, cap_from - 50, LogEntry::EpochDealt(dealt(cap_from)));
         self.say(LogName::Recorder, cap_from + 3_605, LogEntry::EpochClosed(closed(cap_from)));
     }
+}
+
+/// The nonce of a leaf of a [`Book`].
+pub(crate) fn nonce_of(index: u64) -> [u8; 16] {
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&index.to_be_bytes());
+    nonce
 }
 
 pub(crate) fn digests<const N: usize>() -> SaltedDigests<N> {

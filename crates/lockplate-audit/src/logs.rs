@@ -3,6 +3,8 @@
 //! two logs that contradict each other are both kept.
 
 mod epoch;
+mod openings;
+mod recorder;
 mod request;
 mod state;
 
@@ -19,6 +21,10 @@ use lockplate_log::{Checkpoint, Hash};
 use serde::{Serialize, Serializer};
 
 pub(crate) use epoch::{EpochState, distinct};
+pub use openings::OpeningState;
+pub(crate) use openings::OpeningWords;
+pub use recorder::LISTS_MAX;
+pub(crate) use recorder::RecorderWords;
 pub(crate) use request::{Evaluated, KeeperWords, RequestState, RequestWord};
 pub use state::Fault;
 pub(crate) use state::{LogState, Said};
@@ -119,6 +125,7 @@ pub struct Logs {
     logs: BTreeMap<LogName, LogState>,
     requests: BTreeMap<[u8; 32], RequestState>,
     epochs: BTreeMap<[u8; 32], EpochState>,
+    recorder: RecorderWords,
     /// The largest threshold that a charter leaf of a keeper's log states, by the moment from which it holds.
     thresholds: BTreeMap<Timestamp, u8>,
     bundles: BTreeMap<[u8; 32], BTreeSet<String>>,
@@ -134,8 +141,8 @@ impl Logs {
         let logs = body.logs().map(|log| (log.name, LogState::new(log.key.name()))).collect();
         let agencies = body.agencies.iter().map(|agency| (agency.id, agency.name.clone())).collect();
         let (requests, epochs, thresholds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (bundles, rules) = (BTreeMap::new(), BTreeSet::new());
-        Self { charter, agencies, logs, requests, epochs, thresholds, bundles, rules }
+        let (recorder, bundles, rules) = (RecorderWords::default(), BTreeMap::new(), BTreeSet::new());
+        Self { charter, agencies, logs, requests, epochs, recorder, thresholds, bundles, rules }
     }
 
     /// The charter.
@@ -248,6 +255,30 @@ impl Logs {
         &self.epochs
     }
 
+    pub(crate) const fn recorder(&self) -> &RecorderWords {
+        &self.recorder
+    }
+
+    /// Index and time of every `request` leaf of a keeper's log, in order.
+    pub(crate) fn request_leaves(&self, keeper: KeeperIndex) -> Vec<(u64, Timestamp)> {
+        let words = self.requests.values().flat_map(RequestState::keepers).filter(|words| words.keeper == keeper);
+        let mut leaves: Vec<_> = words.flat_map(|words| &words.requests).map(|word| (word.index, word.time)).collect();
+        leaves.sort_unstable();
+        leaves
+    }
+
+    /// Until when the embargo of a keeper's `request` leaf was prolonged by a court, if it was.
+    #[must_use]
+    pub fn embargo_prolonged(&self, leaf: &LeafRef) -> Option<Timestamp> {
+        self.logs.get(&leaf.log)?.openings().embargo_of(leaf.index)
+    }
+
+    /// Where the openings of a keeper's `request` leaf stand, by that keeper's log.
+    #[must_use]
+    pub fn opening_state(&self, leaf: &LeafRef) -> OpeningState {
+        self.logs.get(&leaf.log).map_or(OpeningState::Closed, |state| state.openings().state_of(leaf.index))
+    }
+
     pub(crate) const fn bundles(&self) -> &BTreeMap<[u8; 32], BTreeSet<String>> {
         &self.bundles
     }
@@ -288,6 +319,26 @@ impl Logs {
             }
             (LogName::Keeper(keeper), LogEntry::ShareDestroyed(said)) => {
                 self.epochs.entry(said.header).or_default().destroyed(*keeper, index, time, said)
+            }
+            (LogName::Keeper(keeper), LogEntry::Paper(said)) => {
+                self.requests.entry(said.request).or_default().paper(*keeper, index, time, said)
+            }
+            (LogName::Desk(agency), LogEntry::Hold(said)) => {
+                // A hold names no owner. One of another archive stays beside no request, and is not shown.
+                self.requests.entry(said.request).or_default().hold(*agency, index, time, said)
+            }
+            (LogName::Recorder, LogEntry::Camera(said)) => {
+                self.recorder.camera(index, time, said);
+                true
+            }
+            (LogName::Recorder, LogEntry::Hotlist(said)) => self.recorder.hotlist(index, time, said),
+            (LogName::Recorder, LogEntry::Alerts(said)) => {
+                self.recorder.alerts(index, time, said);
+                true
+            }
+            (LogName::Recorder, LogEntry::Canary(said)) => {
+                self.recorder.self_test(index, time, said);
+                true
             }
             (LogName::Keeper(_), LogEntry::Charter(said)) => {
                 let t = self.thresholds.entry(said.effective).or_insert(said.t);

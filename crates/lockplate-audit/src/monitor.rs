@@ -4,6 +4,7 @@
 //! own (M8), not a hundred others.
 
 mod epochs;
+mod lists;
 mod requests;
 mod single;
 
@@ -17,6 +18,8 @@ use crate::time;
 pub const TWIN_SECONDS: u64 = 60;
 /// Seconds after an evaluation within which the requester says what it opened (M3).
 pub const DISCLOSURE_SECONDS: u64 = time::DAY;
+/// Seconds after an emergency request within which its paper is filed, where no leaf names a deadline (M10).
+pub const PAPER_SECONDS: u64 = time::DAY;
 /// Windows after the end of its capture window in which an epoch is closed (M4).
 pub const CLOSE_WINDOWS: u64 = 2;
 /// Seconds after `destroy_after` within which a keeper says that its share is destroyed (M4).
@@ -107,9 +110,9 @@ rules! {
     /// M5: a rule that is not in the book.
     RuleUnknown = 5 "rule-unknown"
         "a keeper cites a rule that the rules it names do not hold",
-    /// M5: an auditor who opened the facts came to another decision.
-    ReplayDiffers = 5 "replay-differs"
-        "an auditor decided the same request by the same rules and came to another result",
+    /// M5: an auditor who opened the facts found that they are others.
+    ReviewFailed = 5 "review-failed"
+        "an auditor opened entries of a register and found that they do not say what was asked",
     /// M6: rules used before their date.
     PolicyTooEarly = 6 "policy-too-early"
         "a keeper decided by rules that were announced but not yet in force",
@@ -302,6 +305,7 @@ pub fn alarms(logs: &Logs, now: Timestamp) -> Vec<Alarm> {
     single::check(logs, now, &mut alarms);
     requests::check(logs, now, &mut alarms);
     epochs::check(logs, now, &mut alarms);
+    lists::check(logs, &mut alarms);
     alarms.sort_unstable();
     alarms
 }

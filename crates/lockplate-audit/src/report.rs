@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use lockplate_core::Timestamp;
+use lockplate_core::entry::{CanaryResult, Disposition};
 use lockplate_core::id::b64url;
 use lockplate_core::vocabulary::Purpose;
 use serde::Serialize;
 
-use crate::logs::Logs;
-use crate::monitor::{DESTROY_SECONDS, STALE_SECONDS};
-use crate::register::{Counts, Decision, Epochs, Party, cameras, count, deciding_rules, decision_of};
+use crate::logs::{Logs, RequestState};
+use crate::monitor::{DESTROY_SECONDS, PAPER_SECONDS, STALE_SECONDS};
+use crate::register::{Counts, Decision, Epochs, Party, cameras, count, deciding_rules, decision_of, paper};
 use crate::time::{self, Period, ZoneOffset};
 
 /// First hour of the night, by the clocks of people.
@@ -34,9 +35,13 @@ impl Share {
         self.part.saturating_mul(1_000).checked_div(self.of)
     }
 
-    pub(crate) fn add(&mut self, counts: bool) {
-        self.of = self.of.saturating_add(1);
-        self.part = self.part.saturating_add(u64::from(counts));
+    fn add(&mut self, counts: bool) {
+        self.add_many(counts, 1);
+    }
+
+    fn add_many(&mut self, counts: bool, number: u64) {
+        self.of = self.of.saturating_add(number);
+        self.part = self.part.saturating_add(if counts { number } else { 0 });
     }
 }
 
@@ -71,6 +76,100 @@ pub struct Destruction {
     pub overdue: u64,
 }
 
+/// Papers of emergencies that were granted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Papers {
+    /// Filed by their deadline.
+    pub filed: u64,
+    /// Filed after it.
+    pub late: u64,
+    /// Not filed, and not yet due.
+    pub open: u64,
+    /// Not filed, and over their deadline.
+    pub overdue: u64,
+}
+
+/// Entries of hot lists of one class, over all loads of the period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListClassLine {
+    /// The class.
+    pub class: &'static str,
+    /// Loads that had the class.
+    pub loads: u64,
+    /// Entries received: in the list after its load, dropped, or refused.
+    pub received: u64,
+    /// Of them, in the list after its load.
+    pub loaded: u64,
+    /// Of them, dropped because the policy does not let the class in.
+    pub dropped: u64,
+    /// Of them, refused one by one.
+    pub refused: u64,
+    /// New entries.
+    pub added: u64,
+    /// Entries that went.
+    pub removed: u64,
+}
+
+/// A number of alerts by what is told apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AlertLine {
+    /// Class of the entry; empty for alerts that were not raised.
+    pub class: &'static str,
+    /// How the read met the entry, why no alert was raised, or how the alert ended.
+    pub what: &'static str,
+    /// How many.
+    pub alerts: u64,
+}
+
+/// Alerts of the period, by the days that they fell on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Alerts {
+    /// Days for which the recorder published counts.
+    pub days: u64,
+    /// Raised, by class and match.
+    pub raised: Vec<AlertLine>,
+    /// Not raised, by reason.
+    pub suppressed: Vec<AlertLine>,
+    /// Closed, by class and end.
+    pub closed: Vec<AlertLine>,
+    /// Of the closed, those on a misread plate.
+    pub misread: Share,
+    /// Of the closed, those on another state's plate.
+    pub wrong_state: Share,
+    /// Of the closed, those on an entry that was out of date.
+    pub stale_entry: Share,
+    /// Of the closed, those in which somebody was stopped.
+    pub stopped: Share,
+    /// Of the stops, those on an alert that was wrong: misread, another state, another vehicle, out of date.
+    pub stopped_wrongly: Share,
+    /// Not disposed of in time on the last of the days.
+    pub overdue: u64,
+}
+
+/// Self-tests of the period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SelfTests {
+    /// Found what had been planted.
+    pub found: u64,
+    /// Did not find it.
+    pub missed: u64,
+    /// Could not be finished.
+    pub error: u64,
+}
+
+/// What auditors and owners could look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Oversight {
+    /// Reviews by auditors.
+    pub reviews: u64,
+    /// Entries that they opened.
+    pub sampled: u64,
+    /// Of them, entries that do not say what was asked.
+    pub failed: u64,
+    /// Openings erased since the logs began, by the keepers' counts.
+    pub erased: u64,
+}
+
 /// The figures of a period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Figures {
@@ -99,10 +198,22 @@ pub struct Figures {
     pub judicial: Share,
     /// Requests declared as emergencies.
     pub emergencies: Counts,
+    /// Papers of those that were granted.
+    pub papers: Papers,
     /// Granted requests whose requester said what it opened.
     pub disclosed: Share,
     /// Reads opened, by the requesters' word.
     pub reads_opened: u64,
+    /// Reads kept as evidence, by the requesters' word.
+    pub reads_held: u64,
+    /// Hot lists, by class.
+    pub hot_lists: Vec<ListClassLine>,
+    /// Alerts.
+    pub alerts: Alerts,
+    /// Self-tests.
+    pub self_tests: SelfTests,
+    /// Oversight.
+    pub oversight: Oversight,
     /// Periods dealt, closed and destroyed.
     pub epochs: Epochs,
     /// Destruction of shares.
@@ -119,7 +230,7 @@ impl Figures {
     pub fn of(logs: &Logs, period: Period, zone: ZoneOffset, now: Timestamp) -> Self {
         let mut table = Table::default();
         for request in logs.requests().values() {
-            table.add(logs, period, zone, request);
+            table.add(logs, period, zone, now, request);
         }
         let end = match period {
             Period::Month(month) => now.min(Timestamp(month.end().0.saturating_sub(1))),
@@ -143,8 +254,14 @@ impl Figures {
             off_hours: table.off_hours,
             judicial: table.judicial,
             emergencies: table.emergencies,
+            papers: table.papers,
             disclosed: table.disclosed,
             reads_opened: table.reads_opened,
+            reads_held: table.reads_held,
+            hot_lists: hot_lists(logs, period),
+            alerts: alerts(logs, period),
+            self_tests: self_tests(logs, period),
+            oversight: oversight(logs, period),
             epochs: epochs(logs, period),
             destruction: destruction(logs, period, now),
             cameras: cameras(logs, end).map(|cameras| cameras.count),
@@ -175,8 +292,30 @@ impl Figures {
         rows.share("off_hours", self.off_hours);
         rows.share("judicial", self.judicial);
         rows.counts("emergencies", "", self.emergencies);
+        rows.number("papers", "", "filed", self.papers.filed);
+        rows.number("papers", "", "late", self.papers.late);
+        rows.number("papers", "", "open", self.papers.open);
+        rows.number("papers", "", "overdue", self.papers.overdue);
         rows.share("disclosed", self.disclosed);
         rows.number("reads_opened", "", "reads", self.reads_opened);
+        rows.number("reads_held", "", "reads", self.reads_held);
+        for line in &self.hot_lists {
+            rows.number("hot_lists", line.class, "loads", line.loads);
+            rows.number("hot_lists", line.class, "received", line.received);
+            rows.number("hot_lists", line.class, "loaded", line.loaded);
+            rows.number("hot_lists", line.class, "dropped", line.dropped);
+            rows.number("hot_lists", line.class, "refused", line.refused);
+            rows.number("hot_lists", line.class, "added", line.added);
+            rows.number("hot_lists", line.class, "removed", line.removed);
+        }
+        rows.alerts(&self.alerts);
+        rows.number("self_tests", "", "found", self.self_tests.found);
+        rows.number("self_tests", "", "missed", self.self_tests.missed);
+        rows.number("self_tests", "", "error", self.self_tests.error);
+        rows.number("oversight", "", "reviews", self.oversight.reviews);
+        rows.number("oversight", "", "sampled", self.oversight.sampled);
+        rows.number("oversight", "", "failed", self.oversight.failed);
+        rows.number("oversight", "", "erased", self.oversight.erased);
         rows.number("epochs", "", "dealt", self.epochs.dealt);
         rows.number("epochs", "", "closed", self.epochs.closed);
         rows.number("epochs", "", "destroyed", self.epochs.destroyed);
@@ -219,6 +358,26 @@ impl Rows {
         self.number(figure, key, "waiting", counts.waiting);
     }
 
+    fn alerts(&mut self, alerts: &Alerts) {
+        self.number("alerts", "", "days", alerts.days);
+        self.number("alerts", "", "overdue", alerts.overdue);
+        let kinds = [
+            ("alerts_raised", &alerts.raised),
+            ("alerts_suppressed", &alerts.suppressed),
+            ("alerts_closed", &alerts.closed),
+        ];
+        for (figure, lines) in kinds {
+            for line in lines {
+                self.number(figure, line.class, line.what, line.alerts);
+            }
+        }
+        self.share("misread", alerts.misread);
+        self.share("wrong_state", alerts.wrong_state);
+        self.share("stale_entry", alerts.stale_entry);
+        self.share("stopped", alerts.stopped);
+        self.share("stopped_wrongly", alerts.stopped_wrongly);
+    }
+
     fn share(&mut self, figure: &'static str, share: Share) {
         self.number(figure, "", "part", share.part);
         self.number(figure, "", "of", share.of);
@@ -237,12 +396,14 @@ struct Table {
     off_hours: Share,
     judicial: Share,
     emergencies: Counts,
+    papers: Papers,
     disclosed: Share,
     reads_opened: u64,
+    reads_held: u64,
 }
 
 impl Table {
-    fn add(&mut self, logs: &Logs, period: Period, zone: ZoneOffset, request: &crate::logs::RequestState) {
+    fn add(&mut self, logs: &Logs, period: Period, zone: ZoneOffset, now: Timestamp, request: &RequestState) {
         let (Some(word), Some(at)) = (request.first_word(), request.time()) else { return };
         if !period.holds(at) {
             return;
@@ -265,6 +426,12 @@ impl Table {
         self.judicial.add(word.judicial);
         if stated.emergency {
             self.emergencies.add(decision);
+            if decision == Decision::Granted {
+                self.papers.add(request, at, now);
+            }
+        }
+        for (_, said) in request.holds() {
+            self.reads_held = self.reads_held.saturating_add(said.entry.cells);
         }
         if decision == Decision::Granted {
             let last = request.disclosures().iter().rev().find(|(desk, _)| *desk == stated.requester);
@@ -275,11 +442,125 @@ impl Table {
     }
 }
 
+impl Papers {
+    fn add(&mut self, request: &RequestState, at: Timestamp, now: Timestamp) {
+        let paper = paper(request);
+        let usual = Timestamp(at.0.saturating_add(PAPER_SECONDS));
+        let deadline = paper.map_or(usual, |paper| paper.deadline);
+        let counter = match paper.and_then(|paper| paper.filed) {
+            Some(filed) if filed <= deadline => &mut self.filed,
+            Some(_) => &mut self.late,
+            None if now < deadline => &mut self.open,
+            None => &mut self.overdue,
+        };
+        *counter = counter.saturating_add(1);
+    }
+}
+
 fn most_first<K: Ord>(table: BTreeMap<K, Counts>) -> Vec<Line<K>> {
     let mut lines: Vec<Line<K>> = table.into_iter().map(|(key, counts)| Line { key, counts }).collect();
     // Stable: equal counts stay in order of the key.
     lines.sort_by_key(|line| core::cmp::Reverse(line.counts.all()));
     lines
+}
+
+fn hot_lists(logs: &Logs, period: Period) -> Vec<ListClassLine> {
+    let mut lines: BTreeMap<&'static str, ListClassLine> = BTreeMap::new();
+    let loads = logs.recorder().lists().flat_map(|(_, changes)| changes).filter(|said| period.holds(said.time));
+    for one in loads.flat_map(|said| &said.entry.classes) {
+        let class = one.class.name();
+        let line = lines.entry(class).or_insert_with(|| ListClassLine {
+            class,
+            loads: 0,
+            received: 0,
+            loaded: 0,
+            dropped: 0,
+            refused: 0,
+            added: 0,
+            removed: 0,
+        });
+        let add = |counter: &mut u64, number: u64| *counter = counter.saturating_add(number);
+        add(&mut line.loads, 1);
+        for number in [one.accepted, one.dropped, one.refused] {
+            add(&mut line.received, number);
+        }
+        add(&mut line.loaded, one.accepted);
+        add(&mut line.dropped, one.dropped);
+        add(&mut line.refused, one.refused);
+        add(&mut line.added, one.added);
+        add(&mut line.removed, one.removed);
+    }
+    lines.into_values().collect()
+}
+
+fn alerts(logs: &Logs, period: Period) -> Alerts {
+    let mut alerts = Alerts::default();
+    let (mut raised, mut suppressed, mut closed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for said in logs.recorder().alert_days().iter().filter(|said| period.holds(said.entry.day.begin())) {
+        let leaf = &said.entry;
+        alerts.days = alerts.days.saturating_add(1);
+        alerts.overdue = leaf.overdue;
+        for one in &leaf.raised {
+            tally(&mut raised, (one.class.name(), one.matched.name()), one.n);
+        }
+        for one in &leaf.suppressed {
+            tally(&mut suppressed, ("", one.reason.name()), one.n);
+        }
+        for one in &leaf.closed {
+            tally(&mut closed, (one.class.name(), one.disposition.name()), one.n);
+            let is = |disposition| one.disposition == disposition;
+            let (misread, state, stale) =
+                (is(Disposition::Misread), is(Disposition::WrongState), is(Disposition::StaleEntry));
+            alerts.misread.add_many(misread, one.n);
+            alerts.wrong_state.add_many(state, one.n);
+            alerts.stale_entry.add_many(stale, one.n);
+            alerts.stopped.add_many(one.stopped, one.n);
+            if one.stopped {
+                alerts.stopped_wrongly.add_many(misread || state || stale || is(Disposition::WrongVehicle), one.n);
+            }
+        }
+    }
+    alerts.raised = alert_lines(raised);
+    alerts.suppressed = alert_lines(suppressed);
+    alerts.closed = alert_lines(closed);
+    alerts
+}
+
+type Tally = BTreeMap<(&'static str, &'static str), u64>;
+
+fn tally(table: &mut Tally, key: (&'static str, &'static str), number: u64) {
+    let counter = table.entry(key).or_default();
+    *counter = counter.saturating_add(number);
+}
+
+fn alert_lines(table: Tally) -> Vec<AlertLine> {
+    table.into_iter().map(|((class, what), alerts)| AlertLine { class, what, alerts }).collect()
+}
+
+fn self_tests(logs: &Logs, period: Period) -> SelfTests {
+    let mut counts = SelfTests::default();
+    for said in logs.recorder().self_tests().iter().filter(|said| period.holds(said.time)) {
+        let counter = match said.entry.result {
+            CanaryResult::Found => &mut counts.found,
+            CanaryResult::Missed => &mut counts.missed,
+            CanaryResult::Error => &mut counts.error,
+        };
+        *counter = counter.saturating_add(1);
+    }
+    counts
+}
+
+fn oversight(logs: &Logs, period: Period) -> Oversight {
+    let mut counts = Oversight::default();
+    for (_, state) in logs.keeper_logs() {
+        counts.erased = counts.erased.saturating_add(state.openings().erased_openings());
+        for said in state.openings().reviews().iter().filter(|said| period.holds(said.time)) {
+            counts.reviews = counts.reviews.saturating_add(1);
+            counts.sampled = counts.sampled.saturating_add(said.entry.sampled);
+            counts.failed = counts.failed.saturating_add(said.entry.failed);
+        }
+    }
+    counts
 }
 
 fn epochs(logs: &Logs, period: Period) -> Epochs {

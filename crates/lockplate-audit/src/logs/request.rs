@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{
-    DisclosureLeaf, EvaluationLeaf, HumanApprovalLeaf, HumanDecision, RefusalReason, RequestDecision, RequestLeaf,
+    DisclosureLeaf, EvaluationLeaf, HoldLeaf, HumanApprovalLeaf, HumanDecision, PaperLeaf, PaperStatus, RefusalReason,
+    RequestDecision, RequestLeaf,
 };
 use lockplate_core::facts::Obligations;
 use lockplate_core::id::{AgencyId, KeeperIndex};
@@ -74,6 +75,15 @@ pub(crate) struct Evaluated {
     pub(crate) elements: u64,
 }
 
+/// One `paper` leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Paper {
+    pub(crate) index: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) status: PaperStatus,
+    pub(crate) deadline: Timestamp,
+}
+
 /// All that one keeper's log says of one request, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeeperWords {
@@ -81,6 +91,7 @@ pub(crate) struct KeeperWords {
     pub(crate) requests: Vec<RequestWord>,
     pub(crate) approvals: Vec<Approved>,
     pub(crate) evaluations: Vec<Evaluated>,
+    pub(crate) papers: Vec<Paper>,
 }
 
 /// A keeper's answer with the leaf that gave it.
@@ -93,7 +104,7 @@ pub(crate) struct Answered {
 
 impl KeeperWords {
     const fn new(keeper: KeeperIndex) -> Self {
-        Self { keeper, requests: Vec::new(), approvals: Vec::new(), evaluations: Vec::new() }
+        Self { keeper, requests: Vec::new(), approvals: Vec::new(), evaluations: Vec::new(), papers: Vec::new() }
     }
 
     /// What a `request` leaf came to: by rule, or by the first decision of a human on it.
@@ -132,6 +143,7 @@ impl KeeperWords {
 pub(crate) struct RequestState {
     keepers: Vec<KeeperWords>,
     disclosures: Vec<(AgencyId, Said<DisclosureLeaf>)>,
+    holds: Vec<(AgencyId, Said<HoldLeaf>)>,
 }
 
 impl RequestState {
@@ -215,13 +227,17 @@ impl RequestState {
         self.words(keeper).is_some_and(|words| push_exact(&mut words.evaluations, evaluated))
     }
 
+    pub(super) fn paper(&mut self, keeper: KeeperIndex, index: u64, time: Timestamp, said: &PaperLeaf) -> bool {
+        let paper = Paper { index, time, status: said.status, deadline: said.deadline };
+        self.words(keeper).is_some_and(|words| push_exact(&mut words.papers, paper))
+    }
+
+    pub(super) fn hold(&mut self, agency: AgencyId, index: u64, time: Timestamp, said: &HoldLeaf) -> bool {
+        insert_by_desk(&mut self.holds, agency, Said { index, time, entry: said.clone() })
+    }
+
     pub(super) fn disclosure(&mut self, agency: AgencyId, index: u64, time: Timestamp, said: &DisclosureLeaf) -> bool {
-        let at = self.disclosures.partition_point(|(other, one)| (*other, one.index) < (agency, index));
-        if self.disclosures.iter().filter(|(other, _)| *other == agency).count() >= WORDS_MAX {
-            return false;
-        }
-        insert_exact(&mut self.disclosures, at, (agency, Said { index, time, entry: said.clone() }));
-        true
+        insert_by_desk(&mut self.disclosures, agency, Said { index, time, entry: said.clone() })
     }
 
     /// The keepers that said anything, by place.
@@ -234,6 +250,11 @@ impl RequestState {
         &self.disclosures
     }
 
+    /// Evidence holds by desk, in order.
+    pub(crate) fn holds(&self) -> &[(AgencyId, Said<HoldLeaf>)] {
+        &self.holds
+    }
+
     /// The first `request` leaf of the keeper with the lowest place: the one whose fields are shown.
     pub(crate) fn first_word(&self) -> Option<&RequestWord> {
         self.keepers.iter().find_map(|words| words.requests.first())
@@ -243,4 +264,14 @@ impl RequestState {
     pub(crate) fn time(&self) -> Option<Timestamp> {
         self.keepers.iter().flat_map(|words| &words.requests).map(|word| word.time).min()
     }
+}
+
+/// Keeps desks apart and each desk's words in order, whatever came first; false if a desk says too much.
+fn insert_by_desk<T>(words: &mut Vec<(AgencyId, Said<T>)>, agency: AgencyId, said: Said<T>) -> bool {
+    if words.iter().filter(|(other, _)| *other == agency).count() >= WORDS_MAX {
+        return false;
+    }
+    let at = words.partition_point(|(other, one)| (*other, one.index) < (agency, said.index));
+    insert_exact(words, at, (agency, said));
+    true
 }

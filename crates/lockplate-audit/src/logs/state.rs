@@ -4,11 +4,11 @@ use core::ops::Bound;
 use std::collections::BTreeMap;
 
 use lockplate_core::Timestamp;
-use lockplate_core::entry::{CameraLeaf, CharterLeaf, DeclarationLeaf, KeyLeaf, LogEntry, PolicyLeaf, Stamped};
+use lockplate_core::entry::{CharterLeaf, DeclarationLeaf, KeyLeaf, LogEntry, LogResumed, PolicyLeaf, Stamped};
 use lockplate_core::id::AgencyId;
 use lockplate_log::note::Origin;
 
-use super::{Fork, Head, LogName, WORDS_MAX, kind_of};
+use super::{Fork, Head, LogName, OpeningWords, WORDS_MAX, kind_of};
 
 /// A leaf's statement with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,8 @@ pub(crate) struct LogState {
     policies_by_effect: BTreeMap<(Timestamp, u64), usize>,
     keys: Vec<Said<KeyLeaf>>,
     declarations: Vec<Said<DeclarationLeaf>>,
-    cameras: Vec<Said<CameraLeaf>>,
+    resumed: Vec<Said<LogResumed>>,
+    openings: OpeningWords,
     head: Option<Head>,
     forks: Vec<Fork>,
 }
@@ -82,7 +83,8 @@ impl LogState {
             policies_by_effect: BTreeMap::new(),
             keys: Vec::new(),
             declarations: Vec::new(),
-            cameras: Vec::new(),
+            resumed: Vec::new(),
+            openings: OpeningWords::default(),
             head: None,
             forks: Vec::new(),
         }
@@ -161,7 +163,11 @@ impl LogState {
             }
             LogEntry::Key(said) => self.keys.push(Said { index, time, entry: said.clone() }),
             LogEntry::Declaration(said) => self.declarations.push(Said { index, time, entry: said.clone() }),
-            LogEntry::Camera(said) => self.cameras.push(Said { index, time, entry: said.clone() }),
+            LogEntry::LogResumed(said) => self.resumed.push(Said { index, time, entry: said.clone() }),
+            LogEntry::Embargo(said) => self.openings.embargo(said),
+            LogEntry::OpeningPublished(said) => self.openings.published(index, said),
+            LogEntry::OpeningsErased(said) => self.openings.erased(said),
+            LogEntry::Review(said) => self.openings.review(index, time, said),
             LogEntry::LogClosed(_) => self.closed = true,
             _ => {}
         }
@@ -244,8 +250,12 @@ impl LogState {
         &self.declarations
     }
 
-    pub(crate) fn cameras(&self) -> &[Said<CameraLeaf>] {
-        &self.cameras
+    pub(crate) fn resumed(&self) -> &[Said<LogResumed>] {
+        &self.resumed
+    }
+
+    pub(crate) const fn openings(&self) -> &OpeningWords {
+        &self.openings
     }
 
     pub(crate) fn known_until(&self) -> Option<Timestamp> {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_core::Timestamp;
+use lockplate_core::entry::PaperStatus;
 use lockplate_core::id::AgencyId;
 
-use super::{Alarm, DISCLOSURE_SECONDS, Gap, MonitorRule, TWIN_SECONDS};
+use super::{Alarm, DISCLOSURE_SECONDS, Gap, MonitorRule, PAPER_SECONDS, TWIN_SECONDS};
 use crate::logs::{Evaluated, KeeperWords, LeafRef, LogName, Logs, RequestState, RequestWord};
 use crate::register::KeeperDecision;
 
@@ -21,6 +22,7 @@ pub(super) fn check(logs: &Logs, now: Timestamp, alarms: &mut Vec<Alarm>) {
         alarms.extend(twins_differ(request));
         alarms.extend(twins(logs, now, request));
         alarms.extend(humans(logs, request));
+        alarms.extend(paper(logs, now, request));
         disclosures(logs, now, request, &largest, alarms);
     }
 }
@@ -135,6 +137,34 @@ fn humans(logs: &Logs, request: &RequestState) -> Option<Alarm> {
     let evaluated = evaluating().flat_map(|words| words.evaluations.iter().map(|said| leaf(words, said.index)));
     let held_against = evaluated.clone().map(|leaf| leaf.log).collect();
     Some(Alarm::new(MonitorRule::HumanMissing, held_against, evaluated.chain(approved).collect()).since(deadline))
+}
+
+/// M10: a paper counts as filed once the logs of as many keepers say so as must agree to a request.
+fn paper(logs: &Logs, now: Timestamp, request: &RequestState) -> Option<Alarm> {
+    let mut missing = Vec::new();
+    let mut filed = 0_usize;
+    for words in request.keepers() {
+        let Some((answer, word)) = words.answer() else { continue };
+        if !word.stated.emergency || !answer.decision.is_yes() {
+            continue;
+        }
+        let named = words.papers.iter().map(|paper| paper.deadline).min();
+        let deadline = named.unwrap_or_else(|| after(answer.time, PAPER_SECONDS));
+        let known = logs.known_until(&LogName::Keeper(words.keeper)).is_some_and(|time| time >= deadline);
+        if words.papers.iter().any(|paper| paper.status == PaperStatus::Filed) {
+            filed = filed.saturating_add(1);
+        } else if known && now >= deadline {
+            let leaves = words.papers.iter().map(|paper| paper.index).chain([word.index]);
+            missing.push((deadline, leaves.map(|index| leaf(words, index)).collect::<Vec<_>>()));
+        }
+    }
+    let since = missing.iter().map(|(deadline, _)| *deadline).min()?;
+    if filed >= logs.threshold_at(since) {
+        return None;
+    }
+    let desk = LogName::Desk(request.first_word()?.stated.requester);
+    let leaves = missing.into_iter().flat_map(|(_, leaves)| leaves).collect();
+    Some(Alarm::new(MonitorRule::PaperMissing, vec![desk], leaves).since(since))
 }
 
 /// M3, and the half of M1 that only the requester's own words can show.

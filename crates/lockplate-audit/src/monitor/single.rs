@@ -12,6 +12,7 @@ pub(super) fn check(logs: &Logs, now: Timestamp, alarms: &mut Vec<Alarm>) {
         forks(log, state, alarms);
         alarms.extend(stale(log, state, now));
         announcements(log, state, alarms);
+        reviews(log, state, alarms);
     }
 }
 
@@ -73,6 +74,14 @@ fn announcements(log: LogName, state: &LogState, alarms: &mut Vec<Alarm>) {
             let leaf = LeafRef { log, index: said.index };
             alarms.push(Alarm::new(MonitorRule::KeyTooSoon, vec![log], vec![leaf]).since(said.time));
         }
+    }
+}
+
+/// What an auditor opened does not say what its leaf says.
+fn reviews(log: LogName, state: &LogState, alarms: &mut Vec<Alarm>) {
+    for said in state.openings().reviews().iter().filter(|said| said.entry.failed > 0) {
+        let leaf = LeafRef { log, index: said.index };
+        alarms.push(Alarm::new(MonitorRule::ReviewFailed, vec![log], vec![leaf]).since(said.time));
     }
 }
 

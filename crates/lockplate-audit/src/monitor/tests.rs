@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{
-    DestroyMethod, DestroyReason, DisclosureLeaf, EpochDealt, Genesis, HumanApprovalLeaf, HumanDecision, KeyChange,
-    KeyChanged, KeyLeaf, KeyName, KeySubject, LogClosed, LogEntry, LogKind, PolicyLeaf, PolicyRelation, RequestLeaf,
-    ShareDestroyed,
+    DestroyMethod, DestroyReason, DisclosureLeaf, EpochDealt, Genesis, HotlistLeaf, HumanApprovalLeaf, HumanDecision,
+    KeyChange, KeyChanged, KeyLeaf, KeyName, KeySubject, ListClass, ListCounts, ListKind, LogClosed, LogEntry, LogKind,
+    PaperLeaf, PaperStatus, PolicyLeaf, PolicyRelation, RequestLeaf, ReviewLeaf, ShareDestroyed,
 };
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::vocabulary::Purpose;
@@ -599,6 +599,149 @@ fn m9_times_never_go_back() {
     let found = book.fresh_alarms(MonitorRule::TimeBack, NOON);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].leaves, [LeafRef { index: first.index + 1, ..first }, before]);
+}
+
+#[test]
+fn m5_an_auditors_finding_is_an_alarm() {
+    let with = |failed| {
+        let mut book = Book::founded();
+        let review = ReviewLeaf { from: 0, to: 3, auditor: [1; 32], sampled: 2, failed };
+        book.say(keeper(1), NOON, LogEntry::Review(review));
+        book.fresh_alarms(MonitorRule::ReviewFailed, NOON).len()
+    };
+    assert_eq!(with(0), 0);
+    assert_eq!(with(1), 1);
+}
+
+fn paper(status: PaperStatus, deadline: u64) -> LogEntry {
+    let authorisation = (status == PaperStatus::Filed).then_some([1; 32]);
+    LogEntry::Paper(PaperLeaf { request: REQUEST, status, deadline: Timestamp(deadline), authorisation })
+}
+
+/// An emergency that two keepers allowed, with the deadline they name for its paper.
+fn emergency(deadline: Option<u64>) -> Book {
+    let mut book = Book::founded();
+    for place in 1..=2 {
+        book.say(keeper(place), NOON, request_entry(RequestLeaf { emergency: true, ..request() }));
+        if let Some(deadline) = deadline {
+            book.say(keeper(place), NOON, paper(PaperStatus::Due, deadline));
+        }
+    }
+    book
+}
+
+#[test]
+fn m10_an_emergency_has_its_paper_by_its_deadline() {
+    for deadline in [Some(NOON + 3_600), None] {
+        let ends = deadline.unwrap_or(NOON + PAPER_SECONDS);
+        let mut book = emergency(deadline);
+        assert_eq!(book.fresh_alarms(MonitorRule::PaperMissing, ends - 1), []);
+        let found = book.fresh_alarms(MonitorRule::PaperMissing, ends);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].logs, [DESK]);
+        book.say(keeper(1), ends, paper(PaperStatus::Filed, ends));
+        assert_eq!(book.fresh_alarms(MonitorRule::PaperMissing, ends + 9).len(), 1, "one keeper's word is not t's");
+        book.say(keeper(2), ends, paper(PaperStatus::Filed, ends));
+        assert_eq!(book.fresh_alarms(MonitorRule::PaperMissing, ends + 9), [], "it was only late");
+    }
+}
+
+#[test]
+fn m10_is_of_emergencies_that_were_granted() {
+    let mut book = Book::founded();
+    book.say(keeper(1), NOON, request_entry(request()));
+    book.say(keeper(2), NOON, request_entry(RequestLeaf { emergency: true, request: [1; 32], ..refused() }));
+    assert_eq!(book.fresh_alarms(MonitorRule::PaperMissing, LATER), []);
+}
+
+#[test]
+fn m10_is_silent_while_the_log_is_not_known_that_far() {
+    let mut book = emergency(Some(NOON + 3_600));
+    book.confirm(NOON + 3_599);
+    assert_eq!(book.alarms(MonitorRule::PaperMissing, LATER), []);
+    book.confirm_one(keeper(1), NOON + 3_600);
+    assert_eq!(book.alarms(MonitorRule::PaperMissing, LATER).len(), 1);
+}
+
+const MINUTE: u64 = NOON;
+
+fn counts(class: ListClass, accepted: u64, added: u64, removed: u64) -> ListCounts {
+    ListCounts { class, accepted, added, removed, dropped: 0, refused: 0 }
+}
+
+fn load(kind: ListKind, sequence: u64, classes: &[ListCounts]) -> HotlistLeaf {
+    let decisions = vec![[2; 32]; classes.len()];
+    HotlistLeaf {
+        list: [9; 16],
+        kind,
+        sequence,
+        produced_at: Timestamp(MINUTE - 60),
+        classes: classes.to_vec(),
+        set: [1; 32],
+        decisions,
+        sd: digests(),
+    }
+}
+
+/// Alarms of a hot list with these changes.
+fn listed(changes: &[HotlistLeaf]) -> Vec<Alarm> {
+    let mut book = Book::founded();
+    for leaf in changes {
+        book.say(LogName::Recorder, MINUTE, LogEntry::Hotlist(leaf.clone()));
+    }
+    book.fresh_alarms(MonitorRule::HotlistCounts, MINUTE)
+}
+
+#[test]
+fn m11_each_number_follows_from_the_load_before() {
+    use ListClass::{AmberAlert, StolenVehicle};
+    use ListKind::{Full, Incremental, Retire};
+    let first = load(Full, 1, &[counts(AmberAlert, 2, 2, 0), counts(StolenVehicle, 100, 100, 0)]);
+    let second = |accepted, added, removed| load(Incremental, 2, &[counts(StolenVehicle, accepted, added, removed)]);
+    let third = load(Full, 7, &[counts(AmberAlert, 0, 0, 2), counts(StolenVehicle, 91, 1, 5)]);
+    let last = load(Retire, 8, &[]);
+    assert_eq!(listed(&[first.clone(), second(95, 5, 10), third.clone(), last.clone()]), []);
+    assert_eq!(listed(&[last]).len(), 1, "a list that never was");
+    assert_eq!(listed(&[first.clone(), second(96, 5, 10)]).len(), 1);
+    assert_eq!(listed(&[first.clone(), second(94, 5, 10)]).len(), 1);
+    assert_eq!(listed(&[first.clone(), second(0, 0, 101)]).len(), 1, "more went than there were");
+    assert_eq!(listed(&[first.clone(), first]).len(), 1, "the same load twice");
+    assert_eq!(listed(&[third]).len(), 1, "entries out of nowhere");
+}
+
+#[test]
+fn m11_no_load_is_missing_and_no_class() {
+    use ListClass::{AmberAlert, StolenVehicle};
+    use ListKind::{Full, Incremental};
+    let first = load(Full, 1, &[counts(AmberAlert, 2, 2, 0), counts(StolenVehicle, 3, 3, 0)]);
+    let plus = |sequence| load(Incremental, sequence, &[counts(StolenVehicle, 4, 1, 0)]);
+    assert_eq!(listed(&[first.clone(), plus(2)]), []);
+    assert_eq!(listed(&[first.clone(), plus(3)]).len(), 1, "a gap");
+    assert_eq!(listed(&[plus(1)]).len(), 1, "additions to nothing");
+    let whole = load(Full, 2, &[counts(StolenVehicle, 3, 0, 0)]);
+    assert_eq!(listed(&[first.clone(), whole]).len(), 1, "two entries of another class went uncounted");
+    let wrong = load(Full, 2, &[counts(AmberAlert, 5, 0, 0), counts(StolenVehicle, 3, 0, 0)]);
+    let found = listed(&[first, wrong.clone(), load(Incremental, 3, &[counts(AmberAlert, 6, 1, 0)])]);
+    assert_eq!(found.len(), 1, "one wrong load is one alarm");
+    assert_eq!(found[0].leaves.len(), 2, "it and the load before");
+}
+
+#[test]
+fn m11_what_is_dropped_is_not_loaded() {
+    use ListClass::{ImmigrationViolator, WantedPerson};
+    let with = |class, accepted, dropped| {
+        let one = ListCounts { dropped, ..counts(class, accepted, accepted, 0) };
+        listed(&[load(ListKind::Full, 1, &[one])]).len()
+    };
+    assert_eq!(with(ImmigrationViolator, 0, 700), 0);
+    assert_eq!(with(ImmigrationViolator, 1, 0), 1, "no policy lets this class in");
+    assert_eq!(with(WantedPerson, 5, 0), 0);
+    assert_eq!(with(WantedPerson, 5, 1), 1, "a class is let in or not");
+    let mut early = load(ListKind::Full, 1, &[]);
+    early.produced_at = Timestamp(MINUTE);
+    assert_eq!(listed(&[early.clone()]), []);
+    early.produced_at = Timestamp(MINUTE + 1);
+    assert_eq!(listed(&[early]).len(), 1, "loaded before it was made");
 }
 
 #[test]

@@ -1,8 +1,13 @@
-use lockplate_core::entry::{DestroyMethod, DestroyReason, DisclosureLeaf, LogEntry, RequestLeaf, ShareDestroyed};
+use lockplate_core::entry::{
+    AlertsClosed, AlertsLeaf, AlertsRaised, AlertsSuppressed, CanaryLeaf, CanaryResult, Day, DestroyMethod,
+    DestroyReason, DisclosureLeaf, Disposition, HotlistLeaf, ListClass, ListCounts, ListKind, LogEntry, MatchKind,
+    PaperLeaf, PaperStatus, RequestLeaf, ReviewLeaf, ShareDestroyed, Suppression,
+};
 use lockplate_core::id::KeeperIndex;
 
 use super::*;
 use crate::fixture::*;
+use crate::logs::LogName;
 use crate::time::Month;
 
 fn november() -> Period {
@@ -108,6 +113,110 @@ fn confirmed_logs_are_those_of_the_last_hour() {
     book.confirm_one(DESK, NOON - STALE_SECONDS + 1);
     let figures = Figures::of(&book.logs, Period::All, ZoneOffset::UTC, Timestamp(NOON));
     assert_eq!(figures.logs_confirmed, Share { part: 1, of: 5 });
+}
+
+#[test]
+fn papers_of_granted_emergencies_are_counted_by_their_deadline() {
+    let paper = |status, deadline: u64| {
+        let authorisation = (status == PaperStatus::Filed).then_some([1; 32]);
+        LogEntry::Paper(PaperLeaf { request: REQUEST, status, deadline: Timestamp(deadline), authorisation })
+    };
+    let mut book = Book::founded();
+    for place in 1..=2 {
+        let leaf = RequestLeaf { emergency: true, ..request() };
+        book.say(keeper(place), NOON, LogEntry::Request(Box::new(leaf)));
+    }
+    let of = |book: &Book, now| Figures::of(&book.logs, Period::All, ZoneOffset::UTC, Timestamp(now)).papers;
+    assert_eq!(of(&book, NOON + PAPER_SECONDS - 1), Papers { open: 1, ..Papers::default() });
+    assert_eq!(of(&book, NOON + PAPER_SECONDS), Papers { overdue: 1, ..Papers::default() });
+    book.say(keeper(1), NOON, paper(PaperStatus::Due, NOON + 60));
+    assert_eq!(of(&book, NOON + 59), Papers { open: 1, ..Papers::default() });
+    assert_eq!(of(&book, NOON + 60), Papers { overdue: 1, ..Papers::default() });
+    let mut late = book.clone();
+    book.say(keeper(1), NOON + 60, paper(PaperStatus::Filed, NOON + 60));
+    assert_eq!(of(&book, NOON + 60), Papers { filed: 1, ..Papers::default() });
+    late.say(keeper(1), NOON + 61, paper(PaperStatus::Filed, NOON + 60));
+    assert_eq!(of(&late, NOON + 61), Papers { late: 1, ..Papers::default() });
+}
+
+#[test]
+fn hot_lists_are_counted_by_class() {
+    let mut book = Book::founded();
+    for (sequence, accepted) in [(1, 5), (2, 7)] {
+        let stolen =
+            ListCounts { class: ListClass::StolenVehicle, accepted, added: 2, removed: 1, dropped: 0, refused: 3 };
+        let dropped = ListCounts {
+            dropped: 10,
+            accepted: 0,
+            class: ListClass::ImmigrationViolator,
+            added: 0,
+            removed: 0,
+            refused: 0,
+        };
+        let leaf = HotlistLeaf {
+            list: [9; 16],
+            kind: ListKind::Full,
+            sequence,
+            produced_at: Timestamp(NOON - 60),
+            classes: vec![dropped, stolen],
+            set: [1; 32],
+            decisions: vec![[2; 32]; 2],
+            sd: digests(),
+        };
+        book.say(LogName::Recorder, NOON, LogEntry::Hotlist(leaf));
+    }
+    let figures = Figures::of(&book.logs, november(), ZoneOffset::UTC, Timestamp(NOON));
+    let [dropped, stolen] = figures.hot_lists.as_slice() else { panic!("two classes") };
+    assert_eq!((dropped.class, dropped.received, dropped.dropped, dropped.loaded), ("immigrationViolator", 20, 20, 0));
+    assert_eq!((stolen.loads, stolen.received, stolen.loaded, stolen.refused), (2, 18, 12, 6));
+    assert_eq!((stolen.added, stolen.removed), (4, 2));
+    let summary = crate::register::Register::of(&book.logs, Timestamp(NOON)).summary();
+    assert_eq!(summary.hot_lists[0].entries, [("stolenVehicle", 7)]);
+}
+
+#[test]
+fn alerts_are_counted_by_their_day() {
+    let mut book = Book::founded();
+    let closed = |class, disposition, stopped, n| AlertsClosed { class, disposition, stopped, n };
+    let leaf = |day: u64| AlertsLeaf {
+        day: Day::of(Timestamp(day)),
+        raised: vec![AlertsRaised { class: ListClass::StolenVehicle, matched: MatchKind::PlateAndState, n: 10 }],
+        suppressed: vec![AlertsSuppressed { reason: Suppression::OtherState, n: 4 }],
+        closed: vec![
+            closed(ListClass::StolenVehicle, Disposition::Misread, true, 3),
+            closed(ListClass::StolenVehicle, Disposition::Recovered, true, 5),
+            closed(ListClass::StolenVehicle, Disposition::WrongState, false, 2),
+        ],
+        overdue: 1,
+    };
+    // Written after midnight of the month's end about its last day.
+    let end = Month::parse("2026-11").unwrap().end().0;
+    book.say(LogName::Recorder, end + 60, LogEntry::Alerts(leaf(end - 1)));
+    book.say(LogName::Recorder, end + 86_400, LogEntry::Alerts(leaf(end)));
+    let alerts = Figures::of(&book.logs, november(), ZoneOffset::UTC, Timestamp(end + 86_400)).alerts;
+    assert_eq!((alerts.days, alerts.overdue), (1, 1));
+    assert_eq!(alerts.raised[0].alerts, 10);
+    assert_eq!(alerts.suppressed[0].what, "other_state");
+    assert_eq!(alerts.misread, Share { part: 3, of: 10 });
+    assert_eq!(alerts.misread.per_mille(), Some(300));
+    assert_eq!(alerts.wrong_state, Share { part: 2, of: 10 });
+    assert_eq!(alerts.stopped, Share { part: 8, of: 10 });
+    assert_eq!(alerts.stopped_wrongly, Share { part: 3, of: 8 });
+}
+
+#[test]
+fn self_tests_and_reviews_are_counted() {
+    let mut book = Book::founded();
+    for result in [CanaryResult::Found, CanaryResult::Found, CanaryResult::Missed, CanaryResult::Error] {
+        book.say(LogName::Recorder, NOON, LogEntry::Canary(CanaryLeaf { header: HEADER, result, keepers: 2 }));
+    }
+    let review = ReviewLeaf { from: 0, to: 3, auditor: [1; 32], sampled: 2, failed: 1 };
+    book.say(keeper(2), NOON, LogEntry::Review(review));
+    let figures = Figures::of(&book.logs, november(), ZoneOffset::UTC, Timestamp(NOON));
+    assert_eq!(figures.self_tests, SelfTests { found: 2, missed: 1, error: 1 });
+    assert_eq!(figures.oversight, Oversight { reviews: 1, sampled: 2, failed: 1, erased: 0 });
+    let test = crate::register::Register::of(&book.logs, Timestamp(NOON)).summary().self_test.unwrap();
+    assert_eq!((test.result, test.keepers), ("error", 2), "the last one");
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! M11: the numbers of hot lists. A leaf says of each class how many entries are in the list after the load, how many of them are new and
+//! how many went; with the load before, each number follows from the others.
+
+use std::collections::BTreeMap;
+
+use lockplate_core::entry::{HotlistLeaf, ListClass, ListKind};
+
+use super::{Alarm, MonitorRule};
+use crate::logs::{LeafRef, LogName, Logs, Said};
+
+pub(super) fn check(logs: &Logs, alarms: &mut Vec<Alarm>) {
+    for (_, changes) in logs.recorder().lists() {
+        let mut list = List::default();
+        for said in changes {
+            if !list.adds_up(said) {
+                let indices = list.last.into_iter().chain([said.index]);
+                let leaves = indices.map(|index| LeafRef { log: LogName::Recorder, index }).collect();
+                let alarm = Alarm::new(MonitorRule::HotlistCounts, vec![LogName::Recorder], leaves);
+                alarms.push(alarm.since(said.time));
+            }
+            list.take(said);
+        }
+    }
+}
+
+/// A list as its leaves so far make it.
+#[derive(Default)]
+struct List {
+    /// Index of the leaf before.
+    last: Option<u64>,
+    /// Its sequence; none before the first complete set and after the end.
+    sequence: Option<u64>,
+    entries: BTreeMap<&'static str, u64>,
+}
+
+impl List {
+    fn adds_up(&self, said: &Said<HotlistLeaf>) -> bool {
+        let leaf = &said.entry;
+        let in_order = match leaf.kind {
+            ListKind::Full => self.sequence.is_none_or(|last| leaf.sequence > last),
+            // A gap means that a change is missing here.
+            ListKind::Incremental => self.sequence.is_some_and(|last| Some(leaf.sequence) == last.checked_add(1)),
+            ListKind::Retire => self.sequence.is_some(),
+        };
+        let named = |class: &&'static str| leaf.classes.iter().any(|one| one.class.name() == *class);
+        // A complete set names every class that had entries; otherwise they went uncounted.
+        let whole = match leaf.kind {
+            ListKind::Full => self.entries.iter().filter(|(_, n)| **n > 0).all(|(class, _)| named(class)),
+            ListKind::Incremental | ListKind::Retire => true,
+        };
+        let balanced = leaf.classes.iter().all(|one| {
+            let before = self.entries.get(one.class.name()).copied().unwrap_or(0);
+            let after = before.checked_add(one.added).and_then(|sum| sum.checked_sub(one.removed));
+            let taken_out = leaf.kind != ListKind::Retire || one.accepted == 0;
+            // The policy lets a class in or not; no policy lets in those that are never loaded.
+            let one_way = one.dropped == 0 || (one.accepted == 0 && one.added == 0);
+            let lawful = one.accepted == 0 || may_be_loaded(one.class);
+            after == Some(one.accepted) && one.added <= one.accepted && taken_out && one_way && lawful
+        });
+        in_order && whole && balanced && leaf.produced_at <= said.time
+    }
+
+    /// What the leaf says holds from then on, right or wrong: one wrong leaf is one alarm.
+    fn take(&mut self, said: &Said<HotlistLeaf>) {
+        let leaf = &said.entry;
+        self.last = Some(said.index);
+        if leaf.kind != ListKind::Incremental {
+            self.entries.clear();
+        }
+        self.sequence = (leaf.kind != ListKind::Retire).then_some(leaf.sequence);
+        if leaf.kind != ListKind::Retire {
+            self.entries.extend(leaf.classes.iter().map(|one| (one.class.name(), one.accepted)));
+        }
+    }
+}
+
+/// Classes that some pack may let in (`hotlists.md` section 2).
+const fn may_be_loaded(class: ListClass) -> bool {
+    match class {
+        ListClass::StolenVehicle
+        | ListClass::StolenPlate
+        | ListClass::WantedPerson
+        | ListClass::MissingPerson
+        | ListClass::AmberAlert
+        | ListClass::Custom => true,
+        ListClass::ProtectionOrder
+        | ListClass::ExtremeRiskOrder
+        | ListClass::Gang
+        | ListClass::TerroristScreening
+        | ListClass::SupervisedRelease
+        | ListClass::SexOffender
+        | ListClass::ImmigrationViolator
+        | ListClass::ProtectiveInterest
+        | ListClass::ViolentPerson
+        | ListClass::Unknown => false,
+    }
+}
