@@ -23,7 +23,12 @@ use lockplate_intake::normalise::{Arrival, Rules};
 use lockplate_intake::source::{Parsed, Part, Payload, SourceConfig, SourceKind};
 use lockplate_intake::time::Zone;
 use lockplate_intake::{Intake, own::FieldMap};
-use lockplate_log::{Checkpoint, NoteSignature, Origin, Receipt, SignedNote, TilePath, VerifierKey};
+use lockplate_log::tile::{parse_bundle, parse_tile, push_leaf, tile_bytes};
+use lockplate_log::{
+    AddCheckpoint, Checkpoint, NoteSignature, Origin, Receipt, SignedNote, TilePath, VerifierKey, WitnessPolicy,
+};
+
+pub mod log;
 
 /// 20 March 2026: inside the years a capture time may have.
 const NOW_MS: i64 = 1_774_000_000_000;
@@ -163,9 +168,54 @@ pub fn tile_path(data: &[u8]) {
     }
 }
 
-/// Receipts of log entries.
+/// Receipts of log entries, and what a trust file says of them.
 pub fn receipt(data: &[u8]) {
-    same(Receipt::parse(data).ok().map(|receipt| receipt.to_bytes()), data);
+    let receipt = Receipt::parse(data).ok();
+    if let Some(receipt) = &receipt {
+        log::judge_receipt(receipt);
+    }
+    same(receipt.map(|receipt| receipt.to_bytes()), data);
+}
+
+/// Trust files.
+pub fn policy(data: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(data)
+        && let Ok(policy) = WitnessPolicy::parse(text)
+    {
+        assert_eq!(WitnessPolicy::parse(&policy.to_text()).as_ref(), Ok(&policy), "a trust file means one policy");
+        // More witnesses never make a quorum less of one, and everybody is one where there is any.
+        let some = |key: &VerifierKey| key.id()[0] & 1 == 0;
+        let more = |key: &VerifierKey| key.id()[0] & 3 != 3;
+        assert!(!policy.is_quorum(&some) || policy.is_quorum(&more), "quorums are monotonic");
+        assert!(policy.is_enough_answers(&|_| true) || !policy.is_quorum(&|_| true), "all answers are enough");
+    }
+}
+
+/// Bodies of add-checkpoint as a witness gets them, and its decision about any proof between two signed heads.
+pub fn add_checkpoint(data: &[u8]) {
+    let asked = AddCheckpoint::parse(data).ok();
+    if let Some(asked) = &asked {
+        log::judge_request(asked);
+    }
+    same(asked.map(|asked| asked.to_bytes()), data);
+    log::judge_proof(data);
+}
+
+/// Tiles and bundles, alone and as all that a reader gets of a log.
+pub fn tile(data: &[u8]) {
+    for width in [0, 1, 2, 3, 255, 256, u16::MAX] {
+        if let Ok(hashes) = parse_tile(data, width) {
+            assert_eq!(tile_bytes(&hashes), data, "one tile, one text");
+        }
+        if let Ok(leaves) = parse_bundle(data, width) {
+            let mut bundle = Vec::new();
+            for leaf in leaves {
+                push_leaf(&mut bundle, leaf).expect("a leaf that was read can be written");
+            }
+            assert_eq!(bundle, data, "one bundle, one text");
+        }
+    }
+    log::judge_tiles(data);
 }
 
 /// Leaves of the public logs, canonical JSON, and disclosures.
