@@ -1,7 +1,7 @@
 //! Repository chores, run as `cargo xtask <name>`.
 //!
 //! One file a subcommand: `check` runs everything a change must pass, `tidy` checks the rules of the house that no compiler
-//! knows (floors, verbs, secrets, manifests, texts). To add a subcommand, add its module, a row in [`SUBCOMMANDS`], no more.
+//! knows (floors, verbs, secrets, manifests, texts), `bench` measures. To add a subcommand, add its module, a row in [`SUBCOMMANDS`], no more.
 //! Nothing here ships, and nothing here may be imported by a crate that does.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
@@ -10,6 +10,7 @@
     reason = "chores start cargo and write the files they own; they never run in the product"
 )]
 
+mod bench;
 mod check;
 mod tidy;
 mod vectors;
@@ -24,6 +25,11 @@ struct Subcommand {
 }
 
 const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand {
+        name: "bench",
+        help: "row S7 beside its peers, in release     [--quick] [--out FOLDER]...",
+        run: bench::run,
+    },
     Subcommand { name: "check", help: "fmt, clippy, tidy, deny, tests, doc tests   [--skip NAME]...", run: check::run },
     Subcommand { name: "tidy", help: "floors, verbs, secrets, manifests, texts    [--bless]", run: tidy::run },
     Subcommand { name: "vectors", help: "make spec/vectors/v1 anew             [--check]", run: vectors::run },
