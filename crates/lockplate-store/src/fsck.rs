@@ -239,11 +239,14 @@ pub fn check_log(public: &Path, head: &Checkpoint) -> io::Result<Report> {
 
 /// Adds what [`LogView`] found, and returns the tile it is about.
 fn add_log_error(public: &Path, error: lockplate_log::Error, report: &mut Report) -> Option<TilePath> {
-    let (file, what) = match error {
-        lockplate_log::Error::Missing(file) => (Some(file), "the signed head promises it, and it is missing"),
-        lockplate_log::Error::Altered(file) => (Some(file), "it is not what the signed head promises"),
-        lockplate_log::Error::Storage { file, .. } => (Some(file), "it cannot be read"),
-        _other => (None, "the right edge is not what the signed head promises"),
+    let (file, what) = if let lockplate_log::Error::Missing(file) = error {
+        (Some(file), "the signed head promises it, and it is missing")
+    } else if let lockplate_log::Error::Altered(file) = error {
+        (Some(file), "it is not what the signed head promises")
+    } else if let lockplate_log::Error::Storage { file, .. } = error {
+        (Some(file), "it cannot be read")
+    } else {
+        (None, "the right edge is not what the signed head promises")
     };
     match file {
         Some(LogFile::Tile(path)) => {

@@ -66,7 +66,7 @@ fn a_record_outlives_the_process() {
     add(&files, &ask(&log, 0, &heads[4])).unwrap();
     assert!(matches!(WitnessFiles::acquire(&folder), Err(AcquireError::Lock(durable::LockError::Held))));
     drop(files);
-    fs::write(folder.join("x.0.tmp"), "left by a crash").unwrap();
+    fs::File::create(folder.join("x.0.tmp")).unwrap();
 
     let files = WitnessFiles::acquire(&folder).unwrap();
     let served = files.read(&origin()).unwrap().unwrap();
@@ -132,8 +132,8 @@ fn the_evidence_of_a_fork_convinces_a_stranger() {
     assert_eq!(refusal(add(&files, &fork)), Refusal::Forked);
     let kept = folder.join(format!("{}.evidence", record_id(&origin())));
     let read = |ending: &str| {
-        let entries = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path());
-        fs::read(entries.filter(|path| path.extension().unwrap() == ending).next().unwrap()).unwrap()
+        let mut entries = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path());
+        fs::read(entries.find(|path| path.extension().unwrap() == ending).unwrap()).unwrap()
     };
     let recorded = SignedCheckpoint::parse(&read("recorded"), signer().verifier_key()).unwrap();
     let asked = AddCheckpoint::parse(&read("asked")).unwrap();
