@@ -14,6 +14,7 @@ mod parties;
 pub mod prekeys;
 mod recovery;
 mod requests;
+pub mod restore;
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,9 @@ use axum::body::Bytes;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{Charter, CharterFile, KeeperEntry, LogName};
 use lockplate_core::directory::Trust;
-use lockplate_core::entry::{CharterLeaf, Genesis, LogEntry, LogKind, PolicyLeaf, PolicyRelation, leaf_time};
+use lockplate_core::entry::{
+    CharterLeaf, Genesis, LogEntry, LogKind, LogResumed, PolicyLeaf, PolicyRelation, leaf_time,
+};
 use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::facts::AccessPolicy as _;
 use lockplate_core::id::KeeperIndex;
@@ -717,8 +720,10 @@ impl Prepared {
         };
         let trust = Trust::founding(charter.charter().owner.id, &charter.charter().trust);
         let mut keeper = Keeper::new(settings.place, charter, signing, notice, Box::new(policy), log)?;
-        let leaves = if fresh { founding_leaves(&keeper, now) } else { Vec::new() };
-        drop(missing);
+        let mut leaves = if fresh { founding_leaves(&keeper, now) } else { Vec::new() };
+        if !missing.is_empty() {
+            leaves.push(LogEntry::LogResumed(LogResumed { missing: missing.into_iter().collect() }));
+        }
         if !leaves.is_empty() {
             keeper.state(leaves, now, &mut SystemRng)?;
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::LeafWait;
-use lockplate_core::entry::{Genesis, Leaf, LogEntry, LogKind, Stamped, leaf_time, parse_leaf};
+use lockplate_core::entry::{Genesis, Leaf, LogEntry, LogKind, LogResumed, Stamped, leaf_time, parse_leaf};
 use lockplate_log::{
     Error as LogError, Log, LogFile, NoteSignature, NoteSigner, Origin, SignedCheckpoint, WitnessRecord,
 };
@@ -211,7 +211,9 @@ impl LogOnDisk {
         if log.size() == 0 {
             first.push(LogEntry::Genesis(Genesis { party, role: kind, charter }));
         }
-        drop(missing);
+        if !missing.is_empty() {
+            first.push(LogEntry::LogResumed(LogResumed { missing: missing.into_iter().collect() }));
+        }
         // A log's time never goes back.
         let time = Timestamp(now.max(log.last_time().unwrap_or(0)));
         let stamped = first.into_iter().map(|entry| Stamped::new(entry, kind, &origin, time, &mut SystemRng));
@@ -276,7 +278,7 @@ impl PartyLog {
     /// # Errors
     /// [`NotLogged`]: nothing may be done that needed the entry. Where the disk failed the process is stopping.
     pub async fn append(&self, entries: Vec<LogEntry>) -> Result<Vec<u64>, NotLogged> {
-        let always = entries.iter().any(|entry| matches!(entry, LogEntry::Camera(_)));
+        let always = entries.iter().any(|entry| matches!(entry, LogEntry::Camera(_) | LogEntry::Hotlist(_)));
         let (reply, told) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
         inner.queue.lock().map_err(|_poisoned| NotLogged::Unwritten)?.push_back(Waiting { entries, reply });
@@ -318,7 +320,7 @@ impl PartyLog {
         entry: LogEntry,
         same: impl Fn(&LogEntry) -> Option<bool> + Send + 'static,
     ) -> Result<u64, NotLogged> {
-        let always = matches!(entry, LogEntry::Camera(_));
+        let always = matches!(entry, LogEntry::Camera(_) | LogEntry::Hotlist(_));
         let there = self.read(move |log| {
             let size = log.size();
             for index in (size.saturating_sub(TAIL_LEAVES)..size).rev() {

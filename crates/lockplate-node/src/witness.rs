@@ -41,6 +41,7 @@ use crate::shutdown::{ExitKind, Tasks};
 pub use mirror::{Incomplete, Mirror, Mirrored};
 
 mod mirror;
+pub mod role;
 
 /// Logs that one witness watches.
 pub const LOGS_MAX: usize = 64;

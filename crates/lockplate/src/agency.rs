@@ -54,7 +54,7 @@ pub(crate) struct AgencyArgs {
 #[derive(Debug, Subcommand)]
 enum AgencyTask {
     /// Run the agency (what happens without a subcommand)
-    Run,
+    Run(RunArgs),
     /// Make this agency's keys and its card
     Init(InitArgs),
     /// Draft the charter from cards, and join the signatures
@@ -71,6 +71,13 @@ enum AgencyTask {
     Officer(OfficerTask),
     /// Sign a statutory declaration and file it with an owner's keepers
     Declare(DeclareArgs),
+}
+
+#[derive(Debug, Default, Args)]
+struct RunArgs {
+    /// Start although this witness of the own logs does not answer; the logs will say so. May be given more than once
+    #[arg(long = "start-without", value_name = "NAME")]
+    start_without: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -287,7 +294,8 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         return Ok(ExitKind::Done);
     }
     match args.task {
-        None | Some(AgencyTask::Run) => serve(globals).await,
+        None => serve(globals, &RunArgs::default()).await,
+        Some(AgencyTask::Run(run)) => serve(globals, &run).await,
         Some(AgencyTask::Init(init)) => make(&init, screen),
         Some(AgencyTask::Charter(CharterTask::Draft { folder, terms })) => draft(&folder, &terms, screen),
         Some(AgencyTask::Charter(CharterTask::Assemble { folder, signatures })) => {
@@ -310,8 +318,9 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0))
 }
 
-async fn serve(globals: &Globals) -> Result<ExitKind> {
-    let settings = AgencySettings::load(&config_path(globals), std::env::vars())?;
+async fn serve(globals: &Globals, run: &RunArgs) -> Result<ExitKind> {
+    let mut settings = AgencySettings::load(&config_path(globals), std::env::vars())?;
+    run.start_without.iter().for_each(|witness| settings.start_without(witness));
     let tasks = Tasks::new();
     tasks.stop_on_signals().context("the system refuses signal handlers")?;
     agency::run(settings, Arc::new(SystemClock::new()), tasks).await?;

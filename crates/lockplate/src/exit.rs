@@ -11,11 +11,13 @@ use lockplate_node::founding::FoundingError;
 use lockplate_node::import::ImportError;
 use lockplate_node::keeper::KeeperError;
 use lockplate_node::keeper::admin::AdminError;
+use lockplate_node::keeper::restore::RestoreError;
 use lockplate_node::search::SearchFault;
 use lockplate_node::settings::{ConfigError, KeyFileError};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::tls::TlsError;
 use lockplate_node::verify::pin::PinError;
+use lockplate_node::witness::role::RoleError;
 use serde_json::{Value, json};
 
 /// A message with the kind it ends the process with, for what has no error type of its own.
@@ -63,6 +65,8 @@ pub(crate) fn kind_of(error: &anyhow::Error) -> ExitKind {
             None.or_else(|| cause.downcast_ref::<Ended>().map(|ended| ended.kind))
                 .or_else(|| cause.downcast_ref::<SearchFault>().map(SearchFault::exit_kind))
                 .or_else(|| cause.downcast_ref::<KeeperError>().map(KeeperError::exit_kind))
+                .or_else(|| cause.downcast_ref::<RestoreError>().map(RestoreError::exit_kind))
+                .or_else(|| cause.downcast_ref::<RoleError>().map(RoleError::exit_kind))
                 .or_else(|| cause.downcast_ref::<AgencyError>().map(AgencyError::exit_kind))
                 .or_else(|| cause.downcast_ref::<StoreRefused>().map(StoreRefused::exit_kind))
                 .or_else(|| cause.downcast_ref::<ImportError>().map(ImportError::exit_kind))

@@ -15,7 +15,7 @@ use lockplate_node::api::{AnswerState, KeeperAnswer};
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{self, KeeperFiles, KeeperParty, KeeperTerms};
 use lockplate_node::keeper::admin::{self, WaitingRequest};
-use lockplate_node::keeper::{self, KeeperSettings};
+use lockplate_node::keeper::{self, KeeperSettings, restore};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
 use lockplate_store::durable;
@@ -41,7 +41,7 @@ pub(crate) struct KeeperArgs {
 #[derive(Debug, Subcommand)]
 enum KeeperTask {
     /// Run the keeper (what happens without a subcommand)
-    Run,
+    Run(RunArgs),
     /// Make this keeper's keys and its card for the agency
     Init(InitArgs),
     /// Sign the agency's draft charter, after comparing it with this keeper's own keys; writes keeper.toml
@@ -54,6 +54,36 @@ enum KeeperTask {
     Refuse(RefuseArgs),
     /// Show whether the keeper runs and how many requests wait
     Status,
+    /// Show the logs of others that this keeper confirms
+    Witnessed,
+    /// Confirm a log of others again after a person has looked at the evidence
+    Clear(ClearArgs),
+    /// Bring the own log back from a copy; the keeper must be stopped
+    Restore(RestoreArgs),
+}
+
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    /// Address of the copy: https://..../mirror/<64 digits>, or the log's own old address
+    #[arg(long, value_name = "URL")]
+    log_from: String,
+    /// SHA-256 of the TLS key that answers there, 64 hexadecimal digits; not needed for a party of the charter
+    #[arg(long, value_name = "HEX")]
+    pin: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+struct RunArgs {
+    /// Start although this witness of the own log does not answer; the log will say so. May be given more than once
+    #[arg(long = "start-without", value_name = "NAME")]
+    start_without: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct ClearArgs {
+    /// The log's origin, as `keeper witnessed` shows it
+    #[arg(long)]
+    origin: String,
 }
 
 #[derive(Debug, Args)]
@@ -146,7 +176,8 @@ pub(crate) async fn run(args: KeeperArgs, globals: &Globals, screen: &Screen) ->
         return Ok(ExitKind::Done);
     }
     match args.task {
-        None | Some(KeeperTask::Run) => serve(globals).await,
+        None => serve(globals, &RunArgs::default()).await,
+        Some(KeeperTask::Run(run)) => serve(globals, &run).await,
         Some(KeeperTask::Init(init)) => make(&init, screen),
         Some(KeeperTask::SignCharter(sign)) => sign_charter(&sign, screen),
         Some(KeeperTask::Waiting) => waiting(&settings(globals)?, screen).await,
@@ -157,6 +188,9 @@ pub(crate) async fn run(args: KeeperArgs, globals: &Globals, screen: &Screen) ->
             decide(&settings(globals)?, &args.request, &args.key, args.reason.verdict(), screen).await
         }
         Some(KeeperTask::Status) => status(&settings(globals)?, screen).await,
+        Some(KeeperTask::Witnessed) => witnessed(&settings(globals)?, screen).await,
+        Some(KeeperTask::Restore(args)) => bring_back(&settings(globals)?, &args, screen).await,
+        Some(KeeperTask::Clear(clear)) => clear_log(&settings(globals)?, &clear.origin, screen).await,
     }
 }
 
@@ -165,8 +199,9 @@ fn settings(globals: &Globals) -> Result<KeeperSettings> {
     Ok(KeeperSettings::load(&path, std::env::vars())?)
 }
 
-async fn serve(globals: &Globals) -> Result<ExitKind> {
-    let settings = settings(globals)?;
+async fn serve(globals: &Globals, run: &RunArgs) -> Result<ExitKind> {
+    let mut settings = settings(globals)?;
+    run.start_without.iter().for_each(|witness| settings.start_without(witness));
     let tasks = Tasks::new();
     tasks.stop_on_signals().context("the system refuses signal handlers")?;
     let ran = keeper::run(settings, Arc::new(SystemClock::new()), tasks.clone()).await;
@@ -309,6 +344,67 @@ async fn status(settings: &KeeperSettings, screen: &Screen) -> Result<ExitKind> 
         screen.document(&json!({ "schema": "lockplate/keeper/1", "running": true, "waiting": requests.len() }));
     } else {
         screen.line(&format!("The keeper runs; {} requests wait for a person.", requests.len()));
+    }
+    Ok(ExitKind::Done)
+}
+
+async fn witnessed(settings: &KeeperSettings, screen: &Screen) -> Result<ExitKind> {
+    let logs = admin::witnessed(&settings.admin_socket()).await?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/keeper/1", "witnessed": logs }));
+        return Ok(ExitKind::Done);
+    }
+    for log in logs {
+        let size = log.size.map_or("never asked".to_owned(), |size| format!("{size} entries confirmed"));
+        screen.line(&format!("{}  {size}", log.origin));
+        if log.frozen {
+            screen.line(&format!(
+                "  FROZEN: {} pieces of evidence lie in witness/ of the data folder; look at them, then: lockplate keeper clear --origin {}",
+                log.evidence, log.origin
+            ));
+        }
+    }
+    Ok(ExitKind::Done)
+}
+
+/// 64 hexadecimal digits.
+fn pin_of(digits: &str) -> Result<[u8; 32]> {
+    let refuse = || Ended::usage("--pin has 64 hexadecimal digits");
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(refuse().into());
+    }
+    let mut pin = [0; 32];
+    for (byte, pair) in pin.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        let pair = core::str::from_utf8(pair).map_err(|_ascii| refuse())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_digit| refuse())?;
+    }
+    Ok(pin)
+}
+
+async fn bring_back(settings: &KeeperSettings, args: &RestoreArgs, screen: &Screen) -> Result<ExitKind> {
+    let pin = args.pin.as_deref().map(pin_of).transpose()?;
+    let restored = restore::restore(settings, &args.log_from, pin, &SystemClock::new()).await?;
+    if screen.json() {
+        screen.document(
+            &json!({ "schema": "lockplate/keeper/1", "entries_before": restored.before, "entries": restored.after }),
+        );
+    } else {
+        screen.line(&format!(
+            "The log has {} entries again, each proved against what its witnesses confirmed; {} were here before.",
+            restored.after, restored.before
+        ));
+    }
+    Ok(ExitKind::Done)
+}
+
+async fn clear_log(settings: &KeeperSettings, origin: &str, screen: &Screen) -> Result<ExitKind> {
+    let was_frozen = admin::clear(&settings.admin_socket(), origin).await?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/keeper/1", "cleared": origin, "was_frozen": was_frozen }));
+    } else if was_frozen {
+        screen.line("Cleared: the log is confirmed again. The evidence stays.");
+    } else {
+        screen.line("Nothing to clear: this log is not frozen.");
     }
     Ok(ExitKind::Done)
 }

@@ -14,6 +14,7 @@ mod screen;
 mod search;
 mod sign;
 mod verify;
+mod witness;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -65,6 +66,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Run an agency, or keep its registers
     Agency(Box<agency::AgencyArgs>),
+    /// Watch the public logs of towns, for outsiders
+    Witness(Box<witness::WitnessArgs>),
     /// Bring files of reads in
     Import(import::ImportArgs),
     /// Ask one owner's keepers about one plate
@@ -100,6 +103,7 @@ impl Verb {
             Self::Import(_) => "import",
             Self::Keeper(_) => "keeper",
             Self::Search(_) => "search",
+            Self::Witness(_) => "witness",
             Self::Sign(_) => "sign",
             Self::Sealer => "sealer",
             Self::Completions(_) => "completions",
@@ -164,6 +168,7 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
         Verb::Import(args) => runtime.block_on(import::run(args, &globals, screen)),
         Verb::Keeper(args) => runtime.block_on(keeper::run(*args, &globals, screen)),
         Verb::Search(args) => runtime.block_on(search::run(*args, &globals, screen)),
+        Verb::Witness(args) => runtime.block_on(witness::run(*args, &globals, screen)),
         Verb::Sign(args) => sign::run(args, screen),
         Verb::Verify(args) => runtime.block_on(verify::run(args, screen)),
         Verb::Audit(args) => runtime.block_on(audit::run(args, screen)),

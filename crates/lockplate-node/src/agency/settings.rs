@@ -222,6 +222,11 @@ impl AgencySettings {
         &self.data
     }
 
+    /// A person has the agency start without this witness of its logs, once; the logs will say so.
+    pub fn start_without(&mut self, witness: &str) {
+        self.without.insert(witness.to_owned());
+    }
+
     /// The list of officers; none where there is no `[desk]`.
     #[must_use]
     pub fn officers(&self) -> Option<&Path> {

@@ -113,7 +113,7 @@ impl Town {
             audit_percent: 5,
             witnesses: Vec::new(),
             outside_witnesses: 0,
-            keeper_leaves: LeafWait::Durable,
+            keeper_leaves: LeafWait::Cosigned,
             agency_leaves: LeafWait::Durable,
             agencies: Vec::new(),
         };
@@ -393,6 +393,12 @@ async fn with_one_keeper_away_reads_are_sealed_and_with_two_they_are_not() {
     town.keeper_settings[1].start_without(&away);
     town.start_keeper(1).await;
     wait_until_next_is_ready(&agency).await;
+    let log = std::fs::read_dir(town.folder.path().join("keeper-2/log")).unwrap().next().unwrap().unwrap().path();
+    let entries = log.join("public/tile/entries");
+    let mut leaves = std::fs::read_dir(entries).unwrap().filter_map(|entry| entry.unwrap().path().read_dir().ok());
+    let files = leaves.next().unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let resumed = |bytes: &[u8]| bytes.windows(away.len()).any(|text| text == away.as_bytes());
+    assert!(files.into_iter().any(|bytes| resumed(&bytes)), "the log says who was done without");
     agency.end().await.unwrap();
     assert_eq!(town.cells(), 3);
 }

@@ -165,7 +165,7 @@ impl Town {
             audit_percent: 5,
             witnesses: Vec::new(),
             outside_witnesses: 0,
-            keeper_leaves: LeafWait::Durable,
+            keeper_leaves: LeafWait::Cosigned,
             agency_leaves: LeafWait::Durable,
             agencies: Vec::new(),
         };
@@ -224,6 +224,10 @@ impl Town {
     pub(crate) async fn stop(&mut self, place: usize) {
         let tasks = self.tasks[place].take().unwrap();
         tasks.finish(Duration::from_secs(20)).await.unwrap();
+    }
+
+    pub(crate) fn settings_of(&self, place: usize) -> &KeeperSettings {
+        &self.settings[place]
     }
 
     pub(crate) fn data(&self, place: usize) -> PathBuf {

@@ -30,3 +30,5 @@ mod ports;
 mod search;
 #[cfg(test)]
 mod verifiers;
+#[cfg(test)]
+mod witness;
