@@ -287,6 +287,13 @@ impl OwnerCode {
         &self.code
     }
 
+    /// True if every element of the code is this plate's at this owner, in whatever state it is registered.
+    #[must_use]
+    pub fn is_for(&self, owner: AgencyId, plate: &Plate) -> bool {
+        let folded = plate.fold();
+        self.inputs.0.iter().all(|(input, _)| input.agency() == owner && input.folded_text() == folded)
+    }
+
     /// What makes values out of keepers' answers.
     #[must_use]
     pub const fn inputs(&self) -> &BlindedInputs {

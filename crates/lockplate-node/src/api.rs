@@ -77,7 +77,7 @@ pub struct EpochEnded {
 pub struct Done {}
 
 /// `POST /v1/directories` at a keeper: an agency's signed directory (`.auth`), pushed by its desk.
-/// `POST /v1/declarations` likewise.
+/// `POST /v1/declarations` likewise; `POST /v1/authorisations` takes a court's `delay-notice`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectFiled {
@@ -105,6 +105,36 @@ pub struct RequestFiled {
     pub ask_human: bool,
     /// `Signed<FilingSlip>` by the requester's desk over all of the above. Without it the keeper neither looks nor answers.
     pub slip: B64,
+}
+
+/// `POST /v1/auditor/openings` at a keeper, with an `ObjectFiled` that holds an `auditor-call`: its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpeningGiven {
+    /// `FiledRequest` of the leaf.
+    pub filed: B64,
+    /// The Opening sealed to the calling auditor.
+    pub opening: B64,
+    /// SHA-256 of every recipient's Opening, keepers in charter order, then auditors.
+    pub opening_hashes: Vec<B64>,
+    /// The call's elements, evaluated under the keeper's notice key, in order.
+    pub evaluated: Vec<B64>,
+}
+
+/// `POST /v1/reviews` at a keeper, with an `ObjectFiled` that holds a `review`: its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewLogged {
+    /// Entry in the keeper's public log.
+    pub register: u64,
+}
+
+/// `POST /v1/notice` at a keeper, with an `ObjectFiled` that holds a `notice-code`: its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoticeEvaluated {
+    /// The code's elements, evaluated under the keeper's notice key, in order.
+    pub elements: Vec<B64>,
 }
 
 /// How a keeper stands to a request: answer of `POST /v1/requests`, repeats included.

@@ -8,6 +8,7 @@ mod destruction;
 mod doors;
 mod evaluations;
 pub mod kek;
+mod notice;
 mod office;
 mod openings;
 mod parties;
@@ -46,6 +47,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use self::kek::{KekError, KekTable};
+use self::notice::CodesNow;
 use self::office::{Desk, Office, Unfinished};
 use crate::client::AddressError;
 use crate::clock::Clock;
@@ -552,8 +554,9 @@ impl Opening {
             drop(folder);
         });
         let door = LogDoor::new(public, Some(doors::receipts(desk.clone())));
+        let opened = openings::publication::routes(LOG_PREFIX, desk.clone());
         let shared = doors::Doors { desk, stopping: tasks.stopping().clone() };
-        gate.open(doors::routes(shared).merge(log_door::routes(LOG_PREFIX, door)));
+        gate.open(doors::routes(shared).merge(opened).merge(log_door::routes(LOG_PREFIX, door)));
         Ok(())
     }
 }
@@ -736,6 +739,7 @@ impl Prepared {
             factors: settings.factors,
             prekeys_max: prekeys::stock_max(settings.stock_days),
             unfinished: Unfinished::default(),
+            codes_now: CodesNow::default(),
             second_clock_ahead_s: 0,
             heads: Heads::new(),
             releaser: published.releaser(),

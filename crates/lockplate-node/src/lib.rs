@@ -39,6 +39,7 @@ pub mod intake;
 pub mod keeper;
 pub mod log_door;
 pub mod officers;
+pub mod oversight;
 pub mod party_log;
 pub mod problem;
 pub mod recorder;

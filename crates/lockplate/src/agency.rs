@@ -31,6 +31,7 @@ use crate::Globals;
 use crate::desk_client::{self, CameraTask, SourceTask};
 use crate::exit::Ended;
 use crate::keeper::{private_data, write_json};
+use crate::owner_code::{self, OwnerCodeArgs};
 use crate::screen::Screen;
 use crate::search::hex_of;
 
@@ -69,6 +70,8 @@ enum AgencyTask {
     /// Keep the list of officers
     #[command(subcommand)]
     Officer(OfficerTask),
+    /// Make a registered owner's one-time code for "was my plate searched?"
+    OwnerCode(Box<OwnerCodeArgs>),
     /// Sign a statutory declaration and file it with an owner's keepers
     Declare(DeclareArgs),
 }
@@ -304,6 +307,7 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         Some(AgencyTask::Camera(task)) => desk_client::camera(task, &config_path(globals), screen).await,
         Some(AgencyTask::Source(task)) => desk_client::source(&task, screen),
         Some(AgencyTask::Officer(task)) => officer(task, globals, screen),
+        Some(AgencyTask::OwnerCode(args)) => owner_code::run(&args, screen),
         Some(AgencyTask::Declare(args)) => declare(&args, screen).await,
     }
 }

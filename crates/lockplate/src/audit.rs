@@ -1,6 +1,9 @@
-//! `lockplate audit`: oversight by anybody, from the public logs alone. Nothing here needs a key or an account.
+//! `lockplate audit`: oversight by anybody, from the public logs. Only `mine` (an owner's code) and `sample` (an auditor's keys) need
+//! more than a charter.
 
+mod mine;
 mod report;
+mod sample;
 mod watch;
 
 use anyhow::Result;
@@ -26,6 +29,12 @@ enum AuditTask {
     Watch(watch::WatchArgs),
     /// Figures of a month from the logs
     Report(report::ReportArgs),
+    /// Was my plate searched? For a registered owner with a code from the agency
+    Mine(mine::MineArgs),
+    /// Make an auditor's keys and card
+    Init(sample::InitArgs),
+    /// Look at the entries that chance has chosen, with an auditor's keys
+    Sample(sample::SampleArgs),
 }
 
 /// Does what was asked.
@@ -33,6 +42,9 @@ pub(crate) async fn run(args: AuditArgs, screen: &Screen) -> Result<ExitKind> {
     match args.task {
         AuditTask::Watch(args) => watch::run(args, screen).await,
         AuditTask::Report(args) => report::run(args, screen).await,
+        AuditTask::Mine(args) => mine::run(args, screen).await,
+        AuditTask::Init(args) => sample::init(&args, screen),
+        AuditTask::Sample(args) => sample::run(args, screen).await,
     }
 }
 

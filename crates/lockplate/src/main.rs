@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod import;
 mod keeper;
+mod owner_code;
 mod screen;
 mod search;
 mod sign;
@@ -72,7 +73,7 @@ enum Verb {
     Import(import::ImportArgs),
     /// Ask one owner's keepers about one plate
     Search(Box<search::SearchArgs>),
-    /// Sign a court's order with the court's key
+    /// Sign a court's order, or a proof of registration
     Sign(sign::SignArgs),
     /// Check what an agency and its keepers publish, and say by whom it is valid
     Verify(verify::VerifyArgs),

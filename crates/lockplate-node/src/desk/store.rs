@@ -258,3 +258,33 @@ pub(super) fn replace_directory(connection: &Connection, row: DirectoryRow, old:
     )?;
     Ok(row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_openings_go_when_no_keeper_gets_them_any_more() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(MIGRATIONS[0]).unwrap();
+        let sql = "INSERT INTO request (digest, owner, filed, openings, attachments, not_after, register, outcome)
+                   VALUES (?1, x'00', x'00', '[\"b3A=\"]', '[]', ?2, ?3, ?4)";
+        for (digest, not_after, register, outcome) in [
+            (1_u8, 100, None, None),
+            (2, 101, None, None),
+            (3, 101, Some(7), Some("found")),
+            (4, 101, Some(8), Some("failed")),
+        ] {
+            db.execute(sql, params![[digest; 32], not_after, register, outcome]).unwrap();
+        }
+        forget_openings(&db, 100).unwrap();
+        let kept: Vec<[u8; 32]> = db
+            .prepare("SELECT digest FROM request WHERE openings <> '[]' ORDER BY digest")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(kept, [[2; 32], [4; 32]], "one that waits, and one that may still be finished");
+    }
+}

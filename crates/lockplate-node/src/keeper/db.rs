@@ -3,6 +3,7 @@
 //! `escrow.opening`: see [`super::openings`]), are wrapped under keys of [`super::kek`]. Times are unix seconds.
 
 use lockplate_core::Timestamp;
+use lockplate_core::entry::ReviewLeaf;
 use lockplate_core::id::{AgencyId, EpochId};
 use lockplate_core::keeper::DecisionRecord;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
@@ -38,6 +39,14 @@ CREATE TABLE escrow (
     request BLOB NOT NULL REFERENCES request (digest), auditor BLOB NOT NULL, opening BLOB NOT NULL,
     PRIMARY KEY (request, auditor)
 ) STRICT;
+CREATE TABLE delay (digest BLOB PRIMARY KEY) STRICT;
+CREATE TABLE review (
+    auditor BLOB NOT NULL, first INTEGER NOT NULL, after INTEGER NOT NULL, sampled INTEGER NOT NULL,
+    failed INTEGER NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (auditor, first, after)
+) STRICT;
+CREATE TABLE notice_code (
+    digest BLOB PRIMARY KEY, answer BLOB, erase_at INTEGER NOT NULL, until INTEGER NOT NULL
+) STRICT;
 CREATE TABLE month_key (month INTEGER PRIMARY KEY, name BLOB NOT NULL) STRICT;
 CREATE TABLE evaluation (
     grant_digest BLOB PRIMARY KEY, request BLOB NOT NULL, answer BLOB, erase_at INTEGER NOT NULL
@@ -53,6 +62,9 @@ CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 /// Name of the row of `progress` up to which the own log was compared with this database.
 const LOG_INDEXED_TO: &str = "log_indexed_to";
 
+/// Name of the row of `progress` that says when openings were last erased.
+const OPENINGS_ERASED_AT: &str = "openings_erased_at";
+
 pub(super) type Rows<T> = Result<T, DbError>;
 
 /// A time as a column; times after the year 292 billion saturate.
@@ -60,7 +72,7 @@ pub(super) fn column(time: Timestamp) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
-pub(super) fn from_column(value: i64) -> Timestamp {
+fn from_column(value: i64) -> Timestamp {
     Timestamp(u64::try_from(value).unwrap_or(0))
 }
 
@@ -235,6 +247,151 @@ fn raw_request(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawRequest> {
 fn request_row((record, kept, month, answer, waits): RawRequest) -> Rows<RequestRow> {
     let record = DecisionRecord::from_bytes(&record).map_err(|_torn| DbError::new(DbErrorKind::Internal))?;
     Ok(RequestRow { record, kept, month: Month(month), answer, waits })
+}
+
+/// Requests of which nothing is published and whose embargo is over at `now`, the longest ago first. What was erased unpublished
+/// stays so.
+pub(super) fn requests_closed(db: &Connection, now: Timestamp, limit: u32) -> Rows<Vec<RequestRow>> {
+    let sql = format!(
+        "SELECT {REQUEST_COLUMNS} FROM request WHERE published IS NULL AND kept IS NOT NULL AND embargo <= ?1
+         ORDER BY embargo, leaf LIMIT ?2"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![column(now), limit], raw_request)?;
+    rows.map(|row| request_row(row?)).collect()
+}
+
+/// What a stranger may see of a request leaf.
+pub(super) struct ShownRow {
+    pub(super) month: Month,
+    /// Not erased.
+    pub(super) kept: bool,
+    /// Index of the leaf that says it is published.
+    pub(super) published: Option<u64>,
+    /// Wrapped: a JSON array of disclosures.
+    pub(super) shown: Option<Vec<u8>>,
+}
+
+pub(super) fn shown(db: &Connection, leaf: u64) -> Rows<Option<ShownRow>> {
+    let Ok(leaf) = i64::try_from(leaf) else { return Ok(None) };
+    let sql = "SELECT month, kept IS NOT NULL, published, shown FROM request WHERE leaf = ?1";
+    let row = |row: &rusqlite::Row<'_>| {
+        let published: Option<i64> = row.get(2)?;
+        let published = published.and_then(|leaf| u64::try_from(leaf).ok());
+        Ok(ShownRow { month: Month(row.get(0)?), kept: row.get(1)?, published, shown: row.get(3)? })
+    };
+    Ok(db.prepare_cached(sql)?.query_row([leaf], row).optional()?)
+}
+
+/// The end of a request's embargo; none once it is published or erased.
+pub(super) fn embargo(db: &Connection, leaf: u64) -> Rows<Option<Timestamp>> {
+    let Ok(leaf) = i64::try_from(leaf) else { return Ok(None) };
+    let sql = "SELECT embargo FROM request WHERE leaf = ?1 AND published IS NULL AND kept IS NOT NULL";
+    let until: Option<i64> = db.prepare_cached(sql)?.query_row([leaf], |row| row.get(0)).optional()?;
+    Ok(until.map(from_column))
+}
+
+/// Moves the end of an embargo back, never forward, and remembers by which order.
+pub(super) fn extend_embargo(db: &Connection, leaf: u64, until: Timestamp, order: &[u8; 32]) -> Rows<()> {
+    let Ok(leaf) = i64::try_from(leaf) else { return Ok(()) };
+    let sql = "UPDATE request SET embargo = ?2 WHERE leaf = ?1 AND embargo < ?2 AND published IS NULL";
+    db.execute(sql, params![leaf, column(until)])?;
+    db.execute("INSERT OR IGNORE INTO delay (digest) VALUES (?1)", [order])?;
+    Ok(())
+}
+
+pub(super) fn delay_is_known(db: &Connection, order: &[u8; 32]) -> Rows<bool> {
+    Ok(db.prepare_cached("SELECT 1 FROM delay WHERE digest = ?1")?.exists([order])?)
+}
+
+fn number_column(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The leaf of an auditor's review of the same range, and whether it says the same.
+pub(super) fn review(db: &Connection, review: &ReviewLeaf) -> Rows<Option<(u64, bool)>> {
+    let sql = "SELECT leaf, sampled = ?4 AND failed = ?5 FROM review WHERE auditor = ?1 AND first = ?2 AND after = ?3";
+    let [first, after, sampled, failed] = review_columns(review);
+    let found = db.prepare_cached(sql)?.query_row(params![review.auditor, first, after, sampled, failed], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get(1)?))
+    });
+    Ok(found.optional()?.map(|(leaf, same)| (u64::try_from(leaf).unwrap_or(0), same)))
+}
+
+/// Notes the leaf of a review; the first of a range stays.
+pub(super) fn store_review(db: &Connection, review: &ReviewLeaf, leaf: u64) -> Rows<()> {
+    let [first, after, sampled, failed] = review_columns(review);
+    db.execute(
+        "INSERT OR IGNORE INTO review (auditor, first, after, sampled, failed, leaf) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![review.auditor, first, after, sampled, failed, number_column(leaf)],
+    )?;
+    Ok(())
+}
+
+fn review_columns(review: &ReviewLeaf) -> [i64; 4] {
+    [review.from, review.to, review.sampled, review.failed].map(number_column)
+}
+
+/// What is counted for this keeper's own people; the numbers stand in the trace.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counter {
+    /// Openings given to auditors.
+    AuditorOpenings,
+    /// Owners' codes answered.
+    NoticeCodes,
+}
+
+/// Counts one more, and gives the number.
+pub(super) fn count_up(db: &Connection, counter: Counter) -> Rows<i64> {
+    let name = match counter {
+        Counter::AuditorOpenings => "auditor_openings",
+        Counter::NoticeCodes => "notice_codes",
+    };
+    let sql = "INSERT INTO progress (name, value) VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
+               RETURNING value";
+    Ok(db.prepare_cached(sql)?.query_row([name], |row| row.get(0))?)
+}
+
+/// The stored answer to a code: outer `None` if it was never shown, inner if the answer is erased.
+#[expect(clippy::option_option, reason = "three states: never shown, shown and erased, shown and kept")]
+pub(super) fn notice_code(db: &Connection, code: &[u8; 32], now: Timestamp) -> Rows<Option<Option<Vec<u8>>>> {
+    let sql = "SELECT CASE WHEN erase_at > ?2 THEN answer END FROM notice_code WHERE digest = ?1";
+    Ok(db.prepare_cached(sql)?.query_row(params![code, column(now)], |row| row.get(0)).optional()?)
+}
+
+/// The request of a leaf.
+pub(super) fn request_at(db: &Connection, leaf: u64) -> Rows<Option<RequestRow>> {
+    let Ok(leaf) = i64::try_from(leaf) else { return Ok(None) };
+    let sql = format!("SELECT {REQUEST_COLUMNS} FROM request WHERE leaf = ?1");
+    db.prepare_cached(&sql)?.query_row([leaf], raw_request).optional()?.map(request_row).transpose()
+}
+
+/// First and last leaf of a month of which something private is kept, and how many there are; none if there are none.
+pub(super) fn kept_span(db: &Connection, month: Month) -> Rows<Option<(u64, u64, u64)>> {
+    let sql = "SELECT min(leaf), max(leaf), count(*) FROM request WHERE month = ?1 AND kept IS NOT NULL";
+    let (from, to, count): (Option<i64>, Option<i64>, i64) =
+        db.prepare_cached(sql)?.query_row([month.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let number = |value: i64| u64::try_from(value).unwrap_or(0);
+    Ok(from.zip(to).map(|(from, to)| (number(from), number(to), number(count))))
+}
+
+/// Digests of the requests of a month of which something private is kept.
+pub(super) fn kept_requests(db: &Connection, month: Month) -> Rows<Vec<[u8; 32]>> {
+    let mut statement = db.prepare_cached("SELECT digest FROM request WHERE month = ?1 AND kept IS NOT NULL")?;
+    let rows = statement.query_map([month.0], |row| row.get(0))?;
+    rows.map(|row| Ok(row?)).collect()
+}
+
+pub(super) fn last_erasure(db: &Connection) -> Rows<Option<Timestamp>> {
+    let sql = "SELECT value FROM progress WHERE name = ?1";
+    let value: Option<i64> = db.prepare_cached(sql)?.query_row([OPENINGS_ERASED_AT], |row| row.get(0)).optional()?;
+    Ok(value.map(from_column))
+}
+
+pub(super) fn set_last_erasure(db: &Connection, at: Timestamp) -> Rows<()> {
+    let sql = "INSERT OR REPLACE INTO progress (name, value) VALUES (?1, ?2)";
+    db.execute(sql, params![OPENINGS_ERASED_AT, column(at)])?;
+    Ok(())
 }
 
 /// The name of a month's key.

@@ -1,7 +1,7 @@
 //! The end of shares (LPv1 section 12). A share is destroyed when its time is over by this keeper's clock **and** by a time
 //! that others signed over a fresh nonce; expired by either, it is no longer evaluated. The order: the key-encryption key is
 //! deleted and the deletion durable, then the log says so, then the row goes. What happens beside it on the same timer is
-//! housekeeping: old prekeys, old answers, old period keys.
+//! housekeeping: old prekeys, old answers, old period keys. Openings ([`super::openings`]) follow the same two clocks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +115,7 @@ pub(super) async fn run(
         }
         let Some(time) = ask_all(&witnesses).await else {
             if due {
-                tracing::warn!("shares are due for destruction and no other party tells the time");
+                tracing::warn!("something is due for destruction or publication and no other party tells the time");
             }
             continue;
         };
@@ -126,17 +126,25 @@ pub(super) async fn run(
             Ok(shares) => tracing::info!(shares, "shares destroyed"),
             Err(problem) => tracing::warn!(slug = problem.slug(), "shares could not be destroyed"),
         }
+        let done = desk
+            .visit(move |office, db, now| Ok((office.publish_due(db, time, now)?, office.erase_due(db, time, now)?)));
+        match done.await {
+            Ok((0, 0)) => {}
+            Ok((published, months)) => tracing::info!(published, months, "openings published, months erased"),
+            Err(problem) => tracing::warn!(slug = problem.slug(), "openings could not be published or erased"),
+        }
     }
 }
 
 impl Office {
-    /// Everything that follows from the own clock alone. Tells whether a share is due by it.
+    /// Everything that follows from the own clock alone. Tells whether a share or an Opening is due by it.
     fn keep_house(&mut self, connection: &mut Connection, now: Timestamp) -> Result<bool, Fault> {
         self.drop_old_prekeys(connection, now)?;
         self.drop_old_periods(connection, now)?;
+        Self::drop_old_codes(connection, now)?;
         db::erase_evaluations(connection, self.latest(now))?;
         self.note_progress(connection)?;
-        Ok(!db::epochs_due(connection, now, 1)?.is_empty())
+        Ok(!db::epochs_due(connection, now, 1)?.is_empty() || self.openings_are_due(connection, now)?)
     }
 
     /// Destroys what both clocks call due; at most one epoch-day a day (LPv1 section 12).

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::office::Desk;
 use super::requests::Filing;
 use crate::api::{
-    B64, Done, EpochEnded, Evaluated, GrantShown, ObjectFiled, Prekeys, PrekeysAsked, RequestFiled, ShareDealt,
-    ShareStored, TimeTold,
+    B64, Done, EpochEnded, Evaluated, GrantShown, ObjectFiled, OpeningGiven, Prekeys, PrekeysAsked, RequestFiled,
+    ReviewLogged, ShareDealt, ShareStored, TimeTold,
 };
 use crate::http::BoundedJson;
 use crate::log_door::Receipts;
@@ -50,6 +50,10 @@ pub(super) fn routes(doors: Doors) -> Router {
         .route("/v1/directories", post(directories))
         .route("/v1/declarations", post(declarations))
         .route("/v1/requests", post(requests).layer(DefaultBodyLimit::max(FILING_BODY_BYTES_MAX)))
+        .route("/v1/authorisations", post(authorisations))
+        .route("/v1/auditor/openings", post(auditor_openings))
+        .route("/v1/reviews", post(reviews))
+        .route("/v1/notice", post(notice))
         .route("/v1/evaluations", post(evaluations).layer(DefaultBodyLimit::max(GRANT_BODY_BYTES_MAX)))
         .route("/v1/time", get(time))
         .route("/readyz", get(readyz))
@@ -96,6 +100,38 @@ async fn declarations(
     let B64(object) = body.object;
     doors.desk.answer(move |office, db, now| office.store_declaration(db, &object, now)).await?;
     Ok(Json(Done {}))
+}
+
+async fn authorisations(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<ObjectFiled>,
+) -> Result<Json<Done>, Problem> {
+    let B64(object) = body.object;
+    doors.desk.answer(move |office, db, now| office.delay_notice(db, &object, now)).await?;
+    Ok(Json(Done {}))
+}
+
+async fn auditor_openings(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<ObjectFiled>,
+) -> Result<Json<OpeningGiven>, Problem> {
+    let B64(call) = body.object;
+    Ok(Json(doors.desk.answer(move |office, db, now| office.give_opening(db, &call, now)).await?))
+}
+
+async fn reviews(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<ObjectFiled>,
+) -> Result<Json<ReviewLogged>, Problem> {
+    let B64(review) = body.object;
+    let register = doors.desk.answer(move |office, db, now| office.store_review(db, &review, now)).await?;
+    Ok(Json(ReviewLogged { register }))
+}
+
+async fn notice(State(doors): State<Doors>, BoundedJson(body): BoundedJson<ObjectFiled>) -> Result<Response, Problem> {
+    let B64(code) = body.object;
+    // It rests on no leaf: what it says is the same whatever the log says.
+    Ok(json(doors.desk.visit(move |office, db, now| office.answer_code(db, &code, now)).await?))
 }
 
 async fn requests(

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::kek::{KekError, KekTable};
+use super::notice::CodesNow;
 use crate::clock::Clock;
 use crate::cosign::{Heads, NotPublished, Publish};
 use crate::db::{Db, DbError, DbErrorKind};
@@ -101,6 +102,12 @@ pub(super) struct Unfinished {
     pub(super) received: BTreeSet<[u8; 32]>,
     /// Headers whose `share.destroyed` leaf is there.
     pub(super) destroyed: BTreeSet<[u8; 32]>,
+    /// Request leaves whose `opening.published` leaf is there: index of the first, index of the second.
+    pub(super) published: BTreeMap<u64, u64>,
+    /// Ranges of the request leaves of months whose `openings.erased` leaf is there.
+    pub(super) erased: BTreeSet<(u64, u64)>,
+    /// Orders to delay notice whose `embargo` leaf is there: digest of the object.
+    pub(super) delays: BTreeSet<[u8; 32]>,
 }
 
 /// Everything a visitor may touch.
@@ -115,6 +122,8 @@ pub(super) struct Office {
     pub(super) unfinished: Unfinished,
     /// What the second clock said last, as its distance to this one; the later of both decides what is expired.
     pub(super) second_clock_ahead_s: u64,
+    /// Owners' codes answered in the running minute.
+    pub(super) codes_now: CodesNow,
     /// Where the newest head is shown to whoever has it cosigned.
     pub(super) heads: Heads,
     /// What strangers can see.

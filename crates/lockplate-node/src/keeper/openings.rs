@@ -4,7 +4,10 @@
 //! which lies in the table of key-encryption keys; when that key is destroyed, nobody can open any of it again, whatever copy of
 //! the database is left.
 
+mod auditors;
+mod erasure;
 pub(super) mod months;
+pub(super) mod publication;
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::Charter;
@@ -30,6 +33,7 @@ use crate::rng::SystemRng;
 struct Kept {
     filed: B64,
     opening: B64,
+    /// One after the other.
     hashes: B64,
 }
 
@@ -40,11 +44,6 @@ pub(super) struct LoggedRequest {
     /// Its random bytes: the notice tags hang on them.
     pub(super) nonce: [u8; 16],
     pub(super) leaf: Box<RequestLeaf>,
-}
-
-/// SHA-256 of the auditor's opening key: how the leaf's `escrow` names an auditor.
-pub(super) fn auditors(charter: &Charter) -> impl Iterator<Item = [u8; 32]> {
-    charter.auditors.iter().map(|auditor| Sha256::digest(auditor.opening_key).into())
 }
 
 /// Whether the Openings that a desk sent along for the auditors are those that the request binds, one an auditor in the order of
@@ -117,14 +116,18 @@ impl Office {
         self.wrap_private(name, &text)
     }
 
+    fn kept(&self, connection: &Connection, row: &db::RequestRow) -> Result<Kept, Fault> {
+        let wrapped = row.kept.as_ref().ok_or(ProblemKind::OpeningErased)?;
+        let text = self.unwrap_private(connection, row.month, wrapped)?;
+        serde_json::from_slice(&text).map_err(|_our_own| ProblemKind::Internal.into())
+    }
+
     /// Opens the Opening of a stored request again: for this keeper's own people, and for what is published after the embargo.
     ///
     /// # Errors
     /// `opening-erased` once it is.
     pub(super) fn reopen(&self, connection: &Connection, row: &db::RequestRow) -> Result<Opened<SearchRequest>, Fault> {
-        let wrapped = row.kept.as_ref().ok_or(ProblemKind::OpeningErased)?;
-        let text = self.unwrap_private(connection, row.month, wrapped)?;
-        let kept: Kept = serde_json::from_slice(&text).map_err(|_our_own| ProblemKind::Internal)?;
+        let kept = self.kept(connection, row)?;
         let filed = FiledRequest::from_bytes(&kept.filed.0)?;
         let (hashes, _) = kept.hashes.0.as_chunks::<32>();
         let position = usize::from(self.index().0.saturating_sub(1));
@@ -141,11 +144,7 @@ impl Office {
 }
 
 /// The sealed Opening of one auditor, wrapped.
-pub(super) fn escrowed(
-    connection: &Connection,
-    request: &[u8; 32],
-    auditor: &[u8; 32],
-) -> Result<Option<Vec<u8>>, Fault> {
+fn escrowed(connection: &Connection, request: &[u8; 32], auditor: &[u8; 32]) -> Result<Option<Vec<u8>>, Fault> {
     let sql = "SELECT opening FROM escrow WHERE request = ?1 AND auditor = ?2";
     Ok(connection.prepare_cached(sql)?.query_row(params![request, auditor], |row| row.get(0)).optional()?)
 }

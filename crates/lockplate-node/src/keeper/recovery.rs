@@ -26,6 +26,7 @@ impl Office {
         self.read_tail(connection)?;
         self.finish_approvals(connection)?;
         self.finish_destructions(connection, now)?;
+        self.finish_erasures(connection, now)?;
         self.drop_orphaned_keys(connection, now)?;
         self.publish();
         self.note_progress(connection)
@@ -39,7 +40,10 @@ impl Office {
             && unfinished.approvals.is_empty()
             && unfinished.declarations.is_empty()
             && unfinished.received.is_empty()
-            && unfinished.destroyed.is_empty();
+            && unfinished.destroyed.is_empty()
+            && unfinished.published.is_empty()
+            && unfinished.erased.is_empty()
+            && unfinished.delays.is_empty();
         let size = self.keeper.log().size();
         if clean && db::log_indexed_to(connection)? < size {
             db::set_log_indexed_to(connection, size)?;
@@ -102,6 +106,21 @@ impl Office {
                         self.unfinished.destroyed.insert(entry.header);
                     }
                 }
+                LogEntry::OpeningPublished(entry) => {
+                    let row = db::shown(connection, entry.index)?;
+                    if row.is_some_and(|row| row.published.is_none() && row.kept) {
+                        self.unfinished.published.insert(entry.index, index);
+                    }
+                }
+                LogEntry::OpeningsErased(entry) => {
+                    if db::shown(connection, entry.from)?.is_some_and(|row| row.kept) {
+                        self.unfinished.erased.insert((entry.from, entry.to));
+                    }
+                }
+                LogEntry::Embargo(entry) => {
+                    db::extend_embargo(connection, entry.request_index, entry.until, &entry.authorisation)?;
+                }
+                LogEntry::Review(entry) => db::store_review(connection, entry, index)?,
                 _ => {}
             }
         }

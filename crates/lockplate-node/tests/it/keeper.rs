@@ -10,7 +10,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Grant};
 use lockplate_core::authorisation::{SessionBody, SessionStatement};
 use lockplate_core::charter::{AcceptKeyFiles, AuditorEntry, CharterFile, KeeperEntry, LeafWait};
-use lockplate_core::directory::{Directory, DirectoryBody, OfficerEntry};
+use lockplate_core::directory::{Directory, DirectoryBody, OfficerEntry, TrustEntry, TrustRole};
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf, request_outcome};
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
@@ -18,7 +18,7 @@ use lockplate_core::epoch::{
     Dealt, EpochClose, EpochHeader, EpochKind, EpochPlan, Prekey, PrekeyOrder, ShareReceipt, VerifiedPrekey, deal,
 };
 use lockplate_core::filing::FilingSlip;
-use lockplate_core::id::{AgencyId, KeeperIndex, RequestId};
+use lockplate_core::id::{AgencyId, KeeperIndex, RequestId, from_b64url};
 use lockplate_core::keeper::Verdict;
 use lockplate_core::open::{Evaluation, combine, open, verify_evaluation};
 use lockplate_core::plate::{Jurisdiction, Plate, PlateInput};
@@ -62,7 +62,10 @@ pub(crate) const HOUR: u64 = 3_600;
 pub(crate) const DAY: u64 = 86_400;
 const RETENTION: u64 = 21 * DAY;
 pub(crate) const PLATE: &str = "AB12345";
-const JUDGE: &str = "judge.court.example";
+pub(crate) const JUDGE: &str = "judge.court.example";
+pub(crate) const AUDITOR: &str = "auditor.example";
+const AUDITOR_NAME: &str = "Civil Liberties Auditor";
+pub(crate) const CUSTODIAN: &str = "records.alpr.example";
 
 pub(crate) struct Town {
     pub(crate) folder: TempDir,
@@ -98,7 +101,11 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 fn header(issuer: &str) -> Header {
-    Header { v: VersionOne, nonce: random(), issued: Timestamp(NOW), issuer: issuer.to_owned() }
+    header_at(issuer, NOW)
+}
+
+pub(crate) fn header_at(issuer: &str, issued: u64) -> Header {
+    Header { v: VersionOne, nonce: random(), issued: Timestamp(issued), issuer: issuer.to_owned() }
 }
 
 impl Town {
@@ -140,6 +147,20 @@ impl Town {
         }
         let judge = make_note_key(&folder.path().join("judge.pem"), JUDGE, &mut SystemRng).unwrap();
         let (from, until) = (Timestamp(NOW - DAY), Timestamp(NOW + 300 * DAY));
+        let owner_id = from_b64url::<16>(&agency.id).unwrap();
+        let key = |file: &str, name| make_note_key(&folder.path().join(file), name, &mut SystemRng).unwrap();
+        let person = |name: &str, role, vkey, agency| TrustEntry {
+            name: name.to_owned(),
+            role,
+            court: String::new(),
+            vkey,
+            rp_id: String::new(),
+            origins: Vec::new(),
+            valid_from: from,
+            valid_until: until,
+            may_issue: false,
+            agency,
+        };
         let policy = CedarPolicy::load(&Bundle::shipped(state)).unwrap();
         let terms = CharterTerms {
             archive_kind: ArchiveKind::Police,
@@ -152,6 +173,8 @@ impl Town {
             trust: vec![
                 agency_trust_entry(&agency, from, until).unwrap(),
                 court_trust_entry("Judge 17", "Superior Court", judge, from, until),
+                person(AUDITOR_NAME, TrustRole::Auditor, key("auditor.pem", AUDITOR), None),
+                person("Records", TrustRole::Custodian, key("records.pem", CUSTODIAN), Some(owner_id)),
             ],
             policy: lockplate_core::facts::AccessPolicy::digest(&policy),
             policy_signers: vec![
@@ -159,7 +182,7 @@ impl Town {
             ],
             policy_quorum: 1,
             auditors: vec![AuditorEntry {
-                name: "Civil Liberties Auditor".to_owned(),
+                name: AUDITOR_NAME.to_owned(),
                 opening_key: *auditor_key().public_key().unwrap().as_bytes(),
             }],
             audit_percent: 5,
@@ -215,8 +238,13 @@ impl Town {
 
     /// It witnesses others, and waits for the witnesses of its own log.
     pub(crate) async fn begin(&mut self, place: usize) -> Started {
+        self.begin_by(place, self.clock.clone()).await
+    }
+
+    /// With a clock that need not be the others'.
+    pub(crate) async fn begin_by(&mut self, place: usize, clock: Arc<TestClock>) -> Started {
         let tasks = Tasks::new();
-        let started = start(self.settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
+        let started = start(self.settings[place].clone(), clock, &tasks).await.unwrap();
         self.tasks[place] = Some(tasks);
         started
     }

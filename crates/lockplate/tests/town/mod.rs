@@ -18,13 +18,15 @@ use lockplate_core::Timestamp;
 use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait};
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf};
 use lockplate_core::facts::AccessPolicy as _;
+use lockplate_core::id::AgencyId;
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName, State};
 use lockplate_node::api::EpochList;
 use lockplate_node::client::{CallLimits, PeerClient, PeerTrust};
 use lockplate_node::founding::{
-    AgencyCard, AgencyFiles, AgencyParty, CharterTerms, DECLARATION_FILE, KeeperFiles, KeeperParty, KeeperTerms,
-    OfficerTerms, agency_trust_entry, assemble, declaration_text, draft_charter, found_agency, found_keeper,
-    keeper_toml, make_note_key, make_person_key, officer_toml, sign_as_agency, sign_as_keeper,
+    AgencyCard, AgencyFiles, AgencyParty, AuditorFiles, CharterTerms, DECLARATION_FILE, KeeperFiles, KeeperParty,
+    KeeperTerms, OfficerTerms, agency_trust_entry, assemble, auditor_entry, auditor_trust_entry, custodian_trust_entry,
+    declaration_text, draft_charter, found_agency, found_auditor, found_keeper, keeper_toml, make_note_key,
+    make_person_key, officer_toml, sign_as_agency, sign_as_keeper,
 };
 use lockplate_node::intake::{TokenHash, token_text};
 use lockplate_node::rng::SystemRng;
@@ -42,6 +44,8 @@ pub const KEEPERS: usize = 3;
 /// Longest wait for something that takes a second or two: slow machines, two tests at a time.
 pub const PATIENCE: Duration = Duration::from_secs(45);
 
+/// Name of the records custodian's key.
+pub const CUSTODIAN: &str = "records.millbrook.example";
 const HOST: &str = "alpr.millbrook.example";
 const DAY: u64 = 86_400;
 const PASSCODE: &str = "correct-horse-battery";
@@ -275,6 +279,10 @@ impl Town {
         let policy = CedarPolicy::load(&Bundle::shipped(State::parse("CT").unwrap())).unwrap();
         let (from, until) = (Timestamp(founded_at - 60), Timestamp(founded_at + 300 * DAY));
         let signer = make_note_key(&root.join("people/policy.pem"), "clerk.example", &mut SystemRng).unwrap();
+        let records = make_note_key(&root.join("people/records.pem"), CUSTODIAN, &mut SystemRng).unwrap();
+        let auditor_files = AuditorFiles::in_folder(&root.join("auditor"));
+        std::fs::create_dir_all(root.join("auditor")).unwrap();
+        let auditor = found_auditor(&auditor_files, "State Auditor", "auditor.example", &mut SystemRng).unwrap();
         let charter_terms = CharterTerms {
             archive_kind: ArchiveKind::Police,
             threshold: 2,
@@ -283,11 +291,15 @@ impl Town {
             opening_keep_seconds: 366 * DAY,
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
-            trust: vec![agency_trust_entry(&card, from, until).unwrap()],
+            trust: vec![
+                agency_trust_entry(&card, from, until).unwrap(),
+                custodian_trust_entry("Records", AgencyId::parse(&card.id).unwrap(), records, from, until),
+                auditor_trust_entry(&auditor, from, until).unwrap(),
+            ],
             policy: policy.digest(),
             policy_signers: vec![signer],
             policy_quorum: 1,
-            auditors: Vec::new(),
+            auditors: vec![auditor_entry(&auditor).unwrap()],
             audit_percent: 5,
             witnesses: Vec::new(),
             outside_witnesses: 0,
@@ -623,6 +635,29 @@ impl Town {
         self.search_by(&["search", "file"], plate)
     }
 
+    /// A registered owner's request, filed by the agency's officer under the proof of registration and its disclosure.
+    pub fn own_record(&self, plate: &str, paper: Option<(&Path, &Path)>) -> Searched {
+        let (from, to) = self.window();
+        let mut line = ["search", "--json", "--config"].map(str::to_owned).to_vec();
+        line.push(self.home("officer").join("officer.toml").display().to_string());
+        let (from, to) = (time_text(from), time_text(to));
+        let asked = ["--plate", plate, "--state", "US-CT", "--purpose", "ownRecord", "--case", "26-77"];
+        let facts =
+            ["--facts", "The registered owner asks for the reads of the own vehicle.", "--from", &from, "--to", &to];
+        line.extend(asked.iter().chain(&facts).map(|word| (*word).to_owned()));
+        line.extend(["--wait".to_owned(), "25".to_owned()]);
+        if let Some((auth, disclosure)) = paper {
+            line.extend(["--auth".to_owned(), auth.display().to_string()]);
+            line.extend(["--disclosure".to_owned(), disclosure.display().to_string()]);
+        }
+        self.run_search(&line)
+    }
+
+    /// Id of the agency.
+    pub fn agency_id(&self) -> &str {
+        &self.card.id
+    }
+
     fn search_by(&self, verb: &[&str], plate: &str) -> Searched {
         let (from, to) = self.window();
         let mut line: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
@@ -655,7 +690,11 @@ impl Town {
         if verb.len() == 1 {
             line.extend(["--wait".to_owned(), "25".to_owned()]);
         }
-        let done = command(BINARY).args(&line).output().unwrap();
+        self.run_search(&line)
+    }
+
+    fn run_search(&self, line: &[String]) -> Searched {
+        let done = command(BINARY).args(line).output().unwrap();
         let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
         let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
         let file = self.traces().join(format!("search-{}.stderr", now_ms()));
