@@ -460,7 +460,7 @@ fn report(watch: &Watch, look: &Look, pinned_by: PinnedBy, scratch: bool, screen
             )),
             Err(error) => {
                 let word = if error.exit_kind() == ExitKind::Lied { "LIED" } else { "NOT SEEN" };
-                screen.line(&format!("{word:<12} {whose}: {error}"));
+                screen.line(&format!("{word:<12} {whose}: {}", with_cause(error)));
                 if let Some(file) = kept {
                     screen.line(&format!("{:<12} evidence: {}", "", file.display()));
                 }
@@ -522,6 +522,14 @@ pub(crate) fn gap_text(charter: &Charter, gap: &Gap) -> String {
     }
 }
 
+/// An error with what lies behind it.
+pub(crate) fn with_cause(error: &FollowError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 fn hex_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -571,7 +579,7 @@ pub(crate) fn log_document(log: &lockplate_node::verify::LogLook) -> Value {
         Err(error) => json!({
             "log": log.name.to_string(),
             "origin": log.origin,
-            "error": error.to_string(),
+            "error": with_cause(error),
             "lied": error.exit_kind() == ExitKind::Lied,
         }),
     }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::CharterArgs;
 use crate::agency::now;
 use crate::screen::Screen;
-use crate::verify::{alarm_line, gap_text, party, tell_bundles};
+use crate::verify::{alarm_line, gap_text, party, tell_bundles, with_cause};
 
 /// Follow all logs of a charter.
 #[derive(Debug, Args)]
@@ -78,7 +78,7 @@ impl Standing {
                 Ok(seen) if seen.added > 0 => say.grown(charter, log.name, seen.size, seen.added),
                 Ok(_) => {}
                 Err(error) => {
-                    let text = error.to_string();
+                    let text = with_cause(error);
                     if self.unseen.get(&log.name) != Some(&text) {
                         say.unseen(charter, log.name, error);
                     }
@@ -139,8 +139,9 @@ impl Say<'_> {
 
     fn unseen(&self, charter: &Charter, log: LogName, error: &FollowError) {
         let lied = error.exit_kind() == ExitKind::Lied;
-        let mut fields = json!({ "log": log.to_string(), "error": error.to_string(), "lied": lied });
-        let mut line = format!("{:<12} {}: {error}", if lied { "LIED" } else { "not seen" }, party(charter, &log));
+        let mut fields = json!({ "log": log.to_string(), "error": with_cause(error), "lied": lied });
+        let mut line =
+            format!("{:<12} {}: {}", if lied { "LIED" } else { "not seen" }, party(charter, &log), with_cause(error));
         if let (FollowError::Lied { evidence, .. }, Some(fields)) = (error, fields.as_object_mut()) {
             fields.insert("evidence".to_owned(), json!(evidence));
             line = format!("{line}; evidence: {}", evidence.display());

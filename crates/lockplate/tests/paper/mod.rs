@@ -127,8 +127,10 @@ fn doors(shown: BTreeMap<LogName, Arc<Mutex<PathBuf>>>, charter: Vec<u8>) -> Rou
             }
             let prefix =
                 ["/log/keeper", "/log/recorder", "/log/desk"].into_iter().find(|prefix| path.starts_with(prefix));
+            // A request of its own: the parameters of this router's path would count as the door's.
+            let asked = axum::extract::Request::builder().uri(&path).body(axum::body::Body::empty()).unwrap();
             let door = routes(prefix.unwrap_or("/log"), LogDoor::new(public, None));
-            axum::response::IntoResponse::into_response(door.oneshot(request).await)
+            axum::response::IntoResponse::into_response(door.oneshot(asked).await)
         };
         let path = format!("{}/{{*rest}}", name.path());
         router = router.merge(Router::new().route(&path, get(show)).with_state(place));
