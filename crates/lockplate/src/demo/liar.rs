@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, Request, State};
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use clap::Args;
 use lockplate_core::open::Evaluation;
@@ -18,7 +18,7 @@ use lockplate_core::sign::{Signed, SigningKey};
 use lockplate_node::api::{B64, Evaluated};
 use lockplate_node::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use lockplate_node::founding::{self, KeeperFiles};
-use lockplate_node::http::{BoundedBytes, Limits, ListenOn, Server, TlsMode};
+use lockplate_node::http::{BoundedBytes, Limits, ListenOn, Server, TlsMode, Verbatim};
 use lockplate_node::problem::{Problem, ProblemKind};
 use lockplate_node::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
 use lockplate_node::tls::TlsIdentity;
@@ -72,8 +72,27 @@ pub(crate) async fn run(args: LiarArgs) -> Result<ExitKind> {
     Ok(ExitKind::Done)
 }
 
+/// The doors of the witness speak another protocol than the keeper's own: status, type and body go through as they are.
+async fn pass_witness(door: &Door, path: &str, request: Request) -> Result<Response, Problem> {
+    let answer = if request.method() == Method::GET {
+        door.behind.get_raw(path).await
+    } else {
+        let BoundedBytes(body) = <BoundedBytes as axum::extract::FromRequest<()>>::from_request(request, &()).await?;
+        door.behind.post_raw(path, body).await
+    };
+    let answer = answer.map_err(problem)?;
+    let status = StatusCode::from_u16(answer.status).map_err(|_status| ProblemKind::Unavailable)?;
+    let media_type = answer.media_type.unwrap_or_default();
+    let mut response = (status, [(header::CONTENT_TYPE, media_type)], Body::from(answer.body)).into_response();
+    response.extensions_mut().insert(Verbatim);
+    Ok(response)
+}
+
 async fn pass_on(State(door): State<Door>, RawQuery(query): RawQuery, request: Request) -> Result<Response, Problem> {
     let path = request.uri().path().to_owned();
+    if path.starts_with("/witness/") {
+        return pass_witness(&door, &path, request).await;
+    }
     if request.method() == Method::GET {
         let query = query.unwrap_or_default();
         let pairs: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
