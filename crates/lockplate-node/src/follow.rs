@@ -351,10 +351,13 @@ pub fn open(folder: &Path, policy: &WitnessPolicy, reader: Reader, now: u64) -> 
         Err(error) => return Err(judge(error).unwrap_or_else(|| lied(Lie::AlteredCheckpoint, CHECKPOINT_FILE.into()))),
     };
     demand_fresh(&cosigned, reader, now)?;
-    let about = |error: LogError| match error {
-        LogError::Altered(LogFile::Tile(path)) => lied(Lie::AlteredTile(path), path.to_string()),
-        LogError::EdgeUnproved => lied(Lie::AlteredEdge, "tile".into()),
-        other => unexpected(other),
+    let about = |error: LogError| {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others are about the reading, not about what was read")]
+        match error {
+            LogError::Altered(LogFile::Tile(path)) => lied(Lie::AlteredTile(path), path.to_string()),
+            LogError::EdgeUnproved => lied(Lie::AlteredEdge, "tile".into()),
+            other => unexpected(other),
+        }
     };
     let view = LogView::open(cosigned.signed.checkpoint().clone(), folder_read(folder)).map_err(about)?;
     let mut old = None;

@@ -199,11 +199,11 @@ async fn saved(args: &VerifyArgs, folder: &Path, hash: Option<[u8; 32]>, screen:
     let at = now().0;
     let dir = folder.to_path_buf();
     let opened = tokio::task::spawn_blocking(move || follow::open(&dir, &policy, Reader::Monitor, at)).await?;
-    let followed = opened.map_err(|error| match error {
-        FollowError::Lied { lie, evidence } => {
-            anyhow::Error::from(Ended::of(ExitKind::Lied, format!("{lie}; evidence: {}", evidence.display())))
+    let followed = opened.map_err(|error| {
+        if let FollowError::Lied { lie, evidence } = &error {
+            return Ended::of(ExitKind::Lied, format!("{lie}; evidence: {}", evidence.display())).into();
         }
-        other => other.into(),
+        anyhow::Error::from(error)
     })?;
     let confirmed: Vec<String> =
         followed.cosigned().cosignatures.iter().map(|cosignature| cosignature.witness().to_string()).collect();
