@@ -355,7 +355,7 @@ fn a_real_town_is_valid_until_a_keeper_alters_its_register() {
     let hash: String = town.charter.hash().iter().map(|byte| format!("{byte:02x}")).collect();
     let verify = |target: &str, more: &[&str]| {
         let line = [&["verify", target, "--json"], more].concat();
-        let done = paper::command().args(&line).current_dir(town.folder.path()).output().unwrap();
+        let done = paper::command().args(line).current_dir(town.folder.path()).output().unwrap();
         let document: Value = serde_json::from_slice(&done.stdout).unwrap_or_default();
         (done.status.code().unwrap_or(-1), document, String::from_utf8_lossy(&done.stderr).into_owned())
     };
