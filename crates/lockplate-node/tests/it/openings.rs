@@ -133,7 +133,7 @@ async fn the_auditors_openings_come_with_the_filing_and_nothing_private_lies_in_
     assert_eq!(answer.rules, ["keeper.opening"]);
 
     let answer: KeeperAnswer = post(&keepers[0], "/v1/requests", &asked.body[0]).await.unwrap();
-    assert_eq!(answer.reasons, [], "{:?}", answer.rules);
+    assert_eq!(answer.rules, ["keeper.epochs"], "opened and judged: this town has no reads");
     let hashes: Vec<[u8; 32]> =
         asked.body[0].opening_hashes.iter().map(|hash| hash.0.as_slice().try_into().unwrap()).collect();
     check_opening(asked.filed.clone(), &sealed.0, hashes, 3, &auditor_key()).unwrap();
@@ -243,7 +243,7 @@ async fn what_is_private_opens_after_the_embargo_by_two_clocks_and_is_gone_after
             _ => None,
         })
         .collect();
-    assert_eq!(published, [index[0]], "said once, before it is served; a refusal stays closed for longer");
+    assert_eq!(published, [index[0]], "said once, before it is served");
     assert_eq!(opened(&town, 2, index[2]).await, Err(ProblemKind::NotFound), "the court said so");
     move_to(&town.clock, leaf.embargo.0 + 10 * DAY - 1);
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -255,7 +255,7 @@ async fn what_is_private_opens_after_the_embargo_by_two_clocks_and_is_gone_after
     assert_eq!(problem(late), ProblemKind::Conflicting, "what is open stays open");
 
     // What could not be opened holds decoys: nothing is ever shown of it, and nothing said.
-    move_to(&town.clock, request_leaf(&town, 0, bare.register).await.embargo.0);
+    assert!(request_leaf(&town, 0, bare.register).await.embargo.0 < leaf.embargo.0 + 10 * DAY);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(opened(&town, 0, bare.register).await, Err(ProblemKind::NotFound));
     let size = town.leaves(0).await.len();
@@ -322,6 +322,8 @@ async fn what_is_private_opens_after_the_embargo_by_two_clocks_and_is_gone_after
         "a copy of the rows brings nothing back"
     );
     assert_eq!(town.leaves(2).await.len(), size, "and the log says it once");
+    // The old copy has the row of a counter's key as well; housekeeping takes it away within its second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     for place in 0..3 {
         town.stop(place).await;
         assert_eq!(town.doctor(place).worst(), Severity::Ok, "{:?}", town.doctor(place).findings);
