@@ -5,6 +5,7 @@
 //! closed and logged → exit 0, within 45 s.
 
 mod desk_section;
+mod register_section;
 mod settings;
 
 use core::fmt;
@@ -24,6 +25,7 @@ use lockplate_store::segment_store::SegmentStore;
 use serde::Serialize;
 
 pub use desk_section::{DeskConfig, OwnerConfig};
+pub use register_section::RegisterConfig;
 pub use settings::{
     AgencyConfig, AgencyKeysConfig, AgencySettings, IntakeConfig, ListenConfig, RecorderConfig, TestingConfig,
 };
@@ -42,6 +44,7 @@ use crate::log_door;
 use crate::party_log::{LogOnDisk, LogWitnesses, OpenError};
 use crate::problem::{Problem, ProblemKind};
 use crate::recorder::{self, RecorderHandle, RecorderParts, StartError};
+use crate::register::{self, Shown};
 use crate::rng::SystemRng;
 use crate::settings::{DataFolder, KeyFileError, read_or_create_secret, read_public_file};
 use crate::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
@@ -181,6 +184,7 @@ pub struct Agency {
 /// The owner's roles.
 #[derive(Debug, Clone)]
 struct Owner {
+    charter: CharterFile,
     recorder: RecorderHandle,
     intake: IntakeState,
 }
@@ -213,7 +217,7 @@ impl Agency {
     /// [`AgencyError::Ended`] where a task had failed or did not end in time.
     pub async fn end(self) -> Result<(), AgencyError> {
         self.tasks.stop();
-        if let Some(Owner { recorder, intake }) = &self.owner {
+        if let Some(Owner { recorder, intake, .. }) = &self.owner {
             intake.finish().await;
             if tokio::time::timeout(CLOSE_MAX, recorder.stop()).await.is_err() {
                 tracing::warn!("not every epoch was closed in time; the next start closes them");
@@ -238,6 +242,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     let mut router = Router::new();
     let mut owner = None;
     let mut lan = None;
+    let mut register = None;
     if let Some(section) = &settings.recorder {
         let (routes, roles) = open_owner(&settings, section, &clock, tasks).await?;
         router = router.merge(routes).merge(roles.intake.routes(Door::Protected));
@@ -247,6 +252,11 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
             lan = Some(door.local_addr());
             door.serve(roles.intake.routes(Door::Lan), tasks);
         }
+        if let Some(kept) = settings.register {
+            let shown = Shown::new();
+            router = router.merge(register::routes(shown.clone()));
+            register = Some((kept, shown, roles.charter.clone()));
+        }
         owner = Some(roles);
     }
     if let Some(section) = settings.desk.clone() {
@@ -255,6 +265,9 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     }
     let health = Health { recorder: owner.as_ref().map(|owner| owner.recorder.clone()), tasks: tasks.clone() };
     gate.open(router.merge(Router::new().route("/readyz", get(readyz)).with_state(health)));
+    if let Some((kept, shown, charter)) = register {
+        kept.start(charter, &settings.data, shown, &clock, tasks)?;
+    }
     Ok(Agency { address, lan, owner, tasks: tasks.clone(), _folder: folder })
 }
 
@@ -317,9 +330,10 @@ async fn open_owner(
     };
     let intake = IntakeState::new(parts, &mut SystemRng).await?;
     intake.start();
+    let own = CharterFile::clone(&charter);
     let state = ArchiveState { charter, db, archive, key, clock: Arc::clone(clock) };
     let routes = archive::routes(state).merge(log_door::routes("/log/recorder", log.door()));
-    Ok((routes, Owner { recorder: handle, intake }))
+    Ok((routes, Owner { charter: own, recorder: handle, intake }))
 }
 
 /// What blocks while it is opened.

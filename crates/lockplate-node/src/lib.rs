@@ -43,6 +43,7 @@ pub mod oversight;
 pub mod party_log;
 pub mod problem;
 pub mod recorder;
+pub mod register;
 pub mod release;
 pub mod rng;
 pub mod sealer;

@@ -1,5 +1,7 @@
 //! `lockplate agency`: the agency's process, its founding, and the registers its administrators keep.
 
+mod register;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +76,8 @@ enum AgencyTask {
     OwnerCode(Box<OwnerCodeArgs>),
     /// Sign a statutory declaration and file it with an owner's keepers
     Declare(DeclareArgs),
+    /// Write the public register as a folder; needs no key of the agency
+    Register(register::RegisterArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -309,6 +313,7 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         Some(AgencyTask::Officer(task)) => officer(task, globals, screen),
         Some(AgencyTask::OwnerCode(args)) => owner_code::run(&args, screen),
         Some(AgencyTask::Declare(args)) => declare(&args, screen).await,
+        Some(AgencyTask::Register(args)) => register::run(args, screen).await,
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::desk_section::{DeskConfig, DeskSection};
 use super::folder_of;
+use super::register_section::{RegisterConfig, RegisterSection};
 use crate::founding::AgencyFiles;
 use crate::intake::{SourceTable, check_tables};
 use crate::recorder::plan::Rules;
@@ -40,6 +41,8 @@ pub struct AgencyConfig {
     pub recorder: Option<RecorderConfig>,
     /// Desk: officers and the owners they may ask; absent for an agency whose officers ask nobody.
     pub desk: Option<DeskConfig>,
+    /// The public register of the archive; an owner serves it even without the section.
+    pub register: Option<RegisterConfig>,
     /// Sources of reads.
     #[serde(default)]
     pub intake: IntakeConfig,
@@ -166,6 +169,7 @@ pub struct AgencySettings {
     pub(super) keys: Keys,
     pub(super) recorder: Option<RecorderSection>,
     pub(super) desk: Option<DeskSection>,
+    pub(super) register: Option<RegisterSection>,
     pub(super) sources: Vec<SourceTable>,
     /// Names of witnesses of the own logs that a person does not wait for.
     pub(super) without: BTreeSet<String>,
@@ -259,6 +263,13 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
         if config.recorder.is_none() && !config.intake.source.is_empty() {
             return Err(refuse("`intake.source` needs a `[recorder]` to send reads to".to_owned()));
         }
+        if config.recorder.is_none() && config.register.is_some() {
+            return Err(refuse("`[register]` needs a `[recorder]`: it is the register of an archive".to_owned()));
+        }
+        let register = match (&config.recorder, config.register) {
+            (Some(_), section) => RegisterSection::of(file, &section.unwrap_or_default())?,
+            (None, _) => None,
+        };
         let recorder = match config.recorder {
             None => None,
             Some(recorder) => Some(section(file, recorder, config.testing.stop_after)?),
@@ -279,6 +290,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             listen: config.listen,
             recorder,
             desk,
+            register,
             sources: config.intake.source,
             without: BTreeSet::new(),
             data,

@@ -27,6 +27,8 @@ mod openings;
 #[cfg(test)]
 mod ports;
 #[cfg(test)]
+mod register;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod verifiers;
