@@ -416,7 +416,7 @@ impl Book {
         let (from, to) = (at("2026-08-03T06:00:00Z"), at("2026-11-28T09:00:00Z"));
         let share = u64::try_from(number).unwrap() * ((to - from) / u64::try_from(of.max(1)).unwrap());
         let time = from + share + u64::try_from(number % 17).unwrap() * 61;
-        let last = number + 6 >= of;
+        let last = number + 20 >= of;
         let base = leaf(number, time);
         match number % 20 {
             3 | 11 => self.refused(time, immigration(base)),
