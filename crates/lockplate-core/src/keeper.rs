@@ -271,6 +271,15 @@ impl<S: LogStorage> Keeper<S> {
         Ok(self.approve(logged))
     }
 
+    /// As [`Keeper::answer`] for several at once, in order, under one signed head: what a keeper with many callers does.
+    ///
+    /// # Errors
+    /// `Unavailable` if the log cannot be written: then nothing is told to anybody.
+    pub fn answer_batch(&mut self, decisions: Vec<Decision>) -> Result<Vec<Answer>> {
+        let logged = self.log.append_batch(decisions).map_err(log_failed)?;
+        Ok(logged.into_iter().map(|logged| self.approve(logged)).collect())
+    }
+
     /// The answer to a request whose leaf is durable already, because the process ended between the leaf and the answer. The
     /// leaf is read back and must be for the same request; if it says no, the answer is no.
     ///

@@ -515,3 +515,65 @@ fn storage_is_new(storage: &FileLogStorage) -> Result<bool, OpenError> {
 pub fn seconds(clock: &dyn Clock) -> u64 {
     u64::try_from(clock.now_ms().div_euclid(1_000)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::TestClock;
+    use lockplate_core::entry::EvaluationLeaf;
+    use lockplate_core::entry::{DisclosureLeaf, Outcome};
+    use lockplate_core::id::AgencyId;
+
+    fn disclosure(cells: u64) -> LogEntry {
+        LogEntry::Disclosure(DisclosureLeaf {
+            request: [1; 32],
+            grant: [2; 32],
+            owner: AgencyId([3; 16]),
+            cells,
+            others: 0,
+            outcome: Outcome::None,
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn callers_that_come_together_share_a_head_and_a_bad_one_spoils_nobodys_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let signer = NoteSigner::new(Origin::parse("harbour.example/log/desk").unwrap(), &[3; 32]).unwrap();
+        let set = WitnessSet::nobody(signer.verifier_key().clone());
+        let clock = Arc::new(TestClock::new(1_800_000_000_000));
+        let (tasks, party) = (Tasks::new(), ([9; 16], [0; 32]));
+        let log = LogOnDisk::load(folder.path(), signer, LogKind::Desk, party, clock, &tasks).unwrap();
+        let witnesses = LogWitnesses { set, without: BTreeSet::new(), wait: LeafWait::Cosigned };
+        let log = log.start(witnesses).await.unwrap();
+        let appends = (0..60_u64).map(|cells| {
+            let log = log.clone();
+            async move {
+                if cells == 30 {
+                    // No entry of a desk: it cannot be stamped.
+                    let foreign = EvaluationLeaf { request: [1; 32], grant: [2; 32], epochs: 1, elements: 1 };
+                    assert_eq!(log.append(vec![LogEntry::Evaluation(foreign)]).await, Err(NotLogged::Unwritten));
+                    return None;
+                }
+                Some(log.append(vec![disclosure(cells), disclosure(cells)]).await.unwrap())
+            }
+        });
+        let indices: Vec<u64> = futures_util::future::join_all(appends).await.into_iter().flatten().flatten().collect();
+        assert_eq!(indices.iter().collect::<BTreeSet<_>>().len(), 118, "each its own");
+        assert!(indices.chunks(2).all(|pair| pair[1] == pair[0] + 1), "one caller's stand together");
+        assert_eq!(log.size().await, Ok(119));
+        // Each head left its partial tile.
+        let heads = std::fs::read_dir(log.inner.public.join("tile/0/000.p")).unwrap().count();
+        assert!(heads < 50, "{heads} heads for 59 callers");
+        // What is said already is not said again; what is new is.
+        let same = |cells: u64| {
+            move |entry: &LogEntry| match entry {
+                LogEntry::Disclosure(leaf) => Some(leaf.cells == cells),
+                _ => None,
+            }
+        };
+        let first = log.append_once(disclosure(1_000), same(1_000)).await.unwrap();
+        assert_eq!(log.append_once(disclosure(1_000), same(1_000)).await, Ok(first));
+        assert_eq!(log.append_once(disclosure(1_001), same(1_001)).await, Ok(first + 1));
+        tasks.finish(std::time::Duration::from_secs(10)).await.unwrap();
+    }
+}

@@ -139,8 +139,7 @@ async fn requests(
     BoundedJson(body): BoundedJson<RequestFiled>,
 ) -> Result<Response, Problem> {
     let filing = Filing::decode(body)?;
-    let answer = doors.desk.answer(move |office, db, now| office.file_request(db, filing, now)).await?;
-    Ok(json(answer))
+    Ok(json(doors.desk.file(filing).await?))
 }
 
 async fn evaluations(

@@ -16,11 +16,12 @@ use lockplate_core::{ErrorKind, Timestamp};
 use lockplate_log::{NoteSignature, SignedCheckpoint};
 use lockplate_store::log_files::FileLogStorage;
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::kek::{KekError, KekTable};
 use super::notice::CodesNow;
+use super::requests::Filing;
 use crate::clock::Clock;
 use crate::cosign::{Heads, NotPublished, Publish};
 use crate::db::{Db, DbError, DbErrorKind};
@@ -39,6 +40,17 @@ pub(super) enum Fault {
     Db(DbError),
     /// Memory and disk can no longer be assumed to agree: the process stops.
     Fatal,
+}
+
+impl Fault {
+    /// The same for another caller of the same turn.
+    pub(super) const fn again(&self) -> Self {
+        match self {
+            Self::Problem(kind) => Self::Problem(*kind),
+            Self::Db(error) => Self::Db(*error),
+            Self::Fatal => Self::Fatal,
+        }
+    }
 }
 
 impl From<ProblemKind> for Fault {
@@ -171,8 +183,15 @@ pub(super) struct Desk {
     inner: Arc<Inner>,
 }
 
+/// A filing that waits for the next turn, and where its answer is told.
+struct Queued {
+    filing: Filing,
+    reply: oneshot::Sender<Result<Unreleased<Vec<u8>>, ProblemKind>>,
+}
+
 struct Inner {
     office: Mutex<Office>,
+    filings: Mutex<Vec<Queued>>,
     db: Db,
     clock: Arc<dyn Clock>,
     places: Semaphore,
@@ -192,7 +211,8 @@ impl Desk {
         let (places, broken) = (Semaphore::new(QUEUE_MAX), CancellationToken::new());
         let (releaser, wait) = (office.releaser.clone(), office.charter().keeper_leaves);
         let office = Mutex::new(office);
-        Self { inner: Arc::new(Inner { office, db, clock, places, broken, releaser, wait }) }
+        let filings = Mutex::default();
+        Self { inner: Arc::new(Inner { office, filings, db, clock, places, broken, releaser, wait }) }
     }
 
     /// Cancelled once nothing can be answered any more and the process has to end.
@@ -208,6 +228,37 @@ impl Desk {
         F: FnOnce(&mut Office, &mut Connection, Timestamp) -> Result<Unreleased<T>, Fault> + Send + 'static,
     {
         let held = self.visit(work).await?;
+        self.inner.releaser.release(held, self.inner.wait).await
+    }
+
+    /// Files a request, together with all others that wait for their turn, and waits until its leaf is confirmed. There are never more
+    /// than [`QUEUE_MAX`], so one turn takes them all and each caller's own turn finds its filing or an answer.
+    pub(super) async fn file(&self, filing: Filing) -> Result<Vec<u8>, ProblemKind> {
+        let _place = self.inner.places.try_acquire().map_err(|_full| ProblemKind::Unavailable)?;
+        let (reply, told) = oneshot::channel();
+        self.inner.filings.lock().map_err(|_poisoned| ProblemKind::Unavailable)?.push(Queued { filing, reply });
+        let desk = self.clone();
+        let turn = self.inside(move |office, db, now| {
+            let queued = desk.inner.filings.lock().map_err(|_poisoned| Fault::Fatal)?.drain(..).collect::<Vec<_>>();
+            let (filings, replies): (Vec<_>, Vec<_>) =
+                queued.into_iter().map(|Queued { filing, reply }| (filing, reply)).unzip();
+            let mut end = Ok(());
+            for (reply, answer) in replies.into_iter().zip(office.file_requests(db, filings, now)) {
+                let told = answer.map_err(|fault| match fault {
+                    Fault::Problem(kind) => kind,
+                    Fault::Db(error) => desk.failed(error),
+                    Fault::Fatal => {
+                        end = Err(Fault::Fatal);
+                        ProblemKind::Unavailable
+                    }
+                });
+                let _gone = reply.send(told);
+            }
+            end
+        });
+        let turn = turn.await;
+        // Somebody else's turn may have answered; without an answer, the own turn says why.
+        let held = told.await.map_err(|_dropped| turn.err().unwrap_or(ProblemKind::Unavailable))??;
         self.inner.releaser.release(held, self.inner.wait).await
     }
 

@@ -3,7 +3,7 @@
 //! at this keeper, whatever is repeated (reliability.md I9). Strangers leave no trace: before the officer's signature and the
 //! officer's place in a fresh directory hold, nothing is logged or stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hkdf::Hkdf;
 use lockplate_core::Timestamp;
@@ -104,21 +104,168 @@ struct Prepared {
     plate_tag: Option<[u8; 32]>,
 }
 
+/// What a filing comes to before its leaf.
+enum Begun {
+    /// There is an answer already.
+    Answered(Unreleased<Vec<u8>>),
+    /// Decided; the leaf is there from before, or is still to be written.
+    Decided { prepared: Prepared, leaf: Option<u64> },
+}
+
+/// Filings of one turn that count in each other's facts are decided one after the other: the second must see the row of the first.
+#[derive(Default)]
+struct Counted {
+    digests: BTreeSet<[u8; 32]>,
+    officers: BTreeSet<[u8; 32]>,
+    requests: BTreeSet<([u8; 16], [u8; 16])>,
+    papers: BTreeSet<[u8; 32]>,
+    plates: BTreeSet<[u8; 32]>,
+}
+
+impl Counted {
+    /// Notes what a filing says of itself; false if an earlier one of the batch shares any of it.
+    fn takes(&mut self, filing: &Filing) -> bool {
+        let asked = filing.filed.request.claimed();
+        let fresh_paper = asked.authorisation_digest == [0; 32] || self.papers.insert(asked.authorisation_digest);
+        let fresh = [
+            self.digests.insert(filing.filed.request.signed_hash()),
+            self.officers.insert(asked.officer_key),
+            self.requests.insert((asked.request_id.0, asked.requester_agency.0)),
+            fresh_paper,
+        ];
+        fresh == [true; 4]
+    }
+
+    /// Notes the hidden plate of a decided one; false if an earlier one of the batch was about the same for the same agency.
+    fn takes_plate(&mut self, tag: Option<[u8; 32]>) -> bool {
+        tag.is_none_or(|tag| self.plates.insert(tag))
+    }
+}
+
+/// One of several filings and what became of it.
+pub(super) type FilingAnswer = Result<Unreleased<Vec<u8>>, Fault>;
+
 impl Office {
-    /// `POST /v1/requests`: the stored answer, or a new one after its leaf. The answer is the exact bytes of its JSON.
-    pub(super) fn file_request(
+    /// `POST /v1/requests`, several at once: each gets the stored answer, or a new one after its leaf; leaves that are new come under one
+    /// head, rows in one transaction. What is wrong with one is told to that one alone. The answers are the exact bytes of their JSON, in
+    /// the order of the filings.
+    pub(super) fn file_requests(
         &mut self,
         connection: &mut Connection,
-        filing: Filing,
+        filings: Vec<Filing>,
         now: Timestamp,
-    ) -> Result<Unreleased<Vec<u8>>, Fault> {
+    ) -> Vec<FilingAnswer> {
+        let mut answers: BTreeMap<usize, FilingAnswer> = BTreeMap::new();
+        let mut left: Vec<(usize, Filing)> = (0..).zip(filings).collect();
+        while !left.is_empty() {
+            let mut counted = Counted::default();
+            let (mut later, mut decided) = (Vec::new(), Vec::new());
+            for (at, filing) in left {
+                if !counted.takes(&filing) {
+                    later.push((at, filing));
+                    continue;
+                }
+                match self.begin_filing(connection, &filing, now) {
+                    Ok(Begun::Answered(answer)) => drop(answers.insert(at, Ok(answer))),
+                    // Dropped, a decision was never made: it is decided again when the row of the other one is there.
+                    Ok(Begun::Decided { prepared, .. }) if !counted.takes_plate(prepared.plate_tag) => {
+                        later.push((at, filing));
+                    }
+                    Ok(Begun::Decided { prepared, leaf }) => decided.push((at, filing, prepared, leaf)),
+                    Err(fault) => drop(answers.insert(at, Err(fault))),
+                }
+            }
+            self.log_and_store(connection, decided, &mut answers);
+            left = later;
+        }
+        answers.into_values().collect()
+    }
+
+    /// Leaves, then rows. From the leaf on, a retry finds it by its note in `unfinished`, a restart by reading the log.
+    fn log_and_store(
+        &mut self,
+        connection: &mut Connection,
+        decided: Vec<(usize, Filing, Prepared, Option<u64>)>,
+        answers: &mut BTreeMap<usize, FilingAnswer>,
+    ) {
+        let (mut fresh, mut decisions, mut logged) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, filing, Prepared { decision, plate_tag }, leaf) in decided {
+            match leaf {
+                Some(index) => match self.keeper.resume(decision, index) {
+                    Ok(answer) => logged.push((at, filing, plate_tag, answer)),
+                    Err(error) => drop(answers.insert(at, Err(self.log_fault(error)))),
+                },
+                None => {
+                    fresh.push((at, filing, plate_tag));
+                    decisions.push(decision);
+                }
+            }
+        }
+        match self.keeper.answer_batch(decisions) {
+            Ok(told) => {
+                logged.extend(fresh.into_iter().zip(told).map(|((at, filing, tag), answer)| (at, filing, tag, answer)));
+            }
+            Err(error) => {
+                for (at, ..) in fresh {
+                    answers.insert(at, Err(self.log_fault(error.clone())));
+                }
+            }
+        }
+        for (_, filing, _, answer) in &logged {
+            if let Some(index) = answer.record().leaf_index {
+                self.unfinished.requests.insert(filing.filed.request.signed_hash(), index);
+            }
+        }
+        self.publish();
+        let stored = (|| -> Result<Vec<(usize, FilingAnswer)>, Fault> {
+            let mut transaction = db::begin(connection)?;
+            let mut stored = Vec::new();
+            for (at, filing, plate_tag, answer) in &logged {
+                let savepoint = transaction.savepoint()?;
+                let one = self.store_answer(&savepoint, filing, *plate_tag, answer);
+                match one {
+                    Ok(told) => {
+                        savepoint.commit()?;
+                        stored.push((*at, Ok(told)));
+                    }
+                    // Dropped, the savepoint takes back what this one wrote; its leaf is found by the retry.
+                    Err(fault) => {
+                        drop(savepoint);
+                        stored.push((*at, Err(fault)));
+                    }
+                }
+            }
+            transaction.commit()?;
+            Ok(stored)
+        })();
+        match stored {
+            Ok(stored) => {
+                for (at, told) in stored {
+                    if told.is_ok()
+                        && let Some((_, filing, ..)) = logged.iter().find(|(other, ..)| *other == at)
+                    {
+                        self.unfinished.requests.remove(&filing.filed.request.signed_hash());
+                    }
+                    answers.insert(at, told);
+                }
+            }
+            Err(fault) => {
+                for (at, ..) in &logged {
+                    answers.insert(*at, Err(fault.again()));
+                }
+            }
+        }
+    }
+
+    /// Everything before the leaf.
+    fn begin_filing(&mut self, connection: &mut Connection, filing: &Filing, now: Timestamp) -> Result<Begun, Fault> {
         let digest = filing.filed.request.signed_hash();
         let asked = filing.filed.request.claimed().clone();
         let requester = self.fresh_directory(connection, asked.requester_agency, now)?;
         let requester = requester.filter(|directory| filing.is_vouched_for(self.index(), directory));
         let Some(requester) = requester else { return Err(ProblemKind::NotSignedIn.into()) };
         if let Some(row) = db::request(connection, &digest)? {
-            return Ok(resting(row.answer, self.keeper.log().size()));
+            return Ok(Begun::Answered(resting(row.answer, self.keeper.log().size())));
         }
         filing.filed.verify().map_err(|_signature| ProblemKind::NotSignedIn)?;
         if requester.roles(&asked.officer_key).is_none() {
@@ -131,18 +278,23 @@ impl Office {
         }
         // Before the leaf: afterwards nothing may fail but the disk.
         self.month_key(connection, Month::of(now))?;
-        let Prepared { decision, plate_tag } = self.decide(connection, &filing, now)?;
-        let answered = match self.unfinished.requests.get(&digest) {
-            Some(&index) => self.keeper.resume(decision, index),
-            None => self.keeper.answer(decision),
-        };
-        let answer = answered.map_err(|error| self.log_fault(error))?;
-        let record = answer.record().clone();
+        let prepared = self.decide(connection, filing, now)?;
+        Ok(Begun::Decided { prepared, leaf: self.unfinished.requests.get(&digest).copied() })
+    }
+
+    /// The row of a request whose leaf is there.
+    fn store_answer(
+        &mut self,
+        connection: &Connection,
+        filing: &Filing,
+        plate_tag: Option<[u8; 32]>,
+        answer: &Answer,
+    ) -> FilingAnswer {
+        let digest = filing.filed.request.signed_hash();
+        let asked = filing.filed.request.claimed();
+        let record = answer.record();
         let index = record.leaf_index.ok_or(ProblemKind::Internal)?;
-        // From here on the leaf is there. If storing fails, a retry finds it by this note, a restart by reading the log.
-        self.unfinished.requests.insert(digest, index);
-        self.publish();
-        let told = tell(&answer, index, self)?;
+        let told = tell(answer, index, self)?;
         let paper = (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest);
         let logged = self.logged_request(index)?;
         let month = Month::of(logged.time);
@@ -153,8 +305,7 @@ impl Office {
             .map(|(named, opening)| Ok((named.auditor, self.wrap_private(&month_key, opening)?)))
             .collect::<Result<_, Fault>>()?;
         let leaf = i64::try_from(index).map_err(|_range| ProblemKind::Internal)?;
-        let transaction = db::begin(connection)?;
-        transaction.execute(
+        connection.execute(
             "INSERT INTO request (digest, request_id, requester, officer, paper, filed_at, allowed, waits, record, answer,
                                   plate_tag, leaf, month, embargo, kept)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
@@ -178,10 +329,8 @@ impl Office {
         )?;
         for (auditor, opening) in escrow {
             let sql = "INSERT INTO escrow (request, auditor, opening) VALUES (?1, ?2, ?3)";
-            transaction.execute(sql, params![digest, auditor, opening])?;
+            connection.execute(sql, params![digest, auditor, opening])?;
         }
-        transaction.commit()?;
-        self.unfinished.requests.remove(&digest);
         Ok(Unreleased::on_leaf(told, index))
     }
 

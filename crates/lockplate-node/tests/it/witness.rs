@@ -499,3 +499,29 @@ fn head_of(data: &Path) -> std::path::PathBuf {
 fn public_of(data: &Path) -> std::path::PathBuf {
     head_of(data).with_file_name("public")
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filings_that_come_together_are_each_answered_once_and_a_bad_one_fails_alone() {
+    let mut town = Town::new().await;
+    let keeper = town.keepers().remove(0);
+    let before = confirmed(&town, 0).await;
+    let filings: Vec<_> = (0..6).map(|_| stolen(&town)).collect();
+    let mut bodies: Vec<_> = filings.iter().map(|filing| filing.body[0].clone()).collect();
+    bodies.push(filings[0].body[0].clone());
+    let mut spoilt = stolen(&town).body.remove(0);
+    spoilt.session = None;
+    bodies.push(spoilt);
+    let answers = bodies.iter().map(async |body| post::<_, KeeperAnswer>(&keeper, "/v1/requests", body).await);
+    let mut answers = futures_util::future::join_all(answers).await;
+    assert_eq!(problem(answers.pop().unwrap()), ProblemKind::NotSignedIn, "its slip is for another filing");
+    let again = answers.pop().unwrap().unwrap();
+    let answers: Vec<KeeperAnswer> = answers.into_iter().map(Result::unwrap).collect();
+    assert_eq!(again, answers[0], "a repeat in the same moment has the same answer");
+    let mut registers: Vec<u64> = answers.iter().map(|answer| answer.register).collect();
+    registers.sort_unstable();
+    assert_eq!(registers, (before..before + 6).collect::<Vec<_>>(), "a leaf each, and none twice");
+    assert_eq!(confirmed(&town, 0).await, before + 6);
+    for place in 0..3 {
+        town.stop(place).await;
+    }
+}
