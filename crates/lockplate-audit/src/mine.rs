@@ -95,7 +95,7 @@ impl Mine {
                 match opened.tags {
                     Tags::None => Seen::Closed(request.embargo),
                     Tags::False => Seen::False,
-                    Tags::Tags(tags) => {
+                    Tags::List(tags) => {
                         let nonce = leaf.nonce();
                         // HMAC takes every key, so a value that gives no tag does not happen; it would be no match.
                         let own = |value: &NoticeValue| value.is_among(&tags, &nonce).unwrap_or(false);
@@ -142,7 +142,7 @@ impl Mine {
             .iter()
             .filter(|(digest, request)| request.first_word().is_some() && !self.requests.contains_key(*digest));
         answer.unread = u64::try_from(unread.count()).unwrap_or(u64::MAX);
-        answer.searches.sort_by(|one, other| (other.time, other.id).cmp(&(one.time, one.id)));
+        answer.searches.sort_by_key(|search| core::cmp::Reverse((search.time, search.id)));
         answer.silent = logs
             .keeper_logs()
             .map(|(keeper, _)| keeper)
@@ -163,7 +163,7 @@ enum Tags {
     None,
     /// One that is not the leaf's, or is no list of tags.
     False,
-    Tags(Vec<NoticeTag>),
+    List(Vec<NoticeTag>),
 }
 
 struct Opened {
@@ -183,7 +183,7 @@ fn open(request: &RequestLeaf, texts: &[String]) -> Opened {
         let is = |name: SaltedName| disclosure.name() == name.name();
         if is(SaltedName::Notice) {
             let tags = published_tags(&disclosure).ok().filter(|_| is_of_leaf);
-            opened.tags = tags.map_or(Tags::False, Tags::Tags);
+            opened.tags = tags.map_or(Tags::False, Tags::List);
         } else if is(SaltedName::Window) && is_of_leaf {
             let window = <(Timestamp, Timestamp)>::from_json(disclosure.expose_value().clone());
             opened.window = window.ok().filter(|(from, to)| from < to);

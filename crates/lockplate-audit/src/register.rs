@@ -102,7 +102,7 @@ impl<'a> Register<'a> {
             }
         }
         let mut who_asked: Vec<(Party, Counts)> = who.into_iter().collect();
-        who_asked.sort_by(|(_, one), (_, other)| other.all().cmp(&one.all()));
+        who_asked.sort_by_key(|(_, counts)| core::cmp::Reverse(counts.all()));
         let in_force = |effective: Timestamp| effective <= self.now;
         let stated = self.logs.keeper_logs().filter_map(|(_, log)| {
             log.charters().iter().rev().find(|said| in_force(said.entry.effective)).map(|said| said.entry.custody_label)
