@@ -136,6 +136,6 @@ pub fn judge_tiles(data: &[u8]) {
             Ok(Some(given(path.kind()).map_or_else(|| truth.clone(), <[u8]>::to_vec)))
         };
         let honest = data == if lie_about_tile { &tile[..] } else { &bundle[..] };
-        assert_eq!(LogView::open(head.clone(), read).is_ok(), honest, "only the true bytes are believed");
+        assert_eq!(LogView::load(head.clone(), read).is_ok(), honest, "only the true bytes are believed");
     }
 }

@@ -21,7 +21,7 @@ use crate::tile::{TileKind, TilePath, parse_bundle, parse_tile, push_leaf};
 ///
 /// fn first_leaf(note: &[u8], log: &VerifierKey, read: impl Fn(TilePath) -> Result<Option<Vec<u8>>, Error>) -> Result<Vec<u8>, Error> {
 ///     let signed = SignedCheckpoint::parse(note, log)?;
-///     LogView::open(signed.checkpoint().clone(), read)?.leaf(0)
+///     LogView::load(signed.checkpoint().clone(), read)?.leaf(0)
 /// }
 /// ```
 pub struct LogView<F> {
@@ -36,7 +36,7 @@ impl<F: Fn(TilePath) -> Result<Option<Vec<u8>>, Error>> LogView<F> {
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Altered`] with the file; [`Error::EdgeUnproved`] if the tiles do not hash to the root; those of `read`.
-    pub fn open(head: Checkpoint, read: F) -> Result<Self, Error> {
+    pub fn load(head: Checkpoint, read: F) -> Result<Self, Error> {
         let edge = RightEdge::load(&head, &|path| read_or_cut(&read, path))?;
         Ok(Self { head, edge, read })
     }

@@ -359,7 +359,7 @@ pub fn open(folder: &Path, policy: &WitnessPolicy, reader: Reader, now: u64) -> 
             other => unexpected(other),
         }
     };
-    let view = LogView::open(cosigned.signed.checkpoint().clone(), folder_read(folder)).map_err(about)?;
+    let view = LogView::load(cosigned.signed.checkpoint().clone(), folder_read(folder)).map_err(about)?;
     let mut old = None;
     if let Some(note) = read_file(&at(OLD_CHECKPOINT_FILE), NOTE_BYTES_MAX)? {
         let signed = SignedCheckpoint::parse(&note, log_key(policy, &cosigned)?)
@@ -463,7 +463,7 @@ impl Step {
         if new.size() == old.size() {
             return if new.root() == old.root() { Ok(()) } else { Err(self.forked(None)) };
         }
-        let view = LogView::open(old.clone(), folder_read(&self.dir)).map_err(damaged)?;
+        let view = LogView::load(old.clone(), folder_read(&self.dir)).map_err(damaged)?;
         match fork_of(&view, new).map_err(damaged)? {
             None => Err(self.lied(Lie::WentBack, &self.evidence("went-back"))),
             Some(fork) => Err(self.forked(Some(&fork))),
@@ -492,7 +492,7 @@ impl Step {
 
     /// With everything there: each leaf and tile that is new is the one that was signed. Then the folder's checkpoint is this one.
     fn prove_and_keep(self) -> Result<Followed, FollowError> {
-        let view = LogView::open(self.new().clone(), folder_read(&self.dir)).map_err(damaged)?;
+        let view = LogView::load(self.new().clone(), folder_read(&self.dir)).map_err(damaged)?;
         let proved = in_ranges(&view, self.known_size(), |range| view.verify(range, |_, _| Ok::<(), LogError>(())));
         proved.map_err(|error| self.about(error))?;
         let old_partials = match read_file(&self.dir.join(OLD_CHECKPOINT_FILE), NOTE_BYTES_MAX)? {
@@ -613,7 +613,7 @@ async fn look_at_edge(client: &PeerClient, step: &Step) -> Result<Edge, FollowEr
                     Ok(None)
                 }
             };
-            LogView::open(step.new().clone(), read).and_then(|view| match &step.known {
+            LogView::load(step.new().clone(), read).and_then(|view| match &step.known {
                 Some(known) => fork_of(&view, known.checkpoint()),
                 None => Ok(None),
             })

@@ -375,7 +375,7 @@ impl Witness {
                 let fault = LogError::Storage { file: LogFile::Tile(path), fault: StorageFault::Io };
                 runtime.block_on(tiles.tile(path)).map_err(|_peer| fault)
             };
-            LogView::open(signed, read)?.extends(&recorded)
+            LogView::load(signed, read)?.extends(&recorded)
         });
         match looked.await {
             Ok(Ok(true)) => tracing::warn!(%log, "the log does extend what is recorded: somebody sent a wrong proof"),

@@ -208,7 +208,7 @@ pub fn check_log(public: &Path, head: &Checkpoint) -> io::Result<Report> {
             _ => report.add(&path, Problem::Foreign),
         }
     }
-    let view = match LogView::open(head.clone(), folder_reader(public)) {
+    let view = match LogView::load(head.clone(), folder_reader(public)) {
         Ok(view) => view,
         Err(error) => {
             add_log_error(public, error, &mut report);

@@ -329,7 +329,7 @@ mod tests {
         fn check(&self, what: &str, folder: &Path) {
             let log = open(folder).unwrap_or_else(|error| panic!("{what}: the log does not start: {error:?}"));
             let public = log.storage().public();
-            let view = LogView::open(log.head().checkpoint().clone(), folder_reader(&public)).unwrap();
+            let view = LogView::load(log.head().checkpoint().clone(), folder_reader(&public)).unwrap();
             let mut leaves = Vec::new();
             view.verify::<Error>(0..view.bundle_count(), |_, leaf| {
                 leaves.push(String::from_utf8(leaf.to_vec()).unwrap());

@@ -49,7 +49,7 @@ fn head_at(size: usize) -> Checkpoint {
 #[test]
 fn a_view_says_what_the_log_says() {
     let (log, tiles) = grown(1_100, 97);
-    let view = LogView::open(log.head().checkpoint().clone(), reader(&tiles)).unwrap();
+    let view = LogView::load(log.head().checkpoint().clone(), reader(&tiles)).unwrap();
     assert_eq!(view.bundle_count(), 5);
     for index in [0, 1, 255, 256, 700, 1_023, 1_024, 1_099] {
         assert_eq!(view.leaf(index).unwrap(), log.leaf(index).unwrap());
@@ -90,18 +90,18 @@ fn an_old_checkpoint_is_read_from_a_log_that_has_grown() {
     tiles.retain(|path, _| path.is_full() || path.kind() == TileKind::Hashes(1) || path.index() == 4);
     let expected: Vec<(u64, Vec<u8>)> = (0..1_100).map(|number| (number as u64, said(number).leaf())).collect();
     for size in [0_usize, 1, 2, 255, 256, 257, 600, 1_023, 1_024] {
-        let view = LogView::open(head_at(size), reader(&tiles)).unwrap();
+        let view = LogView::load(head_at(size), reader(&tiles)).unwrap();
         assert_eq!(all(&view, 0..view.bundle_count()).unwrap(), expected[..size]);
     }
     // The tile of an old size that is neither there nor in a full one.
-    assert!(matches!(LogView::open(head_at(1_050), reader(&tiles)).unwrap_err(), Error::Missing(LogFile::Tile(_))));
+    assert!(matches!(LogView::load(head_at(1_050), reader(&tiles)).unwrap_err(), Error::Missing(LogFile::Tile(_))));
     // Cut from a full one that lies.
     let full = TilePath::parse("tile/0/001").unwrap();
     tiles.get_mut(&full).unwrap()[40] ^= 1;
-    assert_eq!(LogView::open(head_at(300), reader(&tiles)).unwrap_err(), Error::EdgeUnproved);
+    assert_eq!(LogView::load(head_at(300), reader(&tiles)).unwrap_err(), Error::EdgeUnproved);
     tiles.get_mut(&full).unwrap()[40] ^= 1;
     tiles.get_mut(&TilePath::parse("tile/entries/001").unwrap()).unwrap()[2] ^= 1;
-    assert!(matches!(LogView::open(head_at(300), reader(&tiles)).unwrap_err(), Error::Altered(LogFile::Tile(_))));
+    assert!(matches!(LogView::load(head_at(300), reader(&tiles)).unwrap_err(), Error::Altered(LogFile::Tile(_))));
 }
 
 /// `log.md` section 10, line "Tile, bundle": every byte of every file of a small log, flipped, cut and lengthened.
@@ -111,7 +111,7 @@ fn verification_finds_every_altered_file_and_names_it() {
     let (log, tiles) = grown(size, size);
     let head = log.head().checkpoint().clone();
     let verdict =
-        |tiles: &Tiles| LogView::open(head.clone(), reader(tiles)).and_then(|view| all(&view, 0..3).map(|_| ()));
+        |tiles: &Tiles| LogView::load(head.clone(), reader(tiles)).and_then(|view| all(&view, 0..3).map(|_| ()));
     assert_eq!(verdict(&tiles), Ok(()));
     let needed: Vec<TilePath> = tiles_between(0, size as u64).collect();
     assert_eq!(
@@ -167,7 +167,7 @@ fn ranges_cover_the_log_and_read_each_file_once() {
     let size = 65_536 + 256 + 3;
     let (log, tiles) = grown(size, 4_096);
     let reads = RefCell::new(BTreeMap::<TilePath, usize>::new());
-    let view = LogView::open(log.head().checkpoint().clone(), |path| {
+    let view = LogView::load(log.head().checkpoint().clone(), |path| {
         *reads.borrow_mut().entry(path).or_default() += 1;
         Ok(tiles.get(&path).cloned())
     })
@@ -226,7 +226,7 @@ proptest! {
     #[test]
     fn every_size_is_read(size in 0_usize..1_400, from in 0_u64..8, to in 0_u64..8) {
         let (log, tiles) = grown(size, 300);
-        let view = LogView::open(log.head().checkpoint().clone(), reader(&tiles)).unwrap();
+        let view = LogView::load(log.head().checkpoint().clone(), reader(&tiles)).unwrap();
         let leaves = all(&view, from..to).unwrap();
         let expected: Vec<(u64, Vec<u8>)> = (0..size)
             .filter(|number| (from..to).contains(&(*number as u64 / 256)))

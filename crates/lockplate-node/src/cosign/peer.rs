@@ -148,6 +148,6 @@ impl WitnessPeer {
 fn body(head: &SignedCheckpoint, old: u64, public: &Path) -> Result<Vec<u8>, LogError> {
     let checkpoint: Checkpoint = head.checkpoint().clone();
     let size = checkpoint.size();
-    let view = LogView::open(checkpoint, folder_reader(public))?;
+    let view = LogView::load(checkpoint, folder_reader(public))?;
     Ok(AddCheckpoint::new(&view.consistency_proof(old, size)?, head)?.to_bytes())
 }

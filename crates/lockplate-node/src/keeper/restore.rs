@@ -193,7 +193,7 @@ fn trust(charter: &CharterFile, url: &str, pin: Option<[u8; 32]>) -> Result<Peer
 fn adopt(logs: &Path, fetched: &Path, signed: &SignedCheckpoint, key: &VerifierKey) -> Result<Restored, RestoreError> {
     let mut storage = FileLogStorage::acquire(logs, key.name())?;
     let new = signed.checkpoint();
-    let view = LogView::open(new.clone(), folder_reader(fetched))?;
+    let view = LogView::load(new.clone(), folder_reader(fetched))?;
     let before = match storage.read_head()? {
         None => 0,
         Some(head) => {

@@ -209,11 +209,11 @@ fn prove(folder: &Path, old: Option<Checkpoint>, new: Checkpoint) -> Result<bool
         if new.size() <= old_size {
             // Covered already, if it is of the same log.
             return match old {
-                Some(old) => Ok(LogView::open(old, folder_reader(folder))?.extends(&new)?),
+                Some(old) => Ok(LogView::load(old, folder_reader(folder))?.extends(&new)?),
                 None => Ok(true),
             };
         }
-        let view = LogView::open(new.clone(), folder_reader(folder))?;
+        let view = LogView::load(new.clone(), folder_reader(folder))?;
         let first = old_size / u64::from(TILE_WIDTH);
         view.verify::<LogError>(first..view.bundle_count(), |_, _| Ok(()))?;
         match &old {

@@ -121,7 +121,7 @@ fn measure_append(options: &Options) -> anyhow::Result<(Value, String, bool)> {
             ratios.push(peer / mine);
         }
         let public = log.storage().public();
-        let view = LogView::open(log.head().checkpoint().clone(), folder_reader(&public))?;
+        let view = LogView::load(log.head().checkpoint().clone(), folder_reader(&public))?;
         view.verify::<Error>(0..view.bundle_count(), |_, _| Ok(()))?;
         drop(view);
         drop(log);
@@ -160,7 +160,7 @@ fn measure_verify(options: &Options) -> anyhow::Result<(Value, String, bool)> {
     let policy = WitnessPolicy::parse(&std::fs::read_to_string(public.join("policy"))?)?;
     let ours = || -> anyhow::Result<()> {
         let cosigned = policy.check(&std::fs::read(public.join("checkpoint"))?, now()?)?;
-        let view = LogView::open(cosigned.signed.checkpoint().clone(), &reader)?;
+        let view = LogView::load(cosigned.signed.checkpoint().clone(), &reader)?;
         let bundles = view.bundle_count();
         let seen = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS)
