@@ -4,11 +4,9 @@
 //! `register_town DIR --serve` also serves the plain one on loopback and writes its address to `DIR/address`, until it is
 //! killed.
 #![expect(
-    clippy::cast_possible_truncation,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::string_slice,
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     reason = "a tool of the tests: it ends where something is not as it must be"

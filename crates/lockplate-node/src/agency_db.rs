@@ -226,6 +226,7 @@ impl AgencyDb {
         };
         // Tried again after its quorum was missing, it finds the leaf of the first time.
         let (change, register) = (leaf.change, leaf.register);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "asks for one variant; every other one is no camera")]
         let same = move |entry: &LogEntry| match entry {
             LogEntry::Camera(known) => Some((known.change, known.register) == (change, register)),
             _ => None,

@@ -330,7 +330,7 @@ async fn attempt(source: &LogSource, folder: &Path, now: u64) -> Result<Followed
     let (policy, reader, dir) = (source.policy.clone(), source.reader, folder.to_path_buf());
     let mut step = blocking(move || Step::begin(dir, policy, note, reader, now)).await?;
     // What the server shows of the tree's edge, by itself: a fork shows in it, before a leaf is fetched.
-    if step.known_size() < step.new().size() {
+    if step.known_size() < step.newest().size() {
         let edge = look_at_edge(&client, &step).await?;
         step = blocking(move || step.take_edge(edge).map(|()| step)).await?;
         fetch(&client, &mut step).await?;
@@ -445,7 +445,7 @@ impl Step {
         Ok(step)
     }
 
-    fn new(&self) -> &Checkpoint {
+    fn newest(&self) -> &Checkpoint {
         self.cosigned.signed.checkpoint()
     }
 
@@ -456,7 +456,7 @@ impl Step {
     /// A log that does not grow is the same, an older state of it, or another one.
     fn check_size(&self) -> Result<(), FollowError> {
         let Some(known) = self.known.as_ref() else { return self.check_growth() };
-        let (old, new) = (known.checkpoint(), self.new());
+        let (old, new) = (known.checkpoint(), self.newest());
         if new.size() > old.size() {
             return self.check_growth();
         }
@@ -471,7 +471,7 @@ impl Step {
     }
 
     fn check_growth(&self) -> Result<(), FollowError> {
-        let new = self.new().size().saturating_sub(self.known_size());
+        let new = self.newest().size().saturating_sub(self.known_size());
         if new > NEW_LEAVES_MAX { Err(FollowError::TooMuch) } else { Ok(()) }
     }
 
@@ -492,7 +492,7 @@ impl Step {
 
     /// With everything there: each leaf and tile that is new is the one that was signed. Then the folder's checkpoint is this one.
     fn prove_and_keep(self) -> Result<Followed, FollowError> {
-        let view = LogView::load(self.new().clone(), folder_read(&self.dir)).map_err(damaged)?;
+        let view = LogView::load(self.newest().clone(), folder_read(&self.dir)).map_err(damaged)?;
         let proved = in_ranges(&view, self.known_size(), |range| view.verify(range, |_, _| Ok::<(), LogError>(())));
         proved.map_err(|error| self.about(error))?;
         let old_partials = match read_file(&self.dir.join(OLD_CHECKPOINT_FILE), NOTE_BYTES_MAX)? {
@@ -501,7 +501,7 @@ impl Step {
         };
         durable::sync_file_system(&self.dir)?;
         durable::replace(&self.dir.join(POLICY_FILE), self.policy.to_text().as_bytes())?;
-        if let Some(known) = self.known.as_ref().filter(|known| known.checkpoint().size() < self.new().size()) {
+        if let Some(known) = self.known.as_ref().filter(|known| known.checkpoint().size() < self.newest().size()) {
             durable::replace(&self.dir.join(OLD_CHECKPOINT_FILE), &known.to_bytes())?;
         }
         durable::replace(&self.dir.join(CHECKPOINT_FILE), &self.note)?;
@@ -514,7 +514,7 @@ impl Step {
 
     /// Removes the partial tiles of a size that neither checkpoint of the folder needs any more. What cannot be removed does no harm.
     fn remove_partials(&self, size: u64) {
-        let needed = [self.known_size(), self.new().size()];
+        let needed = [self.known_size(), self.newest().size()];
         for path in partials(size).filter(|path| !needed.iter().any(|&size| partials(size).any(|other| other == *path)))
         {
             let _harmless = std::fs::remove_file(self.dir.join(path.to_string()));
@@ -613,7 +613,7 @@ async fn look_at_edge(client: &PeerClient, step: &Step) -> Result<Edge, FollowEr
                     Ok(None)
                 }
             };
-            LogView::load(step.new().clone(), read).and_then(|view| match &step.known {
+            LogView::load(step.newest().clone(), read).and_then(|view| match &step.known {
                 Some(known) => fork_of(&view, known.checkpoint()),
                 None => Ok(None),
             })
@@ -663,7 +663,7 @@ const fn bytes_max(path: TilePath) -> usize {
 /// Fetches the files between the two sizes that the folder has not.
 async fn fetch(client: &PeerClient, step: &mut Step) -> Result<(), FollowError> {
     // What is partial is at the edge, and there already.
-    let paths = tiles_between(step.known_size(), step.new().size());
+    let paths = tiles_between(step.known_size(), step.newest().size());
     let paths = paths.filter(|path| path.is_full() && !step.fetched.contains(path));
     let fetches = stream::iter(paths.map(|path| fetch_one(client, &step.dir, path)));
     let leftovers: Vec<Option<TilePath>> = fetches.buffer_unordered(FETCHES_AT_ONCE).try_collect().await?;

@@ -24,7 +24,6 @@ impl Gate {
     }
 
     /// Answers with `early` at once, and with everything else once the gate is open.
-    #[must_use]
     pub fn behind(&self, early: Router) -> Router {
         early.fallback_service(Router::new().fallback(pass).with_state(self.clone()))
     }

@@ -28,9 +28,7 @@ use axum::body::Bytes;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{Charter, CharterFile, KeeperEntry, LogName};
 use lockplate_core::directory::Trust;
-use lockplate_core::entry::{
-    CharterLeaf, Genesis, LogEntry, LogKind, LogResumed, PolicyLeaf, PolicyRelation, leaf_time,
-};
+use lockplate_core::entry::{CharterLeaf, Genesis, LogEntry, LogKind, LogResumed, PolicyLeaf, PolicyRelation};
 use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::facts::AccessPolicy as _;
 use lockplate_core::id::KeeperIndex;
@@ -38,7 +36,7 @@ use lockplate_core::keeper::Keeper;
 use lockplate_core::notice::NoticeKey;
 use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::DeclarationName;
-use lockplate_log::{Checkpoint, CosignatureSigner, Log, LogStorage as _, NoteSigner, WitnessRecord};
+use lockplate_log::{CosignatureSigner, NoteSigner, WitnessRecord};
 use lockplate_oprf::Secret;
 use lockplate_policy::{Bundle, CedarPolicy, FILES_MAX, LoadError};
 use lockplate_store::log_files::{AcquireError, FileLogStorage};
@@ -57,6 +55,7 @@ use crate::founding::{KeeperFiles, declaration_texts};
 use crate::gate::Gate;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::log_door::{self, LogDoor};
+use crate::own_log::OwnLog;
 use crate::release::Published;
 use crate::rng::SystemRng;
 use crate::settings::{self, ConfigError, DataFolder, KeyFileError, read_public_file, read_secret, read_signing_key};
@@ -589,25 +588,6 @@ fn tls_mode(settings: &KeeperSettings, entry: &KeeperEntry) -> Result<TlsMode, K
     Ok(TlsMode::Pinned(identity.server_config()?))
 }
 
-/// The own log before its witnesses were asked.
-enum OwnLog {
-    /// Taken up from the disk.
-    There(Log<FileLogStorage>),
-    /// Not begun.
-    New(FileLogStorage, NoteSigner),
-}
-
-impl OwnLog {
-    /// Compares what a witness cosigned with what is here.
-    fn check_witnessed(&self, seen: &Checkpoint) -> Result<(), lockplate_log::Error> {
-        match self {
-            Self::There(log) => log.check_witnessed(seen),
-            Self::New(..) if seen.size() == 0 => Ok(()),
-            Self::New(..) => Err(lockplate_log::Error::OldCopy),
-        }
-    }
-}
-
 /// Everything that lies on the disk, found good; nothing is signed yet.
 struct Prepared {
     settings: KeeperSettings,
@@ -667,15 +647,11 @@ fn prepare(
     let known = database_path.exists();
     let storage = FileLogStorage::acquire(&settings.data.join("log"), entry.log_key.name())?;
     let public = storage.public();
-    let first = storage.read_head().map_err(|_fault| KeeperError::Unfit("the log's head cannot be read"))?.is_none();
+    let log = OwnLog::load(storage, signer, now(clock).0)?;
+    let first = log.is_new();
     if first && known {
         return Err(KeeperError::Unfit("keeper.db is there and the log is not; restore the folder `log`"));
     }
-    let log = if first {
-        OwnLog::New(storage, signer)
-    } else {
-        OwnLog::There(Log::load(storage, signer, leaf_time, now(clock).0)?)
-    };
     // A new one is made after the log, so that it is never there without it.
     let database = if first { None } else { Some(Db::open(&database_path, db::MIGRATIONS)?) };
     let kek = KekTable::open(&settings.data.join("kek"), &mut SystemRng)?;
@@ -711,10 +687,7 @@ impl Prepared {
             kek,
         } = self;
         let now = now(clock);
-        let log = match log {
-            OwnLog::There(log) => log,
-            OwnLog::New(storage, signer) => Log::create(storage, signer)?,
-        };
+        let log = log.begin()?;
         let published = Published::new(set.published_size(log.published(), now.0));
         let fresh = log.size() == 0;
         let database = match database {

@@ -40,6 +40,7 @@ pub mod keeper;
 pub mod log_door;
 pub mod officers;
 pub mod oversight;
+mod own_log;
 pub mod party_log;
 pub mod problem;
 pub mod recorder;

@@ -9,16 +9,15 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::LeafWait;
-use lockplate_core::entry::{Genesis, Leaf, LogEntry, LogKind, LogResumed, Stamped, leaf_time, parse_leaf};
-use lockplate_log::{
-    Error as LogError, Log, LogFile, NoteSignature, NoteSigner, Origin, SignedCheckpoint, WitnessRecord,
-};
+use lockplate_core::entry::{Genesis, Leaf, LogEntry, LogKind, LogResumed, Stamped, parse_leaf};
+use lockplate_log::{Error as LogError, Log, NoteSignature, NoteSigner, Origin, SignedCheckpoint, WitnessRecord};
 use lockplate_store::log_files::{AcquireError, FaultRecord, FileLogStorage};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::cosign::{Cosigner, Heads, NotPublished, NotStarted, Publish, WitnessSet, ask_before_start};
 use crate::log_door::{LogDoor, Receipts};
+use crate::own_log::OwnLog;
 use crate::problem::{Problem, ProblemKind};
 use crate::release::{Published, Releaser};
 use crate::rng::SystemRng;
@@ -123,7 +122,7 @@ pub struct LogWitnesses {
 
 /// A log's files, found good; nothing is signed yet.
 pub struct LogOnDisk {
-    log: OnDisk,
+    log: OwnLog,
     signer_name: Origin,
     kind: LogKind,
     first: ([u8; 16], [u8; 32]),
@@ -131,11 +130,6 @@ pub struct LogOnDisk {
     faults: FaultRecord,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
-}
-
-enum OnDisk {
-    There(Log<FileLogStorage>),
-    New(FileLogStorage, NoteSigner),
 }
 
 impl core::fmt::Debug for LogOnDisk {
@@ -162,11 +156,7 @@ impl LogOnDisk {
         let storage = FileLogStorage::acquire(logs, &signer_name).map_err(OpenError::Folder)?;
         let (public, faults) = (storage.public(), storage.faults());
         let now = seconds(clock.as_ref());
-        let log = if storage_is_new(&storage)? {
-            OnDisk::New(storage, signer)
-        } else {
-            OnDisk::There(Log::load(storage, signer, leaf_time, now).map_err(OpenError::Log)?)
-        };
+        let log = OwnLog::load(storage, signer, now).map_err(OpenError::Log)?;
         let tasks = tasks.clone();
         Ok(Self { log, signer_name, kind, first: (party, charter), public, faults, clock, tasks })
     }
@@ -177,11 +167,7 @@ impl LogOnDisk {
     /// # Errors
     /// [`OpenError`]; then nothing was signed.
     pub async fn start(self, witnesses: LogWitnesses) -> Result<PartyLog, OpenError> {
-        let fits = |record: &WitnessRecord| match &self.log {
-            OnDisk::There(log) => log.check_witnessed(record.checkpoint()),
-            OnDisk::New(..) if record.checkpoint().size() == 0 => Ok(()),
-            OnDisk::New(..) => Err(LogError::OldCopy),
-        };
+        let fits = |record: &WitnessRecord| self.log.check_witnessed(record.checkpoint());
         let stopping = self.tasks.stopping().clone();
         let said = ask_before_start(&witnesses.set, &witnesses.without, fits, &stopping).await;
         let said = said.map_err(OpenError::NotStarted)?;
@@ -202,10 +188,7 @@ impl LogOnDisk {
         let Self { log, signer_name, kind, first: (party, charter), public, faults, clock, tasks } = self;
         let now = seconds(clock.as_ref());
         let origin: Arc<str> = signer_name.as_str().into();
-        let mut log = match log {
-            OnDisk::There(log) => log,
-            OnDisk::New(storage, signer) => Log::create(storage, signer).map_err(OpenError::Log)?,
-        };
+        let mut log = log.begin().map_err(OpenError::Log)?;
         let published = Published::new(set.published_size(log.published(), now));
         let mut first = Vec::new();
         if log.size() == 0 {
@@ -502,12 +485,6 @@ impl Receipts for PartyLog {
             Ok(made.await.map_err(|_panicked| ProblemKind::Internal)??)
         })
     }
-}
-
-fn storage_is_new(storage: &FileLogStorage) -> Result<bool, OpenError> {
-    use lockplate_log::LogStorage as _;
-    let head = storage.read_head().map_err(|fault| OpenError::Log(LogError::Storage { file: LogFile::Head, fault }))?;
-    Ok(head.is_none())
 }
 
 /// The clock in whole Unix seconds; before 1970 it is 0.

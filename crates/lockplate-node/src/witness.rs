@@ -10,7 +10,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -218,8 +218,8 @@ impl Witness {
         let watched = |log: WatchedLog| {
             let watched = Watched {
                 tiles: log.tiles,
-                forward: Quota::new(),
-                others: Quota::new(),
+                forward: Quota::default(),
+                others: Quota::default(),
                 looking: Semaphore::new(1),
                 key: log.key,
             };
@@ -296,7 +296,7 @@ impl Witness {
         let recorded = standing.newest.as_ref().map_or(0, |record| record.checkpoint().size());
         let forward = would.is_ok() && asked.checkpoint().size() > recorded;
         let quota = if forward { &watched.forward } else { &watched.others };
-        if !quota.take() {
+        if !quota.take(self.inner.clock.monotonic()) {
             return Err(NotAdded::Busy);
         }
         match (&self.inner.mirror, would) {
@@ -466,21 +466,14 @@ async fn newest(State(witness): State<Witness>, Path(id): Path<String>) -> Resul
 }
 
 /// So many at once, then so many a second.
+#[derive(Default)]
 struct Quota {
-    /// Time up to which the requests of the past are paid for.
-    paid: Mutex<Instant>,
+    /// Time of the monotonic clock up to which the requests of the past are paid for.
+    paid: Mutex<Duration>,
 }
 
 impl Quota {
-    fn new() -> Self {
-        Self { paid: Mutex::new(Instant::now()) }
-    }
-
-    fn take(&self) -> bool {
-        self.take_at(Instant::now())
-    }
-
-    fn take_at(&self, now: Instant) -> bool {
+    fn take(&self, now: Duration) -> bool {
         let price = Duration::from_secs(1) / QUOTA_A_SECOND;
         let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
         let next = (*paid).max(now) + price;
@@ -498,14 +491,14 @@ mod tests {
 
     #[test]
     fn ten_requests_a_second_pass_and_the_eleventh_does_not() {
-        let quota = Quota::new();
-        let start = Instant::now() + Duration::from_secs(5);
-        let taken = (0..20).filter(|_| quota.take_at(start)).count();
+        let quota = Quota::default();
+        let start = Duration::from_secs(5);
+        let taken = (0..20).filter(|_| quota.take(start)).count();
         assert_eq!(taken, 10);
-        assert!(!quota.take_at(start + Duration::from_millis(99)));
-        assert!(quota.take_at(start + Duration::from_millis(100)));
-        assert!(!quota.take_at(start + Duration::from_millis(100)));
-        let later = (0..20).filter(|_| quota.take_at(start + Duration::from_secs(60))).count();
+        assert!(!quota.take(start + Duration::from_millis(99)));
+        assert!(quota.take(start + Duration::from_millis(100)));
+        assert!(!quota.take(start + Duration::from_millis(100)));
+        let later = (0..20).filter(|_| quota.take(start + Duration::from_secs(60))).count();
         assert_eq!(later, 10, "unused seconds are not saved up");
     }
 }

@@ -112,10 +112,8 @@ impl Office {
                         self.unfinished.published.insert(entry.index, index);
                     }
                 }
-                LogEntry::OpeningsErased(entry) => {
-                    if db::shown(connection, entry.from)?.is_some_and(|row| row.kept) {
-                        self.unfinished.erased.insert((entry.from, entry.to));
-                    }
+                LogEntry::OpeningsErased(entry) if db::shown(connection, entry.from)?.is_some_and(|row| row.kept) => {
+                    self.unfinished.erased.insert((entry.from, entry.to));
                 }
                 LogEntry::Embargo(entry) => {
                     db::extend_embargo(connection, entry.request_index, entry.until, &entry.authorisation)?;

@@ -109,7 +109,7 @@ enum Begun {
     /// There is an answer already.
     Answered(Unreleased<Vec<u8>>),
     /// Decided; the leaf is there from before, or is still to be written.
-    Decided { prepared: Prepared, leaf: Option<u64> },
+    Decided { prepared: Box<Prepared>, leaf: Option<u64> },
 }
 
 /// Filings of one turn that count in each other's facts are decided one after the other: the second must see the row of the first.
@@ -171,7 +171,7 @@ impl Office {
                     Ok(Begun::Decided { prepared, .. }) if !counted.takes_plate(prepared.plate_tag) => {
                         later.push((at, filing));
                     }
-                    Ok(Begun::Decided { prepared, leaf }) => decided.push((at, filing, prepared, leaf)),
+                    Ok(Begun::Decided { prepared, leaf }) => decided.push((at, filing, *prepared, leaf)),
                     Err(fault) => drop(answers.insert(at, Err(fault))),
                 }
             }
@@ -278,7 +278,7 @@ impl Office {
         }
         // Before the leaf: afterwards nothing may fail but the disk.
         self.month_key(connection, Month::of(now))?;
-        let prepared = self.decide(connection, filing, now)?;
+        let prepared = Box::new(self.decide(connection, filing, now)?);
         Ok(Begun::Decided { prepared, leaf: self.unfinished.requests.get(&digest).copied() })
     }
 

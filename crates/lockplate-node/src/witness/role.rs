@@ -432,7 +432,8 @@ mod tests {
 
     #[test]
     fn values_that_do_not_hold_are_refused_by_name() {
-        let cases: [(fn(&mut WitnessConfig), &str); 5] = [
+        type Change = fn(&mut WitnessConfig);
+        let cases: [(Change, &str); 5] = [
             (|config| config.host = "two words".to_owned(), "`host`"),
             (|config| config.charter.clear(), "`[[charter]]`"),
             (|config| config.charter[0].hash = "00".to_owned(), "`charter.hash`"),

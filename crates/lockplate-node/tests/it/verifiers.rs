@@ -313,8 +313,11 @@ fn alterations(fork: Vec<u8>) -> Vec<(&'static str, Change, &'static [Program])>
     ]
 }
 
+/// What is done to a copy.
+type Touch = fn(&Copy);
+
 /// What is no alteration, though the bytes differ.
-fn harmless() -> Vec<(&'static str, fn(&Copy))> {
+fn harmless() -> Vec<(&'static str, Touch)> {
     vec![
         ("nothing", |_| ()),
         ("an unknown signature", |copy| {

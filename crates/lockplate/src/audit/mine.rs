@@ -90,13 +90,14 @@ pub(crate) async fn run(args: MineArgs, screen: &Screen) -> Result<ExitKind> {
         }
     }
     let answer = watch.with_logs(|logs| mine.answer(logs, at));
-    let kind = match look.exit_kind() {
-        ExitKind::Lied => ExitKind::Lied,
-        _ if !answer.withheld.is_empty() || !answer.forged.is_empty() || !answer.contradicted.is_empty() => {
-            ExitKind::Problems
-        }
-        _ if silent.len() == charter.charter().keepers.len() => ExitKind::Unavailable,
-        _ => ExitKind::Done,
+    let kind = if look.exit_kind() == ExitKind::Lied {
+        ExitKind::Lied
+    } else if !answer.withheld.is_empty() || !answer.forged.is_empty() || !answer.contradicted.is_empty() {
+        ExitKind::Problems
+    } else if silent.len() == charter.charter().keepers.len() {
+        ExitKind::Unavailable
+    } else {
+        ExitKind::Done
     };
     if screen.json() {
         let silent: BTreeMap<u8, &String> = silent.iter().map(|(keeper, why)| (keeper.0, why)).collect();

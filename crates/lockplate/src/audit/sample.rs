@@ -208,11 +208,14 @@ pub(crate) async fn run(args: SampleArgs, screen: &Screen) -> Result<ExitKind> {
         }
         rounds.push(round);
     }
-    let kind = match look.exit_kind() {
-        ExitKind::Lied => ExitKind::Lied,
-        _ if rounds.iter().any(|round| round.failed() > 0) => ExitKind::Problems,
-        _ if rounds.iter().any(|round| round.not_had() > 0 || round.problem.is_some()) => ExitKind::Unavailable,
-        _ => ExitKind::Done,
+    let kind = if look.exit_kind() == ExitKind::Lied {
+        ExitKind::Lied
+    } else if rounds.iter().any(|round| round.failed() > 0) {
+        ExitKind::Problems
+    } else if rounds.iter().any(|round| round.not_had() > 0 || round.problem.is_some()) {
+        ExitKind::Unavailable
+    } else {
+        ExitKind::Done
     };
     if screen.json() {
         screen.document(&json!({

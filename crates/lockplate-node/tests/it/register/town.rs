@@ -515,7 +515,7 @@ impl Book {
         let (request, deadline) = (leaf.request, Timestamp(time + DAY));
         self.granted(time, leaf, 3);
         // Every other agency files its paper in time.
-        if time % 2 == 0 {
+        if time.is_multiple_of(2) {
             let authorisation = Some(digest(b'w', 7));
             let paper = PaperLeaf { request, status: PaperStatus::Filed, deadline, authorisation };
             self.keepers(time + HOUR, &LogEntry::Paper(paper));
@@ -625,7 +625,7 @@ fn leaf(number: usize, time: u64) -> RequestLeaf {
         obligations: Some(Obligations { approvers: 0, retain_days: 90, notice_days: 180, confirm_visual: true }),
         policy: policy_digest(),
         engine: "cedar-policy 4.14.1".to_owned(),
-        embargo: Timestamp(time + if number % 6 == 0 { DAY } else { 180 * DAY }),
+        embargo: Timestamp(time + if number.is_multiple_of(6) { DAY } else { 180 * DAY }),
         sd: digests::<SD_REQUEST>(u8::try_from(number % 8).unwrap()),
         sd_alg: SdAlgorithm::Sha256,
         escrow: vec![],
