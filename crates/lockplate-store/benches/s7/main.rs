@@ -20,11 +20,11 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-const USAGE: &str = "usage: cargo xtask bench [--quick] [--out FOLDER] [--work FOLDER] [--go TLOGCHECK]
+const USAGE: &str = "usage: cargo xtask bench [--quick] [--out FOLDER] [--work FOLDER] [--go LOGCHECK]
   --quick   a log of 100,000 leaves instead of 1,000,000, and fewer rounds
   --out     where s7.json and s7.md are written; target/bench if not given
   --work    where the logs are written and removed again; the file system to be measured. Below --out if not given
-  --go      the built Go verifier; otherwise LOCKPLATE_TLOGCHECK, then tests/verifiers/go/tlogcheck";
+  --go      the built Go verifier; otherwise LOCKPLATE_LOGCHECK, then target/verifiers/logcheck (tests/verifiers/install makes it)";
 
 /// What the person asked for.
 #[derive(Debug)]
@@ -70,12 +70,12 @@ fn parse(root: &Path, arguments: &[String]) -> anyhow::Result<Options> {
         }
     }
     let out = out.unwrap_or_else(|| root.join("target/bench"));
-    let go = go.or_else(|| std::env::var_os("LOCKPLATE_TLOGCHECK").map(PathBuf::from));
+    let go = go.or_else(|| std::env::var_os("LOCKPLATE_LOGCHECK").map(PathBuf::from));
     Ok(Options {
         quick,
         work: work.unwrap_or_else(|| out.join("work")),
         out,
-        go: go.unwrap_or_else(|| root.join("tests/verifiers/go/tlogcheck")),
+        go: go.unwrap_or_else(|| root.join("target/verifiers/logcheck")),
     })
 }
 
