@@ -2,10 +2,13 @@
 
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{
-    DestroyMethod, DestroyReason, DisclosureLeaf, EpochClosed, EpochDealt, EvaluationLeaf, HumanDecision, LogClosed,
-    LogEntry, RequestLeaf, ShareDestroyed, ShareReceived,
+    AlertsClosed, AlertsLeaf, CameraChange, CameraLeaf, CanaryLeaf, CanaryResult, Day, DestroyMethod, DestroyReason,
+    DisclosureLeaf, Disposition, EmbargoLeaf, EpochClosed, EpochDealt, EvaluationLeaf, HoldLeaf, HotlistLeaf,
+    HumanApprovalLeaf, HumanDecision, ListClass, ListCounts, ListKind, LogClosed, LogEntry, LogResumed,
+    OpeningPublished, OpeningsErased, PaperLeaf, PaperStatus, RequestLeaf, ReviewLeaf, ShareDestroyed, ShareReceived,
 };
 use lockplate_core::id::KeeperIndex;
+use lockplate_core::salted::SaltedName;
 use proptest::prelude::*;
 
 use super::*;
@@ -47,49 +50,140 @@ fn the_threshold_is_that_of_its_time() {
     assert_eq!(book.logs.threshold_at(Timestamp(0)), 2, "before all leaves: that of the charter");
 }
 
-/// One statement of a small world, in which the same few things are said again and again.
-fn statement() -> impl Strategy<Value = (LogName, u64, LogEntry)> {
-    let log = prop_oneof![(1..=3_u8).prop_map(keeper), Just(LogName::Recorder), Just(DESK)];
-    let digest = (0..3_u8).prop_map(|byte| [byte; 32]);
-    (log, 0..400_u64, digest, 0..9_u8, 0..5_u64, any::<bool>()).prop_map(|(log, hours, digest, kind, number, flag)| {
-        let place = if let LogName::Keeper(place) = log { place } else { KeeperIndex(1) };
-        let entry = match (log, kind) {
-            (LogName::Recorder, 0..4) => LogEntry::EpochDealt(EpochDealt { header: digest, ..dealt(NOON) }),
-            (LogName::Recorder, 4..7) => {
-                LogEntry::EpochClosed(EpochClosed { header: digest, cells: number, ..closed(NOON) })
+/// The random part of one statement of a small world, in which the same few things are said again and again.
+#[derive(Clone, Copy, Debug)]
+struct Draw {
+    hours: u64,
+    digest: [u8; 32],
+    kind: u8,
+    number: u64,
+    flag: bool,
+}
+
+impl Draw {
+    const fn time(self) -> u64 {
+        NOON + self.hours * 3_600
+    }
+
+    fn keeper_says(self, place: KeeperIndex) -> LogEntry {
+        let Self { digest, number, flag, .. } = self;
+        let until = Timestamp(self.time() + 60);
+        match self.kind {
+            0 => LogEntry::Request(Box::new(RequestLeaf { request: digest, ..request() })),
+            1 => LogEntry::Request(Box::new(RequestLeaf { request: digest, emergency: flag, ..asked() })),
+            2 => LogEntry::Request(Box::new(RequestLeaf { request: digest, ..refused() })),
+            3 => {
+                let decision = if flag { HumanDecision::Approve } else { HumanDecision::Refuse };
+                let LogEntry::Approval(leaf) = approval(number + 3, decision) else { panic!("an approval") };
+                LogEntry::Approval(HumanApprovalLeaf { request: digest, ..leaf })
             }
-            (LogName::Desk(_), _) => {
-                LogEntry::Disclosure(DisclosureLeaf { request: digest, cells: number, ..disclosure_leaf() })
+            4 => {
+                let grant = [u8::from(flag); 32];
+                LogEntry::Evaluation(EvaluationLeaf { request: digest, grant, epochs: number, elements: number })
             }
-            (LogName::Keeper(_), 0) => LogEntry::Request(Box::new(RequestLeaf { request: digest, ..request() })),
-            (LogName::Keeper(_), 1) => {
-                LogEntry::Request(Box::new(RequestLeaf { request: digest, emergency: flag, ..asked() }))
-            }
-            (LogName::Keeper(_), 2) => LogEntry::Request(Box::new(RequestLeaf { request: digest, ..refused() })),
-            (LogName::Keeper(_), 3) => {
-                approval(number, if flag { HumanDecision::Approve } else { HumanDecision::Refuse })
-            }
-            (LogName::Keeper(_), 4) => LogEntry::Evaluation(EvaluationLeaf {
-                request: digest,
-                grant: [u8::from(flag); 32],
-                epochs: number,
-                elements: number,
-            }),
-            (LogName::Keeper(_), 5) => LogEntry::ShareReceived(ShareReceived { header: digest, index: place }),
-            (LogName::Keeper(_), 6) => {
+            5 => LogEntry::ShareReceived(ShareReceived { header: digest, index: place }),
+            6 => {
                 let (method, reason) = (DestroyMethod::Tpm, DestroyReason::Order);
                 LogEntry::ShareDestroyed(ShareDestroyed { header: digest, index: place, method, reason })
             }
-            (LogName::Keeper(_) | LogName::Recorder, 7) => {
-                let effective = NOON + hours * 3_600;
-                LogEntry::Policy(policy_leaf(flag.then_some(POLICY), digest, effective))
+            7 => {
+                let status = if flag { PaperStatus::Filed } else { PaperStatus::Overdue };
+                let authorisation = flag.then_some([1; 32]);
+                LogEntry::Paper(PaperLeaf { request: digest, status, deadline: until, authorisation })
             }
-            (LogName::Keeper(_) | LogName::Recorder, _) if flag => {
-                LogEntry::LogClosed(LogClosed { successor: String::new() })
+            8 => LogEntry::Embargo(EmbargoLeaf { request_index: number, until, authorisation: [1; 32] }),
+            9 => {
+                let names = BTreeSet::from([SaltedName::Notice]);
+                LogEntry::OpeningPublished(OpeningPublished { index: number, names })
             }
-            (LogName::Keeper(_) | LogName::Recorder, _) => LogEntry::Charter(charter_leaf(2, 3, NOON + hours * 3_600)),
+            10 => LogEntry::OpeningsErased(OpeningsErased { from: number, to: number + 2, count: 1 }),
+            11 => LogEntry::Review(ReviewLeaf { from: 0, to: 9, auditor: digest, sampled: number, failed: 0 }),
+            _ => self.any_party_says(),
+        }
+    }
+
+    fn recorder_says(self) -> LogEntry {
+        let Self { digest, number, flag, .. } = self;
+        match self.kind {
+            0..4 => LogEntry::EpochDealt(EpochDealt { header: digest, ..dealt(self.time()) }),
+            4..7 => LogEntry::EpochClosed(EpochClosed { header: digest, cells: number, ..closed(NOON) }),
+            7 => {
+                let result = if flag { CanaryResult::Found } else { CanaryResult::Missed };
+                LogEntry::Canary(CanaryLeaf { header: digest, result, keepers: 2 })
+            }
+            8 => {
+                let (change, register) = (CameraChange::Add, digest);
+                let effective = Timestamp(self.time());
+                LogEntry::Camera(CameraLeaf { owner: OWNER, change, register, cameras: number, effective })
+            }
+            9 => LogEntry::Alerts(AlertsLeaf {
+                day: Day::of(Timestamp(self.time())),
+                raised: vec![],
+                suppressed: vec![],
+                closed: vec![AlertsClosed {
+                    class: ListClass::Custom,
+                    disposition: Disposition::Misread,
+                    stopped: flag,
+                    n: number,
+                }],
+                overdue: number,
+            }),
+            10 | 11 => {
+                let one = ListCounts {
+                    class: ListClass::StolenPlate,
+                    accepted: number,
+                    added: number,
+                    removed: 0,
+                    dropped: u64::from(flag),
+                    refused: 0,
+                };
+                LogEntry::Hotlist(HotlistLeaf {
+                    list: [digest[0]; 16],
+                    kind: if flag { ListKind::Full } else { ListKind::Incremental },
+                    sequence: number,
+                    produced_at: Timestamp(self.time()),
+                    classes: vec![one],
+                    set: digest,
+                    decisions: vec![digest],
+                    sd: digests(),
+                })
+            }
+            _ => self.any_party_says(),
+        }
+    }
+
+    fn desk_says(self) -> LogEntry {
+        let Self { digest, number, flag, .. } = self;
+        if self.kind == 0 {
+            let (grant, until) = ([u8::from(flag); 32], Timestamp(self.time()));
+            return LogEntry::Hold(HoldLeaf { request: digest, grant, cells: number, until, sd: digests() });
+        }
+        let owner = if self.kind == 1 { STRANGER } else { OWNER };
+        let grant = [u8::from(flag); 32];
+        LogEntry::Disclosure(DisclosureLeaf { request: digest, grant, owner, cells: number, ..disclosure_leaf() })
+    }
+
+    fn any_party_says(self) -> LogEntry {
+        match self.number {
+            0 if self.flag => LogEntry::LogClosed(LogClosed { successor: String::new() }),
+            0 | 1 => LogEntry::LogResumed(LogResumed { missing: BTreeSet::from(["k9.example/witness".to_owned()]) }),
+            2 => LogEntry::Charter(charter_leaf(2, 3, self.time())),
+            _ => LogEntry::Policy(policy_leaf(self.flag.then_some(POLICY), self.digest, self.time())),
+        }
+    }
+}
+
+fn statement() -> impl Strategy<Value = (LogName, u64, LogEntry)> {
+    let log = prop_oneof![3 => (1..=3_u8).prop_map(keeper), 1 => Just(LogName::Recorder), 1 => Just(DESK)];
+    let digest = (0..3_u8).prop_map(|byte| [byte; 32]);
+    (log, 0..400_u64, digest, 0..13_u8, 0..5_u64, any::<bool>()).prop_map(|(log, hours, digest, kind, number, flag)| {
+        let draw = Draw { hours, digest, kind, number, flag };
+        let entry = match log {
+            LogName::Keeper(place) => draw.keeper_says(place),
+            LogName::Recorder => draw.recorder_says(),
+            LogName::Desk(_) => draw.desk_says(),
         };
-        (log, NOON + hours * 3_600, entry)
+        (log, draw.time(), entry)
     })
 }
 
