@@ -32,6 +32,7 @@ use lockplate_store::spool::SpoolReader;
 use tempfile::TempDir;
 
 use crate::ports::free_port;
+use crate::town_clock::TownClock;
 
 /// 2026-11-22T12:00:00Z, the begin of a window.
 pub(crate) const NOW: u64 = 1_795_348_800;
@@ -155,7 +156,8 @@ impl Town {
     /// It witnesses others, and waits for the witnesses of its own log.
     async fn begin_keeper(&mut self, place: usize) -> keeper::Started {
         let tasks = Tasks::new();
-        let started = keeper::start(self.keeper_settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
+        let started =
+            keeper::start(self.keeper_settings[place].clone(), TownClock::over(&self.clock), &tasks).await.unwrap();
         self.keepers[place] = Some(tasks);
         started
     }

@@ -55,6 +55,7 @@ use rand_core::Rng as _;
 use tempfile::TempDir;
 
 use crate::ports::free_port;
+use crate::town_clock::TownClock;
 
 /// 2026-11-22T12:00:00Z.
 pub(crate) const NOW: u64 = 1_795_348_800;
@@ -244,7 +245,7 @@ impl Town {
     /// With a clock that need not be the others'.
     pub(crate) async fn begin_by(&mut self, place: usize, clock: Arc<TestClock>) -> Started {
         let tasks = Tasks::new();
-        let started = start(self.settings[place].clone(), clock, &tasks).await.unwrap();
+        let started = start(self.settings[place].clone(), TownClock::over(&clock), &tasks).await.unwrap();
         self.tasks[place] = Some(tasks);
         started
     }

@@ -31,6 +31,8 @@ mod register;
 #[cfg(test)]
 mod search;
 #[cfg(test)]
+mod town_clock;
+#[cfg(test)]
 mod verifiers;
 #[cfg(test)]
 mod witness;

@@ -30,7 +30,7 @@ use lockplate_node::api::{
     Evaluated,
 };
 use lockplate_node::client::{CallLimits, PeerClient, PeerError, PeerTrust};
-use lockplate_node::clock::{Clock, SystemClock, TestClock};
+use lockplate_node::clock::TestClock;
 use lockplate_node::founding::{
     AgencyCard, AgencyFiles, AgencyParty, CharterTerms, KeeperFiles, KeeperParty, PlateOrdered, SignedPaper,
     WarrantOrder, agency_trust_entry, assemble, court_trust_entry, draft_charter, found_agency, found_keeper,
@@ -51,6 +51,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use crate::ports::free_port;
+use crate::town_clock::TownClock;
 
 /// 2026-11-22T12:00:00Z.
 const NOW: u64 = 1_795_348_800;
@@ -63,22 +64,6 @@ const NOBODY: &str = "ZZ00001";
 const PASSCODE: &str = "correct horse";
 const JUDGE: &str = "judge.court.example";
 const PATIENCE: Duration = Duration::from_secs(90);
-
-/// The day of the town, and seconds that really pass for what waits.
-struct TownClock {
-    wall: Arc<TestClock>,
-    waits: SystemClock,
-}
-
-impl Clock for TownClock {
-    fn now_ms(&self) -> i64 {
-        self.wall.now_ms()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.waits.monotonic()
-    }
-}
 
 /// Path and honest answer to what is told instead.
 type Trick = Box<dyn Fn(&str, Bytes) -> Bytes + Send + Sync>;
@@ -342,7 +327,8 @@ impl Town {
     /// It witnesses others, and waits for the witnesses of its own log.
     async fn begin_keeper(&mut self, place: usize) -> keeper::Started {
         let tasks = Tasks::new();
-        let started = keeper::start(self.keeper_settings[place].clone(), self.clock.clone(), &tasks).await.unwrap();
+        let started =
+            keeper::start(self.keeper_settings[place].clone(), TownClock::over(&self.clock), &tasks).await.unwrap();
         self.keepers[place] = Some(tasks);
         started
     }
@@ -394,8 +380,7 @@ impl Town {
 
     /// A new one each time, as each command is a process of its own.
     fn searcher(&self) -> Searcher {
-        let clock = Arc::new(TownClock { wall: Arc::clone(&self.clock), waits: SystemClock::new() });
-        Searcher::new(self.charter.clone(), self.public(), self.pending_folder(), clock).unwrap()
+        Searcher::new(self.charter.clone(), self.public(), self.pending_folder(), TownClock::over(&self.clock)).unwrap()
     }
 
     fn ask(&self, plate: &str) -> Asked {
@@ -448,7 +433,11 @@ impl Town {
 
     /// Leaves of a published log as a stranger reads them.
     async fn leaves(client: &PeerClient, role: &str) -> Vec<Vec<u8>> {
-        let note = client.get_bytes(&format!("/log/{role}/checkpoint"), &[]).await.unwrap();
+        let note = match client.get_bytes(&format!("/log/{role}/checkpoint"), &[]).await {
+            // Begun, and not confirmed yet.
+            Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::NotFound => return Vec::new(),
+            note => note.unwrap(),
+        };
         let size: u16 = String::from_utf8(note.to_vec()).unwrap().lines().nth(1).unwrap().parse().unwrap();
         let path = format!("/log/{role}/tile/entries/000.p/{size}");
         let bundle = client.get_bytes(&path, &[]).await.unwrap();
@@ -478,16 +467,19 @@ impl Town {
         about_requests.count()
     }
 
-    async fn disclosures(&self) -> Vec<(u64, DisclosureLeaf)> {
-        let leaves = Self::leaves(&self.public(), "desk").await;
-        let known = leaves.iter().zip(0..).filter_map(|(leaf, at)| match parse_leaf(leaf).unwrap() {
-            Leaf::Known(stamped) => match stamped.entry() {
-                LogEntry::Disclosure(leaf) => Some((at, leaf.clone())),
-                _ => None,
-            },
-            Leaf::Unknown(_) => None,
-        });
-        known.collect()
+    /// The disclosures of the desk's published log, once there are so many: it is published when witnesses have confirmed it.
+    async fn disclosures(&self, count: usize) -> Vec<(u64, DisclosureLeaf)> {
+        let wait = async {
+            loop {
+                let leaves = Self::leaves(&self.public(), "desk").await;
+                let disclosures = disclosures_in(&leaves);
+                if disclosures.len() >= count {
+                    return disclosures;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the disclosures are published in time")
     }
 
     fn warrant(&self) -> SignedPaper {
@@ -512,6 +504,17 @@ impl Town {
         };
         sign_warrant(&order, &self.folder.path().join("judge.pem"), Timestamp(NOW), &mut SystemRng).unwrap()
     }
+}
+
+fn disclosures_in(leaves: &[Vec<u8>]) -> Vec<(u64, DisclosureLeaf)> {
+    let known = leaves.iter().zip(0..).filter_map(|(leaf, at)| match parse_leaf(leaf).unwrap() {
+        Leaf::Known(stamped) => match stamped.entry() {
+            LogEntry::Disclosure(leaf) => Some((at, leaf.clone())),
+            _ => None,
+        },
+        Leaf::Unknown(_) => None,
+    });
+    known.collect()
 }
 
 fn late(plate: &str, captured_at: u64, camera: u32) -> PlacedRead {
@@ -628,7 +631,7 @@ async fn filed_looked_at_and_fetched_by_three_processes_opened_exactly_and_discl
         others: 0,
         outcome: Outcome::Found,
     };
-    assert_eq!(town.disclosures().await, [(fetched.disclosure.unwrap(), leaf)]);
+    assert_eq!(town.disclosures(1).await, [(fetched.disclosure.unwrap(), leaf)]);
     assert_eq!(town.pending_files(""), [] as [PathBuf; 0], "opened and forgotten");
     assert!(matches!(town.fetch(&digest, PATIENCE).await, Err(SearchFault::File(_))));
     for place in 0..3 {
@@ -642,7 +645,7 @@ async fn filed_looked_at_and_fetched_by_three_processes_opened_exactly_and_discl
     let none = town.search(&town.ask(NOBODY)).await.unwrap();
     assert!(none.is_no_match() && none.epochs == 2 && none.cells == 0 && none.disclosure.is_some());
     assert_eq!(none.to_json()["result"], "no match, checked");
-    assert_eq!(town.disclosures().await[1].1.outcome, Outcome::None);
+    assert_eq!(town.disclosures(2).await[1].1.outcome, Outcome::None);
 
     // The same bytes again, whoever lost an answer: the same answers, no leaf more.
     let filing = town.archive.posted("/v1/desk/requests").1;
@@ -675,7 +678,7 @@ async fn filed_looked_at_and_fetched_by_three_processes_opened_exactly_and_discl
     let told = DisclosureMade { outcome: "none".to_owned(), ..other };
     let again: DisclosureLogged = town.public().post_json(&path, &told, None).await.unwrap();
     assert_eq!(Some(again.register), none.disclosure);
-    assert_eq!(town.disclosures().await.len(), 2);
+    assert_eq!(town.disclosures(2).await.len(), 2);
     for (place, size) in before.into_iter().enumerate() {
         assert_eq!(town.asked_leaves(place).await, size, "keeper {place} logged nothing more");
     }
@@ -800,12 +803,13 @@ async fn a_lying_or_absent_keeper_is_named_and_done_without_and_two_are_too_many
     let (who, evidence) = lied(town.fetch(&digest, Duration::from_secs(3)).await);
     assert_eq!(who, Liar::Keepers(vec![2]));
     check_evidence(&town, &evidence, "keeper-2");
-    assert_eq!(town.disclosures().await.last().unwrap().1.outcome, Outcome::Failed);
     town.keeper_2.be_honest();
 
     // One keeper down: two suffice.
     let fetched = town.search(&town.ask(PLATE)).await.unwrap();
     assert!(fetched.found.len() == 2 && fetched.culprits.is_empty());
+    let outcomes: Vec<_> = town.disclosures(3).await.into_iter().map(|(_, leaf)| leaf.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Found, Outcome::Failed, Outcome::Found]);
 
     // Two down: unavailable, and the request stands until they are back.
     town.stop_keeper(1).await;
@@ -893,7 +897,7 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     town.archive.be_honest();
     let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
     assert_eq!((fetched.found.len(), fetched.disclosure.is_some()), (2, true));
-    let outcomes: Vec<_> = town.disclosures().await.into_iter().map(|(_, leaf)| leaf.outcome).collect();
+    let outcomes: Vec<_> = town.disclosures(2).await.into_iter().map(|(_, leaf)| leaf.outcome).collect();
     assert_eq!(outcomes, [Outcome::Failed, Outcome::Found]);
     assert!(town.searcher().pending().unwrap().is_empty());
     town.end().await;

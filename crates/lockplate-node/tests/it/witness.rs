@@ -209,6 +209,7 @@ async fn the_record_never_goes_back_in_a_race_a_restart_or_time() {
     let mut recorded = 1;
     for round in 0..4_u64 {
         // Two heads that both extend what is recorded: one of them wins, or the larger after the smaller.
+        office.clock.advance(Duration::from_secs(1));
         let old = log.size();
         drop(log.append(Said(10 + round)).unwrap());
         let small = body(&log, old);
@@ -230,6 +231,7 @@ async fn the_record_never_goes_back_in_a_race_a_restart_or_time() {
     assert_eq!(office.status(lost.clone()).await, 200);
     let folder = office.close().await;
     let office = Office::open(folder, None, false).await;
+    office.clock.advance(Duration::from_secs(10));
     assert_eq!(office.recorded().await, Some(log.size()));
     let conflict = office.add(lost).await;
     assert_eq!((conflict.status, conflict.body.as_ref()), (409, format!("{}\n", log.size()).as_bytes()));
