@@ -409,10 +409,7 @@ impl Searcher {
         let request = filed.request.claimed();
         let window = (request.win_from, request.win_to);
         let epochs = owner::epochs(&self.archive, &self.charter, window, &grant.epoch_ids).await?;
-        let roots = logged_roots(&self.archive, &self.charter).await?;
-        if let Err(fault) = owner::check_logged(&epochs, &roots) {
-            return Err(self.with_evidence(fault, "register", pending, &json!({ "epochs": shown_epochs(&epochs) })));
-        }
+        self.check_register(&epochs, pending, deadline).await?;
         let headers: Vec<_> = epochs.iter().map(|epoch| epoch.header.clone()).collect();
         let (evaluations, culprits) = self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
         let keys = combine(&evaluations, &pending.inputs, &headers)?;
@@ -428,6 +425,23 @@ impl Searcher {
         .try_collect()
         .await?;
         Ok(OpenedAll { cells: cells.into_iter().flatten().collect(), culprits })
+    }
+
+    /// Every close must be on the register. The archive shows a close once it is durable, the register once it is confirmed.
+    async fn check_register(
+        &self,
+        epochs: &[ClosedEpoch],
+        pending: &Pending,
+        deadline: Duration,
+    ) -> Result<(), SearchFault> {
+        loop {
+            let roots = logged_roots(&self.archive, &self.charter).await?;
+            let Err(fault) = owner::check_logged(epochs, &roots) else { return Ok(()) };
+            if !matches!(fault, SearchFault::Unavailable(_)) || self.clock.monotonic() >= deadline {
+                return Err(self.with_evidence(fault, "register", pending, &json!({ "epochs": shown_epochs(epochs) })));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Collects t evaluations that verify. A wrong one names its keeper, goes to an evidence file and to the desk, which asks
