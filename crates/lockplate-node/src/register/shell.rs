@@ -136,6 +136,13 @@ pub(crate) struct Sheet {
     pub(crate) rows: Vec<Line>,
 }
 
+impl Sheet {
+    /// What the figure at `at` of a row is, for screens too narrow for columns.
+    pub(crate) fn label(&self, at: &usize) -> &'static str {
+        self.columns.iter().skip(1).nth(*at).copied().unwrap_or_default()
+    }
+}
+
 /// One row of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line {

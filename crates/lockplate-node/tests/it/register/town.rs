@@ -551,6 +551,9 @@ impl Book {
         let names: Vec<LogName> = self.logs.names().collect();
         let mut records = BTreeMap::new();
         for log in names {
+            if plan.trouble && log == LogName::Desk(SHERIFF) {
+                continue;
+            }
             let confirmed = if plan.trouble && log == keeper(2) { now - 3 * DAY } else { now - 4 * 60 };
             let signer = log_signer(log);
             let hashes: Vec<_> = self.leaves[&log].iter().map(|leaf| leaf_hash(leaf)).collect();
@@ -566,7 +569,6 @@ impl Book {
         if plan.trouble {
             records.get_mut(&keeper(2)).unwrap().trouble = Some(Trouble::Unavailable);
             records.get_mut(&LogName::Recorder).unwrap().trouble = Some(Trouble::Lied);
-            records.remove(&LogName::Desk(SHERIFF));
         }
         let policy = CedarPolicy::load(&bundle()).unwrap();
         self.logs.tell_bundle(policy_digest(), policy.rules().map(str::to_owned).collect());
