@@ -298,8 +298,8 @@ words! {
         "Las fechas exactas que se pidieron están abiertas desde el {0}. Pídalas a un guardián.";
     private_kept: "All that is private is erased after {0}.", "Todo lo privado se borra después de {0}.";
     entry_check: "Check it yourself", "Compruébelo usted";
-    check_text: "You need not trust this page. Each line of the table above is one line in the public record of a keeper. Its receipt proves that.",
-        "No tiene que confiar en esta página. Cada línea de la tabla de arriba es una línea en el registro público de un guardián. Su recibo lo prueba.";
+    check_text: "You need not trust this page. Each line above is one line in the public record of a keeper. Its receipt proves that.",
+        "No tiene que confiar en esta página. Cada línea de arriba es una línea en el registro público de un guardián. Su recibo lo prueba.";
     check_receipt: "Receipt of number {0}, {1}", "Recibo del número {0}, {1}";
     check_run: "This command fetches all records from a keeper, not from the police, and checks them:",
         "Esta orden pide todos los registros a un guardián, no a la policía, y los comprueba:";
