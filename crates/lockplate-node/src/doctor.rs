@@ -3,6 +3,7 @@
 //! fixed sentences and places. Bounded memory: one bundle, one bucket, and one digest an epoch or request at a time.
 
 mod agency;
+mod found;
 mod keeper;
 mod log;
 pub mod machine;

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use lockplate_core::id::EpochId;
 use lockplate_core::limits::{BUCKET_PAD_CELLS, CELL_BYTES};
 use lockplate_core::segment::{BucketProof, SEGMENT_PADDED_CELLS_MAX};
-use lockplate_log::{Checkpoint, LogFile, LogView, TileKind, TilePath};
+use lockplate_log::limits::TILE_WIDTH;
+use lockplate_log::tile::{parse_bundle, parse_tile, tile_bytes};
+use lockplate_log::{Checkpoint, Hash, LogFile, LogView, TileKind, TilePath, merkle};
 
 use crate::contract::PAPER_BYTES_MAX;
 use crate::durable::is_temporary;
@@ -59,6 +61,8 @@ pub enum Problem {
     Unverified,
     /// Index, segment and promise do not agree.
     Mismatch(&'static str),
+    /// A file that the signed head of a log promises is not there.
+    Missing,
     /// A bucket does not lead to the root.
     Bucket(u32),
     /// An object could not be read.
@@ -81,6 +85,7 @@ impl Problem {
             Self::Papers
             | Self::Unverified
             | Self::Mismatch(_)
+            | Self::Missing
             | Self::Bucket(_)
             | Self::Unreadable(_)
             | Self::DamagedSpool => Severity::Failed,
@@ -194,11 +199,11 @@ pub fn check_spools(folder: &Path) -> io::Result<Report> {
 }
 
 /// Checks a log's `public` folder against a head whose signature the caller has verified: every leaf and every tile of that size, and that
-/// nothing else is there. Reads all of it; in memory is a bundle. Partial tiles of earlier sizes are as they should be and are not read.
+/// nothing else is there. Reads all of it; in memory is a bundle. `visit` gets the leaves that are proved, with their indices. Partial tiles of earlier sizes are as they should be and are not read.
 ///
 /// # Errors
 /// The folder itself cannot be listed. All else is a finding.
-pub fn check_log(public: &Path, head: &Checkpoint) -> io::Result<Report> {
+pub fn check_log(public: &Path, head: &Checkpoint, mut visit: impl FnMut(u64, &[u8])) -> io::Result<Report> {
     let mut report = Report { epochs: 1, ..Report::default() };
     for (path, name) in listed(public)? {
         match name.as_str() {
@@ -210,6 +215,16 @@ pub fn check_log(public: &Path, head: &Checkpoint) -> io::Result<Report> {
     }
     let view = match LogView::load(head.clone(), folder_reader(public)) {
         Ok(view) => view,
+        Err(lockplate_log::Error::EdgeUnproved) => {
+            match edge_at_fault(public, head.size()) {
+                Some(path) => {
+                    let what = "a tile of the right edge does not follow from what lies below it";
+                    report.add(&public.join(path.to_string()), Problem::Mismatch(what));
+                }
+                None => report.add(public, Problem::Mismatch("the entries of the log do not lead to its signed head")),
+            }
+            return Ok(report);
+        }
         Err(error) => {
             add_log_error(public, error, &mut report);
             return Ok(report);
@@ -218,8 +233,9 @@ pub fn check_log(public: &Path, head: &Checkpoint) -> io::Result<Report> {
     let mut next = 0;
     while next < view.bundle_count() {
         let mut leaves = 0_u64;
-        let checked = view.verify::<lockplate_log::Error>(next..view.bundle_count(), |_, _| {
+        let checked = view.verify::<lockplate_log::Error>(next..view.bundle_count(), |index, leaf| {
             leaves = leaves.saturating_add(1);
+            visit(index, leaf);
             Ok(())
         });
         report.cells = report.cells.saturating_add(leaves);
@@ -239,25 +255,59 @@ pub fn check_log(public: &Path, head: &Checkpoint) -> io::Result<Report> {
 
 /// Adds what [`LogView`] found, and returns the tile it is about.
 fn add_log_error(public: &Path, error: lockplate_log::Error, report: &mut Report) -> Option<TilePath> {
-    let (file, what) = if let lockplate_log::Error::Missing(file) = error {
-        (Some(file), "the signed head promises it, and it is missing")
+    let (file, problem) = if let lockplate_log::Error::Missing(file) = error {
+        (Some(file), Problem::Missing)
     } else if let lockplate_log::Error::Altered(file) = error {
-        (Some(file), "it is not what the signed head promises")
+        (Some(file), Problem::Mismatch("a file of the log does not fit the signed head"))
     } else if let lockplate_log::Error::Storage { file, .. } = error {
-        (Some(file), "it cannot be read")
+        (Some(file), Problem::Mismatch("a file of the log cannot be read"))
     } else {
-        (None, "the right edge is not what the signed head promises")
+        (None, Problem::Mismatch("the entries of the log do not lead to its signed head"))
     };
     match file {
         Some(LogFile::Tile(path)) => {
-            report.add(&public.join(path.to_string()), Problem::Mismatch(what));
+            report.add(&public.join(path.to_string()), problem);
             Some(path)
         }
         Some(LogFile::Head | LogFile::Staging | LogFile::Published) | None => {
-            report.add(public, Problem::Mismatch(what));
+            report.add(public, problem);
             None
         }
     }
+}
+
+/// The first tile of the right edge, from below, that is not what the tiles or entries below it make. None if all of them agree: then
+/// they are of another log than the head.
+fn edge_at_fault(public: &Path, size: u64) -> Option<TilePath> {
+    let read = folder_reader(public);
+    let tile = |kind, index, width| read(TilePath::new(kind, index, width).ok()?).ok()?;
+    let full = u64::from(TILE_WIDTH);
+    let mut below = TileKind::Entries;
+    let mut count = size;
+    for level in 0..=u8::try_from(size.checked_ilog2().unwrap_or(0) / 8).ok()? {
+        let (index, width) = (count.checked_div(full)?, u16::try_from(count.checked_rem(full)?).ok()?);
+        if width > 0 {
+            let kind = TileKind::Hashes(level);
+            let made: Option<Vec<Hash>> = match below {
+                TileKind::Entries => {
+                    let bundle = tile(TileKind::Entries, index, width)?;
+                    parse_bundle(&bundle, width).ok().map(|leaves| leaves.into_iter().map(merkle::leaf_hash).collect())
+                }
+                TileKind::Hashes(_) => {
+                    let first = index.saturating_mul(full);
+                    (first..first.saturating_add(width.into()))
+                        .map(|at| Some(merkle::root(&parse_tile(&tile(below, at, TILE_WIDTH)?, TILE_WIDTH).ok()?)))
+                        .collect()
+                }
+            };
+            let made = made.as_deref().map(tile_bytes);
+            if made.is_none() || made != tile(kind, index, width) {
+                return TilePath::new(kind, index, width).ok();
+            }
+        }
+        (below, count) = (TileKind::Hashes(level), index);
+    }
+    None
 }
 
 /// Looks at the names below `public/tile`: temporaries, what is no tile, and what a log of this size cannot have.

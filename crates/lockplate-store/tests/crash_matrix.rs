@@ -349,7 +349,7 @@ mod tests {
             for head in self.heads.values() {
                 assert_eq!(view.extends(head.checkpoint()), Ok(true), "{what}: a head that the log does not extend");
             }
-            let report = fsck::check_log(&public, log.head().checkpoint()).unwrap();
+            let report = fsck::check_log(&public, log.head().checkpoint(), |_, _| {}).unwrap();
             assert_eq!(report.worst(), fsck::Severity::Ok, "{what}: {:?}", report.findings);
             assert_eq!(report.cells, log.size());
             assert_eq!(log.published().map(|published| published.checkpoint().size()), Some(log.size()), "{what}");

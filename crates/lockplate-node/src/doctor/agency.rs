@@ -14,6 +14,7 @@ use lockplate_log::VerifierKey;
 use lockplate_store::fsck::{self, Problem, Promise};
 use rusqlite::Connection;
 
+use super::found::{left_out, sentence, severity, tell};
 use super::log::{LogCheck, folder_name};
 use super::{COMPARED_MAX, Report, Severity, open_db, place};
 use crate::agency_db::EpochState;
@@ -235,14 +236,7 @@ fn archive(
     for epoch in unlogged {
         report.fail("a closed epoch of the archive is not in the log, or with another root", archive_place(epoch));
     }
-    for finding in &checked.findings {
-        report.add(
-            severity(&finding.problem),
-            sentence(&finding.problem),
-            problem_place(dir, &finding.path, &finding.problem),
-        );
-    }
-    left_out(&checked, "archive", report);
+    tell(dir, &checked, "archive", report);
     if checked.worst() == fsck::Severity::Ok {
         report.ok("every bucket of the archive leads to the root that was signed", "archive");
     }
@@ -279,13 +273,6 @@ fn spools(dir: &Path, known: Option<&BTreeMap<EpochId, Known>>, report: &mut Rep
     }
     left_out(&checked, "spool", report);
     spools
-}
-
-fn left_out(checked: &fsck::Report, what: &str, report: &mut Report) {
-    if checked.more > 0 {
-        let severity = if checked.more_failed { Severity::Failed } else { Severity::Warning };
-        report.add(severity, "more was found than is listed", what);
-    }
 }
 
 /// Where the parts of an epoch are.
@@ -387,38 +374,4 @@ fn desk_log_key(folder: &Path) -> Option<VerifierKey> {
     let bytes = read_public_file(&folder.join("card.json")).ok()?;
     let card: AgencyCard = serde_json::from_slice(&bytes).ok()?;
     VerifierKey::parse(&card.desk_log_key).ok()
-}
-
-const fn severity(problem: &Problem) -> Severity {
-    match problem.severity() {
-        // The brief word of the store is that of a crash; people should know that there was one.
-        fsck::Severity::Ok if matches!(problem, Problem::LeftoverTemporary) => Severity::Warning,
-        fsck::Severity::Ok => Severity::Ok,
-        fsck::Severity::Warning => Severity::Warning,
-        fsck::Severity::Failed => Severity::Failed,
-    }
-}
-
-const fn sentence(problem: &Problem) -> &'static str {
-    match problem {
-        Problem::LeftoverTemporary => "a temporary file of an interrupted write; the next start removes it",
-        Problem::Foreign => "a file or folder that this program did not write",
-        Problem::Unfinished => "an epoch that was never finished; its spool has the reads, or it is destroyed",
-        Problem::NotClosed => "a segment without close; the next start closes it",
-        Problem::Papers => "a closed epoch lacks its header, or a paper of it is damaged",
-        Problem::Unverified => "the papers of an epoch are not signed by a recorder of the charter",
-        Problem::Mismatch(what) => what,
-        Problem::Bucket(_) => "a bucket does not lead to the signed root",
-        Problem::Unreadable(_) => "a file cannot be read, or is shorter than it must be",
-        Problem::OrphanSpool(_) => "the spool of an open epoch; the next start closes it",
-        Problem::TornSpool(_) => {
-            "the spool of an open epoch with a torn end, which was never acknowledged; the next start closes it"
-        }
-        Problem::DamagedSpool => "a spool is damaged where reads were acknowledged",
-    }
-}
-
-fn problem_place(dir: &Path, path: &Path, problem: &Problem) -> String {
-    let file = place(dir, path);
-    if let Problem::Bucket(bucket) = problem { format!("{file} bucket {bucket}") } else { file }
 }

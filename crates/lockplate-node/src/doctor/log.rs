@@ -1,40 +1,23 @@
 //! One log of a party, read from its first entry to its head: every bundle, every tile, the signed head and the published one.
 //! It is `Log::load` without the key and without a write. It must not call a log good of which it did not read a leaf.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{Leaf, LogEntry, LogKind, parse_leaf};
-use lockplate_log::limits::{LEAF_BYTES_MAX, NOTE_BYTES_MAX, TILE_WIDTH};
-use lockplate_log::merkle::{leaf_hash, node_hash, root};
-use lockplate_log::tile::{parse_bundle, tile_bytes};
-use lockplate_log::{Checkpoint, Hash, SignedCheckpoint, SignedNote, StagingName, TileKind, TilePath, VerifierKey};
+use lockplate_log::limits::NOTE_BYTES_MAX;
+use lockplate_log::{Checkpoint, LogView, SignedCheckpoint, SignedNote, StagingName, VerifierKey};
+use lockplate_store::fsck::{self, Problem};
+use lockplate_store::log_files::folder_reader;
 
-use super::{Report, place};
-
-/// Bytes of a full bundle of the longest leaves.
-const BUNDLE_BYTES_MAX: usize = (LEAF_BYTES_MAX + 2) * TILE_WIDTH as usize;
-/// Bytes of a full hash tile.
-const TILE_BYTES_MAX: usize = 32 * TILE_WIDTH as usize;
-/// Tiles named that do not fit; one is enough to look.
-const BAD_TILES_MAX: usize = 16;
+use super::found::{severity, tell};
+use super::{Report, Severity, place};
 
 /// The folder name of a log below `log/`.
 pub(super) fn folder_name(key: &VerifierKey) -> String {
     key.name().as_str().replace('/', "+")
-}
-
-/// What the proof of a tree ran into.
-enum Trouble {
-    /// A file of the tree is not there.
-    Missing(TilePath),
-    /// A file of the tree cannot be read, or says something else than the head.
-    Altered(TilePath),
-    /// The leaves do not lead to this root, and no one file is known to be at fault.
-    Root,
 }
 
 /// A log to be read.
@@ -68,25 +51,31 @@ impl LogCheck<'_> {
             return false;
         }
         let staged = self.folder.join("staging").join(StagingName::of(&head).to_string()).exists();
+        let public = self.folder.join("public");
         let mut order = Order::new(self.kind, self.now, head.origin().as_str());
-        let trouble = self.prove(&head, published.as_ref(), |index, leaf| order.look(index, leaf, &mut visit));
+        let Ok(mut checked) = fsck::check_log(&public, &head, |index, leaf| order.look(index, leaf, &mut visit)) else {
+            report.fail("the files of the log cannot be listed", self.place("public"));
+            return false;
+        };
+        // Those of the whole folder are told in one place.
+        checked.findings.retain(|found| found.problem != Problem::LeftoverTemporary);
         if staged {
             report.warn("an append was cut off after it was signed; the next start finishes it", self.place("staging"));
         }
-        match trouble {
-            Ok(()) => {}
+        let failed: Vec<_> =
+            checked.findings.iter().filter(|found| severity(&found.problem) == Severity::Failed).collect();
+        if !failed.is_empty() {
             // Its tiles are in the staging file still. What strangers saw is proved; the rest the next start proves.
-            Err(found) if staged && found.iter().all(|trouble| matches!(trouble, Trouble::Missing(_))) => {
-                let proved = published.is_some_and(|published| self.prove(&published, None, |_, _| {}).is_ok());
-                if !proved {
-                    found.into_iter().for_each(|trouble| self.tell(&trouble, report));
-                }
-                return false;
+            let pending = staged && failed.iter().all(|found| found.problem == Problem::Missing);
+            if !(pending && published.is_some_and(|published| proves(&public, &published))) {
+                tell(self.dir, &checked, &self.place("public"), report);
             }
-            Err(found) => {
-                found.into_iter().for_each(|trouble| self.tell(&trouble, report));
-                return false;
-            }
+            return false;
+        }
+        tell(self.dir, &checked, &self.place("public"), report);
+        if !published.is_none_or(|published| extends(&public, &head, &published)) {
+            report.fail("what was published is not of this log", self.place("public/checkpoint"));
+            return false;
         }
         report.counts.log_entries = report.counts.log_entries.saturating_add(head.size());
         let sound = order.tell(self, report);
@@ -99,18 +88,6 @@ impl LogCheck<'_> {
     fn place(&self, name: &str) -> String {
         let path = if name.is_empty() { self.folder.to_owned() } else { self.folder.join(name) };
         place(self.dir, &path)
-    }
-
-    fn tell(&self, trouble: &Trouble, report: &mut Report) {
-        match trouble {
-            Trouble::Missing(path) => {
-                report.fail("a file of the log is missing", self.place(&format!("public/{path}")));
-            }
-            Trouble::Altered(path) => {
-                report.fail("a file of the log does not fit the signed head", self.place(&format!("public/{path}")));
-            }
-            Trouble::Root => report.fail("the entries of the log do not lead to its signed head", self.place("head")),
-        }
     }
 
     /// A checkpoint of this log.
@@ -135,128 +112,19 @@ impl LogCheck<'_> {
         }
         read.ok()
     }
-
-    /// Hashes every leaf up to `head` and compares every tile on the way; `earlier` must be a head of the same tree.
-    fn prove(
-        &self,
-        head: &Checkpoint,
-        earlier: Option<&Checkpoint>,
-        mut visit: impl FnMut(u64, &[u8]),
-    ) -> Result<(), Vec<Trouble>> {
-        let mut tree = Tree::default();
-        let mut bad = Vec::new();
-        let mut earlier_holds = earlier.is_none_or(|earlier| earlier.size() == 0);
-        let width_max = u64::from(TILE_WIDTH);
-        let mut first = 0_u64;
-        while first < head.size() {
-            let index = first / width_max;
-            let width = u16::try_from(head.size().saturating_sub(first).min(width_max)).unwrap_or(TILE_WIDTH);
-            let Ok(path) = TilePath::new(TileKind::Entries, index, width) else { return Err(vec![Trouble::Root]) };
-            let bytes = match self.tile(path, BUNDLE_BYTES_MAX) {
-                Ok(bytes) => bytes,
-                Err(trouble) => return Err(vec![trouble]),
-            };
-            let Ok(leaves) = parse_bundle(&bytes, width) else { return Err(vec![Trouble::Altered(path)]) };
-            let mut hashes = Vec::with_capacity(leaves.len());
-            for (at, leaf) in (first..).zip(leaves) {
-                let hash = leaf_hash(leaf);
-                hashes.push(hash);
-                tree.push(hash);
-                let size = at.saturating_add(1);
-                if let Some(earlier) = earlier.filter(|earlier| earlier.size() == size) {
-                    earlier_holds = tree.root() == earlier.root();
-                }
-                visit(at, leaf);
-            }
-            self.compare(0, index, &hashes, &mut bad);
-            if width == TILE_WIDTH {
-                tree.fill(1, root(&hashes), &mut |level, index, hashes| self.compare(level, index, hashes, &mut bad));
-            }
-            first = first.saturating_add(width_max);
-        }
-        for (level, (index, hashes)) in &tree.levels {
-            if !hashes.is_empty() {
-                self.compare(*level, *index, hashes, &mut bad);
-            }
-        }
-        if tree.root() != head.root() {
-            // The tile beside an altered bundle still has the hashes that were signed: it says which bundle it is.
-            let bundle = bad.iter().find_map(|trouble| match trouble {
-                Trouble::Altered(path) if path.kind() == TileKind::Hashes(0) => {
-                    TilePath::new(TileKind::Entries, path.index(), path.width()).ok()
-                }
-                Trouble::Altered(_) | Trouble::Missing(_) | Trouble::Root => None,
-            });
-            return Err(vec![bundle.map_or(Trouble::Root, Trouble::Altered)]);
-        }
-        if !earlier_holds {
-            bad.push(Trouble::Root);
-        }
-        if bad.is_empty() { Ok(()) } else { Err(bad) }
-    }
-
-    /// A tile on the disk with the hashes that it must have.
-    fn compare(&self, level: u8, index: u64, hashes: &[Hash], bad: &mut Vec<Trouble>) {
-        let path = u16::try_from(hashes.len())
-            .ok()
-            .and_then(|width| TilePath::new(TileKind::Hashes(level), index, width).ok());
-        let trouble = match path {
-            None => Some(Trouble::Root),
-            Some(path) => match self.tile(path, TILE_BYTES_MAX) {
-                Ok(bytes) => (bytes != tile_bytes(hashes)).then_some(Trouble::Altered(path)),
-                Err(trouble) => Some(trouble),
-            },
-        };
-        if bad.len() < BAD_TILES_MAX {
-            bad.extend(trouble);
-        }
-    }
-
-    fn tile(&self, path: TilePath, bytes_max: usize) -> Result<Vec<u8>, Trouble> {
-        match read_bounded(&self.folder.join("public").join(path.to_string()), bytes_max) {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(Trouble::Missing(path)),
-            Err(_io) => Err(Trouble::Altered(path)),
-        }
-    }
 }
 
-/// What a tree is so far: the roots of its perfect subtrees, and the tile under way at each level above the first.
-#[derive(Default)]
-struct Tree {
-    /// Height and root, largest first.
-    parts: Vec<(u32, Hash)>,
-    /// Level: number of the tile under way, and its hashes.
-    levels: BTreeMap<u8, (u64, Vec<Hash>)>,
+/// Every leaf and tile of a head is there.
+fn proves(public: &Path, head: &Checkpoint) -> bool {
+    LogView::load(head.clone(), folder_reader(public)).is_ok_and(|view| {
+        let read = view.verify::<lockplate_log::Error>(0..view.bundle_count(), |_, _| Ok(()));
+        read.is_ok()
+    })
 }
 
-impl Tree {
-    fn push(&mut self, leaf: Hash) {
-        let (mut height, mut hash) = (0_u32, leaf);
-        while let Some((_, left)) = self.parts.pop_if(|(other, _)| *other == height) {
-            hash = node_hash(left, hash);
-            height = height.saturating_add(1);
-        }
-        self.parts.push((height, hash));
-    }
-
-    fn root(&self) -> Hash {
-        let hashes = self.parts.iter().rev().map(|(_, hash)| *hash);
-        hashes.reduce(|right, left| node_hash(left, right)).unwrap_or_else(Hash::empty)
-    }
-
-    /// The root of a full tile goes into the level above it; a tile that is full with it is given to `full`.
-    fn fill(&mut self, level: u8, hash: Hash, full: &mut impl FnMut(u8, u64, &[Hash])) {
-        let (index, hashes) = self.levels.entry(level).or_default();
-        hashes.push(hash);
-        if hashes.len() >= usize::from(TILE_WIDTH) {
-            full(level, *index, hashes);
-            let above = root(hashes);
-            *index = index.saturating_add(1);
-            hashes.clear();
-            self.fill(level.saturating_add(1), above, full);
-        }
-    }
+/// An earlier head is of the same tree.
+fn extends(public: &Path, head: &Checkpoint, earlier: &Checkpoint) -> bool {
+    LogView::load(head.clone(), folder_reader(public)).and_then(|view| view.extends(earlier)) == Ok(true)
 }
 
 /// What is wrong with the leaves as such, by the index of the first.

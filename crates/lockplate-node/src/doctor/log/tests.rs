@@ -4,8 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use lockplate_core::entry::{Genesis, LogClosed, Stamped};
-use lockplate_log::limits::BATCH_LEAVES_MAX;
-use lockplate_log::{Log, NoteSigner, Origin};
+use lockplate_log::limits::{BATCH_LEAVES_MAX, TILE_WIDTH};
+use lockplate_log::merkle::leaf_hash;
+use lockplate_log::tile::{parse_bundle, tile_bytes};
+use lockplate_log::{Hash, Log, NoteSigner, Origin};
 use lockplate_store::log_files::FileLogStorage;
 use tempfile::TempDir;
 
