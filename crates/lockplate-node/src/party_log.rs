@@ -522,6 +522,13 @@ mod tests {
         let log = LogOnDisk::load(folder.path(), signer, LogKind::Desk, party, clock, &tasks).unwrap();
         let witnesses = LogWitnesses { set, without: BTreeSet::new(), wait: LeafWait::Cosigned };
         let log = log.start(witnesses).await.unwrap();
+        // The first leaf is published before there is a second.
+        let shown = async {
+            while !log.inner.public.join("checkpoint").exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), shown).await.unwrap();
         let appends = (0..60_u64).map(|cells| {
             let log = log.clone();
             async move {

@@ -84,6 +84,9 @@ impl Cosigner {
     /// Starts: heads that `heads` shows are cosigned and handed to `publisher`; afterwards `published` is raised.
     pub fn start(self, heads: &Heads, published: Published, publisher: Arc<dyn Publish>, tasks: &Tasks) {
         let Self { set, public, sizes, clock } = self;
+        // What was shown before this start is as new as what comes.
+        let mut newest = heads.0.subscribe();
+        newest.mark_changed();
         let (lines, heard) = mpsc::channel(set.peers().len().max(1).saturating_mul(2));
         let target = watch::Sender::new(None);
         for (at, peer) in set.peers().iter().enumerate() {
@@ -103,7 +106,7 @@ impl Cosigner {
         }
         let rounds = Rounds {
             set,
-            newest: heads.0.subscribe(),
+            newest,
             target,
             heard,
             _keeps_open: lines,
