@@ -318,7 +318,14 @@ impl Witness {
         });
         let added = added.await.map_err(|_panicked| NotAdded::Down)?;
         match added {
-            Ok(record) => Ok(record),
+            Ok(record) => {
+                if let Some(mirror) = &self.inner.mirror
+                    && let Err(error) = mirror.show(&record).await
+                {
+                    tracing::warn!(%error, log = %watched.key.name(), "the copy's newest checkpoint is not served yet");
+                }
+                Ok(record)
+            }
             Err(AddError::Refused(refusal)) => {
                 if refusal.is_evidence() {
                     self.suspect(&asked, refusal, watched);

@@ -10,8 +10,8 @@ use lockplate_core::entry::leaf_time;
 use lockplate_log::limits::TILE_WIDTH;
 use lockplate_log::tile::{parse_bundle, push_leaf};
 use lockplate_log::{
-    Checkpoint, Error as LogError, Log, LogStorage as _, LogView, NoteSigner, SignedCheckpoint, SignedNote,
-    StorageFault, TileKind, TilePath, VerifierKey, tiles_between,
+    Checkpoint, Error as LogError, Log, LogStorage as _, LogView, NoteSigner, PolicyLog, SignedCheckpoint, SignedNote,
+    StorageFault, TileKind, TilePath, VerifierKey, WitnessPolicy, tiles_between,
 };
 use lockplate_oprf::Secret;
 use lockplate_store::durable;
@@ -141,12 +141,15 @@ pub async fn restore(
     let name = LogName::Keeper(settings.place);
     let log = charter.charter().log(&name).ok_or(RestoreError::Unfit("`place` names no keeper of the charter"))?;
     let key = log.key.clone();
-    let policy = charter.charter().witness_policy(&name)?;
+    // A mirror shows the newest head before everybody has confirmed it: the log's own signature says that it is ours, and the
+    // witnesses are asked again before anything is signed.
+    let own = PolicyLog { key: key.clone(), url: None };
+    let policy = WitnessPolicy::new(vec![own], Vec::new(), Vec::new(), None)?;
     let source = LogSource {
         prefix_url: prefix_url.trim_end_matches('/').to_owned(),
         trust: trust(&charter, prefix_url, pin)?,
         policy,
-        // However old: it is what there is, and the witnesses are asked again before anything is signed.
+        // However old: it is what there is.
         reader: Reader::Monitor,
     };
     let now = now(clock).0;

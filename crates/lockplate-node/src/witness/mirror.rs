@@ -12,7 +12,8 @@ use axum::Router;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockplate_log::limits::{NOTE_BYTES_MAX, TILE_WIDTH};
 use lockplate_log::{
-    Checkpoint, Error as LogError, LogView, Origin, SignedCheckpoint, TilePath, VerifierKey, tiles_between,
+    Checkpoint, Error as LogError, LogView, Origin, SignedCheckpoint, SignedNote, TilePath, VerifierKey, WitnessRecord,
+    tiles_between,
 };
 use lockplate_store::durable;
 use lockplate_store::log_files::folder_reader;
@@ -29,6 +30,8 @@ const COMPLETE_MAX: Duration = Duration::from_secs(2);
 const FETCHES_AT_ONCE: usize = 8;
 /// Name of the file that says what was proved to be held: the three lines of a checkpoint.
 const HELD: &str = "held";
+/// Name of the file with the newest checkpoint, as strangers read it.
+const CHECKPOINT: &str = "checkpoint";
 /// Where copies are served.
 const MIRROR_PREFIX: &str = "/mirror";
 
@@ -140,6 +143,28 @@ impl Mirror {
         }
     }
 
+    /// Serves a checkpoint from the moment it is cosigned: a log that loses its disk needs the newest. [`follow`](Self::follow) puts
+    /// the one with all cosignatures in its place once the log has published it.
+    ///
+    /// # Errors
+    /// [`Incomplete`].
+    pub async fn show(&self, record: &WitnessRecord) -> Result<(), Incomplete> {
+        let origin = record.checkpoint().origin();
+        let held = self.logs.get(origin).ok_or(Incomplete::Unknown)?.lock().await;
+        let (served, size) = (self.folder.join(record_id(origin)).join(CHECKPOINT), record.checkpoint().size());
+        let bytes = record.to_bytes();
+        let shown = tokio::task::spawn_blocking(move || {
+            if served_size(&served)? < size {
+                durable::replace(&served, &bytes).map_err(|_os| Incomplete::Disk)
+            } else {
+                Ok(())
+            }
+        });
+        let shown = shown.await.map_err(|_panicked| Incomplete::Disk)?;
+        drop(held);
+        shown
+    }
+
     /// Fetches what a log has published since the last time, and serves its checkpoint. For logs that do not ask.
     ///
     /// # Errors
@@ -151,9 +176,30 @@ impl Mirror {
         let held = Arc::clone(self.logs.get(log.name()).ok_or(Incomplete::Unknown)?);
         let folder = self.folder.join(record_id(log.name()));
         let mut held = held.lock().await;
+        let size = signed.checkpoint().size();
         fetch(&folder, &mut held, tiles, signed.checkpoint().clone()).await?;
-        let replaced = tokio::task::spawn_blocking(move || durable::replace(&folder.join("checkpoint"), &note)).await;
-        replaced.map_err(|_panicked| Incomplete::Disk)?.map_err(|_os| Incomplete::Disk)
+        let replaced = tokio::task::spawn_blocking(move || {
+            let served = folder.join(CHECKPOINT);
+            // What was cosigned meanwhile is newer than what is published.
+            if served_size(&served)? <= size {
+                durable::replace(&served, &note).map_err(|_os| Incomplete::Disk)
+            } else {
+                Ok(())
+            }
+        });
+        replaced.await.map_err(|_panicked| Incomplete::Disk)?
+    }
+}
+
+/// Size of the checkpoint that is served, 0 without one. The own file: it was verified before it was written. Blocks.
+fn served_size(served: &Path) -> Result<u64, Incomplete> {
+    match std::fs::read(served) {
+        Ok(bytes) => {
+            let note = SignedNote::parse(&bytes).map_err(|_altered| Incomplete::Disk)?;
+            Ok(Checkpoint::parse(note.text()).map_err(|_altered| Incomplete::Disk)?.size())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(_os) => Err(Incomplete::Disk),
     }
 }
 

@@ -346,6 +346,12 @@ async fn a_mirror_cosigns_only_what_it_holds_and_serves_it() {
     assert_eq!(office.recorded().await, Some(300));
     write(&gone, &kept);
     cosigned(&office.add(body(&log, 300)).await, log.head());
+
+    // The newest head is served from that moment, though the log has not published it.
+    let shown = office.client.get_raw(&format!("/mirror/{id}/checkpoint")).await.unwrap();
+    let record =
+        WitnessRecord::parse(&shown.body, log_signer().verifier_key(), witness_signer().verifier_key()).unwrap();
+    assert_eq!(record.checkpoint(), log.head().checkpoint());
     office.close().await;
     tiles.finish(Duration::from_secs(20)).await.unwrap();
 }
