@@ -8,7 +8,7 @@ use lockplate_core::charter::Charter;
 use lockplate_core::id::KeeperIndex;
 use lockplate_oprf::Element;
 
-use crate::api::{B64, NoticeEvaluated, ObjectFiled, OpeningGiven, ReviewLogged};
+use crate::api::{B64, Done, NoticeEvaluated, ObjectFiled, OpeningGiven, ReviewLogged};
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::keeper::LOG_PREFIX;
 use crate::problem::ProblemKind;
@@ -95,6 +95,16 @@ impl Oversight {
         let body = ObjectFiled { object: B64(review.to_vec()) };
         let logged: ReviewLogged = self.at(keeper)?.post_json("/v1/reviews", &body, None).await?;
         Ok(logged.register)
+    }
+
+    /// Files a court's signed delay of notice; a repeat is harmless.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn file_delay(&self, keeper: KeeperIndex, order: &[u8]) -> Result<(), PeerError> {
+        let body = ObjectFiled { object: B64(order.to_vec()) };
+        let Done {} = self.at(keeper)?.post_json("/v1/authorisations", &body, None).await?;
+        Ok(())
     }
 }
 

@@ -170,7 +170,7 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
         Verb::Keeper(args) => runtime.block_on(keeper::run(*args, &globals, screen)),
         Verb::Search(args) => runtime.block_on(search::run(*args, &globals, screen)),
         Verb::Witness(args) => runtime.block_on(witness::run(*args, &globals, screen)),
-        Verb::Sign(args) => sign::run(args, screen),
+        Verb::Sign(args) => runtime.block_on(sign::run(args, screen)),
         Verb::Verify(args) => runtime.block_on(verify::run(args, screen)),
         Verb::Audit(args) => runtime.block_on(audit::run(args, screen)),
         Verb::Sealer => Ok(ExitKind::Usage),

@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
+use lockplate_node::client::PeerError;
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{self, Order};
+use lockplate_node::oversight::Oversight;
+use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::settings::create_secret_file;
 use lockplate_node::shutdown::ExitKind;
 use lockplate_store::durable;
 use serde_json::json;
 
+use crate::audit::CharterArgs;
 use crate::exit::Ended;
 use crate::screen::Screen;
 use crate::search::hex_of;
@@ -53,19 +57,70 @@ enum SignTask {
         #[arg(long)]
         name: String,
     },
+    /// Hand a signed delay of notice to every keeper
+    File {
+        /// The signed paper
+        #[arg(value_name = "PAPER")]
+        paper: PathBuf,
+        #[command(flatten)]
+        charter: CharterArgs,
+    },
 }
 
 /// Carries out one task.
-pub(crate) fn run(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
-    if let Some(SignTask::NewKey { key, name }) = args.task {
-        let public = founding::make_note_key(&key, &name, &mut SystemRng)?;
-        if screen.json() {
-            screen.document(&json!({ "schema": "lockplate/sign/1", "key": public.to_string() }));
-        } else {
-            screen.line(&public.to_string());
-        }
-        return Ok(ExitKind::Done);
+pub(crate) async fn run(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
+    match args.task {
+        Some(SignTask::NewKey { key, name }) => new_key(&key, &name, screen),
+        Some(SignTask::File { paper, charter }) => file(&paper, &charter, screen).await,
+        None => sign(args, screen),
     }
+}
+
+fn new_key(key: &Path, name: &str, screen: &Screen) -> Result<ExitKind> {
+    let public = founding::make_note_key(key, name, &mut SystemRng)?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/sign/1", "key": public.to_string() }));
+    } else {
+        screen.line(&public.to_string());
+    }
+    Ok(ExitKind::Done)
+}
+
+/// Every keeper writes it into its own log, and each stands for itself: one that is away gets it by the same command later.
+async fn file(paper: &Path, charter: &CharterArgs, screen: &Screen) -> Result<ExitKind> {
+    let order = read_bounded(paper)?;
+    let charter = charter.charter(screen).await?;
+    let oversight = Oversight::new(charter.charter())?;
+    let (mut ended, mut told) = (ExitKind::Done, Vec::new());
+    for keeper in &charter.charter().keepers {
+        let said = match oversight.file_delay(keeper.index, &order).await {
+            Ok(()) => "written into its register".to_owned(),
+            Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::NotFound => {
+                ended = ExitKind::Refused;
+                "has no such request".to_owned()
+            }
+            Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::Invalid => {
+                ended = ExitKind::Refused;
+                "refused; the key must be on its list, and the time at most 366 days from now and before the erasure"
+                    .to_owned()
+            }
+            Err(error) => {
+                ended = if ended == ExitKind::Done { ExitKind::Unavailable } else { ended };
+                error.to_string()
+            }
+        };
+        if !screen.json() {
+            screen.line(&format!("{}: {said}", keeper.name));
+        }
+        told.push(json!({ "keeper": keeper.index.0, "said": said }));
+    }
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/sign/1", "filed": told }));
+    }
+    Ok(ended)
+}
+
+fn sign(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
     let (Some(order), Some(key), Some(out)) = (args.order, args.key, args.out) else {
         return Err(Ended::usage("an order, --key and --out are needed").into());
     };
@@ -108,15 +163,19 @@ pub(crate) fn run(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
 }
 
 fn read_order(path: &Path) -> Result<Order> {
+    // The position only: an order's text names a plate.
+    Ok(Order::from_json(&read_bounded(path)?).map_err(|error| {
+        Ended::usage(format!("{}: not an order, at line {} column {}", path.display(), error.line(), error.column()))
+    })?)
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     let refuse = |what: &str| Ended::usage(format!("{}: {what}", path.display()));
     let length = std::fs::metadata(path).map_err(|_cause| refuse("cannot be read"))?.len();
     if length > ORDER_BYTES_MAX {
         return Err(refuse("larger than an order can be").into());
     }
-    let bytes = std::fs::read(path).map_err(|_cause| refuse("cannot be read"))?;
-    // The position only: an order's text names a plate.
-    Ok(Order::from_json(&bytes)
-        .map_err(|error| refuse(&format!("not an order, at line {} column {}", error.line(), error.column())))?)
+    Ok(std::fs::read(path).map_err(|_cause| refuse("cannot be read"))?)
 }
 
 fn agreed(screen: &Screen) -> Result<bool> {
