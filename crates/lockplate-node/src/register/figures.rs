@@ -134,7 +134,7 @@ impl Months {
                 })
             })
             .collect();
-        let caption = fill(w.chart_months, &[&say::count(rows.len())]);
+        let caption = w.chart_months.to_owned();
         let columns = vec![w.col_month, w.col_granted, w.col_refused, w.col_waiting];
         (!rows.is_empty()).then_some(Sheet { caption, columns, rows })
     }

@@ -180,7 +180,7 @@ words! {
     party_recorder: "{0}: cameras and reads", "{0}: cámaras y lecturas";
     party_desk: "{0}: searches by its officers", "{0}: búsquedas de sus agentes";
     party_keeper: "{0}, keeper {1}", "{0}, guardián {1}";
-    chart_months: "Requests by month, the last {0} months", "Solicitudes por mes, los últimos {0} meses";
+    chart_months: "Requests by month", "Solicitudes por mes";
 
     // ---- figures
     col_agency: "Agency", "Agencia";
