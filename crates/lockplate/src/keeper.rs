@@ -390,7 +390,7 @@ async fn bring_back(settings: &KeeperSettings, args: &RestoreArgs, screen: &Scre
         );
     } else {
         screen.line(&format!(
-            "The log has {} entries again, each proved against what its witnesses confirmed; {} were here before.",
+            "The log has {} entries again, each proved against the log's own signature; {} were here before.",
             restored.after, restored.before
         ));
     }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::{Value, json};
-use town::{BINARY, CUSTODIAN, Terms, Town, command, now_ms, wait_until, write};
+use town::{BINARY, COURT, CUSTODIAN, JUDGE, Terms, Town, command, now_ms, wait_until, write};
 
 const OWN: &str = "KLM8067";
 const NEIGHBOUR: &str = "XYT4431";
@@ -67,6 +67,26 @@ impl Counter {
         assert_eq!(code, 0, "{}", text(&output));
         let disclosure = PathBuf::from(format!("{}.disclosure-1", auth.display()));
         (auth, disclosure)
+    }
+
+    /// A court's delay of notice for a request, signed and handed to every keeper.
+    fn delay(&self, town: &Town, request: &str, issuer: &str, key: &str) -> (i32, Value, Output) {
+        let (order, auth) = (self.folder.join("delay.json"), self.folder.join("delay.auth"));
+        let until = lockplate_core::Timestamp(u64::try_from(now_ms() / 1_000).unwrap() + 250 * 86_400);
+        let body = json!({
+            "kind": "delay-notice", "issuer": issuer, "court": COURT, "docket": "26-18", "request": request,
+            "until": lockplate_core::json::time_text(until),
+        });
+        write(&order, body.to_string().as_bytes());
+        let _absent = std::fs::remove_file(&auth);
+        let (order, auth) = (order.display().to_string(), auth.display().to_string());
+        let key = town.home("people").join(key).display().to_string();
+        let (code, _, output) = run(&["sign", &order, "--key", &key, "--out", &auth, "--yes"]);
+        assert_eq!(code, 0, "{}", text(&output));
+        let file = || run(&["--json", "sign", "file", &auth, &self.charter.display().to_string()]);
+        let (first, again) = (file(), file());
+        assert_eq!((first.0, &first.1), (again.0, &again.1), "a repeat is harmless");
+        first
     }
 
     /// A code for a plate.
@@ -148,6 +168,14 @@ fn an_owner_gets_the_own_reads_by_rule_and_learns_who_searched() {
     // A search whose embargo is not over, of the own plate as well.
     let search = town.search(OWN);
     assert_eq!(search.code, 0, "{}", search.stderr);
+
+    // A court puts off its notice: at every keeper, and not by whoever has some key.
+    let number = search.document["request"].as_str().unwrap();
+    for (issuer, key, expected) in [(JUDGE, "judge.pem", 0), (CUSTODIAN, "records.pem", 4)] {
+        let (code, document, output) = counter.delay(&town, number, issuer, key);
+        assert_eq!(code, expected, "{}", text(&output));
+        assert_eq!(document["filed"].as_array().unwrap().len(), 3, "{document}");
+    }
 
     // "Was my plate searched?": the owner access is open at once, the other is still closed.
     let (plate, code) = counter.code("own", OWN);

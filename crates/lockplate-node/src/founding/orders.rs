@@ -14,7 +14,7 @@ use lockplate_core::signed::{Signable, SignedObject};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use super::papers::{agency, header, named, optional, redacted, refused, time};
+use super::papers::{agency, header, named, redacted, refused, time};
 use super::{FoundingError, PlateOrdered, SignedPaper, WarrantOrder, note_signer, sign_warrant};
 
 /// What a judge orders so that nobody is told yet. Times are `2026-11-22T14:00:00Z`.
@@ -29,7 +29,7 @@ pub struct DelayOrder {
     pub court: String,
     /// Docket number.
     pub docket: String,
-    /// The request, base64url, as its register entry names it.
+    /// The request: the 64 hexadecimal digits that `search` prints, and its page of the register.
     pub request: String,
     /// Until then nobody is told, at most 366 days from now.
     pub until: String,
@@ -150,7 +150,8 @@ fn sign_delay(
     now: Timestamp,
     rng: &mut impl CryptoRng,
 ) -> Result<SignedPaper, FoundingError> {
-    let request = optional(&order.request, "request: not a digest")?.ok_or(refused("request: not a digest"))?;
+    let request = hex::decode(&order.request).ok().and_then(|bytes| bytes.try_into().ok());
+    let request: [u8; 32] = request.ok_or(refused("request: not the 64 hexadecimal digits of a request"))?;
     let body = DelayNoticeBody {
         court: order.court.clone(),
         docket: order.docket.clone(),

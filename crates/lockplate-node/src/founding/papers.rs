@@ -318,6 +318,6 @@ pub(super) fn agency(text: &str, what: &'static str) -> Result<AgencyId, Foundin
     AgencyId::parse(text).ok_or(refused(what))
 }
 
-pub(super) fn optional(text: &str, what: &'static str) -> Result<Option<[u8; 32]>, FoundingError> {
+fn optional(text: &str, what: &'static str) -> Result<Option<[u8; 32]>, FoundingError> {
     if text.is_empty() { Ok(None) } else { from_b64url(text).map(Some).ok_or(refused(what)) }
 }

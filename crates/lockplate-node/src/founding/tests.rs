@@ -216,7 +216,7 @@ fn an_order_is_told_by_its_kind_and_signed_without_its_names() {
     assert_eq!(Disclosure::parse(&paper.disclosures[0]).unwrap().digest(), body.plates[0]);
     assert_eq!(Disclosure::parse(&paper.person.unwrap()).unwrap().digest(), body.person);
 
-    let request = b64url(&[4; 32]);
+    let request = hex::encode([4; 32]);
     let delay = format!(
         r#"{{"kind":"delay-notice","issuer":"custodian.example","court":"District Court","docket":"1",
         "request":"{request}","until":"2026-12-22T00:00:00Z"}}"#

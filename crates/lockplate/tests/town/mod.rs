@@ -24,9 +24,9 @@ use lockplate_node::api::EpochList;
 use lockplate_node::client::{CallLimits, PeerClient, PeerTrust};
 use lockplate_node::founding::{
     AgencyCard, AgencyFiles, AgencyParty, AuditorFiles, CharterTerms, DECLARATION_FILE, KeeperFiles, KeeperParty,
-    KeeperTerms, OfficerTerms, agency_trust_entry, assemble, auditor_entry, auditor_trust_entry, custodian_trust_entry,
-    declaration_text, draft_charter, found_agency, found_auditor, found_keeper, keeper_toml, make_note_key,
-    make_person_key, officer_toml, sign_as_agency, sign_as_keeper,
+    KeeperTerms, OfficerTerms, agency_trust_entry, assemble, auditor_entry, auditor_trust_entry, court_trust_entry,
+    custodian_trust_entry, declaration_text, draft_charter, found_agency, found_auditor, found_keeper, keeper_toml,
+    make_note_key, make_person_key, officer_toml, sign_as_agency, sign_as_keeper,
 };
 use lockplate_node::intake::{TokenHash, token_text};
 use lockplate_node::rng::SystemRng;
@@ -46,6 +46,10 @@ pub const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Name of the records custodian's key.
 pub const CUSTODIAN: &str = "records.millbrook.example";
+/// Name of a judge's key.
+pub const JUDGE: &str = "judge.district-court.example";
+/// His court.
+pub const COURT: &str = "District Court of Invented County";
 const HOST: &str = "alpr.millbrook.example";
 const DAY: u64 = 86_400;
 const PASSCODE: &str = "correct-horse-battery";
@@ -280,6 +284,7 @@ impl Town {
         let (from, until) = (Timestamp(founded_at - 60), Timestamp(founded_at + 300 * DAY));
         let signer = make_note_key(&root.join("people/policy.pem"), "clerk.example", &mut SystemRng).unwrap();
         let records = make_note_key(&root.join("people/records.pem"), CUSTODIAN, &mut SystemRng).unwrap();
+        let judge = make_note_key(&root.join("people/judge.pem"), JUDGE, &mut SystemRng).unwrap();
         let auditor_files = AuditorFiles::in_folder(&root.join("auditor"));
         std::fs::create_dir_all(root.join("auditor")).unwrap();
         let auditor = found_auditor(&auditor_files, "State Auditor", "auditor.example", &mut SystemRng).unwrap();
@@ -295,6 +300,7 @@ impl Town {
                 agency_trust_entry(&card, from, until).unwrap(),
                 custodian_trust_entry("Records", AgencyId::parse(&card.id).unwrap(), records, from, until),
                 auditor_trust_entry(&auditor, from, until).unwrap(),
+                court_trust_entry("Judge of the trial", COURT, judge, from, until),
             ],
             policy: policy.digest(),
             policy_signers: vec![signer],
