@@ -1,6 +1,12 @@
 //! What may not leave the process before other parties have confirmed the log (`log.md` section 3, step 9): a value that rests
 //! on a leaf is an [`Unreleased`], and only a [`Releaser`] gives it out, once the checkpoint that covers the leaf is published
-//! with its quorum. A value cannot be read before that, so no door can forget to wait.
+//! with its quorum. A value cannot be read before that, so no door can forget to wait:
+//!
+//! ```compile_fail,E0616
+//! fn tell_early(answer: lockplate_node::release::Unreleased<u8>) -> u8 {
+//!     answer.value
+//! }
+//! ```
 
 use core::fmt;
 use std::time::Duration;
