@@ -32,11 +32,14 @@ use self::town::{COURT, JUDGE, KEEPERS, PERIOD_SECONDS, RETENTION_SECONDS, Town}
 use crate::agency::now;
 use crate::exit::Ended;
 use crate::screen::Screen;
+use crate::search::hex_of;
 
 /// Longest wait for something that takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(300);
+/// Searches until the liar is among those who are asked.
+const SEARCHES_FOR_THE_LIAR: usize = 10;
 /// Periods that one act searches.
 const PERIODS: usize = 3;
 
@@ -157,7 +160,7 @@ impl Stage<'_> {
         self.federal_granted(children, paper).await.context("act 4, the judge's warrant")?;
         self.liar(children).await.context("act 5, the keeper that lies")?;
         self.destroyed(children, &first).await.context("act 6, the destroyed hour")?;
-        self.public().await.context("act 7, the public register")
+        self.public(children).await.context("act 7, the public register")
     }
 
     fn act(&self, number: u8, title: &str, words: &[&str]) {
@@ -475,12 +478,21 @@ impl Stage<'_> {
         let times = (time_text(window.from), time_text(window.to));
         let line = Self::stolen_car_search(&times);
         self.command(&line);
-        let output = children.run(&line).await?;
+        let named =
+            |text: &str| text.contains("Keeper 2 (County Auditor) gave a wrong answer") && text.contains(STOLEN);
+        // The two that say yes first are asked for their part; the liar may be the third.
+        let mut text = String::new();
+        for _search in 0..SEARCHES_FOR_THE_LIAR {
+            let run = children.run(&line).await?;
+            self.expect(&run, ExitKind::Done)?;
+            text = String::from_utf8_lossy(&run.stdout).into_owned();
+            if named(&text) {
+                self.said(&run);
+                break;
+            }
+        }
         durable::remove(&lie)?;
-        self.said(&output);
-        self.expect(&output, ExitKind::Done)?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !text.contains("Keeper 2 (County Auditor) gave a wrong answer") || !text.contains(STOLEN) {
+        if !named(&text) {
             return Err(Ended::internal(format!("the lie was not found or the car was not: {text}")).into());
         }
         self.outcome("found without the liar: County Auditor is named, the evidence is in a file");
@@ -536,7 +548,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn public(&self) -> Result<()> {
+    async fn public(&self, children: &Children) -> Result<()> {
         self.act(7, "What the public sees", &[
             "Every party's register, read as any resident can, each entry checked against the signed head. No plate, no",
             "case number and no name of a person is in it.",
@@ -562,6 +574,17 @@ impl Stage<'_> {
             return Err(Ended::internal(format!("only {requests} requests are on the registers")).into());
         }
         self.outcome(&format!("{requests} entries about requests, granted and refused, and no plate in any of them"));
+        let (charter, hash) = ("millbrook/charter.auth", hex_of(&self.town.charter.hash()));
+        for line in [
+            ["verify", charter, "--hash", &hash].as_slice(),
+            &["agency", "register", charter, "--hash", &hash, "--out", "register"],
+        ] {
+            self.command(line);
+            let output = children.run(line).await?;
+            self.said(&output);
+            self.expect(&output, ExitKind::Done)?;
+        }
+        self.outcome("valid, and the same pages can be made by anybody: register/index.html, with --keep");
         Ok(())
     }
 }

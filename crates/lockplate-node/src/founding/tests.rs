@@ -6,7 +6,6 @@ use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait, LogName, Wi
 use lockplate_core::directory::Declaration;
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::embargo::DelayNotice;
-use lockplate_core::id::b64url;
 use lockplate_core::ownership::Ownership;
 use lockplate_core::signed::SignedObject;
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName};
