@@ -354,20 +354,21 @@ impl Witness {
     /// The alarm, and for what is not yet a proof the look at the log's own tiles.
     fn suspect(&self, asked: &AddCheckpoint, refusal: Refusal, watched: &Watched) {
         let log = watched.key.name();
-        tracing::error!(%log, proved = refusal.proves_fork(), "log-fork: the log signed what does not fit; the body is kept");
+        tracing::error!(%log, proved = refusal.proves_fork(), "log-fork: the log signed what does not fit what is recorded");
         if refusal.proves_fork() {
             return;
         }
-        let (this, id, checkpoint) = (self.clone(), record_id(log), asked.checkpoint().clone());
-        self.inner.tasks.spawn("suspicion", async move { this.look_into(&id, checkpoint).await });
+        let (this, id, asked) = (self.clone(), record_id(log), asked.clone());
+        self.inner.tasks.spawn("suspicion", async move { this.look_into(&id, &asked).await });
     }
 
-    /// Turns a suspicion into proof where the tiles under the log's own signed checkpoint do not extend what is recorded.
-    async fn look_into(&self, id: &str, signed: Checkpoint) {
+    /// Turns a suspicion into proof where the tiles under the log's own signed checkpoint do not extend what is recorded. The body is then
+    /// kept as a proof: among the suspicions, which anybody can make, it may not have found room.
+    async fn look_into(&self, id: &str, asked: &AddCheckpoint) {
         let Some(watched) = self.inner.logs.get(id) else { return };
         let (Some(tiles), Ok(_one)) = (watched.tiles.clone(), watched.looking.try_acquire()) else { return };
         let log = watched.key.name().clone();
-        let id = id.to_owned();
+        let (id, signed): (String, Checkpoint) = (id.to_owned(), asked.checkpoint().clone());
         let recorded = self.blocking(move |inner| {
             let standing = inner.read_standing(inner.logs.get(&id).ok_or(StandingError::Unknown)?)?;
             Ok(standing.newest.map(|record| record.checkpoint().clone()))
@@ -388,7 +389,9 @@ impl Witness {
             Ok(Ok(true)) => tracing::warn!(%log, "the log does extend what is recorded: somebody sent a wrong proof"),
             Ok(Ok(false)) => {
                 tracing::error!(%log, "log-fork: the log's own tiles do not extend what was cosigned: it is frozen");
-                let frozen = self.blocking(move |inner| inner.files.freeze(&log).map_err(|_os| StandingError::Disk));
+                let body = asked.to_bytes();
+                let frozen =
+                    self.blocking(move |inner| inner.files.freeze_on(&log, &body).map_err(|_os| StandingError::Disk));
                 if frozen.await.is_err() {
                     self.inner.tasks.spawn_essential("witness-files", async {});
                 }

@@ -9,7 +9,8 @@
 //! <id>                                   the last checkpoint cosigned, served as it is
 //! <id>.frozen                            there is evidence: nothing of this log is cosigned before a human clears it
 //! <id>.evidence/<16 hex of sha256>.asked     the body that did not fit
-//! <id>.evidence/<16 hex of sha256>.recorded  what was recorded when it came
+//! <id>.evidence/<16 hex of sha256>.recorded  what was recorded when it was kept
+//! <id>.evidence/fork-<16 hex of sha256>.*    the same two of a body that proves a fork; counted apart
 //! ```
 
 use std::collections::BTreeMap;
@@ -28,9 +29,54 @@ use sha2::{Digest as _, Sha256};
 use crate::durable::{self, LockFile};
 use crate::log_files::{AcquireError, read_bounded};
 
-/// Bodies kept against one log. Enough for a human to see what happens, and a bound for a stranger who sends rubbish under a signed
+/// Suspicions kept against one log. Enough for a human to see what happens, and a bound for a stranger who sends rubbish under a signed
 /// checkpoint.
-pub const EVIDENCE_FILES_MAX: usize = 64;
+pub const SUSPICIONS_MAX: usize = 32;
+
+/// Proofs of a fork kept against one log. The first freezes it, so more than one comes only where a human cleared it again.
+pub const PROOFS_MAX: usize = 16;
+
+/// What the names of proofs begin with; no hash does.
+const PROOF_PREFIX: &str = "fork-";
+
+/// How the names of bodies end.
+const BODY_SUFFIX: &str = ".asked";
+
+/// What a body that is kept says about its log. The two have bounds of their own: strangers can make suspicions, and however many they
+/// make, the proof finds room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvidenceSort {
+    /// The proof in it fails. Nobody has signed that, so anybody may have made it.
+    Suspicion,
+    /// The log's own key has signed two histories.
+    Proof,
+}
+
+impl EvidenceSort {
+    const fn of(refusal: Refusal) -> Self {
+        if refusal.proves_fork() { Self::Proof } else { Self::Suspicion }
+    }
+
+    /// Bodies of this sort that are kept against one log.
+    const fn bodies_max(self) -> usize {
+        match self {
+            Self::Suspicion => SUSPICIONS_MAX,
+            Self::Proof => PROOFS_MAX,
+        }
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Suspicion => "",
+            Self::Proof => PROOF_PREFIX,
+        }
+    }
+
+    /// Whether a file of this name is a body of this sort.
+    fn is_body(self, name: &str) -> bool {
+        name.ends_with(BODY_SUFFIX) && name.starts_with(PROOF_PREFIX) == matches!(self, Self::Proof)
+    }
+}
 
 /// Why a witness did not cosign.
 #[derive(Debug)]
@@ -137,7 +183,8 @@ impl WitnessFiles {
             }
             Err(refusal) => {
                 if refusal.is_evidence() {
-                    self.keep_evidence(log.name(), &asked.to_bytes()).map_err(AddError::Storage)?;
+                    let sort = EvidenceSort::of(refusal);
+                    self.keep_evidence(log.name(), sort, &asked.to_bytes()).map_err(AddError::Storage)?;
                 }
                 if refusal.proves_fork() {
                     self.freeze(log.name()).map_err(AddError::Storage)?;
@@ -159,50 +206,82 @@ impl WitnessFiles {
         Ok(Standing { newest: newest.map_err(AddError::Altered)?, frozen })
     }
 
-    /// Keeps a body that did not fit, and what was recorded when it came, for a human; durable on return. The same body twice is kept once;
-    /// above [`EVIDENCE_FILES_MAX`] files of one log nothing more is kept. Freezes nothing: whoever only holds a failing proof holds a
-    /// suspicion (see [`lockplate_log::witness`]).
+    /// Keeps a body that did not fit, and what is recorded now, for a human; durable on return. The same body twice is kept once, as a proof
+    /// if it is one. Above [`SUSPICIONS_MAX`] or [`PROOFS_MAX`] bodies of one log nothing more of that sort is kept. Freezes nothing: whoever
+    /// only holds a failing proof holds a suspicion (see [`lockplate_log::witness`]).
     ///
     /// # Errors
-    /// As [`durable::write_new`].
-    pub fn keep_evidence(&self, origin: &Origin, body: &[u8]) -> Result<(), durable::Error> {
+    /// As [`durable::replace`].
+    pub fn keep_evidence(&self, origin: &Origin, sort: EvidenceSort, body: &[u8]) -> Result<(), durable::Error> {
         let folder = self.evidence_folder(origin);
         durable::create_dir(&folder)?;
-        let count = fs::read_dir(&folder).map_err(durable::Error::cannot_open)?.take(EVIDENCE_FILES_MAX).count();
-        let mut name = hex(&Sha256::digest(body));
-        name.truncate(16);
-        let asked = folder.join(format!("{name}.asked"));
-        if count >= EVIDENCE_FILES_MAX || asked.exists() {
+        let mut digest = hex(&Sha256::digest(body));
+        digest.truncate(16);
+        let asked = |sort: EvidenceSort| folder.join(format!("{}{digest}{BODY_SUFFIX}", sort.prefix()));
+        let recorded = |sort: EvidenceSort| folder.join(format!("{}{digest}.recorded", sort.prefix()));
+        let kept = self.bodies(origin, sort).map_err(durable::Error::cannot_open)?;
+        if kept.len() >= sort.bodies_max() || kept.contains(&asked(sort)) || asked(EvidenceSort::Proof).exists() {
             return Ok(());
         }
         if let Some(record) = self.read(origin).map_err(durable::Error::cannot_open)? {
-            durable::replace(&folder.join(format!("{name}.recorded")), &record)?;
+            durable::replace(&recorded(sort), &record)?;
         }
-        durable::replace(&asked, body)
+        durable::replace(&asked(sort), body)?;
+        let suspicion = asked(EvidenceSort::Suspicion);
+        if sort == EvidenceSort::Proof && suspicion.exists() {
+            // It is a proof now, and lies on the disk as one.
+            durable::remove(&suspicion)?;
+            durable::remove(&recorded(EvidenceSort::Suspicion))?;
+        }
+        Ok(())
     }
 
-    /// The bodies kept against a log, oldest name first.
+    /// The bodies kept against a log: proofs first, then suspicions, each in the order of their names.
     ///
     /// # Errors
     /// The operating system's.
     pub fn evidence(&self, origin: &Origin) -> io::Result<Vec<Vec<u8>>> {
+        let mut paths = self.bodies(origin, EvidenceSort::Proof)?;
+        paths.extend(self.bodies(origin, EvidenceSort::Suspicion)?);
+        let read = |path: &PathBuf| read_bounded(path, ADD_CHECKPOINT_BYTES_MAX).transpose();
+        paths.iter().filter_map(read).collect()
+    }
+
+    /// The bodies of one sort kept against a log, by name. Only this type writes into the folder, within the bounds of
+    /// [`WitnessFiles::keep_evidence`], so the list is short.
+    fn bodies(&self, origin: &Origin, sort: EvidenceSort) -> io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         match fs::read_dir(self.evidence_folder(origin)) {
             Ok(entries) => {
-                for entry in entries.take(2 * EVIDENCE_FILES_MAX) {
-                    paths.push(entry?.path());
+                for entry in entries {
+                    let entry = entry?;
+                    if entry.file_name().to_str().is_some_and(|name| sort.is_body(name)) {
+                        paths.push(entry.path());
+                    }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == "asked"));
         paths.sort();
-        let read = |path: &PathBuf| read_bounded(path, ADD_CHECKPOINT_BYTES_MAX).transpose();
-        paths.iter().filter_map(read).collect()
+        Ok(paths)
     }
 
-    /// Stops cosigning a log until [`WitnessFiles::thaw`]; durable on return. For a caller that has turned a suspicion into proof.
+    /// For a caller that has turned a suspicion into proof: keeps its body as a proof and freezes the log, durable on return. The body may
+    /// not have found room among the suspicions. Waits for requests about the log. A body that cannot be kept is no reason to cosign on:
+    /// the log is frozen all the same.
+    ///
+    /// # Errors
+    /// As [`durable::replace`].
+    pub fn freeze_on(&self, origin: &Origin, body: &[u8]) -> Result<(), durable::Error> {
+        let turn = self.turn(origin);
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.keep_evidence(origin, EvidenceSort::Proof, body);
+        self.freeze(origin)?;
+        kept
+    }
+
+    /// Stops cosigning a log until [`WitnessFiles::thaw`]; durable on return.
     ///
     /// # Errors
     /// As [`durable::replace`].

@@ -101,9 +101,9 @@ fn a_fork_freezes_the_log_and_a_failing_proof_is_kept() {
     add(&files, &ask(&log, 4, &heads[5])).unwrap();
     for hash in 0..=u8::MAX {
         let body = [b"old 5\n".to_vec(), vec![hash]].concat();
-        files.keep_evidence(&origin(), &body).unwrap();
+        files.keep_evidence(&origin(), EvidenceSort::Suspicion, &body).unwrap();
     }
-    assert!(files.evidence(&origin()).unwrap().len() <= EVIDENCE_FILES_MAX, "a bound for rubbish");
+    assert_eq!(files.evidence(&origin()).unwrap().len(), SUSPICIONS_MAX, "a bound for rubbish");
 
     // Two signed roots of one size need nobody's word.
     let fork = AddCheckpoint::new(&ConsistencyProof::from_parts(5, 5, Vec::new()).unwrap(), &forks[5]).unwrap();
@@ -118,6 +118,63 @@ fn a_fork_freezes_the_log_and_a_failing_proof_is_kept() {
     assert!(!files.evidence(&origin()).unwrap().is_empty(), "what was kept stays");
     let other = Origin::parse("mayor.example/log").unwrap();
     assert!(files.evidence(&other).unwrap().is_empty() && !files.is_frozen(&other).unwrap());
+}
+
+#[test]
+fn no_number_of_suspicions_keeps_the_proof_of_a_fork_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, heads) = grown(&dir.path().join("log"), 0..6);
+    let (_forked, forks) = grown(&dir.path().join("fork"), 100..106);
+    let folder = dir.path().join("witness");
+    let files = WitnessFiles::acquire(&folder).unwrap();
+    add(&files, &ask(&log, 0, &heads[4])).unwrap();
+    for hash in 0..u8::try_from(2 * SUSPICIONS_MAX).unwrap() {
+        let proof = ConsistencyProof::from_parts(4, 6, vec![[hash; 32].into(); 3]).unwrap();
+        let rubbish = AddCheckpoint::new(&proof, &heads[6]).unwrap();
+        assert_eq!(refusal(add(&files, &rubbish)), Refusal::Inconsistent);
+    }
+    assert_eq!(files.evidence(&origin()).unwrap().len(), SUSPICIONS_MAX);
+    let recorded = files.read(&origin()).unwrap().unwrap();
+
+    let kept = folder.join(format!("{}.evidence", record_id(&origin())));
+    let proofs = || {
+        let names = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.starts_with(PROOF_PREFIX)).collect();
+        names.sort();
+        names
+    };
+    assert!(proofs().is_empty());
+    let fork = AddCheckpoint::new(&ConsistencyProof::from_parts(4, 4, Vec::new()).unwrap(), &forks[4]).unwrap();
+    for round in 0..2 {
+        assert_eq!(refusal(add(&files, &fork)), Refusal::Forked);
+        let names = proofs();
+        assert_eq!(names.len(), 2, "round {round}: kept, and kept once: {names:?}");
+        assert!(names[0].ends_with(".asked") && names[1].ends_with(".recorded"), "{names:?}");
+        assert_eq!(fs::read(kept.join(&names[0])).unwrap(), fork.to_bytes());
+        assert_eq!(fs::read(kept.join(&names[1])).unwrap(), recorded);
+        assert!(files.is_frozen(&origin()).unwrap());
+        files.thaw(&origin()).unwrap();
+    }
+    let all = files.evidence(&origin()).unwrap();
+    assert_eq!((all.len(), &all[0]), (SUSPICIONS_MAX + 1, &fork.to_bytes()), "the proof first");
+
+    // A suspicion that became a proof is kept as one, whether or not it found room as a suspicion.
+    for number in 0..2 * PROOFS_MAX {
+        files.freeze_on(&origin(), format!("old 4\n{number}").as_bytes()).unwrap();
+    }
+    assert!(files.is_frozen(&origin()).unwrap());
+    let all = files.evidence(&origin()).unwrap();
+    assert_eq!(all.len(), SUSPICIONS_MAX + PROOFS_MAX, "a bound for proofs");
+    assert!(all.contains(&fork.to_bytes()), "the first one stays");
+    // One that was kept as a suspicion is not kept twice, and makes room for another.
+    let other = Origin::parse("mayor.example/log").unwrap();
+    for sort in [EvidenceSort::Suspicion, EvidenceSort::Proof, EvidenceSort::Suspicion] {
+        files.keep_evidence(&other, sort, b"old 4\n").unwrap();
+        assert_eq!(files.evidence(&other).unwrap(), [b"old 4\n".to_vec()]);
+    }
+    assert!(files.bodies(&other, EvidenceSort::Suspicion).unwrap().is_empty());
+    let first = |number: usize| all.contains(&format!("old 4\n{number}").into_bytes());
+    assert!(first(0) && first(PROOFS_MAX - 2) && !first(PROOFS_MAX - 1));
 }
 
 #[test]
