@@ -674,6 +674,11 @@ fn strictest(a: Obligations, b: Obligations) -> Obligations {
     }
 }
 
-fn log_failed(_: lockplate_log::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, "the log cannot be written")
+fn log_failed(error: lockplate_log::Error) -> Error {
+    let what = if matches!(error, lockplate_log::Error::ClockBack) {
+        "clock-back: the clock is behind the newest entry of the log"
+    } else {
+        "the log cannot be written"
+    };
+    Error::new(ErrorKind::Unavailable, what)
 }

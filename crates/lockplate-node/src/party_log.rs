@@ -40,6 +40,8 @@ pub enum OpenError {
     NotStarted(NotStarted),
     /// The first leaf could not be written down.
     Leaf,
+    /// There is something to log, and the clock is behind the newest entry.
+    ClockBack,
     /// A thread that opened it died: our bug.
     Ended,
 }
@@ -49,7 +51,7 @@ impl OpenError {
     #[must_use]
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::Folder(_) | Self::Log(_) | Self::NotStarted(_) => ExitKind::Config,
+            Self::Folder(_) | Self::Log(_) | Self::NotStarted(_) | Self::ClockBack => ExitKind::Config,
             Self::Leaf | Self::Ended => ExitKind::Internal,
         }
     }
@@ -62,6 +64,7 @@ impl core::fmt::Display for OpenError {
             Self::Log(_) => f.write_str("the log on the disk cannot be taken up\nrun: lockplate doctor --store DIR"),
             Self::NotStarted(cause) => cause.fmt(f),
             Self::Leaf => f.write_str("the first leaf of the log could not be written down"),
+            Self::ClockBack => f.write_str("the clock is behind the newest entry of the log: set the clock"),
             Self::Ended => f.write_str("opening the log failed: internal error, our bug"),
         }
     }
@@ -73,7 +76,7 @@ impl core::error::Error for OpenError {
             Self::Folder(cause) => Some(cause),
             Self::Log(cause) => Some(cause),
             Self::NotStarted(cause) => cause.source(),
-            Self::Leaf | Self::Ended => None,
+            Self::Leaf | Self::ClockBack | Self::Ended => None,
         }
     }
 }
@@ -85,6 +88,8 @@ pub enum NotLogged {
     Unwritten,
     /// It is logged, and its quorum has not confirmed it yet. The leaf stays; a repeat finds it.
     Unwitnessed,
+    /// It was not logged, because the clock is behind the newest entry. The log is whole; a repeat works once the clock has caught up.
+    ClockBack,
 }
 
 impl NotLogged {
@@ -92,7 +97,7 @@ impl NotLogged {
     #[must_use]
     pub const fn problem(self) -> ProblemKind {
         match self {
-            Self::Unwritten => ProblemKind::Unavailable,
+            Self::Unwritten | Self::ClockBack => ProblemKind::Unavailable,
             Self::Unwitnessed => ProblemKind::LogUnwitnessed,
         }
     }
@@ -103,6 +108,7 @@ impl core::fmt::Display for NotLogged {
         f.write_str(match self {
             Self::Unwritten => "the log cannot be written",
             Self::Unwitnessed => "the log's witnesses have not confirmed the entry yet",
+            Self::ClockBack => "the clock is behind the newest entry of the log",
         })
     }
 }
@@ -197,8 +203,11 @@ impl LogOnDisk {
         if !missing.is_empty() {
             first.push(LogEntry::LogResumed(LogResumed { missing: missing.into_iter().collect() }));
         }
-        // A log's time never goes back.
-        let time = Timestamp(now.max(log.last_time().unwrap_or(0)));
+        // A log's time never goes back. With nothing to log it starts all the same.
+        if !first.is_empty() && is_behind(now, &log) {
+            return Err(OpenError::ClockBack);
+        }
+        let time = Timestamp(now);
         let stamped = first.into_iter().map(|entry| Stamped::new(entry, kind, &origin, time, &mut SystemRng));
         let stamped = stamped.collect::<Result<Vec<_>, _>>().map_err(|_text| OpenError::Leaf)?;
         log.append_batch(stamped).map(drop).map_err(OpenError::Log)?;
@@ -273,6 +282,16 @@ impl PartyLog {
             self.confirmed(*last, always).await?;
         }
         Ok(indices)
+    }
+
+    /// Whether the clock lets anything be logged now. For a caller that would use up something before it comes to its entry.
+    ///
+    /// # Errors
+    /// [`NotLogged::ClockBack`]; [`NotLogged::Unwritten`] where a panic left the log in an unknown state.
+    pub async fn may_append(&self) -> Result<(), NotLogged> {
+        let clock = Arc::clone(&self.inner.clock);
+        let behind = self.read(move |log| Ok(is_behind(seconds(clock.as_ref()), log))).await?;
+        if behind { Err(NotLogged::ClockBack) } else { Ok(()) }
     }
 
     /// Waits for the quorum of a leaf that is there already, where the charter has this log's leaves wait for it.
@@ -409,8 +428,15 @@ impl Inner {
     }
 
     fn commit_batch(&self, log: &mut Log<FileLogStorage>, batch: Vec<Waiting>) {
-        // A log's time never goes back: a clock that was set back waits at the last leaf's.
-        let now = Timestamp(seconds(self.clock.as_ref()).max(log.last_time().unwrap_or(0)));
+        // A log's time never goes back, and a leaf tells no time that no clock showed: nothing is stamped.
+        let now = seconds(self.clock.as_ref());
+        if is_behind(now, log) {
+            for Waiting { reply, .. } in batch {
+                let _gone = reply.send(Err(NotLogged::ClockBack));
+            }
+            return;
+        }
+        let now = Timestamp(now);
         let mut all = Vec::new();
         let mut callers = Vec::new();
         for Waiting { entries, reply } in batch {
@@ -487,6 +513,16 @@ impl Receipts for PartyLog {
     }
 }
 
+/// Whether a clock that shows `now` is behind the newest leaf, which raises the alarm (`log.md` section 3, step 1).
+fn is_behind(now: u64, log: &Log<FileLogStorage>) -> bool {
+    let last = log.last_time().unwrap_or(0);
+    let behind = now < last;
+    if behind {
+        tracing::error!(log = %log.origin(), now, last, "clock-back: the clock is behind the newest entry: nothing is logged");
+    }
+    behind
+}
+
 /// The clock in whole Unix seconds; before 1970 it is 0.
 #[must_use]
 pub fn seconds(clock: &dyn Clock) -> u64 {
@@ -558,6 +594,59 @@ mod tests {
         let first = log.append_once(disclosure(1_000), same(1_000)).await.unwrap();
         assert_eq!(log.append_once(disclosure(1_000), same(1_000)).await, Ok(first));
         assert_eq!(log.append_once(disclosure(1_001), same(1_001)).await, Ok(first + 1));
+        tasks.finish(std::time::Duration::from_secs(10)).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn with_a_clock_behind_the_newest_leaf_nothing_is_logged_until_it_has_caught_up() {
+        const NOW_MS: i64 = 1_800_000_000_000;
+        let folder = tempfile::tempdir().unwrap();
+        let signer = || NoteSigner::new(Origin::parse("harbour.example/log/desk").unwrap(), &[3; 32]).unwrap();
+        let set = WitnessSet::nobody(signer().verifier_key().clone());
+        let clock = Arc::new(TestClock::new(NOW_MS));
+        // A publication that was under way when its tasks ended may hold the lock of the folder for a moment.
+        let load = async |tasks: &Tasks| {
+            for _ in 0..1_000 {
+                let party = ([9; 16], [0; 32]);
+                match LogOnDisk::load(folder.path(), signer(), LogKind::Desk, party, clock.clone(), tasks) {
+                    Err(OpenError::Folder(_)) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+                    loaded => return loaded.unwrap(),
+                }
+            }
+            panic!("the folder stays locked");
+        };
+        let witnesses = || LogWitnesses { set: set.clone(), without: BTreeSet::new(), wait: LeafWait::Durable };
+        let tasks = Tasks::new();
+        let log = load(&tasks).await.start(witnesses()).await.unwrap();
+        assert_eq!(log.append(vec![disclosure(1)]).await, Ok(vec![1]));
+        assert_eq!(log.may_append().await, Ok(()));
+
+        clock.jump_to(NOW_MS - 1_000);
+        let told = tokio::join!(log.append(vec![disclosure(2)]), log.append(vec![disclosure(3)]));
+        assert_eq!(told, (Err(NotLogged::ClockBack), Err(NotLogged::ClockBack)));
+        assert_eq!(log.may_append().await, Err(NotLogged::ClockBack));
+        assert_eq!(log.size().await, Ok(2), "nothing was logged");
+        assert!(!tasks.stopping().is_cancelled(), "and the process goes on");
+
+        // Equal is not behind.
+        clock.jump_to(NOW_MS);
+        assert_eq!(log.append(vec![disclosure(2)]).await, Ok(vec![2]));
+        drop(log);
+        tasks.finish(std::time::Duration::from_secs(10)).await.unwrap();
+
+        // At a start: no leaf is written, and where none is needed the log is taken up.
+        let tasks = Tasks::new();
+        let there = load(&tasks).await;
+        clock.jump_to(NOW_MS - 1_000);
+        let refused = there.open(&set, vec!["court.example/witness".into()], LeafWait::Durable).err();
+        assert!(matches!(refused, Some(OpenError::ClockBack)), "{refused:?}");
+        clock.jump_to(NOW_MS);
+        let there = load(&tasks).await;
+        clock.jump_to(NOW_MS - 1_000);
+        let log = there.start(witnesses()).await.unwrap();
+        assert_eq!(log.size().await, Ok(3));
+        assert_eq!(log.append(vec![disclosure(3)]).await, Err(NotLogged::ClockBack));
+        drop(log);
         tasks.finish(std::time::Duration::from_secs(10)).await.unwrap();
     }
 }

@@ -173,6 +173,7 @@ impl Office {
     /// Turns an error of a step that appends to the log into what the process must do.
     pub(super) fn log_fault(&self, error: lockplate_core::Error) -> Fault {
         let poisoned = matches!(self.keeper.log().inclusion_proof(0, 0), Err(lockplate_log::Error::Poisoned));
+        tracing::error!(%error, "nothing is appended to the own log");
         if poisoned { Fault::Fatal } else { error.into() }
     }
 }

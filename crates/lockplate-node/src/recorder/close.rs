@@ -59,7 +59,7 @@ enum Halted {
     Damaged,
     /// Log, archive or database failed in a way that ends the process, or the process stops.
     Fatal(&'static str),
-    /// No room, or no quorum yet; try again.
+    /// No room, no quorum yet, or a clock that the log waits for; try again.
     Full,
 }
 
@@ -69,6 +69,8 @@ impl From<NotLogged> for Halted {
             NotLogged::Unwritten => Self::Fatal("the log"),
             // The leaf is there; the next try finds it and waits on.
             NotLogged::Unwitnessed => Self::Full,
+            // Nothing is there, nothing is lost, and the close is remembered: the next try logs it.
+            NotLogged::ClockBack => Self::Full,
         }
     }
 }
@@ -132,7 +134,9 @@ pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, ta
                 return;
             }
             Halted::Full => {
-                tracing::warn!("an epoch cannot be closed for want of room or of a quorum; trying again");
+                tracing::warn!(
+                    "an epoch cannot be closed for want of room, of a quorum or of a right clock; trying again"
+                );
                 tokio::time::sleep(RETRY_PAUSE).await;
                 if shared.tasks.stopping().is_cancelled() {
                     return;

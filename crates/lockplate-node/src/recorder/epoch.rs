@@ -226,6 +226,12 @@ impl EpochTask {
         match parts.log.append(vec![dealt_leaf(header.claimed())]).await {
             Ok(_index) => {}
             Err(NotLogged::Unwritten) => return Err(NotDealt),
+            Err(NotLogged::ClockBack) => {
+                link.gone().await;
+                // It has no leaf and no read, for certain: nothing is left to close.
+                parts.db.epoch_never_was(epoch).await.map_err(|error| not_stored(&error))?;
+                return Err(NotDealt);
+            }
             Err(NotLogged::Unwitnessed) => {
                 link.gone().await;
                 // Its leaf is in the log, so it gets its close, without a read in it.
@@ -377,6 +383,8 @@ fn dealt_leaf(header: &EpochHeader) -> LogEntry {
 async fn deal(shared: Arc<Shared>, slot: Slot) -> Result<Receipted, NotDealt> {
     let parts = &shared.parts;
     let keepers = u8::try_from(shared.keepers.len()).map_err(|_sixteen_at_most| NotDealt)?;
+    // Every try uses up prekeys: none where the log would refuse the epoch in the end.
+    parts.log.may_append().await.map_err(|_traced| NotDealt)?;
     let prekeys = take_prekeys(&shared, keepers).await?;
     let volume = parts.db.volume(0).await.map_err(|error| not_stored(&error))?;
     let recent = match slot.kind {
