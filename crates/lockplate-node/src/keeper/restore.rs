@@ -1,6 +1,8 @@
 //! Bringing back a log whose files are gone (`lockplate keeper restore --log-from`): everything comes from a mirror or the keeper's
-//! old address, is proved against a checkpoint that the charter's quorum cosigned, and is then put where the log lies. It signs
-//! nothing, and never makes the log smaller: what the own disk has and the copy has not is a reason to stop.
+//! old address, is proved against a checkpoint with this log's own signature, and is then put where the log lies. The charter's
+//! quorum need not stand on it, because a mirror shows its newest head before everybody has confirmed it; strangers are shown it
+//! here only if the quorum does. Else the next start has it confirmed and shows it. Restoring signs nothing, and never makes the
+//! log smaller: what the own disk has and the copy has not is a reason to stop.
 
 use core::fmt;
 use std::path::Path;
@@ -45,11 +47,11 @@ pub enum RestoreError {
     Unfit(&'static str),
     /// The charter.
     Core(lockplate_core::Error),
-    /// The copy cannot be fetched, or does not prove.
+    /// The copy cannot be fetched, does not prove, or lacks the log's own signature.
     Follow(FollowError),
     /// The copy is smaller than what lies here.
     Smaller,
-    /// The copy is not a continuation of what lies here.
+    /// The copy is not a continuation of what lies here, and the log's key has signed both.
     Forked,
     /// The log's folder.
     Folder(AcquireError),
@@ -87,9 +89,9 @@ impl fmt::Display for RestoreError {
             Self::Smaller => {
                 f.write_str("the copy has fewer entries than the log here: there is nothing to bring back from it")
             }
-            Self::Forked => {
-                f.write_str("the copy is not a continuation of the log here: one of the two was tampered with")
-            }
+            Self::Forked => f.write_str(
+                "the copy is not a continuation of the log here, and this log's key has signed both: a fork",
+            ),
             Self::Folder(_) => f.write_str("the folder of the log cannot be used"),
             Self::Storage(_) => f.write_str("a file of the log cannot be written"),
             Self::Log(_) => f.write_str("what was brought back is not a good log; nothing was signed"),
@@ -141,6 +143,7 @@ pub async fn restore(
     let name = LogName::Keeper(settings.place);
     let log = charter.charter().log(&name).ok_or(RestoreError::Unfit("`place` names no keeper of the charter"))?;
     let key = log.key.clone();
+    let quorum = charter.charter().witness_policy(&name)?;
     // A mirror shows the newest head before everybody has confirmed it: the log's own signature says that it is ours, and the
     // witnesses are asked again before anything is signed.
     let own = PolicyLog { key: key.clone(), url: None };
@@ -157,6 +160,7 @@ pub async fn restore(
     let followed = follow(&source, &fetched, now).await?;
     let signed = followed.cosigned().signed.clone();
     drop(followed);
+    let confirmed = quorum.check(&signed.to_bytes(), now).is_ok();
     let (data, key_file) = (settings.data.clone(), settings.keys.log.clone());
     let adopted = tokio::task::spawn_blocking(move || {
         let seed = Secret::new(read_signing_key(&key_file)?.to_bytes());
@@ -164,7 +168,7 @@ pub async fn restore(
         if *signer.verifier_key() != key {
             return Err(RestoreError::Unfit("the log key is not the charter's key of this keeper's log"));
         }
-        let restored = adopt(&data.join("log"), &fetched, &signed, &key)?;
+        let restored = adopt(&data.join("log"), &fetched, &signed, &key, confirmed)?;
         // Signs nothing, and finds what the next start would.
         Log::load(FileLogStorage::acquire(&data.join("log"), key.name())?, signer, leaf_time, now)?;
         std::fs::remove_dir_all(&fetched).map_err(|cause| KeyFileError::io(&fetched, cause))?;
@@ -191,9 +195,15 @@ fn trust(charter: &CharterFile, url: &str, pin: Option<[u8; 32]>) -> Result<Peer
     ))
 }
 
-/// Puts what was proved where the log lies: files first, then the head, then what strangers see. Cut off anywhere, it may be done
-/// again. Blocks.
-fn adopt(logs: &Path, fetched: &Path, signed: &SignedCheckpoint, key: &VerifierKey) -> Result<Restored, RestoreError> {
+/// Puts what was proved where the log lies: files first, then the head, then what strangers see, which stays as it is unless the
+/// charter's quorum has `confirmed` the checkpoint. Cut off anywhere, it may be done again. Blocks.
+fn adopt(
+    logs: &Path,
+    fetched: &Path,
+    signed: &SignedCheckpoint,
+    key: &VerifierKey,
+    confirmed: bool,
+) -> Result<Restored, RestoreError> {
     let mut storage = FileLogStorage::acquire(logs, key.name())?;
     let new = signed.checkpoint();
     let view = LogView::load(new.clone(), folder_reader(fetched))?;
@@ -228,7 +238,9 @@ fn adopt(logs: &Path, fetched: &Path, signed: &SignedCheckpoint, key: &VerifierK
     let own = signed.note().signatures().iter().find(|line| line.id() == key.id() && line.name() == key.name());
     let own = own.cloned().ok_or(LogError::NoKnownSignature)?;
     storage.replace_head(&SignedNote::new(signed.note().text(), vec![own])?.to_bytes())?;
-    storage.replace_published(&signed.to_bytes())?;
+    if confirmed {
+        storage.replace_published(&signed.to_bytes())?;
+    }
     Ok(Restored { before, after: new.size() })
 }
 
