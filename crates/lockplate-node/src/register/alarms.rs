@@ -77,8 +77,10 @@ const fn spanish(rule: MonitorRule) -> &'static str {
         MonitorRule::CharterTooEarly => "un período de lecturas se repartió según un acta que no estaba en vigor",
         MonitorRule::KeyTooSoon => "una llave nueva iba a valer menos de 72 horas después de anunciarse",
         MonitorRule::Fork => "un registro se mostró en dos versiones que no pueden ser ciertas a la vez",
-        MonitorRule::Stale => "nadie independiente ha confirmado un registro en la última hora",
-        MonitorRule::StaleRefused => "nadie independiente ha confirmado un registro en el último día; no confíe en él",
+        MonitorRule::Stale => "no se conoce ninguna confirmación independiente de un registro en la última hora",
+        MonitorRule::StaleRefused => {
+            "no se conoce ninguna confirmación independiente de un registro en el último día; no confíe en él"
+        }
         MonitorRule::LeafMalformed => {
             "un registro tiene una entrada que no está en la forma acordada, o que no puede estar en él"
         }

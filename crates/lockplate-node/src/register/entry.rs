@@ -227,12 +227,24 @@ fn opened(site: &Site, lang: Lang, entry: &Entry) -> Vec<String> {
     let disclosed = match &entry.disclosure {
         None => w.opened_missing.to_owned(),
         Some(said) => match said.outcome {
-            "found" => fill(w.opened_found, &[who, &number(said.cells), &number(said.others)]),
+            "found" => found(lang, who, said.cells, said.others),
             "none" => fill(w.opened_none, &[who]),
             _ => fill(w.opened_failed, &[who]),
         },
     };
     vec![fill(w.opened_answers, &[&periods(site, lang, most)]), disclosed]
+}
+
+/// How many reads were opened, and how many of them were of other plates.
+fn found(lang: Lang, who: &str, reads: u64, others: u64) -> String {
+    let w = lang.words();
+    // "Of these" needs more than one.
+    let of_these = match (reads, others) {
+        (1, 0) => w.opened_right.to_owned(),
+        (1, 1) => w.opened_wrong.to_owned(),
+        _ => say::plural(others, w.opened_others_one, w.opened_others),
+    };
+    fill(w.opened_found, &[who, &say::plural(reads, w.read_one, w.reads), &of_these])
 }
 
 fn private(site: &Site, lang: Lang, entry: &Entry) -> Vec<String> {
@@ -262,4 +274,18 @@ fn receipts(site: &Site, lang: Lang, entry: &Entry) -> Vec<(String, String)> {
 /// The command that fetches everything from a keeper's office, and not from the agency, and checks it.
 pub(crate) fn command(site: &Site) -> String {
     format!("lockplate verify {}", site.town.pinned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_read_is_not_said_as_many() {
+        let said = |lang, reads, others| found(lang, "Eastport", reads, others);
+        assert_eq!(said(Lang::En, 1, 0), "Eastport opened 1 read. It was of the plate asked for.");
+        assert_eq!(said(Lang::Es, 1, 1), "Eastport abrió 1 lectura. No era de la placa pedida.");
+        assert_eq!(said(Lang::En, 2, 1), "Eastport opened 2 reads. Of these, 1 was not of the plate asked for.");
+        assert_eq!(said(Lang::Es, 12, 0), "Eastport abrió 12 lecturas. De ellas, 0 no eran de la placa pedida.");
+    }
 }

@@ -249,7 +249,8 @@ fn splits<K>(lang: Lang, lines: &[report::Line<K>], name: impl Fn(&K) -> Line) -
             refused: sum.refused.saturating_add(line.counts.refused),
             waiting: sum.waiting.saturating_add(line.counts.waiting),
         });
-        rows.push(Line::of(fill(lang.words().row_rest, &[&say::count(rest.len())]), split(sum)));
+        let w = lang.words();
+        rows.push(Line::of(say::plural(say::wide(rest.len()), w.row_rest_one, w.row_rest), split(sum)));
     }
     rows
 }

@@ -26,7 +26,6 @@ struct Overview<'a> {
     months: Option<Sheet>,
     chart: Option<Figure>,
     keepers_text: String,
-    custody: Option<String>,
     keepers: Vec<Keeper<'a>>,
     records: Vec<Shown>,
 }
@@ -67,12 +66,10 @@ pub(super) fn page(site: &Site, lang: Lang) -> Result<String, RenderError> {
         who_title: fill(w.who_title, &[&month]),
         who: who(site, lang, &shell, &month),
         latest: site.entries.iter().take(LATEST).map(|entry| row(lang, entry)).collect(),
-        all_entries: fill(w.latest_all, &[&say::count(site.entries.len())]),
+        all_entries: say::plural(say::wide(site.entries.len()), w.latest_all_one, w.latest_all),
         months,
         chart,
         keepers_text: fill(w.keepers_text, &[&t, &n]),
-        // The label is above; beside it this sentence would be the opposite of the truth.
-        custody: (!summary.custody_label).then(|| fill(w.label_none, &[&t, &n, &number(summary.legal_entities)])),
         keepers: summary
             .keepers
             .iter()
@@ -114,8 +111,8 @@ fn facts(site: &Site, lang: Lang, month: &str) -> Vec<Fact> {
             fill(w.fact_searches, &[month]),
             number(counts.all()),
             vec![
-                fill(w.fact_granted, &[&number(counts.granted)]),
-                fill(w.fact_refused, &[&number(counts.refused)]),
+                say::plural(counts.granted, w.fact_granted_one, w.fact_granted),
+                say::plural(counts.refused, w.fact_refused_one, w.fact_refused),
                 fill(w.fact_waiting, &[&number(counts.waiting)]),
             ],
         ),
@@ -123,12 +120,18 @@ fn facts(site: &Site, lang: Lang, month: &str) -> Vec<Fact> {
     facts.push(fact(fill(w.fact_emergencies, &[month]), number(summary.emergencies), papers(site, lang)));
     let (t, n) = (number(summary.threshold.into()), say::count(summary.keepers.len()));
     let keepers = fill(w.fact_keepers_of, &[&t, &n]);
-    facts.push(fact(w.fact_keepers.to_owned(), keepers, vec![w.fact_keepers_text.to_owned()]));
+    // Under the label that sentence would be the opposite of the truth.
+    let custody = if summary.custody_label {
+        vec![w.fact_keepers_text.to_owned(), w.fact_keepers_one_party.to_owned()]
+    } else {
+        vec![fill(w.label_none, &[&t, &n, &number(summary.legal_entities)])]
+    };
+    facts.push(fact(w.fact_keepers.to_owned(), keepers, custody));
     facts.push(match &summary.self_test {
         None => fact(w.fact_selftest.to_owned(), "–".to_owned(), vec![w.selftest_none.to_owned()]),
         Some(test) => {
             let line = match test.result {
-                "found" => fill(w.selftest_found, &[&number(test.keepers)]),
+                "found" => say::plural(test.keepers, w.selftest_found_one, w.selftest_found),
                 "missed" => w.selftest_missed.to_owned(),
                 _ => w.selftest_error.to_owned(),
             };
@@ -142,7 +145,8 @@ fn facts(site: &Site, lang: Lang, month: &str) -> Vec<Fact> {
 fn papers(site: &Site, lang: Lang) -> Vec<String> {
     let figures = site.months.figures(site.summary.month).filter(|figures| figures.emergencies.all() > 0);
     let overdue = figures.map(|figures| figures.papers.overdue);
-    overdue.map(|overdue| fill(lang.words().fact_papers, &[&number(overdue)])).into_iter().collect()
+    let w = lang.words();
+    overdue.map(|overdue| say::plural(overdue, w.fact_papers_one, w.fact_papers)).into_iter().collect()
 }
 
 fn who(site: &Site, lang: Lang, shell: &Shell, month: &str) -> Option<Sheet> {
@@ -170,12 +174,10 @@ pub(crate) fn troubles(site: &Site, lang: Lang) -> Vec<String> {
             (None, _) => continue,
             (Some(Trouble::Unavailable), Some(since)) => fill(w.trouble_unavailable, &[&who, &since]),
             (Some(Trouble::Unavailable), None) => fill(w.trouble_never, &[&who]),
-            (Some(Trouble::Stale), since) => {
-                fill(w.trouble_stale, &[&who, &since.unwrap_or_else(|| w.fresh_never.to_owned())])
-            }
-            (Some(Trouble::Lied), since) => {
-                fill(w.trouble_lied, &[&who, &since.unwrap_or_else(|| w.fresh_never.to_owned())])
-            }
+            (Some(Trouble::Stale), Some(since)) => fill(w.trouble_stale, &[&who, &since]),
+            (Some(Trouble::Stale), None) => fill(w.trouble_stale_never, &[&who]),
+            (Some(Trouble::Lied), Some(since)) => fill(w.trouble_lied, &[&who, &since]),
+            (Some(Trouble::Lied), None) => fill(w.trouble_lied_never, &[&who]),
         };
         troubles.push(text);
     }

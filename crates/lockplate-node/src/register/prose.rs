@@ -88,7 +88,7 @@ fn said(lang: Lang, what: &ChangeKind) -> (String, Vec<String>) {
                 "pause" => w.change_camera_pause,
                 _ => w.change_camera_change,
             };
-            (fill(text, &[&number(*cameras)]), Vec::new())
+            (fill(text, &[&say::plural(*cameras, w.cameras_now_one, w.cameras_now)]), Vec::new())
         }
     }
 }

@@ -38,7 +38,8 @@ const MONTHS_ES: [&str; 12] = [
     "diciembre",
 ];
 
-const HOUR: u64 = 3_600;
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const YEAR: u64 = 365 * DAY;
 
@@ -111,14 +112,16 @@ pub(crate) fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// A length of time in its largest whole unit.
+/// A length of time in the largest unit that it is a whole number of: 15 minutes must not be read as an hour. Only what is
+/// no whole number of minutes is rounded up.
 pub(crate) fn span(lang: Lang, seconds: u64) -> String {
     let w = lang.words();
     let (count, one, more) = match seconds {
-        YEAR => (1, w.year_one, w.years),
-        _ if seconds > 0 && seconds.is_multiple_of(YEAR) => (seconds / YEAR, w.year_one, w.years),
-        _ if seconds >= DAY => (seconds.div_ceil(DAY), w.day_one, w.days),
-        _ => (seconds.div_ceil(HOUR), w.hour_one, w.hours),
+        0..MINUTE => (seconds, w.second_one, w.seconds),
+        _ if seconds.is_multiple_of(YEAR) => (seconds / YEAR, w.year_one, w.years),
+        _ if seconds.is_multiple_of(DAY) => (seconds / DAY, w.day_one, w.days),
+        _ if seconds.is_multiple_of(HOUR) => (seconds / HOUR, w.hour_one, w.hours),
+        _ => (seconds.div_ceil(MINUTE), w.minute_one, w.minutes),
     };
     plural(count, one, more)
 }
@@ -230,11 +233,21 @@ mod tests {
         assert_eq!(numbers, ["0", "7", "999", "1,000", "12,345", "1,234,567"]);
         assert_eq!(span(Lang::En, 21 * DAY), "21 days");
         assert_eq!(span(Lang::En, DAY), "1 day");
-        assert_eq!(span(Lang::En, DAY + 1), "2 days", "never less than it is");
+        assert_eq!(span(Lang::En, 900), "15 minutes", "an hour would be four times as long");
+        assert_eq!(span(Lang::Es, 36 * HOUR), "36 horas");
+        assert_eq!(span(Lang::En, DAY + 1), "1,441 minutes", "never less than it is");
+        assert_eq!([1, 59, 60].map(|seconds| span(Lang::Es, seconds)), ["1 segundo", "59 segundos", "1 minuto"]);
         assert_eq!(span(Lang::Es, 2 * YEAR), "2 años");
         assert_eq!(span(Lang::En, YEAR), "1 year");
-        assert_eq!(span(Lang::Es, 10 * 60), "1 hora");
-        assert_eq!(span(Lang::En, 0), "0 hours");
+        assert_eq!(span(Lang::Es, HOUR), "1 hora");
+        assert_eq!(span(Lang::En, 0), "0 seconds");
+    }
+
+    #[test]
+    fn a_stated_danger_is_not_the_word_for_an_emergency() {
+        for lang in Lang::ALL {
+            assert!(!basis(lang, Basis::Exigency).contains(lang.words().emergency));
+        }
     }
 
     #[test]

@@ -122,8 +122,12 @@ words! {
         "Nunca se pudo llegar a los registros de {0}. Aquí falta lo que dicen.";
     trouble_stale: "Nobody has confirmed the records of {0} since {1}.",
         "Nadie ha confirmado los registros de {0} desde el {1}.";
+    trouble_stale_never: "No confirmation of the records of {0} is known here.",
+        "Aquí no se conoce ninguna confirmación de los registros de {0}.";
     trouble_lied: "The records of {0} contradict themselves or were changed. The proof is kept. Do not rely on them after {1}.",
         "Los registros de {0} se contradicen o fueron cambiados. La prueba está guardada. No confíe en ellos después del {1}.";
+    trouble_lied_never: "The records of {0} contradict themselves or were changed. The proof is kept. No confirmation of them is known here. Do not rely on them.",
+        "Los registros de {0} se contradicen o fueron cambiados. La prueba está guardada. Aquí no se conoce ninguna confirmación. No confíe en ellos.";
     trouble_alarm: "A check of the records found something wrong:", "Al comprobar los registros se encontró algo que está mal:";
     alarm_once: "once", "una vez";
     alarm_times: "{0} times", "{0} veces";
@@ -140,15 +144,20 @@ words! {
     fact_kept_text: "then the keys are destroyed", "luego se destruyen las llaves";
     fact_searches: "Requests in {0}", "Solicitudes en {0}";
     fact_granted: "{0} granted", "{0} concedidas";
+    fact_granted_one: "1 granted", "1 concedida";
     fact_refused: "{0} refused", "{0} negadas";
+    fact_refused_one: "1 refused", "1 negada";
     fact_waiting: "{0} waiting", "{0} en espera";
     fact_emergencies: "Emergencies in {0}", "Emergencias en {0}";
     fact_papers: "{0} without their paper in time", "{0} sin su documento a tiempo";
+    fact_papers_one: "1 without its paper in time", "1 sin su documento a tiempo";
     fact_keepers: "Keepers of the keys", "Guardianes de las llaves";
     fact_keepers_of: "{0} of {1}", "{0} de {1}";
     fact_keepers_text: "must say yes before a read is opened", "deben decir que sí antes de abrir una lectura";
+    fact_keepers_one_party: "one legal body alone holds enough of the keys", "una sola entidad tiene llaves suficientes";
     fact_selftest: "Last self-test", "Última prueba automática";
     selftest_found: "passed: {0} keepers answered", "superada: respondieron {0} guardianes";
+    selftest_found_one: "passed: 1 keeper answered", "superada: respondió 1 guardián";
     selftest_missed: "failed: the test read was not found", "fallida: no se halló la lectura de prueba";
     selftest_error: "failed: the test could not be finished", "fallida: la prueba no se pudo terminar";
     selftest_none: "none on record", "ninguna en el registro";
@@ -156,6 +165,10 @@ words! {
     day_one: "1 day", "1 día";
     hours: "{0} hours", "{0} horas";
     hour_one: "1 hour", "1 hora";
+    minutes: "{0} minutes", "{0} minutos";
+    minute_one: "1 minute", "1 minuto";
+    seconds: "{0} seconds", "{0} segundos";
+    second_one: "1 second", "1 segundo";
     years: "{0} years", "{0} años";
     year_one: "1 year", "1 año";
     periods: "{0} periods", "{0} períodos";
@@ -164,6 +177,7 @@ words! {
     who_none: "Nobody asked.", "Nadie preguntó.";
     latest_title: "Latest entries", "Últimas entradas";
     latest_all: "All {0} entries", "Las {0} entradas";
+    latest_all_one: "The only entry", "La única entrada";
     latest_none: "There is no entry yet.", "Todavía no hay entradas.";
     keepers_title: "Who holds the keys", "Quién guarda las llaves";
     keepers_text: "A keeper is an office that holds one part of each key. {0} of {1} must answer before a read can be opened.",
@@ -199,6 +213,7 @@ words! {
     col_dropped: "Left out", "Descartadas";
     col_received: "Received", "Recibidas";
     row_rest: "{0} others", "{0} más";
+    row_rest_one: "1 other", "1 más";
 
     // ---- state of an entry
     state_granted: "Granted", "Concedida";
@@ -245,7 +260,7 @@ words! {
         "{0} (un nombre inventado que cambia cada año; el real es privado)";
     entry_spellings: "Spellings of the plate asked for", "Formas de escribir la placa que se pidieron";
     entry_span: "Time asked for", "Tiempo pedido";
-    entry_span_hours: "{0} of reads could be opened, {1} could not", "se podían abrir {0} de lecturas, {1} no";
+    entry_span_hours: "{0} of reads could be opened, {1} could not", "era posible abrir {0} de lecturas, {1} no";
     entry_keepers: "What each keeper decided", "Qué decidió cada guardián";
     entry_silent: "Nothing on record", "Nada en su registro";
     entry_silent_unreached: "Its record could not be reached", "No se pudo llegar a su registro";
@@ -273,8 +288,13 @@ words! {
     entry_opened: "What was opened", "Qué se abrió";
     opened_nothing: "Nothing. No keeper answered.", "Nada. Ningún guardián respondió.";
     opened_answers: "Keepers answered for {0} of reads.", "Los guardianes respondieron por {0} de lecturas.";
-    opened_found: "{0} opened {1} reads. Of these, {2} were not of the plate asked for.",
-        "{0} abrió {1} lecturas. De ellas, {2} no eran de la placa pedida.";
+    opened_found: "{0} opened {1}. {2}", "{0} abrió {1}. {2}";
+    reads: "{0} reads", "{0} lecturas";
+    read_one: "1 read", "1 lectura";
+    opened_others: "Of these, {0} were not of the plate asked for.", "De ellas, {0} no eran de la placa pedida.";
+    opened_others_one: "Of these, 1 was not of the plate asked for.", "De ellas, 1 no era de la placa pedida.";
+    opened_right: "It was of the plate asked for.", "Era de la placa pedida.";
+    opened_wrong: "It was not of the plate asked for.", "No era de la placa pedida.";
     opened_none: "{0} found no read of the plate.", "{0} no halló ninguna lectura de la placa.";
     opened_failed: "{0} could not finish the search.", "{0} no pudo terminar la búsqueda.";
     opened_missing: "The agency that asked has not yet said what it opened. It has a day to do so.",
@@ -337,10 +357,12 @@ words! {
     subject_recorder: "a camera recorder", "una grabadora de cámaras";
     subject_auditor: "an auditor", "un auditor";
     subject_witness: "a body that confirms records", "una entidad que confirma registros";
-    change_camera_add: "A camera was added. There are {0}.", "Se añadió una cámara. Hay {0}.";
-    change_camera_change: "A camera was changed. There are {0}.", "Se cambió una cámara. Hay {0}.";
-    change_camera_remove: "A camera was removed. There are {0}.", "Se quitó una cámara. Hay {0}.";
-    change_camera_pause: "A camera was paused. There are {0}.", "Se puso en pausa una cámara. Hay {0}.";
+    change_camera_add: "A camera was added. {0}", "Se añadió una cámara. {0}";
+    change_camera_change: "A camera was changed. {0}", "Se cambió una cámara. {0}";
+    change_camera_remove: "A camera was removed. {0}", "Se quitó una cámara. {0}";
+    change_camera_pause: "A camera was paused. {0}", "Se puso en pausa una cámara. {0}";
+    cameras_now: "There are {0}.", "Hay {0}.";
+    cameras_now_one: "There is 1.", "Hay 1.";
     change_resumed: "A record went on without asking: {0}.", "Un registro siguió sin preguntar a: {0}.";
     change_declaration_file: "{0} filed its written promise {1}.", "{0} entregó su promesa escrita {1}.";
     change_declaration_withdraw: "The written promise {1} of {0} ended.", "Terminó la promesa escrita {1} de {0}.";
@@ -489,7 +511,7 @@ words! {
     basis_suspicion: "Reasonable suspicion", "Sospecha razonable";
     basis_order: "Court order", "Orden de un tribunal";
     basis_warrant: "Search warrant", "Orden de registro";
-    basis_exigency: "Emergency", "Emergencia";
+    basis_exigency: "Danger that could not wait", "Peligro que no podía esperar";
     basis_admin_warrant: "Administrative warrant (no judge signed it)", "Orden administrativa (sin firma de un juez)";
     basis_admin_subpoena: "Administrative subpoena (no court issued it)", "Citación administrativa (sin tribunal)";
     basis_detainer: "Detainer (asks to hold a person)", "Pedido de retener a una persona";

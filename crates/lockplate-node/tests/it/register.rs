@@ -9,7 +9,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use lockplate_node::register::{ExportError, File, Shown, Site, routes, write_to};
+use lockplate_audit::logs::LogName;
+use lockplate_core::id::AgencyId;
+use lockplate_node::register::{ExportError, File, Record, Shown, Site, Trouble, routes, write_to};
 use tower::ServiceExt as _;
 
 use town::{Plan, Town};
@@ -295,6 +297,7 @@ fn texts_of_a_few_pages() {
     let text = |path: &str| seen(core::str::from_utf8(&files[path].bytes).unwrap());
     insta::assert_snapshot!("overview", text("index.html"));
     insta::assert_snapshot!("overview-es", text("es/index.html"));
+    assert!(text("index.html").split("Who asked").next().unwrap().contains("No single party can open a read."));
     insta::assert_snapshot!("how", text("how.html"));
     let entry = |state: &str| {
         let list = core::str::from_utf8(&files[&format!("decision/{state}.html")].bytes).unwrap();
@@ -401,4 +404,28 @@ fn what_cannot_be_followed_is_named_and_its_entries_stay() {
         files.keys().filter(|path| path.starts_with("entry/")).cloned().collect()
     };
     assert_eq!(entries(&quiet), entries(&loud));
+}
+
+#[test]
+fn what_was_never_confirmed_is_told_without_a_date() {
+    let mut town = Town::of(&Plan { trouble: true, ..Plan::default() });
+    // The sheriff's desk has no confirmed head.
+    let sheriff = LogName::Desk(AgencyId([8; 16]));
+    for (trouble, english, spanish) in [
+        (
+            Trouble::Stale,
+            "No confirmation of the records of Harbor County Sheriff’s Office",
+            "Aquí no se conoce ninguna confirmación de los registros de Harbor County",
+        ),
+        (Trouble::Lied, "No confirmation of them is known here. Do not rely on them.", "No confíe en ellos."),
+    ] {
+        let record = Record { address: String::new(), confirmed_by: Vec::new(), trouble: Some(trouble) };
+        town.records.insert(sheriff, record);
+        let files = files(&town.site());
+        for (path, needle) in [("index.html", english), ("es/index.html", spanish)] {
+            let text = seen(core::str::from_utf8(&files[path].bytes).unwrap());
+            assert!(text.contains(needle), "{text}");
+            assert!(!text.contains("since never") && !text.contains("after never") && !text.contains("el nunca"));
+        }
+    }
 }

@@ -84,7 +84,8 @@ pub(crate) async fn run(args: ReportArgs, screen: &Screen) -> Result<ExitKind> {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_header(["figure", "of", "count", "number"]);
         for row in figures.rows() {
-            table.add_row([row.figure.to_owned(), row.key, row.count.to_owned(), row.number.to_string()]);
+            let name = row_name(row.figure, figures.zone);
+            table.add_row([name, row.key, row.count.to_owned(), row.number.to_string()]);
         }
         screen.line(&table.to_string());
     }
@@ -98,4 +99,21 @@ pub(crate) async fn run(args: ReportArgs, screen: &Screen) -> Result<ExitKind> {
         screen.note(&alarm_line(charter, alarm));
     }
     Ok(kind)
+}
+
+/// A figure's name for people. What is night depends on the clock, so that row says by which one.
+fn row_name(figure: &str, zone: ZoneOffset) -> String {
+    if figure == "off_hours" { format!("{figure} (clock {zone})") } else { figure.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_night_is_shown_with_its_clock() {
+        let zone = ZoneOffset::from_minutes(-300).unwrap();
+        assert_eq!(row_name("off_hours", zone), "off_hours (clock UTC-05:00)");
+        assert_eq!(row_name("requests", zone), "requests");
+    }
 }
