@@ -130,10 +130,10 @@ rules! {
         "a register was shown in two versions that cannot both be true",
     /// M8: no fresh confirmation for an hour.
     Stale = 8 "stale"
-        "nobody independent has confirmed a register within the last hour",
+        "no independent confirmation of a register within the last hour is known",
     /// M8: none for a day.
     StaleRefused = 8 "stale-refused"
-        "nobody independent has confirmed a register within the last day; do not rely on it",
+        "no independent confirmation of a register within the last day is known; do not rely on it",
     /// M9: a leaf that is not as leaves are.
     LeafMalformed = 9 "leaf-malformed"
         "a register holds an entry that is not in the agreed form, or that it may not hold",

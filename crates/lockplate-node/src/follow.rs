@@ -191,9 +191,9 @@ impl fmt::Display for Lie {
         match self {
             Self::Forked => f.write_str("the log is forked: its key signed two checkpoints that no one log can have"),
             Self::WentBack => f.write_str("the log went back: its server shows less than it published before"),
-            Self::AlteredCheckpoint => f.write_str("the server shows a checkpoint that is not the log's"),
-            Self::AlteredTile(path) => write!(f, "the server shows a {path} that is not what the log signed"),
-            Self::AlteredEdge => f.write_str("the server shows tiles that do not add up to what the log signed"),
+            Self::AlteredCheckpoint => f.write_str("the checkpoint that is shown is not the log's"),
+            Self::AlteredTile(path) => write!(f, "the {path} that is shown is not what the log signed"),
+            Self::AlteredEdge => f.write_str("the tiles that are shown do not add up to what the log signed"),
         }
     }
 }
@@ -428,6 +428,10 @@ impl Step {
         let lock = LockFile::acquire(&dir).map_err(|held| FollowError::Folder(std::io::Error::other(held)))?;
         let cosigned = match policy.check(&note, now) {
             Ok(cosigned) => cosigned,
+            // Honest witnesses confirm no fork: the log's own signature is what convicts it.
+            Err(LogError::NoQuorum) => {
+                return Err(unconfirmed_fork(&dir, &policy, &note, now)?.unwrap_or(FollowError::Unconfirmed));
+            }
             Err(error) => return Err(judge(error).unwrap_or_else(|| altered_checkpoint(&dir, &policy, &note, now))),
         };
         demand_fresh(&cosigned, reader, now)?;
@@ -714,10 +718,40 @@ fn partials(size: u64) -> impl Iterator<Item = TilePath> {
 const fn judge(error: LogError) -> Option<FollowError> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all else is a note that no honest server of this log shows")]
     match error {
-        LogError::NoQuorum => Some(FollowError::Unconfirmed),
         LogError::CosignatureTime => Some(FollowError::Clock),
         _ => None,
     }
+}
+
+/// The fork, if a checkpoint that nobody confirmed contradicts what was proved before. It must be no larger: what a larger one begins with
+/// would have to be fetched, and nobody relies on it before it is confirmed.
+fn unconfirmed_fork(
+    dir: &Path,
+    policy: &WitnessPolicy,
+    note: &[u8],
+    now: u64,
+) -> Result<Option<FollowError>, FollowError> {
+    let Some(known) = read_file(&dir.join(CHECKPOINT_FILE), NOTE_BYTES_MAX)? else { return Ok(None) };
+    let signed = |key: &VerifierKey, note: &[u8]| SignedCheckpoint::parse(note, key).ok();
+    let found =
+        policy.logs().iter().find_map(|log| Some((&log.key, signed(&log.key, &known)?, signed(&log.key, note)?)));
+    let Some((key, old, new)) = found else { return Ok(None) };
+    let (old, new) = (old.checkpoint(), new.checkpoint());
+    let evidence = Evidence::new("fork", key.to_string(), vec![known.clone(), note.to_vec()], now);
+    let evidence = match new.size().cmp(&old.size()) {
+        core::cmp::Ordering::Greater => return Ok(None),
+        core::cmp::Ordering::Equal if new.root() == old.root() => return Ok(None),
+        core::cmp::Ordering::Equal => evidence,
+        core::cmp::Ordering::Less => {
+            let view = LogView::load(old.clone(), folder_read(dir)).map_err(damaged)?;
+            match fork_of(&view, new).map_err(damaged)? {
+                None => return Ok(None),
+                Some(fork) => evidence.with_proof(fork.root, &fork.proof),
+            }
+        }
+    };
+    let evidence = evidence.keep(&dir.join(EVIDENCE_FOLDER))?;
+    Ok(Some(FollowError::Lied { lie: Lie::Forked, evidence }))
 }
 
 fn altered_checkpoint(dir: &Path, policy: &WitnessPolicy, note: &[u8], now: u64) -> FollowError {

@@ -140,7 +140,14 @@ impl Watch {
             Err(error) if error.kind() == io::ErrorKind::NotFound => durable::replace(&file, charter.bytes())?,
             Err(error) => return Err(FollowError::Folder(error)),
         }
-        let logs = Arc::new(Mutex::new(Logs::new(charter.clone())));
+        let mut logs = Logs::new(charter.clone());
+        for log in charter.charter().logs() {
+            let kept = log_folder(folder, log.key.name().as_str()).join(EVIDENCE_FOLDER);
+            for fork in Evidence::kept_forks(&kept, log.key) {
+                tell_fork(&mut logs, &log.name, fork);
+            }
+        }
+        let logs = Arc::new(Mutex::new(logs));
         Ok(Self { charter, folder: folder.to_path_buf(), reader, logs, followed: BTreeMap::new() })
     }
 
@@ -170,6 +177,16 @@ impl Watch {
     /// be followed keeps what was proved of it before.
     pub async fn look(&mut self, now: u64) -> Look {
         self.round(now, true).await
+    }
+
+    /// What was saved in the folder, judged as of the moment at which the newest of it was confirmed: what was due later cannot be in it.
+    /// Asks nobody.
+    pub async fn look_at_saved_as_of_then(&mut self, now: u64) -> Look {
+        let look = self.round(now, false).await;
+        let confirmed = look.logs.iter().filter_map(|log| log.seen.as_ref().ok()?.confirmed_at);
+        let at = confirmed.max().unwrap_or(now).min(now);
+        let alarms = self.with_logs(|logs| monitor::alarms(logs, Timestamp(at)));
+        Look { at, alarms, ..look }
     }
 
     /// As [`Watch::look`], but of what was saved in the folder; asks nobody.
@@ -258,12 +275,9 @@ impl Watch {
     /// A fork that the follower found is the monitor's as well.
     fn tell_fork(&self, name: &LogName, error: &FollowError) {
         let FollowError::Lied { lie: Lie::Forked, evidence } = error else { return };
-        let notes = std::fs::read(evidence).ok().and_then(|bytes| Evidence::parse(&bytes).ok());
-        let notes = notes.map(Evidence::into_notes).unwrap_or_default();
-        let Ok([one, other]) = <[Vec<u8>; 2]>::try_from(notes) else { return };
-        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        // The charter has the log, or it would not have been followed.
-        let _known = logs.tell_fork(name, Fork { one, other });
+        if let Some(fork) = std::fs::read(evidence).ok().and_then(|bytes| Evidence::parse(&bytes).ok()) {
+            tell_fork(&mut self.logs.lock().unwrap_or_else(PoisonError::into_inner), name, fork);
+        }
     }
 
     /// Writes an alarm with the exact bytes of its leaves into the folder's `evidence`, durable on return, and says where. The same alarm is
@@ -300,6 +314,13 @@ impl Watch {
             followed.save_receipts(&folder, [0, last / 2, last])?;
         }
         Ok(())
+    }
+}
+
+fn tell_fork(logs: &mut Logs, name: &LogName, fork: Evidence) {
+    if let Ok([one, other]) = <[Vec<u8>; 2]>::try_from(fork.into_notes()) {
+        // The charter has the log, or it would not have been followed.
+        let _known = logs.tell_fork(name, Fork { one, other });
     }
 }
 

@@ -13,7 +13,7 @@ use lockplate_core::charter::{CUSTODY_LABEL, Charter, CharterFile, LogName};
 use lockplate_core::json::time_text;
 use lockplate_log::{Error as LogError, WitnessPolicy};
 use lockplate_node::follow::evidence::{Evidence, Verdict};
-use lockplate_node::follow::{self, FollowError, Freshness, POLICY_FILE, Reader};
+use lockplate_node::follow::{self, FollowError, Freshness, Reader};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::verify::pin::{self, PinError, Target};
 use lockplate_node::verify::receipt::{self, Receipted, Trust};
@@ -165,7 +165,7 @@ async fn fetch_and_judge(
     if args.save.is_some() {
         watch.save_receipts()?;
     }
-    report(&watch, &look, pinned_by, scratch.is_some(), screen)
+    report(&watch, &look, pinned_by, if scratch.is_some() { Kept::NoLonger } else { Kept::Fetched }, screen)
 }
 
 /// What somebody saved: a whole town, or one log with its trust file.
@@ -175,25 +175,28 @@ async fn saved(args: &VerifyArgs, folder: &Path, hash: Option<[u8; 32]>, screen:
     }
     if folder.join(CHARTER_FILE).exists() {
         let charter = pinned(pin::read_charter(&folder.join(CHARTER_FILE), hash))?;
-        // What was saved cannot be fresher than it was; its age shows in the alarms.
         let mut watch = Watch::new(charter, folder, Reader::Monitor)?;
         tell_bundles(&watch)?;
-        let look = watch.look_at_saved(now().0).await;
-        return report(&watch, &look, pinned_by(hash), false, screen);
+        let look = watch.look_at_saved_as_of_then(now().0).await;
+        return report(&watch, &look, pinned_by(hash), Kept::Saved, screen);
     }
-    let (policy, whence) = match (&args.charter, &args.trust) {
+    let (policy, charter) = match (&args.charter, &args.trust) {
         (Some(file), _) => {
             let charter = pinned(pin::read_charter(file, hash))?;
             let note = read_file(&folder.join(follow::CHECKPOINT_FILE))?;
             let origin = note.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let log = charter.charter().logs().find(|log| log.key.name().as_str().as_bytes() == origin);
             let log = log.ok_or(Ended::of(ExitKind::Lied, "the saved log is none of the charter's"))?;
-            (charter.charter().witness_policy(&log.name).context("the charter has no trust file for this log")?, None)
+            let policy = charter.charter().witness_policy(&log.name);
+            (policy.context("the charter has no trust file for this log")?, Some(charter))
         }
         (None, Some(file)) => (trust_file(file)?, None),
+        // The trust file in the folder is the word of whoever made the folder.
         (None, None) => {
-            let file = folder.join(POLICY_FILE);
-            (trust_file(&file)?, Some(file))
+            return Err(Ended::usage(
+                "a saved log is checked against somebody's keys\nadd --charter FILE or --trust FILE",
+            )
+            .into());
         }
     };
     let at = now().0;
@@ -215,7 +218,9 @@ async fn saved(args: &VerifyArgs, folder: &Path, hash: Option<[u8; 32]>, screen:
         screen.document(&json!({
             "schema": "lockplate/verify/1",
             "kind": "log",
-            "valid": kind == ExitKind::Done,
+            "as_signed": true,
+            // Without a charter nobody has said whose log it is.
+            "valid": kind == ExitKind::Done && charter.is_some(),
             "origin": followed.checkpoint().origin().as_str(),
             "entries": followed.checkpoint().size(),
             "confirmed_by": confirmed,
@@ -224,16 +229,22 @@ async fn saved(args: &VerifyArgs, folder: &Path, hash: Option<[u8; 32]>, screen:
         }));
         return Ok(kind);
     }
-    if let Some(file) = whence {
-        screen.note(&format!("trusting the trust file in the folder itself: {}", file.display()));
-    }
     let checkpoint = followed.checkpoint();
-    let verdict = if kind == ExitKind::Done { "valid" } else { "STALE: as it was when last confirmed" };
+    let verdict = if kind != ExitKind::Done {
+        "STALE: as it was when last confirmed"
+    } else if charter.is_some() {
+        "valid"
+    } else {
+        "as the keys of the trust file signed it, whosever they are"
+    };
     screen.heading(&format!(
         "{verdict}: {} entries of {} are the ones that were signed",
         checkpoint.size(),
         checkpoint.origin()
     ));
+    if let Some(charter) = &charter {
+        show_parties(charter.charter(), screen);
+    }
     screen.line(&format!("confirmed by: {}", listed(&confirmed)));
     Ok(kind)
 }
@@ -253,15 +264,10 @@ fn judge_receipt(
 ) -> Result<ExitKind> {
     let beside = path.with_extension("leaf");
     let leaf = if beside.is_file() { Some(read_file(&beside)?) } else { None };
-    let in_folder = path.parent().and_then(Path::parent).map(|folder| folder.join(POLICY_FILE));
-    let (charter, policy) = match (&args.charter, &args.trust, in_folder) {
-        (Some(file), _, _) => (Some(pinned(pin::read_charter(file, hash))?), None),
-        (None, Some(file), _) => (None, Some(trust_file(file)?)),
-        (None, None, Some(file)) if file.is_file() => {
-            screen.note(&format!("trusting the trust file beside the receipt: {}", file.display()));
-            (None, Some(trust_file(&file)?))
-        }
-        (None, None, _) => {
+    let (charter, policy) = match (&args.charter, &args.trust) {
+        (Some(file), _) => (Some(pinned(pin::read_charter(file, hash))?), None),
+        (None, Some(file)) => (None, Some(trust_file(file)?)),
+        (None, None) => {
             return Err(Ended::usage("a receipt is checked against somebody's key\nadd --charter FILE").into());
         }
     };
@@ -292,7 +298,8 @@ fn show_receipt(good: &Receipted, charter: Option<&Charter>, screen: &Screen) {
         let mut document = json!({
             "schema": "lockplate/verify/1",
             "kind": "receipt",
-            "valid": true,
+            "as_signed": true,
+            "valid": charter.is_some(),
             "origin": checkpoint.origin().as_str(),
             "index": good.index,
             "entries": checkpoint.size(),
@@ -309,7 +316,9 @@ fn show_receipt(good: &Receipted, charter: Option<&Charter>, screen: &Screen) {
         return;
     }
     let what = good.type_name.as_deref().unwrap_or("not of the agreed form");
-    screen.heading(&format!("valid: entry {} of {} ({what})", good.index, checkpoint.origin()));
+    let verdict =
+        if charter.is_some() { "valid" } else { "as the keys of the trust file signed it, whosever they are" };
+    screen.heading(&format!("{verdict}: entry {} of {} ({what})", good.index, checkpoint.origin()));
     if let Some(charter) = charter {
         show_parties(charter, screen);
     }
@@ -420,8 +429,20 @@ fn evidence_of(error: &FollowError, scratch: bool) -> Result<Option<PathBuf>> {
     Ok(Some(keep_here(&name, &read_file(evidence)?)?))
 }
 
+/// Where the logs are that a round was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// In a folder that goes with the program.
+    NoLonger,
+    /// In the user's folder, fetched just now.
+    Fetched,
+    /// In the user's folder, fetched by somebody some time.
+    Saved,
+}
+
 /// What one round comes to.
-fn report(watch: &Watch, look: &Look, pinned_by: PinnedBy, scratch: bool, screen: &Screen) -> Result<ExitKind> {
+fn report(watch: &Watch, look: &Look, pinned_by: PinnedBy, kept: Kept, screen: &Screen) -> Result<ExitKind> {
+    let (scratch, saved) = (kept == Kept::NoLonger, kept == Kept::Saved);
     let kind = look.exit_kind();
     let mut logs = Vec::new();
     let mut evidence = Vec::new();
@@ -448,6 +469,9 @@ fn report(watch: &Watch, look: &Look, pinned_by: PinnedBy, scratch: bool, screen
             "TRUSTING THE FILE ITSELF: its charter has the hash {hash}; compare it with what the agency and the keepers print"
         )),
     }
+    if saved {
+        screen.note(&format!("as of {}: nobody was asked what came after", time_text(Timestamp(look.at))));
+    }
     for (log, kept) in &logs {
         let whose = party(charter, &log.name);
         match &log.seen {
@@ -459,7 +483,13 @@ fn report(watch: &Watch, look: &Look, pinned_by: PinnedBy, scratch: bool, screen
                 listed(&seen.confirmed_by.iter().map(|by| by.name.clone()).collect::<Vec<_>>())
             )),
             Err(error) => {
-                let word = if error.exit_kind() == ExitKind::Lied { "LIED" } else { "NOT SEEN" };
+                let word = if error.exit_kind() != ExitKind::Lied {
+                    "NOT SEEN"
+                } else if saved {
+                    "NOT AS SIGNED"
+                } else {
+                    "LIED"
+                };
                 screen.line(&format!("{word:<12} {whose}: {}", with_cause(error)));
                 if let Some(file) = kept {
                     screen.line(&format!("{:<12} evidence: {}", "", file.display()));
@@ -478,7 +508,13 @@ fn report(watch: &Watch, look: &Look, pinned_by: PinnedBy, scratch: bool, screen
         ExitKind::Done => {
             format!("valid: {entries} entries of {} registers are as they were signed, and keep the rules", logs.len())
         }
+        ExitKind::Lied if saved => {
+            "NOT VALID: this is not what was signed; a party lied, or somebody changed the files".to_owned()
+        }
         ExitKind::Lied => "NOT VALID: somebody lied; keep the evidence and show it to others".to_owned(),
+        ExitKind::Problems if look.alarms.iter().all(|alarm| alarm.rule.id() == "M8") => {
+            "NOT VALID: the registers are as they were signed, and not confirmed lately".to_owned()
+        }
         ExitKind::Problems => {
             "NOT VALID: the registers are as they were signed, and show that rules were broken".to_owned()
         }

@@ -44,7 +44,8 @@ fn forks(log: LogName, state: &LogState, alarms: &mut Vec<Alarm>) {
 }
 
 fn stale(log: LogName, state: &LogState, now: Timestamp) -> Option<Alarm> {
-    let confirmed = state.head().and_then(|head| head.confirmed);
+    // A log that was never seen is a gap: of its witnesses nothing is known.
+    let confirmed = state.head()?.confirmed;
     let age = confirmed.map_or(u64::MAX, |time| now.0.saturating_sub(time.0));
     let rule = match age {
         0..STALE_SECONDS => return None,

@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Name of the folder that the files lie in.
 pub const EVIDENCE_FOLDER: &str = "evidence";
-/// Evidence files of one folder: a liar may lie in a new way every minute, and one lie is enough.
+/// Evidence files of one kind in one folder: a liar may lie in a new way every minute, and one lie is enough. No kind takes the place of
+/// another: a fork is proof, the rest are records.
 pub const EVIDENCE_FILES_MAX: usize = 64;
 /// Bytes of an altered file that are kept; a longer one is cut.
 pub const EVIDENCE_FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -107,7 +108,10 @@ impl Evidence {
         let timeless = Self { seen: 0, ..self.clone() }.to_bytes();
         let digest = hex::encode(Sha256::digest(&timeless).get(..8).unwrap_or_default());
         let path = folder.join(format!("{}-{digest}.json", self.what));
-        let count = std::fs::read_dir(folder).map_or(0, |entries| entries.take(EVIDENCE_FILES_MAX).count());
+        let count = std::fs::read_dir(folder).map_or(0, |entries| {
+            let of_kind = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&self.what));
+            of_kind.take(EVIDENCE_FILES_MAX).count()
+        });
         if count >= EVIDENCE_FILES_MAX && !path.exists() {
             return Ok(folder.to_path_buf());
         }
@@ -115,6 +119,16 @@ impl Evidence {
             Err(error) if error.io_kind() != io::ErrorKind::AlreadyExists => Err(error),
             Ok(()) | Err(_) => Ok(path),
         }
+    }
+
+    /// The forks of a log that were proved by earlier runs: a log that forked stays one that forked.
+    #[must_use]
+    pub fn kept_forks(folder: &Path, log: &VerifierKey) -> Vec<Self> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+        let forks = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("fork-"));
+        let read =
+            forks.take(EVIDENCE_FILES_MAX).filter_map(|entry| Self::parse(&std::fs::read(entry.path()).ok()?).ok());
+        read.filter(|fork| matches!(fork.check(), Ok(Verdict::Forked(key)) if *key == *log)).collect()
     }
 
     fn to_bytes(&self) -> Vec<u8> {

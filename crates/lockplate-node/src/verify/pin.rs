@@ -57,8 +57,8 @@ impl PinError {
             Self::NoHash | Self::Hash => ExitKind::Usage,
             Self::Address(_) => ExitKind::Usage,
             Self::Unavailable(_) | Self::NoCharter => ExitKind::Unavailable,
-            Self::File(_) => ExitKind::Config,
-            Self::Invalid | Self::OtherCharter(_) => ExitKind::Lied,
+            Self::File(_) | Self::Invalid => ExitKind::Config,
+            Self::OtherCharter(_) => ExitKind::Lied,
         }
     }
 }
