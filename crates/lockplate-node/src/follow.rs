@@ -295,6 +295,24 @@ impl Followed {
         Ok(())
     }
 
+    /// Compares the log with a checkpoint of it that somebody else has, its witness say: both are signed by the log, so one that is not of
+    /// this tree convicts it. `folder` is the one that was followed into; the evidence goes there.
+    ///
+    /// # Errors
+    /// [`FollowError::Lied`] for a fork; [`FollowError::Damaged`] and [`FollowError::Folder`] for the own files.
+    pub fn check_against(
+        &self,
+        folder: &Path,
+        policy: &WitnessPolicy,
+        other: &SignedCheckpoint,
+        now: u64,
+    ) -> Result<(), FollowError> {
+        match contradiction(folder, policy, (&self.cosigned.signed, &self.view), other, now)? {
+            None => Ok(()),
+            Some(fork) => Err(fork),
+        }
+    }
+
     /// How young the quorum is.
     #[must_use]
     pub fn freshness(&self, now: u64) -> Freshness {
@@ -723,8 +741,7 @@ const fn judge(error: LogError) -> Option<FollowError> {
     }
 }
 
-/// The fork, if a checkpoint that nobody confirmed contradicts what was proved before. It must be no larger: what a larger one begins with
-/// would have to be fetched, and nobody relies on it before it is confirmed.
+/// The fork, if a checkpoint that nobody confirmed contradicts what was proved before.
 fn unconfirmed_fork(
     dir: &Path,
     policy: &WitnessPolicy,
@@ -733,21 +750,34 @@ fn unconfirmed_fork(
 ) -> Result<Option<FollowError>, FollowError> {
     let Some(known) = read_file(&dir.join(CHECKPOINT_FILE), NOTE_BYTES_MAX)? else { return Ok(None) };
     let signed = |key: &VerifierKey, note: &[u8]| SignedCheckpoint::parse(note, key).ok();
-    let found =
-        policy.logs().iter().find_map(|log| Some((&log.key, signed(&log.key, &known)?, signed(&log.key, note)?)));
-    let Some((key, old, new)) = found else { return Ok(None) };
-    let (old, new) = (old.checkpoint(), new.checkpoint());
-    let evidence = Evidence::new("fork", key.to_string(), vec![known.clone(), note.to_vec()], now);
-    let evidence = match new.size().cmp(&old.size()) {
-        core::cmp::Ordering::Greater => return Ok(None),
-        core::cmp::Ordering::Equal if new.root() == old.root() => return Ok(None),
-        core::cmp::Ordering::Equal => evidence,
-        core::cmp::Ordering::Less => {
-            let view = LogView::load(old.clone(), folder_read(dir)).map_err(damaged)?;
-            match fork_of(&view, new).map_err(damaged)? {
-                None => return Ok(None),
-                Some(fork) => evidence.with_proof(fork.root, &fork.proof),
-            }
+    let found = policy.logs().iter().find_map(|log| Some((signed(&log.key, &known)?, signed(&log.key, note)?)));
+    let Some((known, other)) = found else { return Ok(None) };
+    let view = LogView::load(known.checkpoint().clone(), folder_read(dir)).map_err(damaged)?;
+    contradiction(dir, policy, (&known, &view), &other, now)
+}
+
+/// The fork, if another checkpoint that the log signed is not of the tree that was proved. It must be no larger: what a larger one begins
+/// with would have to be fetched, and nobody relies on it before it is confirmed.
+fn contradiction(
+    dir: &Path,
+    policy: &WitnessPolicy,
+    (known, view): (&SignedCheckpoint, &LogView<FolderRead>),
+    other: &SignedCheckpoint,
+    now: u64,
+) -> Result<Option<FollowError>, FollowError> {
+    let (old, new) = (known.checkpoint(), other.checkpoint());
+    if new.size() > old.size() || new == old {
+        return Ok(None);
+    }
+    let key = policy.logs().iter().find(|log| log.key.name() == old.origin()).ok_or(FollowError::UnknownLog)?;
+    let notes = vec![known.to_bytes(), other.to_bytes()];
+    let evidence = Evidence::new("fork", key.key.to_string(), notes, now);
+    let evidence = if new.size() == old.size() {
+        evidence
+    } else {
+        match fork_of(view, new).map_err(damaged)? {
+            None => return Ok(None),
+            Some(fork) => evidence.with_proof(fork.root, &fork.proof),
         }
     };
     let evidence = evidence.keep(&dir.join(EVIDENCE_FOLDER))?;

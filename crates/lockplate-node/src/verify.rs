@@ -25,11 +25,12 @@ use lockplate_audit::monitor::{self, Alarm, Gap};
 use lockplate_audit::{LeafRef, Logs};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{CharterFile, CharterLog, LogName};
-use lockplate_log::Error as LogError;
+use lockplate_log::{Error as LogError, WitnessPolicy};
 use lockplate_store::durable;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::PeerTrust;
+use crate::cosign::WitnessSet;
 use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence};
 use crate::follow::{
     CHECKPOINT_FILE, FollowError, Followed, Freshness, Lie, LogSource, Reader, blocking, follow, open,
@@ -231,6 +232,13 @@ impl Watch {
             blocking(move || open(&folder, &policy, reader, now)).await
         };
         let (followed, fault) = match result {
+            Ok(followed) if ask => {
+                let fault = self.compare_with_witnesses(&log, &folder, &policy, &followed, now).await.err();
+                if let Some(error) = &fault {
+                    self.tell_fork(&log.name, error);
+                }
+                (Some(followed), fault)
+            }
             Ok(followed) => (Some(followed), None),
             Err(error) => {
                 self.tell_fork(&log.name, &error);
@@ -254,6 +262,24 @@ impl Watch {
             (None, Ok(added)) => Ok(self.seen(&log.name, &followed, added, now)),
         };
         (Some(followed), seen)
+    }
+
+    /// What the witnesses confirmed of a log must be of the log that was read: else one of them was shown another. A witness that is away says
+    /// nothing.
+    async fn compare_with_witnesses(
+        &self,
+        log: &CharterLog<'_>,
+        folder: &Path,
+        policy: &WitnessPolicy,
+        followed: &Followed,
+        now: u64,
+    ) -> Result<(), FollowError> {
+        let Ok(witnesses) = WitnessSet::of(self.charter.charter(), &log.name) else { return Ok(()) };
+        let records = join_all(witnesses.peers().iter().map(|witness| witness.newest(log.key))).await;
+        for record in records.into_iter().flatten().flatten() {
+            followed.check_against(folder, policy, record.signed(), now)?;
+        }
+        Ok(())
     }
 
     fn seen(&self, name: &LogName, followed: &Followed, added: u64, now: u64) -> LogSeen {

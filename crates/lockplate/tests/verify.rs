@@ -343,6 +343,22 @@ fn a_fork_that_nobody_confirmed_is_proof_as_well() {
     assert!(events.iter().any(|event| event["alarm"]["rule"] == "fork"), "{said:?}");
 }
 
+/// A log that shows its readers one history and a witness another.
+#[test]
+fn a_witness_that_confirmed_another_history_convicts_the_log() {
+    let town = town();
+    town.record(2, keeper(1), &town);
+    assert_eq!(verified(&town, &[]).code, 0, "its record is of this history");
+    let mut twin = PaperTown::found();
+    twin.good_search(0xb2, now() - 2 * 86_400);
+    town.record(2, keeper(1), &twin);
+    let said = verified(&town, &["--json"]);
+    assert_eq!(said.code, 5, "{said:?}");
+    let file = evidence(&said, &said.document());
+    let proved = town.run(&["verify", &file.display().to_string(), "--json"]);
+    assert_eq!((proved.code, proved.document()["proved"].as_bool()), (5, Some(true)), "{proved:?}");
+}
+
 #[test]
 fn a_leaf_of_the_wrong_form_or_log_is_an_alarm() {
     let mut town = town();

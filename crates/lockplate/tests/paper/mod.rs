@@ -115,8 +115,13 @@ fn library() -> CosignatureSigner {
 }
 
 /// Shows the folder that stands in the shared place at the time of the request.
-fn doors(shown: BTreeMap<LogName, Arc<Mutex<PathBuf>>>, charter: Vec<u8>) -> Router {
-    let mut router = Router::new().route("/v1/charter", get(move || async move { charter }));
+fn doors(shown: BTreeMap<LogName, Arc<Mutex<PathBuf>>>, charter: Vec<u8>, records: PathBuf) -> Router {
+    let record = move |axum::extract::Path(id): axum::extract::Path<String>| async move {
+        std::fs::read(records.join(id)).map_err(|_absent| StatusCode::NOT_FOUND)
+    };
+    let mut router = Router::new()
+        .route("/v1/charter", get(move || async move { charter }))
+        .route("/witness/{id}/checkpoint", get(record));
     for (name, place) in shown {
         let show = |Shared(place): Shared<Arc<Mutex<PathBuf>>>, request: axum::extract::Request| async move {
             use tower::ServiceExt as _;
@@ -184,7 +189,7 @@ impl PaperTown {
                 (LogName::Desk(_), party) => party == "eastport",
             };
             let mine = shown.iter().filter(|(name, _)| mine(name)).map(|(name, place)| (*name, Arc::clone(place)));
-            let app = doors(mine.collect(), charter.bytes().to_vec());
+            let app = doors(mine.collect(), charter.bytes().to_vec(), folder.path().join(format!("records-{party}")));
             let _entered = runtime.enter();
             server.serve(app, &tasks);
         }
@@ -245,6 +250,19 @@ impl PaperTown {
             lines.push(witness(*place).cosign(head.checkpoint(), time).unwrap());
         }
         log.log.publish(&head, &lines).unwrap();
+    }
+
+    /// A keeper shows as its record the newest head of a log of another town, which it confirmed.
+    pub fn record(&self, place: u8, name: LogName, other: &Self) {
+        let head = other.logs[&name].log.head();
+        let line = witness(place).cosign(head.checkpoint(), now()).unwrap();
+        let mut lines = head.note().signatures().to_vec();
+        lines.push(line);
+        let note = lockplate_log::SignedNote::new(head.note().text(), lines).unwrap();
+        let folder = self.folder.path().join(format!("records-k{place}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let id = lockplate_store::witness_files::record_id(head.checkpoint().origin());
+        write(&folder.join(id), &note.to_bytes());
     }
 
     /// The public folder of a log.
