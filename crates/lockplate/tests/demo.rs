@@ -21,7 +21,9 @@ fn the_story_is_told_to_its_end() {
         "2. A neighbour asks",
         "=> granted under the declaration, after a person said yes",
         "3. A federal agency asks with its own paper",
-        "=> refused by 3 of 3 offices: base.immigration-paper, base.civil-immigration. Nothing was opened",
+        // Two refusals end it; the third office may not have answered yet.
+        "=> refused by ",
+        " of 3 offices: base.immigration-paper, base.civil-immigration. Nothing was opened",
         "4. The same with a judge's warrant",
         "=> granted: a judge signed, and a person at two offices said yes",
         "5. A keeper lies",
@@ -30,6 +32,7 @@ fn the_story_is_told_to_its_end() {
         "=> destroyed: exit 8, for everybody and for ever",
         "7. What the public sees",
         "and no plate in any of them",
+        "=> valid, and the same pages can be made by anybody",
     ] {
         let Some((_, after)) = rest.split_once(outcome) else {
             panic!("`{outcome}` is missing or out of order in:\n{story}");
