@@ -307,10 +307,8 @@ impl Followed {
         other: &SignedCheckpoint,
         now: u64,
     ) -> Result<(), FollowError> {
-        match contradiction(folder, policy, (&self.cosigned.signed, &self.view), other, now)? {
-            None => Ok(()),
-            Some(fork) => Err(fork),
-        }
+        let fork = || fork_of(&self.view, other.checkpoint());
+        contradiction(folder, policy, (&self.cosigned.signed, other), now, fork)?.map_or(Ok(()), Err)
     }
 
     /// How young the quorum is.
@@ -482,13 +480,11 @@ impl Step {
         if new.size() > old.size() {
             return self.check_growth();
         }
-        if new.size() == old.size() {
-            return if new.root() == old.root() { Ok(()) } else { Err(self.forked(None)) };
-        }
-        let view = LogView::load(old.clone(), folder_read(&self.dir)).map_err(damaged)?;
-        match fork_of(&view, new).map_err(damaged)? {
+        let fork = || fork_of(&LogView::load(old.clone(), folder_read(&self.dir))?, new);
+        match contradiction(&self.dir, &self.policy, (known, &self.cosigned.signed), self.now, fork)? {
+            Some(fork) => Err(fork),
+            None if new.size() == old.size() => Ok(()),
             None => Err(self.lied(Lie::WentBack, &self.evidence("went-back"))),
-            Some(fork) => Err(self.forked(Some(&fork))),
         }
     }
 
@@ -501,7 +497,7 @@ impl Step {
     /// interrupted call left there.
     fn take_edge(&mut self, edge: Edge) -> Result<(), FollowError> {
         if let Some(fork) = &edge.fork {
-            return Err(self.forked(Some(fork)));
+            return Err(self.lied(Lie::Forked, &self.evidence("fork").with_proof(fork.root, &fork.proof)));
         }
         for (path, bytes) in edge.tiles {
             if self.is_new(path) {
@@ -554,17 +550,6 @@ impl Step {
             Ok(evidence) => FollowError::Lied { lie, evidence },
             Err(error) => error.into(),
         }
-    }
-
-    /// Two notes that no one log can have signed. Where their sizes differ, the larger tree's proof that it begins with another root makes the
-    /// file convict by itself.
-    fn forked(&self, proof: Option<&Fork>) -> FollowError {
-        let evidence = self.evidence("fork");
-        let evidence = match proof {
-            Some(fork) => evidence.with_proof(fork.root, &fork.proof),
-            None => evidence,
-        };
-        self.lied(Lie::Forked, &evidence)
     }
 
     /// Whose fault an error of the log's is. What this call fetched is the server's, and is removed so that it is asked for again.
@@ -752,33 +737,32 @@ fn unconfirmed_fork(
     let signed = |key: &VerifierKey, note: &[u8]| SignedCheckpoint::parse(note, key).ok();
     let found = policy.logs().iter().find_map(|log| Some((signed(&log.key, &known)?, signed(&log.key, note)?)));
     let Some((known, other)) = found else { return Ok(None) };
-    let view = LogView::load(known.checkpoint().clone(), folder_read(dir)).map_err(damaged)?;
-    contradiction(dir, policy, (&known, &view), &other, now)
+    contradiction(dir, policy, (&known, &other), now, || {
+        fork_of(&LogView::load(known.checkpoint().clone(), folder_read(dir))?, other.checkpoint())
+    })
 }
 
 /// The fork, if another checkpoint that the log signed is not of the tree that was proved. It must be no larger: what a larger one begins
-/// with would have to be fetched, and nobody relies on it before it is confirmed.
+/// with would have to be fetched, and nobody relies on it before it is confirmed. `fork` reads the proved tree, where it is needed.
 fn contradiction(
     dir: &Path,
     policy: &WitnessPolicy,
-    (known, view): (&SignedCheckpoint, &LogView<FolderRead>),
-    other: &SignedCheckpoint,
+    (known, other): (&SignedCheckpoint, &SignedCheckpoint),
     now: u64,
+    fork: impl FnOnce() -> Result<Option<Fork>, LogError>,
 ) -> Result<Option<FollowError>, FollowError> {
     let (old, new) = (known.checkpoint(), other.checkpoint());
     if new.size() > old.size() || new == old {
         return Ok(None);
     }
     let key = policy.logs().iter().find(|log| log.key.name() == old.origin()).ok_or(FollowError::UnknownLog)?;
-    let notes = vec![known.to_bytes(), other.to_bytes()];
-    let evidence = Evidence::new("fork", key.key.to_string(), notes, now);
+    let evidence = Evidence::new("fork", key.key.to_string(), vec![known.to_bytes(), other.to_bytes()], now);
+    // Two roots of one size need no proof.
     let evidence = if new.size() == old.size() {
         evidence
     } else {
-        match fork_of(view, new).map_err(damaged)? {
-            None => return Ok(None),
-            Some(fork) => evidence.with_proof(fork.root, &fork.proof),
-        }
+        let Some(fork) = fork().map_err(damaged)? else { return Ok(None) };
+        evidence.with_proof(fork.root, &fork.proof)
     };
     let evidence = evidence.keep(&dir.join(EVIDENCE_FOLDER))?;
     Ok(Some(FollowError::Lied { lie: Lie::Forked, evidence }))

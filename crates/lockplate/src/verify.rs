@@ -34,6 +34,9 @@ const RECEIPT_MAGIC: &[u8] = b"c2sp.org/tlog-proof@v1\n";
 /// Where evidence goes that was not asked to be saved elsewhere, below the working folder.
 const EVIDENCE_HERE: &str = "lockplate-evidence";
 
+/// What stands in place of "valid" where no charter says whose keys they are.
+const BY_TRUST_FILE: &str = "as the keys of the trust file signed it, whosever they are";
+
 /// Check what an agency and its keepers publish, and say by whom it is valid.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
@@ -235,7 +238,7 @@ async fn saved(args: &VerifyArgs, folder: &Path, hash: Option<[u8; 32]>, screen:
     } else if charter.is_some() {
         "valid"
     } else {
-        "as the keys of the trust file signed it, whosever they are"
+        BY_TRUST_FILE
     };
     screen.heading(&format!(
         "{verdict}: {} entries of {} are the ones that were signed",
@@ -316,8 +319,7 @@ fn show_receipt(good: &Receipted, charter: Option<&Charter>, screen: &Screen) {
         return;
     }
     let what = good.type_name.as_deref().unwrap_or("not of the agreed form");
-    let verdict =
-        if charter.is_some() { "valid" } else { "as the keys of the trust file signed it, whosever they are" };
+    let verdict = if charter.is_some() { "valid" } else { BY_TRUST_FILE };
     screen.heading(&format!("{verdict}: entry {} of {} ({what})", good.index, checkpoint.origin()));
     if let Some(charter) = charter {
         show_parties(charter, screen);
