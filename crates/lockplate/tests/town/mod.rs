@@ -92,6 +92,7 @@ pub struct Town {
     tokens: BTreeMap<String, String>,
     terms: Terms,
     founded_at: u64,
+    asked_until: Option<u64>,
     runtime: tokio::runtime::Runtime,
     agency_peer: PeerClient,
     keeper_peers: Vec<PeerClient>,
@@ -350,6 +351,7 @@ impl Town {
             tokens: BTreeMap::new(),
             terms,
             founded_at,
+            asked_until: None,
             runtime,
             agency_peer,
             keeper_peers,
@@ -595,7 +597,13 @@ impl Town {
     fn window(&self) -> (u64, u64) {
         let length = self.terms.epoch_seconds;
         let now = u64::try_from(now_ms() / 1_000).unwrap();
-        (self.founded_at / length * length, now / length * length)
+        (self.founded_at / length * length, self.asked_until.unwrap_or(now) / length * length)
+    }
+
+    /// Searches from now on ask for nothing after the present epoch: a keeper that is down later has no share of what is dealt meanwhile.
+    pub fn ask_for_nothing_later(&mut self) {
+        let now = u64::try_from(now_ms() / 1_000).unwrap();
+        self.asked_until = Some(now + self.terms.epoch_seconds);
     }
 
     /// Waits until every epoch that can hold a read taken up to now is closed and in the archive.
