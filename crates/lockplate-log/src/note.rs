@@ -294,7 +294,9 @@ impl NoteSignature {
         &self.signature
     }
 
-    pub(crate) fn is_by(&self, key: &VerifierKey) -> bool {
+    /// Whether it claims to be by this key: name and id are the key's. Nothing is verified.
+    #[must_use]
+    pub fn is_by(&self, key: &VerifierKey) -> bool {
         self.id == key.id && self.name == key.name
     }
 }

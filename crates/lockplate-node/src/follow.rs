@@ -33,13 +33,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lockplate_log::limits::{LEAF_BYTES_MAX, NOTE_BYTES_MAX, QUORUM_AGE_SECONDS_MAX, QUORUM_STALE_SECONDS, TILE_WIDTH};
 use lockplate_log::tile::tiles_between;
 use lockplate_log::{
-    Checkpoint, Cosigned, Error as LogError, Hash, LogFile, LogView, Receipt, SignedCheckpoint, SignedNote,
-    StorageFault, TileKind, TilePath, VerifierKey, WitnessPolicy,
+    Checkpoint, Cosigned, Error as LogError, LogFile, LogView, Receipt, SignedCheckpoint, SignedNote, StorageFault,
+    TileKind, TilePath, VerifierKey, WitnessPolicy,
 };
 use lockplate_store::durable::{self, LockFile};
 
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
-use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence};
+use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence, Fork};
 use crate::shutdown::ExitKind;
 
 /// Name of the trust file in a folder.
@@ -286,13 +286,22 @@ impl Followed {
         let receipts = folder.join(RECEIPTS_FOLDER);
         std::fs::create_dir_all(&receipts).map_err(FollowError::Folder)?;
         for index in indices {
-            let leaf = self.view.leaf(index).map_err(unexpected)?;
-            let proof = self.view.inclusion_proof(index, self.checkpoint().size()).map_err(unexpected)?;
-            let receipt = Receipt::new(&leaf, &proof, &self.cosigned.signed).map_err(unexpected)?;
+            let (leaf, receipt) = self.receipt(index)?;
             durable::place(&receipts.join(format!("{index}.tlog-proof")), &receipt.to_bytes())?;
             durable::place(&receipts.join(format!("{index}.leaf")), &leaf)?;
         }
         Ok(())
+    }
+
+    /// A leaf and its receipt against the newest checkpoint.
+    ///
+    /// # Errors
+    /// As [`Followed::save_receipts`].
+    pub fn receipt(&self, index: u64) -> Result<(Vec<u8>, Receipt), FollowError> {
+        let leaf = self.view.leaf(index).map_err(unexpected)?;
+        let proof = self.view.inclusion_proof(index, self.checkpoint().size()).map_err(unexpected)?;
+        let receipt = Receipt::new(&leaf, &proof, &self.cosigned.signed).map_err(unexpected)?;
+        Ok((leaf, receipt))
     }
 
     /// Compares the log with a checkpoint of it that somebody else has, its witness say: both are signed by the log, so one that is not of
@@ -307,7 +316,7 @@ impl Followed {
         other: &SignedCheckpoint,
         now: u64,
     ) -> Result<(), FollowError> {
-        let fork = || fork_of(&self.view, other.checkpoint());
+        let fork = || Fork::of(&self.view, other.checkpoint());
         contradiction(folder, policy, (&self.cosigned.signed, other), now, fork)?.map_or(Ok(()), Err)
     }
 
@@ -480,7 +489,7 @@ impl Step {
         if new.size() > old.size() {
             return self.check_growth();
         }
-        let fork = || fork_of(&LogView::load(old.clone(), folder_read(&self.dir))?, new);
+        let fork = || Fork::of(&LogView::load(old.clone(), folder_read(&self.dir))?, new);
         match contradiction(&self.dir, &self.policy, (known, &self.cosigned.signed), self.now, fork)? {
             Some(fork) => Err(fork),
             None if new.size() == old.size() => Ok(()),
@@ -497,7 +506,7 @@ impl Step {
     /// interrupted call left there.
     fn take_edge(&mut self, edge: Edge) -> Result<(), FollowError> {
         if let Some(fork) = &edge.fork {
-            return Err(self.lied(Lie::Forked, &self.evidence("fork").with_proof(fork.root, &fork.proof)));
+            return Err(self.lied(Lie::Forked, &self.evidence("fork").with_fork(fork)));
         }
         for (path, bytes) in edge.tiles {
             if self.is_new(path) {
@@ -580,25 +589,6 @@ impl Step {
     }
 }
 
-/// That the larger of two trees begins with another root than the smaller one's, and the proof.
-struct Fork {
-    root: Hash,
-    proof: Vec<Hash>,
-}
-
-/// The fork, if the log does not begin with `older`.
-fn fork_of<F: Fn(TilePath) -> Result<Option<Vec<u8>>, LogError>>(
-    view: &LogView<F>,
-    older: &Checkpoint,
-) -> Result<Option<Fork>, LogError> {
-    if view.extends(older)? {
-        return Ok(None);
-    }
-    let root = view.root_at(older.size())?;
-    let proof = view.consistency_proof(older.size(), view.checkpoint().size())?;
-    Ok(Some(Fork { root, proof: proof.hashes().to_vec() }))
-}
-
 /// The files of a log's edge, proved, and what they say about the checkpoint that the folder has.
 struct Edge {
     tiles: BTreeMap<TilePath, Vec<u8>>,
@@ -621,7 +611,7 @@ async fn look_at_edge(client: &PeerClient, step: &Step) -> Result<Edge, FollowEr
                 }
             };
             LogView::load(step.newest().clone(), read).and_then(|view| match &step.known {
-                Some(known) => fork_of(&view, known.checkpoint()),
+                Some(known) => Fork::of(&view, known.checkpoint()),
                 None => Ok(None),
             })
         };
@@ -738,7 +728,7 @@ fn unconfirmed_fork(
     let found = policy.logs().iter().find_map(|log| Some((signed(&log.key, &known)?, signed(&log.key, note)?)));
     let Some((known, other)) = found else { return Ok(None) };
     contradiction(dir, policy, (&known, &other), now, || {
-        fork_of(&LogView::load(known.checkpoint().clone(), folder_read(dir))?, other.checkpoint())
+        Fork::of(&LogView::load(known.checkpoint().clone(), folder_read(dir))?, other.checkpoint())
     })
 }
 
@@ -756,15 +746,13 @@ fn contradiction(
         return Ok(None);
     }
     let key = policy.logs().iter().find(|log| log.key.name() == old.origin()).ok_or(FollowError::UnknownLog)?;
-    let evidence = Evidence::new("fork", key.key.to_string(), vec![known.to_bytes(), other.to_bytes()], now);
-    // Two roots of one size need no proof.
-    let evidence = if new.size() == old.size() {
-        evidence
+    let fork = if new.size() == old.size() {
+        None
     } else {
         let Some(fork) = fork().map_err(damaged)? else { return Ok(None) };
-        evidence.with_proof(fork.root, &fork.proof)
+        Some(fork)
     };
-    let evidence = evidence.keep(&dir.join(EVIDENCE_FOLDER))?;
+    let evidence = Evidence::fork(&key.key, (known, other), fork.as_ref(), now).keep(&dir.join(EVIDENCE_FOLDER))?;
     Ok(Some(FollowError::Lied { lie: Lie::Forked, evidence }))
 }
 

@@ -11,6 +11,7 @@
 //! evidence/         alarms with the leaves they are about
 //! ```
 
+pub mod alarm;
 pub mod pin;
 pub mod receipt;
 
@@ -25,13 +26,13 @@ use lockplate_audit::monitor::{self, Alarm, Gap};
 use lockplate_audit::{LeafRef, Logs};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{CharterFile, CharterLog, LogName};
-use lockplate_log::{Error as LogError, WitnessPolicy};
+use lockplate_log::{Error as LogError, VerifierKey, WitnessPolicy};
 use lockplate_store::durable;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::PeerTrust;
 use crate::cosign::WitnessSet;
-use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence};
+use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence, Verdict};
 use crate::follow::{
     CHECKPOINT_FILE, FollowError, Followed, Freshness, Lie, LogSource, Reader, blocking, follow, open,
 };
@@ -231,16 +232,25 @@ impl Watch {
             let (folder, policy, reader) = (folder.clone(), policy.clone(), self.reader);
             blocking(move || open(&folder, &policy, reader, now)).await
         };
-        let (followed, fault) = match result {
-            Ok(followed) if ask => {
-                let fault = self.compare_with_witnesses(&log, &folder, &policy, &followed, now).await.err();
+        let witnesses = WitnessSet::of(charter, &log.name).ok().filter(|_| ask);
+        let convicted = match &witnesses {
+            Some(witnesses) => refused_by(witnesses, log.key, &folder).await.err(),
+            None => None,
+        };
+        let (followed, fault) = match (result, witnesses) {
+            (Ok(followed), Some(witnesses)) => {
+                let fault = match convicted {
+                    Some(error) => Some(error),
+                    None => confirmed_by(&witnesses, log.key, (&folder, &policy), &followed, now).await.err(),
+                };
                 if let Some(error) = &fault {
                     self.tell_fork(&log.name, error);
                 }
                 (Some(followed), fault)
             }
-            Ok(followed) => (Some(followed), None),
-            Err(error) => {
+            (Ok(followed), None) => (Some(followed), None),
+            (Err(error), _) => {
+                let error = if error.exit_kind() == ExitKind::Lied { error } else { convicted.unwrap_or(error) };
                 self.tell_fork(&log.name, &error);
                 // A monitor that starts while a log is away goes on from what it proved before.
                 let known = self.followed.contains_key(&log.name) || !folder.join(CHECKPOINT_FILE).exists();
@@ -262,24 +272,6 @@ impl Watch {
             (None, Ok(added)) => Ok(self.seen(&log.name, &followed, added, now)),
         };
         (Some(followed), seen)
-    }
-
-    /// What the witnesses confirmed of a log must be of the log that was read: else one of them was shown another. A witness that is away says
-    /// nothing.
-    async fn compare_with_witnesses(
-        &self,
-        log: &CharterLog<'_>,
-        folder: &Path,
-        policy: &WitnessPolicy,
-        followed: &Followed,
-        now: u64,
-    ) -> Result<(), FollowError> {
-        let Ok(witnesses) = WitnessSet::of(self.charter.charter(), &log.name) else { return Ok(()) };
-        let records = join_all(witnesses.peers().iter().map(|witness| witness.newest(log.key))).await;
-        for record in records.into_iter().flatten().flatten() {
-            followed.check_against(folder, policy, record.signed(), now)?;
-        }
-        Ok(())
     }
 
     fn seen(&self, name: &LogName, followed: &Followed, added: u64, now: u64) -> LogSeen {
@@ -306,13 +298,16 @@ impl Watch {
         }
     }
 
-    /// Writes an alarm with the exact bytes of its leaves into the folder's `evidence`, durable on return, and says where. The same alarm is
+    /// Writes an alarm with the exact bytes of its leaves and their receipts into the folder's `evidence`, durable on return, and says where. The same alarm is
     /// the same file.
     ///
     /// # Errors
     /// [`FollowError::Folder`].
     pub fn keep_alarm(&self, alarm: &Alarm) -> Result<PathBuf, FollowError> {
-        let read = |leaf: &LeafRef| self.followed.get(&leaf.log)?.view().leaf(leaf.index).ok();
+        let read = |leaf: &LeafRef| {
+            let (bytes, receipt) = self.followed.get(&leaf.log)?.receipt(leaf.index).ok()?;
+            Some((bytes, receipt.to_bytes()))
+        };
         let evidence = self.with_logs(|logs| alarm.evidence(logs, read));
         let bytes = serde_json::to_vec_pretty(&evidence).map_err(|_our_type| FollowError::Internal)?;
         let told =
@@ -341,6 +336,35 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// What witnesses refused to confirm because it cannot be true convicts the log, whatever it shows to others. A witness that is away says
+/// nothing.
+async fn refused_by(witnesses: &WitnessSet, log: &VerifierKey, folder: &Path) -> Result<(), FollowError> {
+    let shown = join_all(witnesses.peers().iter().map(|witness| witness.forks(log))).await;
+    for fork in shown.into_iter().flatten().flatten() {
+        if matches!(fork.check(), Ok(Verdict::Forked(key)) if *key == *log) {
+            durable::create_dir(folder)?;
+            let evidence = fork.keep(&folder.join(EVIDENCE_FOLDER))?;
+            return Err(FollowError::Lied { lie: Lie::Forked, evidence });
+        }
+    }
+    Ok(())
+}
+
+/// What witnesses confirmed of a log must be of the log that was read: else one of them was shown another.
+async fn confirmed_by(
+    witnesses: &WitnessSet,
+    log: &VerifierKey,
+    (folder, policy): (&Path, &WitnessPolicy),
+    followed: &Followed,
+    now: u64,
+) -> Result<(), FollowError> {
+    let records = join_all(witnesses.peers().iter().map(|witness| witness.newest(log))).await;
+    for record in records.into_iter().flatten().flatten() {
+        followed.check_against(folder, policy, record.signed(), now)?;
+    }
+    Ok(())
 }
 
 fn tell_fork(logs: &mut Logs, name: &LogName, fork: Evidence) {

@@ -4,7 +4,8 @@
 //! log) stands in [`WitnessFiles::add_checkpoint`]; here stand the doors, the quotas, and what is done about a suspicion.
 //!
 //! A proof that fails is signed by nobody, so a stranger can send one. The log's own tiles decide: where they do not extend what is
-//! recorded here, the log is frozen until a person has looked ([`Witness::clear`]).
+//! recorded here, the log is frozen until a person has looked ([`Witness::clear`]). What convicts a log is served to everybody under
+//! `/witness/<id>/evidence`: the witness that was shown the other history may be the only one that knows.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -12,27 +13,29 @@ use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use lockplate_core::charter::Charter;
 use lockplate_log::limits::{ADD_CHECKPOINT_BYTES_MAX, LEAF_BYTES_MAX, TILE_WIDTH};
 use lockplate_log::witness::SIZE_CONTENT_TYPE;
 use lockplate_log::{
-    AddCheckpoint, Checkpoint, CosignatureSigner, Error as LogError, LogFile, LogView, Origin, Refusal, Standing,
-    StorageFault, TilePath, VerifierKey, WitnessRecord, consider,
+    AddCheckpoint, Checkpoint, CosignatureSigner, Error as LogError, LogFile, LogView, Origin, Refusal,
+    SignedCheckpoint, SignedNote, Standing, StorageFault, TilePath, VerifierKey, WitnessRecord, consider,
 };
 use lockplate_store::log_files::AcquireError;
 use lockplate_store::witness_files::{AddError, WitnessFiles, record_id};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
 use crate::cosign::WITNESS_PREFIX;
+use crate::follow::evidence::{Evidence, Fork};
 use crate::http::{BoundedBytes, Verbatim};
 use crate::party_log::seconds;
 use crate::problem::{Problem, ProblemKind};
@@ -48,6 +51,8 @@ pub const LOGS_MAX: usize = 64;
 /// Requests a second about one log that are answered, of those that move it forward and of all others each. Two counts, so that a
 /// stranger who repeats old checkpoints does not use up the log's own.
 const QUOTA_A_SECOND: u32 = 10;
+/// Proofs against one log that are shown to everybody.
+pub const FORKS_SHOWN_MAX: usize = 4;
 /// What a look at a log's tiles may spend on one of them.
 const TILE_CALL: CallLimits = CallLimits {
     connect: Duration::from_secs(2),
@@ -244,6 +249,7 @@ impl Witness {
         Router::new()
             .route(&format!("{WITNESS_PREFIX}/add-checkpoint"), post(add_checkpoint).layer(limit))
             .route(&format!("{WITNESS_PREFIX}/{{id}}/checkpoint"), get(newest))
+            .route(&format!("{WITNESS_PREFIX}/{{id}}/evidence"), get(evidence))
             .with_state(self.clone())
     }
 
@@ -328,7 +334,7 @@ impl Witness {
             }
             Err(AddError::Refused(refusal)) => {
                 if refusal.is_evidence() {
-                    self.suspect(&asked, refusal, watched);
+                    self.suspect(&asked, refusal, watched).await;
                 }
                 Err(NotAdded::Refused(refusal))
             }
@@ -351,14 +357,18 @@ impl Witness {
         }
     }
 
-    /// The alarm, and for what is not yet a proof the look at the log's own tiles.
-    fn suspect(&self, asked: &AddCheckpoint, refusal: Refusal, watched: &Watched) {
+    /// The alarm, and what can be shown of it: two roots of one size at once, the rest after a look at the log's own tiles.
+    async fn suspect(&self, asked: &AddCheckpoint, refusal: Refusal, watched: &Watched) {
         let log = watched.key.name();
         tracing::error!(%log, proved = refusal.proves_fork(), "log-fork: the log signed what does not fit what is recorded");
+        let (this, id, asked) = (self.clone(), record_id(log), asked.clone());
         if refusal.proves_fork() {
+            let kept = self.blocking(move |inner| inner.keep_fork(&id, &asked, None)).await;
+            if kept.is_err() {
+                tracing::error!(%log, "the proof of the fork cannot be shown; the bodies are kept");
+            }
             return;
         }
-        let (this, id, asked) = (self.clone(), record_id(log), asked.clone());
         self.inner.tasks.spawn("suspicion", async move { this.look_into(&id, &asked).await });
     }
 
@@ -369,6 +379,7 @@ impl Witness {
         let (Some(tiles), Ok(_one)) = (watched.tiles.clone(), watched.looking.try_acquire()) else { return };
         let log = watched.key.name().clone();
         let (id, signed): (String, Checkpoint) = (id.to_owned(), asked.checkpoint().clone());
+        let kept_as = id.clone();
         let recorded = self.blocking(move |inner| {
             let standing = inner.read_standing(inner.logs.get(&id).ok_or(StandingError::Unknown)?)?;
             Ok(standing.newest.map(|record| record.checkpoint().clone()))
@@ -383,15 +394,17 @@ impl Witness {
                 let fault = LogError::Storage { file: LogFile::Tile(path), fault: StorageFault::Io };
                 runtime.block_on(tiles.tile(path)).map_err(|_peer| fault)
             };
-            LogView::load(signed, read)?.extends(&recorded)
+            Fork::of(&LogView::load(signed, read)?, &recorded)
         });
         match looked.await {
-            Ok(Ok(true)) => tracing::warn!(%log, "the log does extend what is recorded: somebody sent a wrong proof"),
-            Ok(Ok(false)) => {
+            Ok(Ok(None)) => tracing::warn!(%log, "the log does extend what is recorded: somebody sent a wrong proof"),
+            Ok(Ok(Some(fork))) => {
                 tracing::error!(%log, "log-fork: the log's own tiles do not extend what was cosigned: it is frozen");
-                let body = asked.to_bytes();
-                let frozen =
-                    self.blocking(move |inner| inner.files.freeze_on(&log, &body).map_err(|_os| StandingError::Disk));
+                let asked = asked.clone();
+                let frozen = self.blocking(move |inner| {
+                    let frozen = inner.files.freeze_on(&log, &asked.to_bytes()).map_err(|_os| StandingError::Disk);
+                    frozen.and(inner.keep_fork(&kept_as, &asked, Some(&fork)))
+                });
                 if frozen.await.is_err() {
                     self.inner.tasks.spawn_essential("witness-files", async {});
                 }
@@ -408,6 +421,29 @@ impl Inner {
         standing
             .inspect_err(|error| tracing::error!(%error, log = %watched.key.name(), "a record cannot be used"))
             .map_err(|_told| StandingError::Disk)
+    }
+
+    /// Keeps what convicts a log: the checkpoint that was recorded, the other one, and where that is larger how it begins.
+    fn keep_fork(&self, id: &str, asked: &AddCheckpoint, fork: Option<&Fork>) -> Result<(), StandingError> {
+        let watched = self.logs.get(id).ok_or(StandingError::Unknown)?;
+        let Some(recorded) = self.read_standing(watched)?.newest else { return Ok(()) };
+        // Whoever sent it may have added lines of his own.
+        let note = asked.note();
+        let lines = note.signatures().iter().filter(|line| line.is_by(&watched.key)).take(1).cloned().collect();
+        let signed =
+            SignedNote::new(note.text(), lines).and_then(|bare| SignedCheckpoint::from_note(bare, &watched.key));
+        let signed = signed.map_err(|_not_its| StandingError::Unknown)?;
+        let seen = seconds(self.clock.as_ref());
+        let evidence = Evidence::fork(&watched.key, (recorded.signed(), &signed), fork, seen);
+        evidence.keep(&self.files.evidence_folder(watched.key.name())).map_err(|_os| StandingError::Disk)?;
+        Ok(())
+    }
+
+    fn shown(&self, watched: &Watched) -> Result<Shown, StandingError> {
+        let frozen = self.files.is_frozen(watched.key.name()).map_err(|_os| StandingError::Disk)?;
+        let mut forks = Evidence::kept_forks(&self.files.evidence_folder(watched.key.name()), &watched.key);
+        forks.truncate(FORKS_SHOWN_MAX);
+        Ok(Shown { frozen, forks })
     }
 
     fn standing(&self, watched: &Watched) -> Result<LogStanding, StandingError> {
@@ -456,6 +492,28 @@ fn refused(refusal: Refusal) -> Response {
     let mut response = (status, [(header::CONTENT_TYPE, media_type)], body).into_response();
     response.extensions_mut().insert(Verbatim);
     response
+}
+
+/// What a witness shows of a log that it convicted: `GET /witness/<id>/evidence`. Each fork is an evidence file as `lockplate verify FILE`
+/// reads it, and needs no belief in the witness.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Shown {
+    /// Nothing of the log is cosigned before a person has cleared it.
+    pub frozen: bool,
+    /// At most [`FORKS_SHOWN_MAX`]: one is enough.
+    pub forks: Vec<Evidence>,
+}
+
+async fn evidence(State(witness): State<Witness>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let shown = witness.blocking(move |inner| inner.shown(inner.logs.get(&id).ok_or(StandingError::Unknown)?)).await;
+    match shown {
+        Ok(shown) => {
+            Ok(([(header::CACHE_CONTROL, SHORT), (header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN)], Json(shown))
+                .into_response())
+        }
+        Err(StandingError::Unknown) => Err(ProblemKind::NotFound.into()),
+        Err(StandingError::Disk) => Err(ProblemKind::Unavailable.into()),
+    }
 }
 
 async fn newest(State(witness): State<Witness>, Path(id): Path<String>) -> Result<Response, Problem> {

@@ -11,6 +11,7 @@
 //! <id>.evidence/<16 hex of sha256>.asked     the body that did not fit
 //! <id>.evidence/<16 hex of sha256>.recorded  what was recorded when it was kept
 //! <id>.evidence/fork-<16 hex of sha256>.*    the same two of a body that proves a fork; counted apart
+//! <id>.evidence/fork-*.json                  what convicts the log, as the caller wrote it and shows it to everybody
 //! ```
 
 use std::collections::BTreeMap;
@@ -236,6 +237,12 @@ impl WitnessFiles {
         Ok(())
     }
 
+    /// Where the bodies kept against a log lie. A caller that can say more of a proof puts it beside them, as `fork-*.json`.
+    #[must_use]
+    pub fn evidence_folder(&self, origin: &Origin) -> PathBuf {
+        self.folder.join(format!("{}.evidence", record_id(origin)))
+    }
+
     /// The bodies kept against a log: proofs first, then suspicions, each in the order of their names.
     ///
     /// # Errors
@@ -316,10 +323,6 @@ impl WitnessFiles {
 
     fn frozen(&self, origin: &Origin) -> PathBuf {
         self.folder.join(format!("{}.frozen", record_id(origin)))
-    }
-
-    fn evidence_folder(&self, origin: &Origin) -> PathBuf {
-        self.folder.join(format!("{}.evidence", record_id(origin)))
     }
 }
 

@@ -14,6 +14,8 @@ use lockplate_store::witness_files::record_id;
 
 use super::WITNESS_PREFIX;
 use crate::client::{PeerClient, PeerError};
+use crate::follow::evidence::Evidence;
+use crate::witness::Shown;
 
 /// Most 409 answers in a row that one question follows: the record of an honest witness moves only by our own asking.
 const CONFLICTS_MAX: usize = 3;
@@ -102,6 +104,16 @@ impl WitnessPeer {
             429 | 503 => Err(NoCosignature::Busy),
             status => Err(NoCosignature::Refused(status)),
         }
+    }
+
+    /// What it shows that convicts `log`. Only the form is checked: each file convicts by itself or not at all.
+    ///
+    /// # Errors
+    /// [`NoCosignature::Peer`], [`NoCosignature::Refused`].
+    pub async fn forks(&self, log: &VerifierKey) -> Result<Vec<Evidence>, NoCosignature> {
+        let path = format!("{WITNESS_PREFIX}/{}/evidence", record_id(log.name()));
+        let shown: Shown = self.client.get_json(&path, &[]).await.map_err(NoCosignature::Peer)?;
+        Ok(shown.forks)
     }
 
     /// Has it cosign `head`, proving from `old` leaves; on a 409 from the size it says. `old` becomes what it has then. The proof

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lockplate_log::{ConsistencyProof, Hash, SignedCheckpoint, TilePath, VerifierKey};
+use lockplate_log::{
+    Checkpoint, ConsistencyProof, Error as LogError, Hash, LogView, SignedCheckpoint, TilePath, VerifierKey,
+};
 use lockplate_store::durable;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -73,7 +75,42 @@ impl core::fmt::Display for NotEvidence {
 
 impl core::error::Error for NotEvidence {}
 
+/// That the larger of two trees begins with another root than the smaller one's, and the proof.
+pub(crate) struct Fork {
+    root: Hash,
+    proof: Vec<Hash>,
+}
+
+impl Fork {
+    /// The fork, if the log of `view` does not begin with `older`.
+    pub(crate) fn of<F: Fn(TilePath) -> Result<Option<Vec<u8>>, LogError>>(
+        view: &LogView<F>,
+        older: &Checkpoint,
+    ) -> Result<Option<Self>, LogError> {
+        if view.extends(older)? {
+            return Ok(None);
+        }
+        let root = view.root_at(older.size())?;
+        let proof = view.consistency_proof(older.size(), view.checkpoint().size())?;
+        Ok(Some(Self { root, proof: proof.hashes().to_vec() }))
+    }
+}
+
 impl Evidence {
+    /// Of two checkpoints that one log's key signed; `fork` only where their sizes differ: two roots of one size need no proof.
+    pub(crate) fn fork(
+        log: &VerifierKey,
+        notes: (&SignedCheckpoint, &SignedCheckpoint),
+        fork: Option<&Fork>,
+        seen: u64,
+    ) -> Self {
+        let evidence = Self::new("fork", log.to_string(), vec![notes.0.to_bytes(), notes.1.to_bytes()], seen);
+        match fork {
+            Some(fork) => evidence.with_fork(fork),
+            None => evidence,
+        }
+    }
+
     pub(super) fn new(what: &str, log: String, notes: Vec<Vec<u8>>, seen: u64) -> Self {
         let text = |note: Vec<u8>| String::from_utf8_lossy(&note).into_owned();
         Self {
@@ -89,9 +126,9 @@ impl Evidence {
         }
     }
 
-    pub(super) fn with_proof(mut self, root_at_smaller: Hash, proof: &[Hash]) -> Self {
-        self.root_at_smaller = Some(root_at_smaller.to_base64());
-        self.consistency = proof.iter().map(|hash| hash.to_base64()).collect();
+    pub(super) fn with_fork(mut self, fork: &Fork) -> Self {
+        self.root_at_smaller = Some(fork.root.to_base64());
+        self.consistency = fork.proof.iter().map(|hash| hash.to_base64()).collect();
         self
     }
 
@@ -103,7 +140,7 @@ impl Evidence {
 
     /// Writes the file, durable on return, and says where it is. The same lie seen again is the same file; where there are too many, the
     /// folder stands for all.
-    pub(super) fn keep(&self, folder: &Path) -> Result<PathBuf, durable::Error> {
+    pub(crate) fn keep(&self, folder: &Path) -> Result<PathBuf, durable::Error> {
         durable::create_dir(folder)?;
         let timeless = Self { seen: 0, ..self.clone() }.to_bytes();
         let digest = hex::encode(Sha256::digest(&timeless).get(..8).unwrap_or_default());
@@ -125,7 +162,8 @@ impl Evidence {
     #[must_use]
     pub fn kept_forks(folder: &Path, log: &VerifierKey) -> Vec<Self> {
         let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-        let forks = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("fork-"));
+        let named = |name: &str| name.starts_with("fork-") && name.ends_with(".json");
+        let forks = entries.flatten().filter(|entry| named(&entry.file_name().to_string_lossy()));
         let read =
             forks.take(EVIDENCE_FILES_MAX).filter_map(|entry| Self::parse(&std::fs::read(entry.path()).ok()?).ok());
         read.filter(|fork| matches!(fork.check(), Ok(Verdict::Forked(key)) if *key == *log)).collect()

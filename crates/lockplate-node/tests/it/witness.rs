@@ -19,13 +19,14 @@ use lockplate_node::api::{AnswerState, KeeperAnswer};
 use lockplate_node::client::{CallLimits, PeerClient, PeerTrust, RawAnswer};
 use lockplate_node::clock::{Clock as _, TestClock};
 use lockplate_node::cosign::NotStarted;
+use lockplate_node::follow::evidence::Verdict;
 use lockplate_node::http::{Limits, ListenOn, Server, TlsMode};
 use lockplate_node::keeper::KeeperError;
 use lockplate_node::keeper::restore::{self, RestoreError};
 use lockplate_node::log_door::{self, LogDoor};
 use lockplate_node::problem::ProblemKind;
 use lockplate_node::shutdown::Tasks;
-use lockplate_node::witness::{LogStanding, Mirror, TileSource, WatchedLog, Witness};
+use lockplate_node::witness::{LogStanding, Mirror, Shown, TileSource, WatchedLog, Witness};
 use lockplate_store::log_files::FileLogStorage;
 use lockplate_store::witness_files::record_id;
 use tempfile::TempDir;
@@ -123,6 +124,15 @@ impl Office {
         let key = log_signer().verifier_key().clone();
         let record = WitnessRecord::parse(&answer.body, &key, witness_signer().verifier_key()).unwrap();
         Some(record.checkpoint().size())
+    }
+
+    /// What strangers are shown against the log; each file convicts it.
+    async fn shown(&self) -> Shown {
+        let id = record_id(&Origin::parse(LOG).unwrap());
+        let shown: Shown = self.client.get_json(&format!("/witness/{id}/evidence"), &[]).await.unwrap();
+        let key = log_signer().verifier_key().clone();
+        assert!(shown.forks.iter().all(|fork| fork.check() == Ok(Verdict::Forked(Box::new(key.clone())))), "{shown:?}");
+        shown
     }
 
     async fn standing(&self) -> LogStanding {
@@ -257,8 +267,12 @@ async fn a_fork_freezes_the_log_until_a_person_clears_it() {
     assert_eq!((answer.status, answer.media_type.as_deref()), (409, Some("text/plain")));
     let standing = office.standing().await;
     assert!(standing.frozen && standing.evidence == 1, "{standing:?}");
+    let shown = office.shown().await;
+    assert!(shown.frozen && shown.forks.len() == 1, "{shown:?}");
     drop(log.append(Said(9)).unwrap());
     assert_eq!(office.status(body(&log, 5)).await, 403, "nothing of this log any more");
+    let other = record_id(&Origin::parse("nobody.example/log/keeper").unwrap());
+    assert_eq!(office.client.get_raw(&format!("/witness/{other}/evidence")).await.unwrap().status, 404);
     let folder = office.close().await;
     let office = Office::open(folder, None, false).await;
     assert_eq!(office.status(body(&log, 5)).await, 403, "a restart forgives nothing");
@@ -291,6 +305,7 @@ async fn a_suspicion_becomes_proof_by_the_logs_own_tiles_and_by_nothing_else() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(office.standing().await.frozen, "the tiles convict it");
+    assert_eq!(office.shown().await.forks.len(), 1, "a larger tree, with the proof of how it begins");
     office.close().await;
 
     // The same with an honest log and a stranger who sends a wrong proof.

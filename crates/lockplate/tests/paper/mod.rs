@@ -116,12 +116,15 @@ fn library() -> CosignatureSigner {
 
 /// Shows the folder that stands in the shared place at the time of the request.
 fn doors(shown: BTreeMap<LogName, Arc<Mutex<PathBuf>>>, charter: Vec<u8>, records: PathBuf) -> Router {
-    let record = move |axum::extract::Path(id): axum::extract::Path<String>| async move {
-        std::fs::read(records.join(id)).map_err(|_absent| StatusCode::NOT_FOUND)
+    let kept = |folder: PathBuf, suffix: &'static str| {
+        move |axum::extract::Path(id): axum::extract::Path<String>| async move {
+            std::fs::read(folder.join(id + suffix)).map_err(|_absent| StatusCode::NOT_FOUND)
+        }
     };
     let mut router = Router::new()
         .route("/v1/charter", get(move || async move { charter }))
-        .route("/witness/{id}/checkpoint", get(record));
+        .route("/witness/{id}/checkpoint", get(kept(records.clone(), "")))
+        .route("/witness/{id}/evidence", get(kept(records, ".evidence")));
     for (name, place) in shown {
         let show = |Shared(place): Shared<Arc<Mutex<PathBuf>>>, request: axum::extract::Request| async move {
             use tower::ServiceExt as _;
@@ -263,6 +266,21 @@ impl PaperTown {
         std::fs::create_dir_all(&folder).unwrap();
         let id = lockplate_store::witness_files::record_id(head.checkpoint().origin());
         write(&folder.join(id), &note.to_bytes());
+    }
+
+    /// A keeper shows that it refused the newest head of a log of another town, beside that of this one: both are of one size.
+    pub fn refuse(&self, place: u8, name: LogName, other: &Self) {
+        let (one, two) = (self.logs[&name].log.head(), other.logs[&name].log.head());
+        assert_eq!(one.checkpoint().size(), two.checkpoint().size());
+        let note = |head: &lockplate_log::SignedCheckpoint| String::from_utf8(head.to_bytes()).unwrap();
+        let key = self.charter.charter().log(&name).unwrap().key.to_string();
+        let notes = [note(one), note(two)];
+        let fork = serde_json::json!({ "schema": "lockplate/evidence/1", "what": "fork", "log": key, "seen": 0, "notes": notes });
+        let folder = self.folder.path().join(format!("records-k{place}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let id = lockplate_store::witness_files::record_id(one.checkpoint().origin());
+        let shown = serde_json::json!({ "frozen": true, "forks": [fork] });
+        write(&folder.join(id + ".evidence"), shown.to_string().as_bytes());
     }
 
     /// The public folder of a log.
