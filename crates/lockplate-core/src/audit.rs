@@ -2,6 +2,8 @@
 //! of that Opening against the leaf, and his signed review. Nobody can know when he writes a leaf whether it will be looked at:
 //! the root that decides is that of a checkpoint cosigned at least a day later.
 
+pub mod replay;
+
 use lockplate_oprf::Element;
 use sha2::{Digest as _, Sha256};
 

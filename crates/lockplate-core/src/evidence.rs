@@ -25,6 +25,8 @@ use crate::signed::SignedObject;
 use crate::vocabulary::{Action, ArchiveKind, Assurance, DeclarationName, Purpose, Role};
 
 const DAY: u64 = 86_400;
+/// Longest embargo of a request that no rule allowed, days.
+pub(crate) const NO_DUTIES_NOTICE_DAYS: u32 = 180;
 
 /// A closed, undestroyed epoch of this owner whose whole capture window lies inside the request's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,12 +315,12 @@ impl Standing {
     }
 }
 
-const fn action_of(purpose: Purpose) -> Action {
+pub(crate) const fn action_of(purpose: Purpose) -> Action {
     if matches!(purpose, Purpose::OwnRecord) { Action::OwnerAccess } else { Action::Search }
 }
 
 /// Days between two moments, rounded up; negative if `to` is before `from`.
-fn days_up(from: Timestamp, to: Timestamp) -> i64 {
+pub(crate) fn days_up(from: Timestamp, to: Timestamp) -> i64 {
     let days = |seconds: u64| i64::try_from(seconds.div_ceil(DAY)).unwrap_or(i64::MAX);
     if to >= from {
         days(to.0.saturating_sub(from.0))
@@ -330,7 +332,7 @@ fn days_up(from: Timestamp, to: Timestamp) -> i64 {
 /// 1 if every element's input is a listed spelling of the one plate the statement names, at this owner; otherwise the
 /// number of distinct texts, at least 2. A registered owner is answered about the plate as it is registered: a near spelling may
 /// be the neighbour's.
-fn plates_named(request: &Opened<SearchRequest>) -> u32 {
+pub(crate) fn plates_named(request: &Opened<SearchRequest>) -> u32 {
     let statement = request.text().statement.statement();
     let Ok(plate) = statement.plate.plate() else { return 0 };
     let listed = match action_of(request.request().purpose) {
@@ -396,9 +398,8 @@ pub(crate) fn bare_leaf(
     let (decision, obligations, notice_days) = match record.outcome {
         Outcome::Allow(duties) => (RequestDecision::Allow, Some(duties), duties.notice_days),
         Outcome::Ask(duties) => (RequestDecision::Ask, Some(duties), duties.notice_days),
-        Outcome::Deny => (RequestDecision::Deny, None::<Obligations>, 180),
+        Outcome::Deny => (RequestDecision::Deny, None::<Obligations>, NO_DUTIES_NOTICE_DAYS),
     };
-    let latest = record.time.0.saturating_add(u64::from(notice_days).saturating_mul(DAY));
     let window = asked.win_to.0.saturating_sub(asked.win_from.0).div_ceil(DAY);
     Ok(RequestLeaf {
         request: record.request_digest,
@@ -422,11 +423,17 @@ pub(crate) fn bare_leaf(
         obligations,
         policy: record.policy_digest,
         engine: engine.to_owned(),
-        embargo: Timestamp(asked.notice_after.0.min(latest)),
+        embargo: embargo_of(asked, record.time, notice_days),
         sd: SaltedDigests::new(fill_digests(&[], SD_REQUEST, rng)?)?,
         sd_alg: SdAlgorithm::Sha256,
         escrow: Vec::new(),
     })
+}
+
+/// Until when the embargoed fields of a request decided at `time` stay closed.
+pub(crate) fn embargo_of(asked: &SearchRequest, time: Timestamp, notice_days: u32) -> Timestamp {
+    let latest = time.0.saturating_add(u64::from(notice_days).saturating_mul(DAY));
+    Timestamp(asked.notice_after.0.min(latest))
 }
 
 /// Window days in a leaf are an integer that JSON keeps; a hostile window cannot make the leaf unwritable.

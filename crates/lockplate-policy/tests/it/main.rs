@@ -11,6 +11,8 @@ mod matrix;
 #[cfg(test)]
 mod owner_access;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod stolen_car;

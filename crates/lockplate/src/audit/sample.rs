@@ -1,7 +1,7 @@
 //! `lockplate audit sample`: an auditor's round. The roots of checkpoints that others confirmed decide which leaves are looked at
 //! (`log.md` section 7); each is fetched from its keeper, opened with the auditor's own key, and compared with the public leaf: the
-//! request, every blinded element, every salted digest, and the notice tags. It prints no plate. Run it at least once a day: only
-//! checkpoints that were fetched can decide.
+//! request, every blinded element, every salted digest, the notice tags, and the decision, by asking the same rules again. It prints no
+//! plate. Run it at least once a day: only checkpoints that were fetched can decide.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,20 @@ use clap::Args;
 use lockplate_audit::Head;
 use lockplate_audit::sample::{Due, Plan, plan};
 use lockplate_core::Timestamp;
+use lockplate_core::audit::replay::{Replayed, replay};
 use lockplate_core::audit::{
     Audited, AuditorCall, AuditorCallBody, EscrowFault, Review, ReviewBody, SAMPLE_AFTER_SECONDS, auditor_digest,
     check_escrow, check_notice,
 };
 use lockplate_core::charter::{Charter, KeeperEntry, LogName};
 use lockplate_core::directory::TrustRole;
-use lockplate_core::entry::{Leaf, LogEntry, RequestLeaf, leaf_time, parse_leaf};
+use lockplate_core::entry::{Leaf, LogEntry, RequestLeaf, Stamped, leaf_time, parse_leaf};
 use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::keeper::CodeRule;
 use lockplate_core::notice::BlindedInputs;
 use lockplate_core::request::FiledRequest;
 use lockplate_core::signed::{Header, Signable as _, VersionOne};
-use lockplate_log::NoteSigner;
+use lockplate_log::{Entry as _, NoteSigner};
 use lockplate_node::client::PeerError;
 use lockplate_node::follow::Reader;
 use lockplate_node::founding::{AuditorFiles, found_auditor};
@@ -32,6 +33,7 @@ use lockplate_node::settings::read_secret;
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::verify::Watch;
 use lockplate_oprf::{Element, Secret};
+use lockplate_policy::CedarPolicy;
 use lockplate_store::durable;
 use rand_core::Rng as _;
 use serde::Serialize;
@@ -44,7 +46,7 @@ use crate::exit::Ended;
 use crate::keeper::write_json;
 use crate::owner_code::trusted_signer;
 use crate::screen::Screen;
-use crate::verify::{party, tell_bundles};
+use crate::verify::{party, shipped_policy, tell_bundles};
 
 /// Where checkpoints are kept, one folder a log.
 const HEADS: &str = "heads";
@@ -109,7 +111,10 @@ struct Auditor {
 #[serde(rename_all = "snake_case", tag = "result")]
 enum Looked {
     /// It says what its leaf says.
-    Good,
+    Good {
+        /// Whether the rules were asked again, or had not been asked.
+        replayed: bool,
+    },
     /// Refused by a keeper that could not open it: there is nothing to compare.
     Nothing,
     /// Erased before it was looked at.
@@ -156,7 +161,7 @@ impl Round {
     }
 
     fn sampled(&self) -> u64 {
-        self.count(|looked| matches!(looked, Looked::Good | Looked::Failed { .. }))
+        self.count(|looked| matches!(looked, Looked::Good { .. } | Looked::Failed { .. }))
     }
 
     fn not_had(&self) -> u64 {
@@ -168,6 +173,7 @@ impl Round {
 pub(crate) async fn run(args: SampleArgs, screen: &Screen) -> Result<ExitKind> {
     let charter = args.charter.charter(screen).await?;
     let auditor = auditor(&args.auditor_key, charter.charter())?;
+    let rules = shipped_policy(charter.charter())?;
     let oversight = Oversight::new(charter.charter())?;
     let mut watch = Watch::new(charter.clone(), &args.data, Reader::Monitor)?;
     tell_bundles(&watch)?;
@@ -194,7 +200,8 @@ pub(crate) async fn run(args: SampleArgs, screen: &Screen) -> Result<ExitKind> {
         let from = reviewed(&args.data, keeper)?;
         let to = decided_to(&leaves, &heads).max(from);
         let planned = watch.with_logs(|logs| plan(logs, keeper.index, &heads, from, to));
-        let mut round = look_at(&auditor, charter.charter(), &oversight, keeper, &leaves, &planned).await?;
+        let at_hand = AtHand { auditor: &auditor, charter: charter.charter(), policy: &rules, oversight: &oversight };
+        let mut round = at_hand.look_at(keeper, &leaves, &planned).await?;
         (round.from, round.to) = (from, to);
         round.undecided = u64::try_from(leaves.len()).unwrap_or(u64::MAX).saturating_sub(to);
         if args.file && from < to && round.not_had() == 0 {
@@ -281,61 +288,68 @@ fn decided_to(leaves: &[Vec<u8>], heads: &[Head]) -> u64 {
     u64::try_from(first).unwrap_or(u64::MAX).min(size)
 }
 
-async fn look_at(
-    auditor: &Auditor,
-    charter: &Charter,
-    oversight: &Oversight,
-    keeper: &KeeperEntry,
-    leaves: &[Vec<u8>],
-    plan: &Plan,
-) -> Result<Round> {
-    let mut round = Round { passed: plan.passed, problem: None, ..unread(keeper, String::new()) };
-    for Due { leaf, .. } in &plan.due {
-        let bytes = usize::try_from(leaf.index).ok().and_then(|position| leaves.get(position));
-        let Some(Ok(Leaf::Known(stamped))) = bytes.map(|bytes| parse_leaf(bytes)) else { continue };
-        let LogEntry::Request(request) = stamped.entry() else { continue };
-        let looked = look_at_one(auditor, charter, oversight, keeper, (leaf.index, request, stamped.nonce())).await?;
-        round.lines.push(Line { index: leaf.index, looked });
-    }
-    Ok(round)
+/// What every look needs.
+struct AtHand<'a> {
+    auditor: &'a Auditor,
+    charter: &'a Charter,
+    policy: &'a CedarPolicy,
+    oversight: &'a Oversight,
 }
 
-async fn look_at_one(
-    auditor: &Auditor,
-    charter: &Charter,
-    oversight: &Oversight,
-    keeper: &KeeperEntry,
-    (index, leaf, nonce): (u64, &RequestLeaf, [u8; 16]),
-) -> Result<Looked> {
-    let bare = [CodeRule::Opening, CodeRule::Facts].iter().any(|rule| leaf.rules.contains(rule.id()));
-    if bare && leaf.escrow.is_empty() {
-        return Ok(Looked::Nothing);
+impl AtHand<'_> {
+    async fn look_at(&self, keeper: &KeeperEntry, leaves: &[Vec<u8>], plan: &Plan) -> Result<Round> {
+        let mut round = Round { passed: plan.passed, problem: None, ..unread(keeper, String::new()) };
+        for Due { leaf, .. } in &plan.due {
+            let bytes = usize::try_from(leaf.index).ok().and_then(|position| leaves.get(position));
+            let Some(Ok(Leaf::Known(stamped))) = bytes.map(|bytes| parse_leaf(bytes)) else { continue };
+            let LogEntry::Request(request) = stamped.entry() else { continue };
+            let looked = self.look_at_one(keeper, leaf.index, request, &stamped).await?;
+            round.lines.push(Line { index: leaf.index, looked });
+        }
+        Ok(round)
     }
-    let given = match oversight.opening(keeper.index, &auditor.call(keeper, index, &[])?).await {
-        Ok(given) => given,
-        Err(error) => return Ok(not_had(&error)),
-    };
-    let failed = |fault: EscrowFault| Looked::Failed { what: fault.to_string() };
-    let Ok(filed) = FiledRequest::from_bytes(&given.filed.0) else { return Ok(failed(EscrowFault::Request)) };
-    let hashes = given.opening_hashes.iter().map(|hash| hash.0.as_slice().try_into().ok()).collect();
-    let Some(hashes) = hashes else { return Ok(failed(EscrowFault::Opening)) };
-    let opened =
-        match check_escrow(charter, &auditor.secret, Audited { leaf, nonce, filed, hashes, opening: &given.opening.0 })
-        {
+
+    async fn look_at_one(
+        &self,
+        keeper: &KeeperEntry,
+        index: u64,
+        leaf: &RequestLeaf,
+        stamped: &Stamped,
+    ) -> Result<Looked> {
+        let bare = [CodeRule::Opening, CodeRule::Facts].iter().any(|rule| leaf.rules.contains(rule.id()));
+        if bare && leaf.escrow.is_empty() {
+            return Ok(Looked::Nothing);
+        }
+        let given = match self.oversight.opening(keeper.index, &self.auditor.call(keeper, index, &[])?).await {
+            Ok(given) => given,
+            Err(error) => return Ok(not_had(&error)),
+        };
+        let failed = |fault: EscrowFault| Looked::Failed { what: fault.to_string() };
+        let Ok(filed) = FiledRequest::from_bytes(&given.filed.0) else { return Ok(failed(EscrowFault::Request)) };
+        let hashes = given.opening_hashes.iter().map(|hash| hash.0.as_slice().try_into().ok()).collect();
+        let Some(hashes) = hashes else { return Ok(failed(EscrowFault::Opening)) };
+        let nonce = stamped.nonce();
+        let audited = Audited { leaf, nonce, filed, hashes, opening: &given.opening.0 };
+        let opened = match check_escrow(self.charter, &self.auditor.secret, audited) {
             Ok(opened) => opened,
             Err(fault) => return Ok(failed(fault)),
         };
-    // A second call: which elements belong to the leaf is known only now, and the keeper must not know it.
-    let inputs = opened.text().elements.iter().map(|(input, _)| input.clone()).collect();
-    let blinded = BlindedInputs::new(inputs, &mut SystemRng);
-    let asked = blinded.elements().map_err(|_core| Ended::internal("an input could not be blinded"))?;
-    let answered = match oversight.opening(keeper.index, &auditor.call(keeper, index, &asked)?).await {
-        Ok(given) => elements(&given.evaluated),
-        Err(error) => return Ok(not_had(&error)),
-    };
-    let values = answered.ok().and_then(|answered| blinded.finalize(&answered).ok());
-    let Some(values) = values else { return Ok(failed(EscrowFault::Notice)) };
-    Ok(check_notice(&opened, &values, leaf, &nonce).map_or_else(failed, |()| Looked::Good))
+        let replayed = match replay(self.policy, self.charter, &opened, leaf, Timestamp(stamped.time())) {
+            Ok(replayed) => replayed != Replayed::OtherRules,
+            Err(fault) => return Ok(Looked::Failed { what: fault.to_string() }),
+        };
+        // A second call: which elements belong to the leaf is known only now, and the keeper must not know it.
+        let inputs = opened.text().elements.iter().map(|(input, _)| input.clone()).collect();
+        let blinded = BlindedInputs::new(inputs, &mut SystemRng);
+        let asked = blinded.elements().map_err(|_core| Ended::internal("an input could not be blinded"))?;
+        let answered = match self.oversight.opening(keeper.index, &self.auditor.call(keeper, index, &asked)?).await {
+            Ok(given) => elements(&given.evaluated),
+            Err(error) => return Ok(not_had(&error)),
+        };
+        let values = answered.ok().and_then(|answered| blinded.finalize(&answered).ok());
+        let Some(values) = values else { return Ok(failed(EscrowFault::Notice)) };
+        Ok(check_notice(&opened, &values, leaf, &nonce).map_or_else(failed, |()| Looked::Good { replayed }))
+    }
 }
 
 fn not_had(error: &PeerError) -> Looked {
@@ -439,7 +453,11 @@ fn say(charter: &Charter, round: &Round, screen: &Screen) {
     ));
     for line in &round.lines {
         match &line.looked {
-            Looked::Good => {}
+            Looked::Good { replayed: true } => {}
+            Looked::Good { replayed: false } => screen.line(&format!(
+                "  entry {}: as opened, but decided by rules that this program does not have",
+                line.index
+            )),
             Looked::Nothing => screen.line(&format!("  entry {}: refused unopened, nothing to compare", line.index)),
             Looked::Erased => screen.line(&format!("  entry {}: erased", line.index)),
             Looked::Failed { what } => screen.line(&format!("  entry {}: FAILED: {what}", line.index)),
