@@ -55,6 +55,12 @@ macro_rules! rules {
                 match self { $(Self::$variant => $name,)* }
             }
 
+            /// From its name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|rule| rule.name() == name)
+            }
+
             /// What has happened, in one sentence for people.
             #[must_use]
             pub const fn explain(self) -> &'static str {
@@ -206,17 +212,23 @@ impl Alarm {
         self.rule.explain()
     }
 
-    /// The alarm with the exact bytes of its leaves and notes, for a file that others can check. `read` gets a leaf from its log's tiles;
-    /// one that it cannot get is named without bytes.
-    pub fn evidence(&self, logs: &Logs, mut read: impl FnMut(&LeafRef) -> Option<Vec<u8>>) -> Evidence {
-        let leaf = |leaf: &LeafRef| EvidenceLeaf {
-            log: leaf.log,
-            origin: logs.origin(&leaf.log).unwrap_or_default().to_owned(),
-            index: leaf.index,
-            leaf: read(leaf).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+    /// The alarm with the exact bytes of its leaves and notes, for a file that others can check. `read` gets a leaf and its receipt from the
+    /// log's tiles; one that it cannot get is named without them.
+    pub fn evidence(&self, logs: &Logs, mut read: impl FnMut(&LeafRef) -> Option<(Vec<u8>, Vec<u8>)>) -> Evidence {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let leaf = |leaf: &LeafRef| {
+            let (bytes, receipt) = read(leaf).unzip();
+            EvidenceLeaf {
+                log: leaf.log,
+                origin: logs.origin(&leaf.log).unwrap_or_default().to_owned(),
+                index: leaf.index,
+                leaf: bytes.map(text),
+                receipt: receipt.map(text),
+            }
         };
         let checkpoint = |log: &LogName| logs.head(log).map(|head| String::from_utf8_lossy(&head.note).into_owned());
         Evidence {
+            schema: ALARM_SCHEMA,
             rule: self.rule,
             number: self.rule.id(),
             text: self.text(),
@@ -226,6 +238,9 @@ impl Alarm {
         }
     }
 }
+
+/// How an alarm's file names its form.
+pub const ALARM_SCHEMA: &str = "lockplate/alarm/1";
 
 /// A leaf with its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -239,11 +254,15 @@ pub struct EvidenceLeaf {
     pub index: u64,
     /// The leaf, verbatim where it is UTF-8 as every good one is; none if it could not be read.
     pub leaf: Option<String>,
+    /// The receipt that proves the leaf, as `log.md` section 2 writes it.
+    pub receipt: Option<String>,
 }
 
 /// What stands in an evidence file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {
+    /// [`ALARM_SCHEMA`].
+    pub schema: &'static str,
     /// The rule, by name.
     pub rule: MonitorRule,
     /// `M1` to `M11`.

@@ -10,11 +10,13 @@ use clap::Args;
 use lockplate_audit::monitor::{Alarm, Gap};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{CUSTODY_LABEL, Charter, CharterFile, LogName};
+use lockplate_core::facts::AccessPolicy as _;
 use lockplate_core::json::time_text;
 use lockplate_log::{Error as LogError, WitnessPolicy};
 use lockplate_node::follow::evidence::{Evidence, Verdict};
 use lockplate_node::follow::{self, FollowError, Freshness, Reader};
 use lockplate_node::shutdown::ExitKind;
+use lockplate_node::verify::alarm;
 use lockplate_node::verify::pin::{self, PinError, Target};
 use lockplate_node::verify::receipt::{self, Receipted, Trust};
 use lockplate_node::verify::{CHARTER_FILE, Confirmation, Look, Watch};
@@ -40,7 +42,7 @@ const BY_TRUST_FILE: &str = "as the keys of the trust file signed it, whosever t
 /// Check what an agency and its keepers publish, and say by whom it is valid.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Address with the charter's hash (https://host/#HASH), charter file, saved folder, receipt, or evidence file
+    /// Address with the charter's hash (https://host/#HASH), charter file, saved folder, receipt, alarm or evidence file
     target: String,
     /// Hash that the charter must have, where TARGET is a file or a saved folder
     #[arg(long, value_name = "HASH")]
@@ -83,6 +85,9 @@ pub(crate) async fn run(args: VerifyArgs, screen: &Screen) -> Result<ExitKind> {
                 return judge_receipt(&args, &path, &bytes, hash, screen);
             }
             if bytes.trim_ascii_start().starts_with(b"{") && !bytes.windows(2).any(|pair| pair == b"\n\n") {
+                if alarm::is_alarm(&bytes) {
+                    return judge_alarm(&args, &bytes, hash, screen);
+                }
                 return judge_evidence(&args, &bytes, hash, screen);
             }
             let charter = pinned(pin::pin(&bytes, hash))?;
@@ -370,12 +375,54 @@ fn judge_evidence(args: &VerifyArgs, bytes: &[u8], hash: Option<[u8; 32]>, scree
     Ok(kind)
 }
 
+/// What an alarm's file proves: its entries. Exit 7, as where the alarm was raised.
+fn judge_alarm(args: &VerifyArgs, bytes: &[u8], hash: Option<[u8; 32]>, screen: &Screen) -> Result<ExitKind> {
+    let Some(file) = &args.charter else {
+        return Err(Ended::usage("an alarm's entries are checked against somebody's keys\nadd --charter FILE").into());
+    };
+    let charter = pinned(pin::read_charter(file, hash))?;
+    let charter = charter.charter();
+    let checked = alarm::check(bytes, charter, now().0).map_err(|fault| Ended::config(fault.to_string()))?;
+    let kind = ExitKind::Problems;
+    if screen.json() {
+        let proved: Vec<Value> =
+            checked.proved.iter().map(|(log, index)| json!({ "log": log.to_string(), "index": index })).collect();
+        screen.document(&json!({
+            "schema": "lockplate/verify/1",
+            "kind": "alarm",
+            "rule": checked.rule.name(),
+            "number": checked.rule.id(),
+            "text": checked.rule.explain(),
+            "entries_proved": proved,
+            "entries_named_only": checked.bare,
+            "exit": kind.code(),
+        }));
+        return Ok(kind);
+    }
+    screen.heading(&format!("alarm {}: {}", checked.rule.id(), checked.rule.explain()));
+    for (log, index) in &checked.proved {
+        screen.line(&format!("{:<12} entry {index} of {}", "as signed", party(charter, log)));
+    }
+    if checked.bare > 0 {
+        screen.line(&format!("{:<12} {} entries that the file only names", "not shown", checked.bare));
+    }
+    screen.line(
+        "That nothing else in the registers explains them is the word of whoever kept the file: ask the registers.",
+    );
+    Ok(kind)
+}
+
 /// Tells the rules that come with this program for the owner's state, so that a citation of any other rule from them is found.
 pub(crate) fn tell_bundles(watch: &Watch) -> Result<()> {
-    let bundle = Bundle::shipped(watch.charter().charter().owner.state);
-    let policy = CedarPolicy::load(&bundle).map_err(|_ours| Ended::internal("the rules of this program are broken"))?;
-    watch.tell_bundle(bundle.digest(), policy.rules().map(str::to_owned).collect());
+    let policy = shipped_policy(watch.charter().charter())?;
+    watch.tell_bundle(policy.digest(), policy.rules().map(str::to_owned).collect());
     Ok(())
+}
+
+/// The rules that come with this program for the owner's state.
+pub(crate) fn shipped_policy(charter: &Charter) -> Result<CedarPolicy> {
+    let policy = CedarPolicy::load(&Bundle::shipped(charter.owner.state));
+    Ok(policy.map_err(|_ours| Ended::internal("the rules of this program are broken"))?)
 }
 
 /// Whose log it is, for people.

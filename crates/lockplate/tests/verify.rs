@@ -359,6 +359,26 @@ fn a_witness_that_confirmed_another_history_convicts_the_log() {
     assert_eq!((proved.code, proved.document()["proved"].as_bool()), (5, Some(true)), "{proved:?}");
 }
 
+/// A witness that was shown the other history confirmed nothing, and is the only one that knows.
+#[test]
+fn a_witness_that_refused_another_history_convicts_the_log() {
+    let town = town();
+    town.refuse(3, keeper(1), &town);
+    assert_eq!(verified(&town, &[]).code, 0, "twice the same head is no fork, whatever the witness says");
+    let mut twin = PaperTown::found();
+    twin.good_search(0xb2, now() - 2 * 86_400);
+    town.refuse(3, keeper(1), &twin);
+    let said = verified(&town, &["--json"]);
+    assert_eq!(said.code, 5, "{said:?}");
+    let file = evidence(&said, &said.document());
+    let proved = town.run(&["verify", &file.display().to_string(), "--json"]);
+    assert_eq!((proved.code, proved.document()["proved"].as_bool()), (5, Some(true)), "{proved:?}");
+    // Also while the log itself is away.
+    town.show(keeper(1), Path::new(""));
+    let said = verified(&town, &["--json"]);
+    assert_eq!(said.code, 5, "{said:?}");
+}
+
 #[test]
 fn a_leaf_of_the_wrong_form_or_log_is_an_alarm() {
     let mut town = town();
@@ -394,6 +414,51 @@ fn an_alarm_is_told_once_and_its_end_as_well() {
     assert_eq!((next["event"].as_str(), next["number"].as_str()), (Some("over"), Some("M3")), "{next}");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_later_run_goes_on_where_the_last_one_ended() {
+    let mut town = town();
+    let data = town.folder.path().join("data").display().to_string();
+    let charter = town.charter_file().display().to_string();
+    let long_ago = now() - 86_400 - 3_600;
+    for place in 1..=3 {
+        town.request(keeper(place), 0xb2, long_ago);
+    }
+    for place in 1..=2 {
+        town.evaluation(keeper(place), 0xb2, long_ago + 2);
+    }
+    town.publish();
+    let watch = ["audit", "watch", &charter, "--data", &data, "--once", "--json"];
+    let told = |event: &str, said: &Said| said.lines().iter().filter(|line| line["event"] == event).count();
+    let first = town.run(&watch);
+    assert_eq!((first.code, told("alarm", &first), told("stands", &first)), (7, 1, 0), "{first:?}");
+    assert!(told("log", &first) >= 5, "{first:?}");
+
+    // The alarm's file is checked by somebody else: its entries are proved, and one that was changed is found.
+    let file = first.lines().iter().find_map(|line| Some(line["evidence"].as_str()?.to_owned())).unwrap();
+    let proved = town.run(&["verify", &file, "--charter", &charter, "--json"]);
+    let document = proved.document();
+    assert_eq!((proved.code, document["number"].as_str()), (7, Some("M3")), "{proved:?}");
+    assert_eq!(document["entries_proved"].as_array().unwrap().len(), 2, "{document}");
+    assert_eq!(town.run(&["verify", &file]).code, 2, "whose keys?");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = town.folder.path().join("changed.json");
+    let mut alarm: Value = serde_json::from_str(&text).unwrap();
+    let leaf = alarm["leaves"][0]["leaf"].as_str().unwrap().replace("\"elements\":", "\"elements\":1");
+    alarm["leaves"][0]["leaf"] = leaf.into();
+    std::fs::write(&changed, alarm.to_string()).unwrap();
+    assert_eq!(town.run(&["verify", &changed.display().to_string(), "--charter", &charter]).code, 3);
+
+    let second = town.run(&watch);
+    assert_eq!((second.code, told("alarm", &second), told("stands", &second)), (7, 0, 1), "{second:?}");
+    assert_eq!(told("log", &second), 0, "nothing has grown: {second:?}");
+    town.disclosure(0xb2, now());
+    town.publish();
+    let third = town.run(&watch);
+    assert_eq!((third.code, told("over", &third), told("log", &third)), (0, 1, 1), "{third:?}");
+    std::fs::write(town.folder.path().join("data/told.json"), "{").unwrap();
+    assert_eq!(town.run(&watch).code, 3);
 }
 
 #[test]

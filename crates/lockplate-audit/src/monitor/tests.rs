@@ -751,6 +751,7 @@ fn every_rule_has_a_number_a_name_and_a_sentence() {
     let numbers: BTreeSet<_> = MonitorRule::ALL.iter().map(|rule| rule.number()).collect();
     assert_eq!(numbers, (1..=11).collect());
     assert!(MonitorRule::ALL.is_sorted_by_key(|rule| rule.number()));
+    assert!(MonitorRule::ALL.iter().all(|rule| MonitorRule::from_name(rule.name()) == Some(*rule)));
     assert!(MonitorRule::ALL.iter().all(|rule| !rule.explain().ends_with('.')));
 }
 
@@ -761,11 +762,14 @@ fn evidence_holds_the_bytes() {
     book.confirm(NOON);
     let alarm = &book.alarms(MonitorRule::EvaluationWithoutRequest, NOON)[0];
     let leaves = book.leaves().clone();
-    let evidence =
-        alarm.evidence(&book.logs, |leaf| leaves.get(&leaf.log)?.get(usize::try_from(leaf.index).ok()?).cloned());
+    let evidence = alarm.evidence(&book.logs, |leaf| {
+        let bytes = leaves.get(&leaf.log)?.get(usize::try_from(leaf.index).ok()?).cloned()?;
+        Some((bytes, b"a receipt".to_vec()))
+    });
     assert_eq!(evidence.leaves.len(), 1);
     assert_eq!(evidence.leaves[0].index, late.index);
     assert!(evidence.leaves[0].leaf.as_deref().unwrap().contains("\"type\":\"evaluation\""));
+    assert_eq!(evidence.leaves[0].receipt.as_deref(), Some("a receipt"));
     assert_eq!(evidence.checkpoints.len(), 1);
     assert_eq!(evidence.number, "M1");
     let json = serde_json::to_value(&evidence).unwrap();

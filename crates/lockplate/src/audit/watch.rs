@@ -1,23 +1,27 @@
 //! `lockplate audit watch`: follows all logs of a charter, compares what stands in them, and tells each alarm once and when it is over. A lie
-//! ends it with exit 5 and the evidence; everything else it goes on watching.
+//! ends it with exit 5 and the evidence; everything else it goes on watching. What was told is kept beside the logs, so that a run goes on
+//! where the last one ended: an alarm from before is named once more, as one that stands.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use lockplate_audit::monitor::Alarm;
+use lockplate_audit::monitor::{Alarm, MonitorRule};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{Charter, LogName};
 use lockplate_core::json::time_text;
 use lockplate_node::follow::{FollowError, Reader};
 use lockplate_node::shutdown::{ExitKind, Tasks};
 use lockplate_node::verify::{Look, Watch};
+use lockplate_store::durable;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::CharterArgs;
 use crate::agency::now;
+use crate::exit::Ended;
 use crate::screen::Screen;
 use crate::verify::{alarm_line, gap_text, party, tell_bundles, with_cause};
 
@@ -37,10 +41,47 @@ pub(crate) struct WatchArgs {
     every: u64,
 }
 
+/// Name of the file in the folder that says what was told.
+const TOLD_FILE: &str = "told.json";
+/// Bytes of it.
+const TOLD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What was told up to the last look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    /// Entries of each log, by its name.
+    entries: BTreeMap<String, u64>,
+    /// The alarms that stood, by their line for people; the value is the JSON of each.
+    alarms: BTreeMap<String, Value>,
+}
+
+impl Told {
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(TOLD_FILE);
+        let refuse = |what: &str| {
+            Ended::config(format!("{}: {what}; without the file everything is told again", path.display()))
+        };
+        match std::fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Ok(file) if file.len() <= TOLD_BYTES_MAX => {}
+            Ok(_) | Err(_) => return Err(refuse("cannot be read").into()),
+        }
+        let bytes = std::fs::read(&path).map_err(|_os| refuse("cannot be read"))?;
+        Ok(serde_json::from_slice(&bytes).map_err(|_form| refuse("is not what this program wrote"))?)
+    }
+
+    fn keep(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(TOLD_FILE);
+        let bytes = serde_json::to_vec(self).context("what was told could not be written")?;
+        Ok(durable::replace(&path, &bytes).map_err(|error| Ended::config(format!("{}: {error}", path.display())))?)
+    }
+}
+
 /// What stood after the last look.
-#[derive(Default)]
 struct Standing {
-    alarms: BTreeMap<Alarm, PathBuf>,
+    told: Told,
+    /// Alarms of an earlier run that this one has not named yet.
+    from_before: BTreeSet<String>,
     unseen: BTreeMap<LogName, String>,
     gaps: Vec<String>,
 }
@@ -52,7 +93,9 @@ pub(crate) async fn run(args: WatchArgs, screen: &Screen) -> Result<ExitKind> {
     tell_bundles(&watch)?;
     let tasks = Tasks::new();
     tasks.stop_on_signals().context("the system refuses signal handlers")?;
-    let mut standing = Standing::default();
+    let told = Told::read(&args.data)?;
+    let from_before = told.alarms.keys().cloned().collect();
+    let mut standing = Standing { told, from_before, unseen: BTreeMap::new(), gaps: Vec::new() };
     loop {
         let look = watch.look(now().0).await;
         standing.tell(&watch, &look, screen)?;
@@ -72,11 +115,16 @@ impl Standing {
     fn tell(&mut self, watch: &Watch, look: &Look, screen: &Screen) -> Result<()> {
         let charter = watch.charter().charter();
         let say = Say { screen, at: look.at };
+        let before = self.told.clone();
         let mut unseen = BTreeMap::new();
         for log in &look.logs {
             match &log.seen {
-                Ok(seen) if seen.added > 0 => say.grown(charter, log.name, seen.size, seen.added),
-                Ok(_) => {}
+                Ok(seen) => {
+                    let known = self.told.entries.insert(log.name.to_string(), seen.size).unwrap_or(0);
+                    if seen.size > known {
+                        say.grown(charter, log.name, seen.size, seen.size.saturating_sub(known));
+                    }
+                }
                 Err(error) => {
                     let text = with_cause(error);
                     if self.unseen.get(&log.name) != Some(&text) {
@@ -91,17 +139,25 @@ impl Standing {
         }
         self.unseen = unseen;
 
-        let over: Vec<Alarm> = self.alarms.keys().filter(|alarm| !look.alarms.contains(alarm)).cloned().collect();
-        for alarm in over {
-            self.alarms.remove(&alarm);
-            say.over(charter, &alarm);
-        }
+        let mut standing = BTreeMap::new();
         for alarm in &look.alarms {
-            if !self.alarms.contains_key(alarm) {
-                let evidence = watch.keep_alarm(alarm)?;
-                say.alarm(charter, alarm, &evidence);
-                self.alarms.insert(alarm.clone(), evidence);
+            let line = alarm_line(charter, alarm);
+            let document = serde_json::to_value(alarm).context("an alarm could not be written")?;
+            let known = self.told.alarms.contains_key(&line);
+            // One of an earlier run is named again, or an exit 7 would have no reason on the screen.
+            if self.from_before.remove(&line) || !known {
+                let word = if known { Word::Stands } else { Word::New };
+                say.alarm(word, alarm, (&document, &line), &watch.keep_alarm(alarm)?);
             }
+            standing.insert(line, document);
+        }
+        for (line, document) in self.told.alarms.iter().filter(|(line, _)| !standing.contains_key(*line)) {
+            say.over(document, line);
+        }
+        self.from_before.clear();
+        self.told.alarms = standing;
+        if self.told != before {
+            self.told.keep(watch.folder())?;
         }
         let gaps: Vec<String> = look.gaps.iter().map(|gap| gap_text(charter, gap)).collect();
         for gap in gaps.iter().filter(|gap| !self.gaps.contains(gap)) {
@@ -154,14 +210,26 @@ impl Say<'_> {
         self.event("seen-again", &json!({ "log": log.to_string() }), &line);
     }
 
-    fn alarm(&self, charter: &Charter, alarm: &Alarm, evidence: &std::path::Path) {
-        let line = format!("{}; evidence: {}", alarm_line(charter, alarm), evidence.display());
-        let fields = json!({ "alarm": alarm, "number": alarm.rule.id(), "text": alarm.text(), "evidence": evidence });
-        self.event("alarm", &fields, &line);
+    fn alarm(&self, word: Word, alarm: &Alarm, (document, line): (&Value, &str), evidence: &Path) {
+        let (event, line) = match word {
+            Word::New => ("alarm", line.to_owned()),
+            Word::Stands => ("stands", line.replacen("ALARM", "STILL", 1)),
+        };
+        let fields =
+            json!({ "alarm": document, "number": alarm.rule.id(), "text": alarm.text(), "evidence": evidence });
+        self.event(event, &fields, &format!("{line}; evidence: {}", evidence.display()));
     }
 
-    fn over(&self, charter: &Charter, alarm: &Alarm) {
-        let line = alarm_line(charter, alarm).replacen("ALARM", "OVER", 1);
-        self.event("over", &json!({ "alarm": alarm, "number": alarm.rule.id() }), &line);
+    fn over(&self, document: &Value, line: &str) {
+        let rule = document["rule"].as_str().and_then(MonitorRule::from_name);
+        let fields = json!({ "alarm": document, "number": rule.map(MonitorRule::id) });
+        self.event("over", &fields, &line.replacen("ALARM", "OVER", 1));
     }
+}
+
+/// Whether an alarm was told before.
+#[derive(Clone, Copy)]
+enum Word {
+    New,
+    Stands,
 }
