@@ -23,7 +23,6 @@ pub mod evidence;
 use core::fmt;
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -33,10 +32,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lockplate_log::limits::{LEAF_BYTES_MAX, NOTE_BYTES_MAX, QUORUM_AGE_SECONDS_MAX, QUORUM_STALE_SECONDS, TILE_WIDTH};
 use lockplate_log::tile::tiles_between;
 use lockplate_log::{
-    Checkpoint, Cosigned, Error as LogError, LogFile, LogView, Receipt, SignedCheckpoint, SignedNote, StorageFault,
-    TileKind, TilePath, VerifierKey, WitnessPolicy,
+    Checkpoint, Cosigned, Error as LogError, LogFile, LogView, Receipt, SignedCheckpoint, SignedNote, TileKind,
+    TilePath, VerifierKey, WitnessPolicy,
 };
 use lockplate_store::durable::{self, LockFile};
+use lockplate_store::log_files::{folder_reader, read_bounded};
 
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence, Fork};
@@ -384,7 +384,7 @@ pub fn open(folder: &Path, policy: &WitnessPolicy, reader: Reader, now: u64) -> 
             other => unexpected(other),
         }
     };
-    let view = LogView::load(cosigned.signed.checkpoint().clone(), folder_read(folder)).map_err(about)?;
+    let view = LogView::load(cosigned.signed.checkpoint().clone(), read_from(folder)).map_err(about)?;
     let mut old = None;
     if let Some(note) = read_file(&at(OLD_CHECKPOINT_FILE), NOTE_BYTES_MAX)? {
         let signed = SignedCheckpoint::parse(&note, log_key(policy, &cosigned)?)
@@ -489,7 +489,7 @@ impl Step {
         if new.size() > old.size() {
             return self.check_growth();
         }
-        let fork = || Fork::of(&LogView::load(old.clone(), folder_read(&self.dir))?, new);
+        let fork = || Fork::of(&LogView::load(old.clone(), folder_reader(&self.dir))?, new);
         match contradiction(&self.dir, &self.policy, (known, &self.cosigned.signed), self.now, fork)? {
             Some(fork) => Err(fork),
             None if new.size() == old.size() => Ok(()),
@@ -519,7 +519,7 @@ impl Step {
 
     /// With everything there: each leaf and tile that is new is the one that was signed. Then the folder's checkpoint is this one.
     fn prove_and_keep(self) -> Result<Followed, FollowError> {
-        let view = LogView::load(self.newest().clone(), folder_read(&self.dir)).map_err(damaged)?;
+        let view = LogView::load(self.newest().clone(), read_from(&self.dir)).map_err(damaged)?;
         let proved = in_ranges(&view, self.known_size(), |range| view.verify(range, |_, _| Ok::<(), LogError>(())));
         proved.map_err(|error| self.about(error))?;
         let old_partials = match read_file(&self.dir.join(OLD_CHECKPOINT_FILE), NOTE_BYTES_MAX)? {
@@ -728,7 +728,7 @@ fn unconfirmed_fork(
     let found = policy.logs().iter().find_map(|log| Some((signed(&log.key, &known)?, signed(&log.key, note)?)));
     let Some((known, other)) = found else { return Ok(None) };
     contradiction(dir, policy, (&known, &other), now, || {
-        Fork::of(&LogView::load(known.checkpoint().clone(), folder_read(dir))?, other.checkpoint())
+        Fork::of(&LogView::load(known.checkpoint().clone(), folder_reader(dir))?, other.checkpoint())
     })
 }
 
@@ -797,33 +797,12 @@ fn unexpected(error: LogError) -> FollowError {
     }
 }
 
-/// Reads tiles from a folder of this module's layout.
-#[must_use]
-pub fn folder_read(folder: &Path) -> FolderRead {
-    let folder = folder.to_path_buf();
-    Box::new(move |path| {
-        let fault = |fault| LogError::Storage { file: LogFile::Tile(path), fault };
-        match read_bounded(&folder.join(path.to_string()), BUNDLE_BYTES_MAX) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Err(fault(StorageFault::TooLarge)),
-            Err(_os) => Err(fault(StorageFault::Io)),
-        }
-    })
+fn read_from(folder: &Path) -> FolderRead {
+    Box::new(folder_reader(folder))
 }
 
 fn read_file(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, FollowError> {
     read_bounded(path, bytes_max).map_err(FollowError::Folder)
-}
-
-fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Option<Vec<u8>>> {
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() > bytes_max { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(Some(bytes)) }
 }
 
 #[cfg(test)]

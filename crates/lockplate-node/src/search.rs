@@ -590,7 +590,7 @@ impl Searcher {
     fn write_evidence(&self, name: &str, pending: &Pending, shown: &Value) -> Option<PathBuf> {
         let digest = hex::encode(pending.request_digest);
         let document = json!({
-            "schema": "lockplate/evidence/1",
+            "schema": "lockplate/search-evidence/1",
             "about": name,
             "charter": hex::encode(self.charter.hash()),
             "request": B64(pending.filed.clone()),

@@ -155,7 +155,7 @@ impl FileLogStorage {
     }
 
     fn read(&self, path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, StorageFault> {
-        match read_bounded(path, bytes_max) {
+        match read_up_to(path, bytes_max) {
             Ok(Some(bytes)) if bytes.len() > bytes_max => Err(StorageFault::TooLarge),
             Ok(bytes) => Ok(bytes),
             Err(error) => Err(self.faults.note(path, error)),
@@ -191,8 +191,19 @@ fn folder_name(origin: &Origin) -> Result<String, AcquireError> {
     Ok(name)
 }
 
-/// At most one byte more than `bytes_max`, so that the caller sees that there was more.
-pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+/// A file of at most `bytes_max` bytes, `None` if it is not there.
+///
+/// # Errors
+/// The operating system's; [`io::ErrorKind::FileTooLarge`].
+pub fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+    match read_up_to(path, bytes_max)? {
+        Some(bytes) if bytes.len() > bytes_max => Err(io::ErrorKind::FileTooLarge.into()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// At most one byte more than `bytes_max`.
+fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -204,18 +215,12 @@ pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Option<V
 }
 
 /// Reads tiles below a folder that has the layout of a served log (`checkpoint`, `tile/..`): one's own `public/`, a mirror, or one that was
-/// fetched. What it returns is proved by [`LogView`](lockplate_log::LogView); a file that cannot be read stops it.
-///
-/// Cheap to make and shared between threads.
-pub fn folder_reader(folder: &Path) -> impl Fn(TilePath) -> Result<Option<Vec<u8>>, Error> + Send + Sync + '_ {
-    |path| {
-        let fault = |fault| Error::Storage { file: LogFile::Tile(path), fault };
-        let bytes_max = tile_bytes_max(path);
-        match read_bounded(&folder.join(path.to_string()), bytes_max) {
-            Ok(Some(bytes)) if bytes.len() > bytes_max => Err(fault(StorageFault::TooLarge)),
-            Ok(bytes) => Ok(bytes),
-            Err(_cause) => Err(fault(StorageFault::Io)),
-        }
+/// fetched. What it returns is proved by [`LogView`](lockplate_log::LogView): a file with a byte too many is altered, and is said to be.
+pub fn folder_reader(folder: &Path) -> impl Fn(TilePath) -> Result<Option<Vec<u8>>, Error> + Send + Sync + use<> {
+    let folder = folder.to_owned();
+    move |path| {
+        read_up_to(&folder.join(path.to_string()), tile_bytes_max(path))
+            .map_err(|_cause| Error::Storage { file: LogFile::Tile(path), fault: StorageFault::Io })
     }
 }
 

@@ -141,11 +141,7 @@ impl WitnessFiles {
     /// # Errors
     /// The operating system's.
     pub fn read(&self, origin: &Origin) -> io::Result<Option<Vec<u8>>> {
-        let bytes = read_bounded(&self.record(origin), NOTE_BYTES_MAX)?;
-        if bytes.as_ref().is_some_and(|bytes| bytes.len() > NOTE_BYTES_MAX) {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(bytes)
+        read_bounded(&self.record(origin), NOTE_BYTES_MAX)
     }
 
     /// Replaces the record of a log; durable on return. [`WitnessFiles::add_checkpoint`] does this with the checks around it; alone it is for

@@ -8,6 +8,7 @@ mod watch;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use lockplate_audit::time::ZoneOffset;
 use lockplate_core::charter::CharterFile;
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::verify::pin::{self, Target};
@@ -79,4 +80,10 @@ impl CharterArgs {
             }
         }
     }
+}
+
+/// The zone of `--utc-offset-minutes`.
+pub(crate) fn zone(minutes: i16) -> Result<ZoneOffset> {
+    let far = Ended::usage("--utc-offset-minutes: no place is more than 14 hours away from UTC");
+    Ok(ZoneOffset::from_minutes(minutes).ok_or(far)?)
 }

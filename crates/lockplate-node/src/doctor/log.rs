@@ -1,8 +1,6 @@
 //! One log of a party, read from its first entry to its head: every bundle, every tile, the signed head and the published one.
 //! It is `Log::load` without the key and without a write. It must not call a log good of which it did not read a leaf.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use lockplate_core::Timestamp;
@@ -10,7 +8,7 @@ use lockplate_core::entry::{Leaf, LogEntry, LogKind, parse_leaf};
 use lockplate_log::limits::NOTE_BYTES_MAX;
 use lockplate_log::{Checkpoint, LogView, SignedCheckpoint, SignedNote, StagingName, VerifierKey};
 use lockplate_store::fsck::{self, Problem};
-use lockplate_store::log_files::folder_reader;
+use lockplate_store::log_files::{folder_reader, read_bounded};
 
 use super::found::{severity, tell};
 use super::{Report, Severity, place};
@@ -201,16 +199,5 @@ impl<'a> Order<'a> {
 }
 
 /// `None` where there is no such file.
-fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() > bytes_max { Err(ErrorKind::FileTooLarge.into()) } else { Ok(Some(bytes)) }
-}
-
 #[cfg(test)]
 mod tests;

@@ -153,13 +153,7 @@ impl Mirror {
         let held = self.logs.get(origin).ok_or(Incomplete::Unknown)?.lock().await;
         let (served, size) = (self.folder.join(record_id(origin)).join(CHECKPOINT), record.checkpoint().size());
         let bytes = record.to_bytes();
-        let shown = tokio::task::spawn_blocking(move || {
-            if served_size(&served)? < size {
-                durable::replace(&served, &bytes).map_err(|_os| Incomplete::Disk)
-            } else {
-                Ok(())
-            }
-        });
+        let shown = tokio::task::spawn_blocking(move || serve(&served, &bytes, |there| there < size));
         let shown = shown.await.map_err(|_panicked| Incomplete::Disk)?;
         drop(held);
         shown
@@ -178,17 +172,16 @@ impl Mirror {
         let mut held = held.lock().await;
         let size = signed.checkpoint().size();
         fetch(&folder, &mut held, tiles, signed.checkpoint().clone()).await?;
-        let replaced = tokio::task::spawn_blocking(move || {
-            let served = folder.join(CHECKPOINT);
-            // What was cosigned meanwhile is newer than what is published.
-            if served_size(&served)? <= size {
-                durable::replace(&served, &note).map_err(|_os| Incomplete::Disk)
-            } else {
-                Ok(())
-            }
-        });
+        // What was cosigned meanwhile is newer than what is published.
+        let serve = move || serve(&folder.join(CHECKPOINT), &note, |there| there <= size);
+        let replaced = tokio::task::spawn_blocking(serve);
         replaced.await.map_err(|_panicked| Incomplete::Disk)?
     }
+}
+
+/// Serves a checkpoint in place of the one that is there, if the size of that one says so. Blocks.
+fn serve(served: &Path, note: &[u8], replaces: impl FnOnce(u64) -> bool) -> Result<(), Incomplete> {
+    if replaces(served_size(served)?) { durable::replace(served, note).map_err(|_os| Incomplete::Disk) } else { Ok(()) }
 }
 
 /// Size of the checkpoint that is served, 0 without one. The own file: it was verified before it was written. Blocks.

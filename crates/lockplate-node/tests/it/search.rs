@@ -571,7 +571,7 @@ fn lied(answer: Result<Fetched, SearchFault>) -> (Liar, PathBuf) {
 fn check_evidence(town: &Town, path: &Path, about: &str) -> serde_json::Value {
     let text = std::fs::read_to_string(path).unwrap();
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(document["schema"], "lockplate/evidence/1");
+    assert_eq!(document["schema"], "lockplate/search-evidence/1");
     assert_eq!(document["about"], about);
     assert_eq!(document["charter"], hex::encode(town.charter.hash()));
     assert!(document["request"].as_str().unwrap().len() > 100 && !document["shown"].is_null());

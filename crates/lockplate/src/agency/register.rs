@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
-use lockplate_audit::time::ZoneOffset;
 use lockplate_node::register::{ExportError, Keeping, write_to};
 use lockplate_node::shutdown::ExitKind;
-use lockplate_policy::{Bundle, CedarPolicy};
 use serde_json::json;
 
-use crate::audit::CharterArgs;
+use crate::audit::{CharterArgs, zone};
 use crate::exit::Ended;
 use crate::screen::Screen;
+use crate::verify::shipped_policy;
 
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
@@ -33,11 +32,9 @@ pub(crate) struct RegisterArgs {
 
 /// Follows all logs once and writes the pages. Where a log could not be followed the pages say so, and so does the exit code.
 pub(crate) async fn run(args: RegisterArgs, screen: &Screen) -> Result<ExitKind> {
-    let zone = ZoneOffset::from_minutes(args.utc_offset_minutes)
-        .ok_or_else(|| Ended::usage("--utc-offset-minutes: no place is more than 14 hours away from UTC"))?;
+    let zone = zone(args.utc_offset_minutes)?;
     let charter = args.charter.charter(screen).await?;
-    let policy = CedarPolicy::load(&Bundle::shipped(charter.charter().owner.state))
-        .map_err(|_ours| Ended::internal("the rules of this program are broken"))?;
+    let policy = shipped_policy(charter.charter())?;
     let known: Vec<String> = policy.rules().map(str::to_owned).collect();
     let data = args.data.unwrap_or_else(|| {
         let mut beside = args.out.clone().into_os_string();

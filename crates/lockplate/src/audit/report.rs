@@ -14,7 +14,7 @@ use lockplate_node::shutdown::ExitKind;
 use lockplate_node::verify::Watch;
 use serde_json::json;
 
-use super::CharterArgs;
+use super::{CharterArgs, zone};
 use crate::agency::now;
 use crate::exit::Ended;
 use crate::screen::Screen;
@@ -28,9 +28,9 @@ pub(crate) struct ReportArgs {
     /// The month, such as 2026-11; without it, since the logs began
     #[arg(long, value_name = "MONTH")]
     month: Option<String>,
-    /// Minutes by which local time is ahead of UTC, for what counts as night
-    #[arg(long, value_name = "MINUTES", default_value_t = 0, allow_hyphen_values = true)]
-    zone: i16,
+    /// Minutes that clocks there are ahead of UTC, by which the report tells night from day
+    #[arg(long, value_name = "MINUTES", default_value_t = 0, allow_negative_numbers = true)]
+    utc_offset_minutes: i16,
     /// One row a number: figure, key, count, number
     #[arg(long)]
     csv: bool,
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: ReportArgs, screen: &Screen) -> Result<ExitKind> {
         Some(month) => Period::Month(Month::parse(month).ok_or(Ended::usage("a month is written like 2026-11"))?),
         None => Period::All,
     };
-    let zone = ZoneOffset::from_minutes(args.zone).ok_or(Ended::usage("no zone is that far from UTC"))?;
+    let zone = zone(args.utc_offset_minutes)?;
     if args.csv && screen.json() {
         return Err(Ended::usage("--csv and --json are two forms of one thing").into());
     }
