@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_core::Timestamp;
+use lockplate_core::audit::auditor_digest;
 use lockplate_core::charter::{
-    AcceptKeyFiles, AgencyPage, ArchiveEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
+    AcceptKeyFiles, AgencyPage, ArchiveEntry, AuditorEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
     OPENING_KEEP_SECONDS_MIN, OPENING_KEY_BYTES, Owner, RecorderEntry,
 };
 use lockplate_core::disclosure::{SD_OTHER, SD_REQUEST};
 use lockplate_core::entry::{
-    CharterLeaf, DisclosureLeaf, EpochClosed, EpochDealt, EpochKind, EvaluationLeaf, Genesis, HumanApprovalLeaf,
-    HumanDecision, LogEntry, LogKind, Outcome, PolicyLeaf, PolicyRelation, RequestDecision, RequestLeaf, SaltedDigests,
-    SdAlgorithm, ShareReceived, Stamped,
+    CharterLeaf, DisclosureLeaf, EpochClosed, EpochDealt, EpochKind, Escrow, EvaluationLeaf, Genesis,
+    HumanApprovalLeaf, HumanDecision, LogEntry, LogKind, Outcome, PolicyLeaf, PolicyRelation, RequestDecision,
+    RequestLeaf, SaltedDigests, SdAlgorithm, ShareReceived, Stamped,
 };
 use lockplate_core::facts::Obligations;
 use lockplate_core::id::{AgencyId, KeeperIndex, RecorderId};
@@ -28,6 +29,7 @@ pub(crate) const OWNER: AgencyId = AgencyId([1; 16]);
 pub(crate) const EASTPORT: AgencyId = AgencyId([7; 16]);
 pub(crate) const STRANGER: AgencyId = AgencyId([8; 16]);
 pub(crate) const POLICY: [u8; 32] = [5; 32];
+const AUDITOR: [u8; OPENING_KEY_BYTES] = [99; OPENING_KEY_BYTES];
 pub(crate) const REQUEST: [u8; 32] = [0xab; 32];
 pub(crate) const GRANT: [u8; 32] = [0xcd; 32];
 pub(crate) const HEADER: [u8; 32] = [0xe1; 32];
@@ -104,7 +106,7 @@ pub(crate) fn charter() -> CharterFile {
             agency_page(EASTPORT, "Eastport Police", Some("alpr.eastport.example/log/desk")),
         ],
         audit_percent: 5,
-        auditors: vec![],
+        auditors: vec![AuditorEntry { name: "State Auditor".to_owned(), opening_key: AUDITOR }],
         trust: vec![],
         policy: POLICY,
         policy_signers: vec![signer("clerk", 210).verifier_key().clone()],
@@ -276,7 +278,7 @@ pub(crate) fn request() -> RequestLeaf {
         embargo: Timestamp(NOON + 180 * 86_400),
         sd: digests::<SD_REQUEST>(),
         sd_alg: SdAlgorithm::Sha256,
-        escrow: vec![],
+        escrow: vec![Escrow { auditor: auditor_digest(&AUDITOR), opening: [6; 32] }],
     }
 }
 

@@ -12,9 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lockplate_core::Timestamp;
+use lockplate_core::audit::auditor_digest;
 use lockplate_core::charter::CharterFile;
 pub use lockplate_core::charter::LogName;
-use lockplate_core::entry::{Leaf, LogEntry, LogKind, Stamped, parse_leaf};
+use lockplate_core::entry::{EpochDealt, EpochKind, Leaf, LogEntry, LogKind, RequestLeaf, Stamped, parse_leaf};
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_log::policy::Cosigned;
 use lockplate_log::{Checkpoint, Hash};
@@ -295,14 +296,37 @@ impl Logs {
         usize::from(in_force.map_or(self.charter.threshold().t(), |(_, t)| *t))
     }
 
+    /// Epochs that the recorder says it dealt for capture windows inside [from, to), canaries aside; none where its log is not known up to
+    /// `at`.
+    #[must_use]
+    pub fn dealt_within(&self, (from, to): (Timestamp, Timestamp), at: Timestamp) -> Option<u64> {
+        self.known_until(&LogName::Recorder).filter(|known| *known >= at)?;
+        let inside = |said: &Said<EpochDealt>| {
+            from <= said.entry.cap_from && said.entry.cap_to <= to && said.entry.kind != EpochKind::Canary
+        };
+        let count = self.epochs.values().filter(|epoch| epoch.dealing().is_some_and(inside)).count();
+        Some(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
+    /// An Opening for every auditor of the charter.
+    fn is_escrowed(&self, said: &RequestLeaf) -> bool {
+        let auditors = &self.charter.charter().auditors;
+        auditors.iter().all(|auditor| {
+            let digest = auditor_digest(&auditor.opening_key);
+            said.escrow.iter().any(|escrow| escrow.auditor == digest)
+        })
+    }
+
     /// Puts a statement where it belongs; false if there are too many of its kind.
     fn take(&mut self, log: &LogName, index: u64, leaf: &Stamped) -> bool {
         let time = leaf.at();
         let owner = self.charter.charter().owner.id;
         match (log, leaf.entry()) {
             (LogName::Keeper(keeper), LogEntry::Request(said)) => {
+                let auditable = said.is_bare_refusal() || self.is_escrowed(said);
                 let rules = pooled(&mut self.rules, &said.rules);
-                self.requests.entry(said.request).or_default().request(*keeper, index, time, said, rules)
+                let words = (rules, auditable);
+                self.requests.entry(said.request).or_default().request(*keeper, index, time, said, words)
             }
             (LogName::Keeper(keeper), LogEntry::Approval(said)) => {
                 self.requests.entry(said.request).or_default().approval(*keeper, index, time, said)

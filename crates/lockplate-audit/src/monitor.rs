@@ -143,6 +143,9 @@ rules! {
     /// M9: a leaf that is not as leaves are.
     LeafMalformed = 9 "leaf-malformed"
         "a register holds an entry that is not in the agreed form, or that it may not hold",
+    /// M9: no auditor can open it.
+    EscrowMissing = 9 "escrow-missing"
+        "a keeper wrote down a request so that not every auditor can open it",
     /// M9: a clock that ran backwards.
     TimeBack = 9 "time-back"
         "an entry of a register is dated before the one that precedes it",

@@ -145,6 +145,9 @@ pub enum CodeRule {
 }
 
 impl CodeRule {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Opening, Self::Expired, Self::Replay, Self::Epochs, Self::Quota, Self::Facts];
+
     /// The rule's id.
     #[must_use]
     pub const fn id(self) -> &'static str {

@@ -11,6 +11,7 @@ use lockplate_log::append::Entry;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
+use crate::decision::CodeRule;
 use crate::decision::{DecisionRecord, Verdict};
 use crate::disclosure::{Disclosure, SD_OTHER, SD_REQUEST, fill_digests};
 use crate::error::{Error, Result};
@@ -773,6 +774,14 @@ impl LogResumed {
 }
 
 impl RequestLeaf {
+    /// Refused because it could not be opened or its facts could not be computed: the one kind of request of which no auditor has an
+    /// Opening.
+    #[must_use]
+    pub fn is_bare_refusal(&self) -> bool {
+        let bare = [CodeRule::Opening, CodeRule::Facts].iter().any(|rule| self.rules.contains(rule.id()));
+        self.decision == RequestDecision::Deny && self.rules.len() == 1 && bare
+    }
+
     fn check(&self) -> Result<()> {
         let rule_fits = |rule: &String| (1..=RULE_BYTES_MAX).contains(&rule.len());
         if self.rules.len() > RULES_MAX || !self.rules.iter().all(rule_fits) || self.engine.len() > RULE_BYTES_MAX {

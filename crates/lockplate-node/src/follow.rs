@@ -149,6 +149,13 @@ pub enum FollowError {
     Unconfirmed,
     /// It has one, made at this time (seconds since 1970), over a day ago.
     Stale(u64),
+    /// A witness confirmed more of the log than its server shows.
+    Withheld {
+        /// Leaves that are shown.
+        shown: u64,
+        /// Leaves that were confirmed, over a minute ago.
+        confirmed: u64,
+    },
     /// A cosignature lies in the future: one of the two clocks is wrong.
     Clock,
     /// The log grew by more than [`NEW_LEAVES_MAX`].
@@ -177,6 +184,7 @@ impl FollowError {
             | Self::Incomplete(_)
             | Self::Unconfirmed
             | Self::Stale(_)
+            | Self::Withheld { .. }
             | Self::Clock
             | Self::Leftovers
             | Self::TooMuch => ExitKind::Unavailable,
@@ -208,10 +216,20 @@ impl fmt::Display for FollowError {
             Self::Lied { lie, .. } => return lie.fmt(f),
             Self::Unconfirmed => "too few witnesses confirm the log's newest checkpoint",
             Self::Stale(_) => "the witnesses confirmed the log's newest checkpoint over a day ago",
+            Self::Withheld { shown, confirmed } => {
+                return write!(
+                    f,
+                    "the log shows {shown} entries; over a minute ago a witness confirmed {confirmed} of it"
+                );
+            }
             Self::Clock => "a witness's signature lies in the future: its clock or this machine's is wrong",
             Self::TooMuch => "the log claims to have grown beyond all measure",
             Self::UnknownLog => "the trust file has no key for this log",
             Self::Leftovers => "files of an interrupted call were torn; try again",
+            // A folder of this kind has its tiles without the `public/` that a log has above them.
+            Self::Damaged(LogFile::Tile(path)) => {
+                return write!(f, "the folder's own {path} is damaged or not there; begin with an empty folder");
+            }
             Self::Damaged(file) => return write!(f, "the folder's own {file} is damaged; begin with an empty folder"),
             Self::Folder(_) => "the folder of the log cannot be used",
             Self::Internal => "internal error: our bug",
@@ -230,6 +248,7 @@ impl core::error::Error for FollowError {
             | Self::Lied { .. }
             | Self::Unconfirmed
             | Self::Stale(_)
+            | Self::Withheld { .. }
             | Self::Clock
             | Self::TooMuch
             | Self::UnknownLog
@@ -291,6 +310,12 @@ impl Followed {
             durable::place(&receipts.join(format!("{index}.leaf")), &leaf)?;
         }
         Ok(())
+    }
+
+    /// The newest checkpoint with its signatures.
+    #[must_use]
+    pub const fn signed(&self) -> &SignedCheckpoint {
+        &self.cosigned.signed
     }
 
     /// A leaf and its receipt against the newest checkpoint.

@@ -22,24 +22,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use lockplate_audit::logs::{Fork, Head, SeeError};
-use lockplate_audit::monitor::{self, Alarm, Gap};
+use lockplate_audit::monitor::{self, Alarm, Gap, MonitorRule};
 use lockplate_audit::{LeafRef, Logs};
 use lockplate_core::Timestamp;
-use lockplate_core::charter::{CharterFile, CharterLog, LogName};
-use lockplate_log::{Error as LogError, VerifierKey, WitnessPolicy};
+use lockplate_core::charter::{Charter, CharterFile, CharterLog, LogName};
+use lockplate_log::{Checkpoint, Error as LogError, VerifierKey, WitnessPolicy};
 use lockplate_store::durable;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::PeerTrust;
 use crate::cosign::WitnessSet;
-use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence, Verdict};
+use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence, Fork as TreeFork, Verdict};
 use crate::follow::{
     CHECKPOINT_FILE, FollowError, Followed, Freshness, Lie, LogSource, Reader, blocking, follow, open,
 };
 use crate::shutdown::ExitKind;
+use crate::witness::{TileSource, mirror_prefix};
 
 /// Name of the charter in the folder.
 pub const CHARTER_FILE: &str = "charter.auth";
+/// Seconds after a witness's confirmation from which on what it confirmed must be shown to everybody. A log publishes within ten.
+const WITHHELD_SECONDS: u64 = 60;
 /// Evidence files of alarms that one folder keeps.
 const ALARM_FILES_MAX: usize = 1_000;
 
@@ -241,7 +244,7 @@ impl Watch {
             (Ok(followed), Some(witnesses)) => {
                 let fault = match convicted {
                     Some(error) => Some(error),
-                    None => confirmed_by(&witnesses, log.key, (&folder, &policy), &followed, now).await.err(),
+                    None => confirmed_by(charter, &witnesses, &log, (&folder, &policy), &followed, now).await.err(),
                 };
                 if let Some(error) = &fault {
                     self.tell_fork(&log.name, error);
@@ -304,6 +307,15 @@ impl Watch {
     /// # Errors
     /// [`FollowError::Folder`].
     pub fn keep_alarm(&self, alarm: &Alarm) -> Result<PathBuf, FollowError> {
+        // A fork has its file already, which convicts by itself.
+        for log in alarm.logs.iter().filter(|_| alarm.rule == MonitorRule::Fork) {
+            let Some(log) = self.charter.charter().log(log) else { continue };
+            let kept = log_folder(&self.folder, log.key.name().as_str()).join(EVIDENCE_FOLDER);
+            let forks = Evidence::kept_fork_files(&kept, log.key);
+            if let Some((path, _)) = forks.into_iter().find(|(_, fork)| fork.notes() == alarm.notes) {
+                return Ok(path);
+            }
+        }
         let read = |leaf: &LeafRef| {
             let (bytes, receipt) = self.followed.get(&leaf.log)?.receipt(leaf.index).ok()?;
             Some((bytes, receipt.to_bytes()))
@@ -352,23 +364,60 @@ async fn refused_by(witnesses: &WitnessSet, log: &VerifierKey, folder: &Path) ->
     Ok(())
 }
 
-/// What witnesses confirmed of a log must be of the log that was read: else one of them was shown another.
+/// What witnesses confirmed of a log must be of the log that was read, and there: else one of them was shown another, or the readers are
+/// shown less.
 async fn confirmed_by(
+    charter: &Charter,
     witnesses: &WitnessSet,
-    log: &VerifierKey,
+    log: &CharterLog<'_>,
     (folder, policy): (&Path, &WitnessPolicy),
     followed: &Followed,
     now: u64,
 ) -> Result<(), FollowError> {
-    let records = join_all(witnesses.peers().iter().map(|witness| witness.newest(log))).await;
+    let records = join_all(witnesses.peers().iter().map(|witness| witness.newest(log.key))).await;
+    let shown = followed.checkpoint().size();
+    let mut withheld = None;
     for record in records.into_iter().flatten().flatten() {
         followed.check_against(folder, policy, record.signed(), now)?;
+        let confirmed = record.checkpoint().size();
+        if confirmed <= shown {
+            continue;
+        }
+        if let Some(fork) = fork_beyond(charter, log, followed, record.checkpoint()).await {
+            let evidence = Evidence::fork(log.key, (followed.signed(), record.signed()), Some(&fork), now);
+            let evidence = evidence.keep(&folder.join(EVIDENCE_FOLDER))?;
+            return Err(FollowError::Lied { lie: Lie::Forked, evidence });
+        }
+        if record.time().saturating_add(WITHHELD_SECONDS) < now {
+            withheld = withheld.max(Some(confirmed));
+        }
     }
-    Ok(())
+    withheld.map_or(Ok(()), |confirmed| Err(FollowError::Withheld { shown, confirmed }))
+}
+
+/// The fork, if what a witness confirmed beyond what is shown does not begin with it. The log's own server has the tiles, or a mirror.
+async fn fork_beyond(
+    charter: &Charter,
+    log: &CharterLog<'_>,
+    followed: &Followed,
+    larger: &Checkpoint,
+) -> Option<TreeFork> {
+    let own = TileSource::new(log.base_url, PeerTrust::Pinned(log.tls_pin), log.name.path());
+    let copies = charter.witnesses_of(&log.name).filter(|witness| witness.keeper.is_none()).map(|witness| {
+        TileSource::new(witness.base_url, PeerTrust::Pinned(witness.tls_pin), &mirror_prefix(log.key.name()))
+    });
+    // Made before anything is waited for: the iterator is not one that tasks can carry.
+    let sources: Vec<TileSource> = core::iter::once(own).chain(copies).flatten().collect();
+    for source in sources {
+        if let Some(looked) = source.fork(larger.clone(), followed.checkpoint().clone()).await {
+            return looked;
+        }
+    }
+    None
 }
 
 fn tell_fork(logs: &mut Logs, name: &LogName, fork: Evidence) {
-    if let Ok([one, other]) = <[Vec<u8>; 2]>::try_from(fork.into_notes()) {
+    if let Ok([one, other]) = <[Vec<u8>; 2]>::try_from(fork.notes()) {
         // The charter has the log, or it would not have been followed.
         let _known = logs.tell_fork(name, Fork { one, other });
     }

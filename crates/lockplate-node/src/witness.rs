@@ -10,6 +10,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use lockplate_log::limits::{ADD_CHECKPOINT_BYTES_MAX, LEAF_BYTES_MAX, TILE_WIDTH
 use lockplate_log::witness::SIZE_CONTENT_TYPE;
 use lockplate_log::{
     AddCheckpoint, Checkpoint, CosignatureSigner, Error as LogError, LogFile, LogView, Origin, Refusal,
-    SignedCheckpoint, SignedNote, Standing, StorageFault, TilePath, VerifierKey, WitnessRecord, consider,
+    SignedCheckpoint, Standing, StorageFault, TilePath, VerifierKey, WitnessRecord, consider,
 };
 use lockplate_store::log_files::AcquireError;
 use lockplate_store::witness_files::{AddError, WitnessFiles, record_id};
@@ -41,10 +42,12 @@ use crate::party_log::seconds;
 use crate::problem::{Problem, ProblemKind};
 use crate::shutdown::{ExitKind, Tasks};
 
+pub(crate) use mirror::mirror_prefix;
 pub use mirror::{Incomplete, Mirror, Mirrored};
 
 mod mirror;
 pub mod role;
+mod suspicions;
 
 /// Logs that one witness watches.
 pub const LOGS_MAX: usize = 64;
@@ -96,6 +99,20 @@ impl TileSource {
             Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the log under `large` begins with `small`, by its tiles as they are served here: the fork if it does not, none where they do
+    /// not tell. They are proved against `large`, so it does not matter who serves them.
+    pub(crate) async fn fork(&self, large: Checkpoint, small: Checkpoint) -> Option<Option<Fork>> {
+        let (tiles, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        let looked = tokio::task::spawn_blocking(move || {
+            let read = |path: TilePath| {
+                let fault = LogError::Storage { file: LogFile::Tile(path), fault: StorageFault::Io };
+                runtime.block_on(tiles.tile(path)).map_err(|_peer| fault)
+            };
+            Fork::of(&LogView::load(large, read).ok()?, &small).ok()
+        });
+        looked.await.ok().flatten()
     }
 
     /// Its newest published checkpoint, as it is.
@@ -173,8 +190,12 @@ struct Watched {
     tiles: Option<TileSource>,
     forward: Quota,
     others: Quota,
-    /// One suspicion is looked into at a time.
-    looking: Semaphore,
+    /// Something is kept against it that no look has settled.
+    suspected: AtomicBool,
+    /// One look, and one that waits for it.
+    looks: Semaphore,
+    /// One look at a time.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Witness {
@@ -225,7 +246,9 @@ impl Witness {
                 tiles: log.tiles,
                 forward: Quota::default(),
                 others: Quota::default(),
-                looking: Semaphore::new(1),
+                suspected: AtomicBool::new(true),
+                looks: Semaphore::new(2),
+                looking: tokio::sync::Mutex::new(()),
                 key: log.key,
             };
             (record_id(watched.key.name()), watched)
@@ -308,10 +331,14 @@ impl Witness {
         match (&self.inner.mirror, would) {
             (Some(mirror), Ok(())) => {
                 let tiles = watched.tiles.as_ref().ok_or(NotAdded::Busy)?;
-                mirror.complete(tiles, asked.checkpoint()).await.map_err(|incomplete| {
+                if let Err(incomplete) = mirror.complete(tiles, asked.checkpoint()).await {
                     tracing::info!(log = %watched.key.name(), %incomplete, "not cosigned yet");
-                    NotAdded::Busy
-                })?;
+                    // The copy holds another history than the one that is asked for.
+                    if incomplete == Incomplete::Unproved {
+                        self.hold(&asked, watched).await;
+                    }
+                    return Err(NotAdded::Busy);
+                }
             }
             // What is evidence stays so, whoever asks in between; the rest may be good in a moment and would pass uncopied.
             (Some(_), Err(refusal)) if !refusal.is_evidence() => return Err(NotAdded::Refused(refusal)),
@@ -329,6 +356,10 @@ impl Witness {
                     && let Err(error) = mirror.show(&record).await
                 {
                     tracing::warn!(%error, log = %watched.key.name(), "the copy's newest checkpoint is not served yet");
+                }
+                // What was kept against the log is held against what is recorded now.
+                if watched.suspected.load(Ordering::Acquire) {
+                    self.look(watched);
                 }
                 Ok(record)
             }
@@ -356,63 +387,6 @@ impl Witness {
             }
         }
     }
-
-    /// The alarm, and what can be shown of it: two roots of one size at once, the rest after a look at the log's own tiles.
-    async fn suspect(&self, asked: &AddCheckpoint, refusal: Refusal, watched: &Watched) {
-        let log = watched.key.name();
-        tracing::error!(%log, proved = refusal.proves_fork(), "log-fork: the log signed what does not fit what is recorded");
-        let (this, id, asked) = (self.clone(), record_id(log), asked.clone());
-        if refusal.proves_fork() {
-            let kept = self.blocking(move |inner| inner.keep_fork(&id, &asked, None)).await;
-            if kept.is_err() {
-                tracing::error!(%log, "the proof of the fork cannot be shown; the bodies are kept");
-            }
-            return;
-        }
-        self.inner.tasks.spawn("suspicion", async move { this.look_into(&id, &asked).await });
-    }
-
-    /// Turns a suspicion into proof where the tiles under the log's own signed checkpoint do not extend what is recorded. The body is then
-    /// kept as a proof: among the suspicions, which anybody can make, it may not have found room.
-    async fn look_into(&self, id: &str, asked: &AddCheckpoint) {
-        let Some(watched) = self.inner.logs.get(id) else { return };
-        let (Some(tiles), Ok(_one)) = (watched.tiles.clone(), watched.looking.try_acquire()) else { return };
-        let log = watched.key.name().clone();
-        let (id, signed): (String, Checkpoint) = (id.to_owned(), asked.checkpoint().clone());
-        let kept_as = id.clone();
-        let recorded = self.blocking(move |inner| {
-            let standing = inner.read_standing(inner.logs.get(&id).ok_or(StandingError::Unknown)?)?;
-            Ok(standing.newest.map(|record| record.checkpoint().clone()))
-        });
-        let Ok(Some(recorded)) = recorded.await else { return };
-        if recorded.size() > signed.size() {
-            return;
-        }
-        let runtime = tokio::runtime::Handle::current();
-        let looked = tokio::task::spawn_blocking(move || {
-            let read = |path: TilePath| {
-                let fault = LogError::Storage { file: LogFile::Tile(path), fault: StorageFault::Io };
-                runtime.block_on(tiles.tile(path)).map_err(|_peer| fault)
-            };
-            Fork::of(&LogView::load(signed, read)?, &recorded)
-        });
-        match looked.await {
-            Ok(Ok(None)) => tracing::warn!(%log, "the log does extend what is recorded: somebody sent a wrong proof"),
-            Ok(Ok(Some(fork))) => {
-                tracing::error!(%log, "log-fork: the log's own tiles do not extend what was cosigned: it is frozen");
-                let asked = asked.clone();
-                let frozen = self.blocking(move |inner| {
-                    let frozen = inner.files.freeze_on(&log, &asked.to_bytes()).map_err(|_os| StandingError::Disk);
-                    frozen.and(inner.keep_fork(&kept_as, &asked, Some(&fork)))
-                });
-                if frozen.await.is_err() {
-                    self.inner.tasks.spawn_essential("witness-files", async {});
-                }
-            }
-            Ok(Err(error)) => tracing::warn!(%log, %error, "the log's tiles do not tell whether it is forked"),
-            Err(_panicked) => {}
-        }
-    }
 }
 
 impl Inner {
@@ -423,20 +397,11 @@ impl Inner {
             .map_err(|_told| StandingError::Disk)
     }
 
-    /// Keeps what convicts a log: the checkpoint that was recorded, the other one, and where that is larger how it begins.
-    fn keep_fork(&self, id: &str, asked: &AddCheckpoint, fork: Option<&Fork>) -> Result<(), StandingError> {
-        let watched = self.logs.get(id).ok_or(StandingError::Unknown)?;
-        let Some(recorded) = self.read_standing(watched)?.newest else { return Ok(()) };
-        // Whoever sent it may have added lines of his own.
-        let note = asked.note();
-        let lines = note.signatures().iter().filter(|line| line.is_by(&watched.key)).take(1).cloned().collect();
-        let signed =
-            SignedNote::new(note.text(), lines).and_then(|bare| SignedCheckpoint::from_note(bare, &watched.key));
-        let signed = signed.map_err(|_not_its| StandingError::Unknown)?;
-        let seen = seconds(self.clock.as_ref());
-        let evidence = Evidence::fork(&watched.key, (recorded.signed(), &signed), fork, seen);
-        evidence.keep(&self.files.evidence_folder(watched.key.name())).map_err(|_os| StandingError::Disk)?;
-        Ok(())
+    /// The checkpoints of a log that this witness stands for: the one it cosigned, and the one that its copy serves.
+    fn known(&self, watched: &Watched) -> Result<Vec<SignedCheckpoint>, StandingError> {
+        let recorded = self.read_standing(watched)?.newest.map(|record| record.signed().clone());
+        let served = self.mirror.as_ref().and_then(|mirror| mirror.served(&watched.key));
+        Ok(recorded.into_iter().chain(served).collect())
     }
 
     fn shown(&self, watched: &Watched) -> Result<Shown, StandingError> {

@@ -233,6 +233,24 @@ impl WitnessFiles {
         Ok(())
     }
 
+    /// Drops a suspicion, because its checkpoint was found to be of the log that is recorded. A proof stays.
+    ///
+    /// # Errors
+    /// As [`durable::remove`].
+    pub fn drop_suspicion(&self, origin: &Origin, body: &[u8]) -> Result<(), durable::Error> {
+        let turn = self.turn(origin);
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut digest = hex(&Sha256::digest(body));
+        digest.truncate(16);
+        let folder = self.evidence_folder(origin);
+        for file in [folder.join(format!("{digest}{BODY_SUFFIX}")), folder.join(format!("{digest}.recorded"))] {
+            if file.exists() {
+                durable::remove(&file)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where the bodies kept against a log lie. A caller that can say more of a proof puts it beside them, as `fork-*.json`.
     #[must_use]
     pub fn evidence_folder(&self, origin: &Origin) -> PathBuf {
@@ -248,6 +266,15 @@ impl WitnessFiles {
         paths.extend(self.bodies(origin, EvidenceSort::Suspicion)?);
         let read = |path: &PathBuf| read_bounded(path, ADD_CHECKPOINT_BYTES_MAX).transpose();
         paths.iter().filter_map(read).collect()
+    }
+
+    /// The suspicions among them.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn suspicions(&self, origin: &Origin) -> io::Result<Vec<Vec<u8>>> {
+        let read = |path: &PathBuf| read_bounded(path, ADD_CHECKPOINT_BYTES_MAX).transpose();
+        self.bodies(origin, EvidenceSort::Suspicion)?.iter().filter_map(read).collect()
     }
 
     /// The bodies of one sort kept against a log, by name. Only this type writes into the folder, within the bounds of

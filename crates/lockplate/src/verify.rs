@@ -16,10 +16,11 @@ use lockplate_log::{Error as LogError, WitnessPolicy};
 use lockplate_node::follow::evidence::{Evidence, Verdict};
 use lockplate_node::follow::{self, FollowError, Freshness, Reader};
 use lockplate_node::shutdown::ExitKind;
-use lockplate_node::verify::alarm;
+use lockplate_node::verify::alarm::{self, AlarmFault};
 use lockplate_node::verify::pin::{self, PinError, Target};
 use lockplate_node::verify::receipt::{self, Receipted, Trust};
 use lockplate_node::verify::{CHARTER_FILE, Confirmation, Look, Watch};
+use lockplate_node::witness::Shown;
 use lockplate_policy::{Bundle, CedarPolicy};
 use lockplate_store::durable;
 use rand_core::Rng as _;
@@ -338,7 +339,13 @@ fn show_receipt(good: &Receipted, charter: Option<&Charter>, screen: &Screen) {
 /// What an evidence file proves to somebody who was not there.
 fn judge_evidence(args: &VerifyArgs, bytes: &[u8], hash: Option<[u8; 32]>, screen: &Screen) -> Result<ExitKind> {
     let refused = |_not| Ended::config("the file is neither a charter nor a receipt nor evidence");
-    let evidence = Evidence::parse(bytes).map_err(refused)?;
+    // What a witness shows is a list of such files, of which one is enough.
+    let shown = serde_json::from_slice::<Shown>(bytes).ok();
+    let evidence = match shown.map(|shown| shown.forks.into_iter().next()) {
+        Some(Some(fork)) => fork,
+        Some(None) => return Err(Ended::config("the witness shows nothing against the register").into()),
+        None => Evidence::parse(bytes).map_err(refused)?,
+    };
     let verdict = evidence.check().map_err(refused)?;
     let (Verdict::Forked(key) | Verdict::Record(key)) = &verdict;
     let charter = args.charter.as_ref().map(|file| pinned(pin::read_charter(file, hash))).transpose()?;
@@ -382,14 +389,21 @@ fn judge_alarm(args: &VerifyArgs, bytes: &[u8], hash: Option<[u8; 32]>, screen: 
     };
     let charter = pinned(pin::read_charter(file, hash))?;
     let charter = charter.charter();
-    let checked = alarm::check(bytes, charter, now().0).map_err(|fault| Ended::config(fault.to_string()))?;
+    let checked = alarm::check(bytes, charter, now().0).map_err(|fault| match fault {
+        AlarmFault::Malformed | AlarmFault::Fork => Ended::config(fault.to_string()),
+        AlarmFault::Receipt(_) | AlarmFault::OtherEntry => Ended::of(ExitKind::Lied, fault.to_string()),
+    })?;
     let kind = ExitKind::Problems;
     if screen.json() {
-        let proved: Vec<Value> =
-            checked.proved.iter().map(|(log, index)| json!({ "log": log.to_string(), "index": index })).collect();
+        let proved: Vec<Value> = checked
+            .proved
+            .iter()
+            .map(|entry| json!({ "log": entry.log.to_string(), "index": entry.index, "type": entry.type_name }))
+            .collect();
         screen.document(&json!({
             "schema": "lockplate/verify/1",
             "kind": "alarm",
+            "proved": false,
             "rule": checked.rule.name(),
             "number": checked.rule.id(),
             "text": checked.rule.explain(),
@@ -399,9 +413,10 @@ fn judge_alarm(args: &VerifyArgs, bytes: &[u8], hash: Option<[u8; 32]>, screen: 
         }));
         return Ok(kind);
     }
-    screen.heading(&format!("alarm {}: {}", checked.rule.id(), checked.rule.explain()));
-    for (log, index) in &checked.proved {
-        screen.line(&format!("{:<12} entry {index} of {}", "as signed", party(charter, log)));
+    screen.heading(&format!("not proved by this file alone: alarm {}, {}", checked.rule.id(), checked.rule.explain()));
+    for entry in &checked.proved {
+        let what = entry.type_name.as_deref().unwrap_or("not of the agreed form");
+        screen.line(&format!("{:<12} entry {} of {} ({what})", "as signed", entry.index, party(charter, &entry.log)));
     }
     if checked.bare > 0 {
         screen.line(&format!("{:<12} {} entries that the file only names", "not shown", checked.bare));
@@ -581,6 +596,26 @@ fn report(watch: &Watch, look: &Look, pinned_by: PinnedBy, kept: Kept, screen: &
         confirmations(look).into_iter().map(|(name, operator)| format!("{name} ({operator})")).collect();
     screen.line(&format!("confirmed by: {}", listed(&by)));
     Ok(kind)
+}
+
+/// Who lied, and where the evidence is: for commands that are about something else.
+pub(crate) fn tell_lies(watch: &Watch, look: &Look, scratch: bool, screen: &Screen) -> Result<()> {
+    let charter = watch.charter().charter();
+    for log in &look.logs {
+        let Some(error) = log.seen.as_ref().err().filter(|error| error.exit_kind() == ExitKind::Lied) else { continue };
+        screen.error(&format!("LIED: {}: {}", party(charter, &log.name), with_cause(error)));
+        if let Some(file) = evidence_of(error, scratch)? {
+            screen.error(&format!("evidence: {}", file.display()));
+        }
+    }
+    for alarm in look.alarms.iter().filter(|alarm| alarm.rule.is_proof()) {
+        screen.error(&alarm_line(charter, alarm));
+        let file = watch.keep_alarm(alarm)?;
+        if !scratch {
+            screen.error(&format!("evidence: {}", file.display()));
+        }
+    }
+    Ok(())
 }
 
 /// One alarm as a line.

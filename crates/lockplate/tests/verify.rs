@@ -359,6 +359,49 @@ fn a_witness_that_confirmed_another_history_convicts_the_log() {
     assert_eq!((proved.code, proved.document()["proved"].as_bool()), (5, Some(true)), "{proved:?}");
 }
 
+/// A log that shows its readers less than a witness confirmed: no lie is proved, and nothing is valid.
+#[test]
+fn a_log_that_shows_less_than_a_witness_confirmed_is_not_valid() {
+    let mut town = town();
+    town.good_search(0xb4, now() - 3_600);
+    town.record_at(2, keeper(1), &town, now() - 30);
+    assert_eq!(verified(&town, &[]).code, 0, "it may still be on its way");
+    town.record_at(2, keeper(1), &town, now() - 90);
+    let said = verified(&town, &["--json"]);
+    assert_eq!(said.code, 6, "{said:?}");
+    assert!(said.out.contains("a witness confirmed"), "{said:?}");
+    town.publish();
+    assert_eq!(verified(&town, &[]).code, 0);
+}
+
+/// A witness confirmed more, and of another history: the log's own tiles there convict it.
+#[test]
+fn a_witness_that_confirmed_more_of_another_history_convicts_the_log() {
+    let town = town();
+    let mut twin = PaperTown::found();
+    twin.good_search(0xb2, now() - 2 * 86_400);
+    twin.good_search(0xb4, now() - 3_600);
+    twin.publish();
+    town.record(2, keeper(1), &twin);
+    // Its server shows the old checkpoint beside the tiles of the other history.
+    let mixed = town.folder.path().join("mixed");
+    copy(twin.public(keeper(1)), &mixed);
+    std::fs::copy(town.public(keeper(1)).join("checkpoint"), mixed.join("checkpoint")).unwrap();
+    let data = town.folder.path().join("data").display().to_string();
+    let charter = town.charter_file().display().to_string();
+    let watch = ["audit", "watch", &charter, "--data", &data, "--once", "--json"];
+    assert_eq!(town.run(&watch).code, 0, "nobody shows the tiles of what is confirmed");
+    town.show(keeper(1), &mixed);
+    let said = town.run(&watch);
+    assert_eq!(said.code, 5, "{said:?}");
+    let file = said.lines().iter().find_map(|line| Some(line["evidence"].as_str()?.to_owned())).unwrap();
+    let proved = town.run(&["verify", &file, "--json"]);
+    assert_eq!((proved.code, proved.document()["proved"].as_bool()), (5, Some(true)), "{proved:?}");
+    // The alarm names the file that convicts.
+    let alarm = said.lines().into_iter().find(|line| line["alarm"]["rule"] == "fork").unwrap();
+    assert_eq!(alarm["evidence"].as_str(), Some(file.as_str()), "{alarm}");
+}
+
 /// A witness that was shown the other history confirmed nothing, and is the only one that knows.
 #[test]
 fn a_witness_that_refused_another_history_convicts_the_log() {
@@ -448,7 +491,7 @@ fn a_later_run_goes_on_where_the_last_one_ended() {
     let leaf = alarm["leaves"][0]["leaf"].as_str().unwrap().replace("\"elements\":", "\"elements\":1");
     alarm["leaves"][0]["leaf"] = leaf.into();
     std::fs::write(&changed, alarm.to_string()).unwrap();
-    assert_eq!(town.run(&["verify", &changed.display().to_string(), "--charter", &charter]).code, 3);
+    assert_eq!(town.run(&["verify", &changed.display().to_string(), "--charter", &charter]).code, 5);
 
     let second = town.run(&watch);
     assert_eq!((second.code, told("alarm", &second), told("stands", &second)), (7, 0, 1), "{second:?}");

@@ -45,6 +45,8 @@ pub(crate) struct RequestWord {
     pub(crate) obligations: Option<Obligations>,
     pub(crate) policy: [u8; 32],
     pub(crate) embargo: Timestamp,
+    /// Every auditor of the charter has an Opening, or there is nothing to open.
+    pub(crate) auditable: bool,
 }
 
 impl RequestWord {
@@ -164,7 +166,7 @@ impl RequestState {
         index: u64,
         time: Timestamp,
         said: &RequestLeaf,
-        rules: Arc<BTreeSet<String>>,
+        (rules, auditable): (Arc<BTreeSet<String>>, bool),
     ) -> bool {
         let stated = Stated {
             requester: said.requester,
@@ -193,6 +195,7 @@ impl RequestState {
             obligations: said.obligations,
             policy: said.policy,
             embargo: said.embargo,
+            auditable,
         };
         self.words(keeper).is_some_and(|words| push_exact(&mut words.requests, word))
     }

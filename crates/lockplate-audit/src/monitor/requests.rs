@@ -1,4 +1,4 @@
-//! Rules that look at one request in all logs: M1, M2, M3, M5, M10.
+//! Rules that look at one request in all logs: M1, M2, M3, M5, M10, and of M9 whether auditors can open it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,10 @@ pub(super) fn check(logs: &Logs, now: Timestamp, alarms: &mut Vec<Alarm>) {
             own_log(words, alarms);
             for word in &words.requests {
                 policy(logs, words, word, alarms);
+                if !word.auditable {
+                    let (log, here) = (LogName::Keeper(words.keeper), leaf(words, word.index));
+                    alarms.push(Alarm::new(MonitorRule::EscrowMissing, vec![log], vec![here]).since(word.time));
+                }
             }
         }
         alarms.extend(twins_differ(request));

@@ -401,6 +401,27 @@ fn m5_a_rule_stands_in_the_bundle() {
 }
 
 #[test]
+fn m9_every_auditor_can_open_a_request_that_was_opened() {
+    let with = |leaf: RequestLeaf| {
+        let mut book = Book::founded();
+        book.say(keeper(1), NOON, request_entry(leaf));
+        book.fresh_alarms(MonitorRule::EscrowMissing, NOON).len()
+    };
+    let by = |decision, rules: &[&str]| {
+        let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        RequestLeaf { decision, rules, escrow: vec![], ..refused() }
+    };
+    assert_eq!(with(request()), 0);
+    assert_eq!(with(by(RequestDecision::Deny, &["keeper.opening"])), 0, "there was nothing to open");
+    assert_eq!(with(by(RequestDecision::Deny, &["keeper.facts"])), 0);
+    assert_eq!(with(by(RequestDecision::Deny, &["base.purpose"])), 1);
+    assert_eq!(with(by(RequestDecision::Deny, &["base.purpose", "keeper.facts"])), 1);
+    assert_eq!(with(RequestLeaf { escrow: vec![], ..request() }), 1);
+    let rules = BTreeSet::from(["base.search".to_owned(), "keeper.facts".to_owned()]);
+    assert_eq!(with(RequestLeaf { rules, escrow: vec![], ..request() }), 1, "an approval that hides behind a refusal");
+}
+
+#[test]
 fn m6_a_looser_policy_waits_two_weeks() {
     let with = |relation, notice: u64| {
         let mut book = Book::founded();

@@ -3,15 +3,20 @@
 //!
 //! **What he has not got.** The directory, the session, the paper's text and the keeper's counters stay with the keeper. Each of these is
 //! taken in the keeper's favour ([`favour`]), so that no honest keeper is ever accused; a yes that even then no rule gives was never one.
-//! Whether a paper is a judge's is taken from the leaf, which says it in public. A no can rest on what he has not got; it only must
-//! name the rules that refuse whatever that was.
+//! Whether a paper is a judge's is taken from the leaf, which says it in public. A yes must state the duties and the permits that the rules
+//! give, and no more epochs than were dealt. A no can rest on what he has not got; it only must name the rules that refuse whatever that was,
+//! and a reason of the keeper's own code that he can check must hold.
+
+use std::collections::BTreeSet;
 
 use crate::Timestamp;
 use crate::charter::Charter;
+use crate::decision::CodeRule;
 use crate::entry::{RequestDecision, RequestLeaf, officer_pseudonym};
 use crate::evidence::{NO_DUTIES_NOTICE_DAYS, action_of, days_up, embargo_of, plates_named};
-use crate::facts::{AccessPolicy, AgencyFacts, LegalFacts, OfficerFacts, PolicyAnswer, SearchFacts};
+use crate::facts::{AccessPolicy, AgencyFacts, LegalFacts, Obligations, OfficerFacts, PolicyAnswer, SearchFacts};
 use crate::id::AgencyId;
+use crate::limits::ELEMENT_EPOCHS_MAX;
 use crate::request::{Opened, SearchRequest};
 use crate::vocabulary::{Assurance, DeclarationName, Level, Role, State};
 
@@ -23,7 +28,7 @@ const BY_CODE: &str = "keeper.";
 pub enum Replayed {
     /// The rules can give this decision.
     Same,
-    /// Refused before the rules were asked.
+    /// Refused before the rules were asked, for a reason that holds or that he cannot check.
     ByCode,
     /// The leaf names other rules than those at hand.
     OtherRules,
@@ -36,8 +41,12 @@ pub enum ReplayFault {
     Stated(&'static str),
     /// Allowed, and the rules allow it on no facts.
     Allowed,
+    /// Allowed, with duties or by rules that the rules do not give.
+    Duties,
     /// Refused, and a rule that refuses it on all facts is not named.
     Refused,
+    /// Refused by the keeper's own code, for a reason that does not hold.
+    Code,
 }
 
 impl core::fmt::Display for ReplayFault {
@@ -45,6 +54,10 @@ impl core::fmt::Display for ReplayFault {
         match self {
             Self::Stated(field) => write!(f, "the leaf states another {field} than the request"),
             Self::Allowed => f.write_str("it was allowed, and the rules it names allow it on no facts"),
+            Self::Duties => {
+                f.write_str("it was allowed with other duties, or by other rules, than the rules it names give")
+            }
+            Self::Code => f.write_str("it was refused for a reason that does not hold"),
             Self::Refused => f.write_str("it was refused, and the leaf does not name the rules that refuse it"),
         }
     }
@@ -63,7 +76,18 @@ pub struct Guess {
     pub law_enforcement: bool,
 }
 
-/// Replays the decision of the leaf that a keeper wrote at `time`.
+/// A leaf that is replayed, and what the logs say beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided<'a> {
+    /// The leaf.
+    pub leaf: &'a RequestLeaf,
+    /// When the keeper wrote it.
+    pub time: Timestamp,
+    /// Epochs that the recorder's log says it dealt for capture windows inside the request's; none where that log is not known.
+    pub dealt: Option<u64>,
+}
+
+/// Replays a decision.
 ///
 /// # Errors
 /// The first [`ReplayFault`].
@@ -71,48 +95,116 @@ pub fn replay(
     policy: &dyn AccessPolicy,
     charter: &Charter,
     opened: &Opened<SearchRequest>,
-    leaf: &RequestLeaf,
-    time: Timestamp,
+    decided: Decided<'_>,
 ) -> Result<Replayed, ReplayFault> {
-    check_stated(charter, opened, leaf, time)?;
+    let Decided { leaf, time, .. } = decided;
+    check_stated(charter, opened, decided)?;
+    let allowed = leaf.decision != RequestDecision::Deny;
+    if !allowed && leaf.rules.iter().any(|rule| rule.starts_with(BY_CODE)) {
+        return check_code(opened.request(), decided);
+    }
+    let engine = |name: &str| name.split(' ').next().map(str::to_owned);
+    if engine(&leaf.engine) != engine(policy.engine()) {
+        return Err(ReplayFault::Stated("engine"));
+    }
     if leaf.policy != policy.digest() {
         return Ok(Replayed::OtherRules);
     }
-    let allowed = leaf.decision != RequestDecision::Deny;
-    if !allowed && leaf.rules.iter().any(|rule| rule.starts_with(BY_CODE)) {
-        return Ok(Replayed::ByCode);
-    }
     let owner = owner_facts(charter);
     let foreign = leaf.requester != owner.id || leaf.on_behalf_of != owner.id;
-    let possible = guesses(&owner, foreign).any(|guess| {
-        ages(charter, opened.request(), leaf, time).any(|age_days| {
-            let facts = favour(&facts(&owner, charter, opened, leaf, (time, age_days)), guess);
-            match policy.rule_on(&facts) {
-                PolicyAnswer::Allow { .. } => true,
-                PolicyAnswer::Deny { rules } => !allowed && rules.is_subset(&leaf.rules),
-            }
-        })
-    });
-    match (possible, allowed) {
-        (true, _) => Ok(Replayed::Same),
-        (false, true) => Err(ReplayFault::Allowed),
-        (false, false) => Err(ReplayFault::Refused),
+    let mut some_allow = false;
+    for guess in guesses(&owner, foreign) {
+        let ask = |age_days| policy.rule_on(&favour(&facts(&owner, charter, opened, leaf, (time, age_days)), guess));
+        let answers = Answers::of(ages(charter, opened.request(), leaf, time).map(ask));
+        if (allowed && answers.could_allow(leaf)) || (!allowed && answers.could_refuse(leaf)) {
+            return Ok(Replayed::Same);
+        }
+        some_allow |= !answers.duties.is_empty();
     }
+    Err(match (allowed, some_allow) {
+        (true, true) => ReplayFault::Duties,
+        (true, false) => ReplayFault::Allowed,
+        (false, _) => ReplayFault::Refused,
+    })
+}
+
+/// What the rules say for every age that an epoch of the window can have.
+#[derive(Default)]
+struct Answers {
+    permits: BTreeSet<String>,
+    duties: Vec<Obligations>,
+    refusals: Vec<BTreeSet<String>>,
+}
+
+impl Answers {
+    fn of(answers: impl Iterator<Item = PolicyAnswer>) -> Self {
+        let mut all = Self::default();
+        for answer in answers {
+            match answer {
+                PolicyAnswer::Allow { rules, obligations } => {
+                    all.permits.extend(rules);
+                    all.duties.push(obligations);
+                }
+                PolicyAnswer::Deny { rules } => all.refusals.push(rules),
+            }
+        }
+        all
+    }
+
+    /// Duties of several epochs are put together field by field, so each is one of the answers'. The rules that refused other epochs of the
+    /// window may rest on what the auditor has not got.
+    fn could_allow(&self, leaf: &RequestLeaf) -> bool {
+        let Some(stated) = leaf.obligations else { return false };
+        let each = [
+            self.duties.iter().any(|one| one.approvers == stated.approvers),
+            self.duties.iter().any(|one| one.retain_days == stated.retain_days),
+            self.duties.iter().any(|one| one.notice_days == stated.notice_days),
+            self.duties.iter().any(|one| one.confirm_visual == stated.confirm_visual),
+        ];
+        let permits = leaf.rules.intersection(&self.permits).count();
+        each == [true; 4] && permits > 0 && (leaf.epochs_refused > 0 || permits == leaf.rules.len())
+    }
+
+    fn could_refuse(&self, leaf: &RequestLeaf) -> bool {
+        !self.duties.is_empty() || self.refusals.iter().any(|rules| rules.is_subset(&leaf.rules))
+    }
+}
+
+/// A refusal of the keeper's own code stands alone, and what it says must hold where the auditor can tell.
+fn check_code(asked: &SearchRequest, decided: Decided<'_>) -> Result<Replayed, ReplayFault> {
+    let Decided { leaf, time, dealt } = decided;
+    let by = |rule: CodeRule| leaf.rules.contains(rule.id());
+    let too_many = |dealt: u64| {
+        let all = leaf.elements.saturating_mul(dealt);
+        all > u64::try_from(ELEMENT_EPOCHS_MAX).unwrap_or(u64::MAX)
+    };
+    // An engine that failed names what had spoken.
+    let alone = leaf.rules.len() == 1 || !CodeRule::ALL.into_iter().any(by);
+    let holds = alone
+        && (!by(CodeRule::Expired) || time >= asked.not_after)
+        && (!by(CodeRule::Quota) || dealt.is_none_or(too_many));
+    if holds { Ok(Replayed::ByCode) } else { Err(ReplayFault::Code) }
 }
 
 /// What the leaf repeats of the request.
 fn check_stated(
     charter: &Charter,
     opened: &Opened<SearchRequest>,
-    leaf: &RequestLeaf,
-    time: Timestamp,
+    Decided { leaf, time, dealt }: Decided<'_>,
 ) -> Result<(), ReplayFault> {
     let (asked, statement) = (opened.request(), opened.text().statement.statement());
     let paper = (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest);
     let notice = leaf.obligations.map_or(NO_DUTIES_NOTICE_DAYS, |duties| duties.notice_days);
+    let epochs = leaf.epochs_allowed.saturating_add(leaf.epochs_refused);
+    let counted = match leaf.decision {
+        RequestDecision::Allow | RequestDecision::Ask => leaf.epochs_allowed > 0,
+        RequestDecision::Deny => leaf.epochs_allowed == 0,
+    };
+    // A request to another owner is refused for that, and logged.
+    let owner = asked.owner_agency == leaf.owner || leaf.rules.contains(CodeRule::Facts.id());
     let without_paper = !leaf.judicial && leaf.assurance == Assurance::None;
     let holds = [
-        ("owner", leaf.owner == charter.owner.id && asked.owner_agency == leaf.owner),
+        ("owner", leaf.owner == charter.owner.id && owner),
         ("agency", leaf.requester == asked.requester_agency),
         ("agency that it is for", leaf.on_behalf_of == statement.on_behalf_of),
         ("officer", leaf.officer == officer_pseudonym(leaf.owner, &asked.officer_key, time)),
@@ -123,6 +215,7 @@ fn check_stated(
         ("emergency", leaf.emergency == statement.emergency),
         ("number of spellings", usize::try_from(leaf.elements) == Ok(asked.elements.len())),
         ("window", i64::try_from(leaf.window_days) == Ok(days_up(asked.win_from, asked.win_to).max(0))),
+        ("number of periods", counted && dealt.is_none_or(|dealt| epochs <= dealt)),
         ("embargo", leaf.embargo == embargo_of(asked, time, notice)),
     ];
     match holds.iter().find(|(_, holds)| !holds) {
@@ -254,7 +347,6 @@ pub fn favour(facts: &SearchFacts, guess: Guess) -> SearchFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Obligations;
     use crate::town::{Asked, TestPolicy, Town};
     use crate::vocabulary::{Basis, Purpose};
 
@@ -274,7 +366,12 @@ mod tests {
     impl Case {
         fn replay_with(&self, policy: &TestPolicy) -> Result<Replayed, ReplayFault> {
             let opened = self.town.opened(0, &self.asked);
-            replay(policy, self.town.charter.charter(), &opened, &self.leaf, self.town.now)
+            replay(
+                policy,
+                self.town.charter.charter(),
+                &opened,
+                Decided { leaf: &self.leaf, time: self.town.now, dealt: Some(4) },
+            )
         }
 
         fn replay(&self) -> Result<Replayed, ReplayFault> {
@@ -311,6 +408,64 @@ mod tests {
         let mut one = case(Purpose::StolenPlate);
         one.leaf.rules = ["test.other".to_owned()].into();
         assert_eq!(one.replay(), Err(ReplayFault::Refused));
+    }
+
+    #[test]
+    fn a_yes_states_the_duties_and_the_permits_that_the_rules_give() {
+        type Change = fn(&mut RequestLeaf);
+        let duties =
+            |change: fn(&mut Obligations)| move |leaf: &mut RequestLeaf| leaf.obligations.iter_mut().for_each(change);
+        for (what, fault) in [
+            ("approvers", duties(|duties| duties.approvers = 1)),
+            ("retain", duties(|duties| duties.retain_days = 3_650)),
+            ("confirm", duties(|duties| duties.confirm_visual = true)),
+        ] {
+            let mut one = case(Purpose::StolenVehicle);
+            one.allow();
+            fault(&mut one.leaf);
+            assert_eq!(one.replay(), Err(ReplayFault::Duties), "{what}");
+        }
+        let changes: [(Change, ReplayFault); 6] = [
+            (|leaf| leaf.rules = ["test.forbid".to_owned()].into(), ReplayFault::Duties),
+            (|leaf| leaf.rules.extend(["test.forbid".to_owned()]), ReplayFault::Duties),
+            (|leaf| leaf.obligations = None, ReplayFault::Duties),
+            (|leaf| leaf.epochs_allowed = 5, ReplayFault::Stated("number of periods")),
+            (|leaf| leaf.epochs_allowed = 0, ReplayFault::Stated("number of periods")),
+            (|leaf| leaf.engine = "none 0".to_owned(), ReplayFault::Stated("engine")),
+        ];
+        for (change, fault) in changes {
+            let mut one = case(Purpose::StolenVehicle);
+            one.allow();
+            change(&mut one.leaf);
+            assert_eq!(one.replay(), Err(fault));
+        }
+        let mut one = case(Purpose::StolenVehicle);
+        one.allow();
+        one.leaf.epochs_refused = 3;
+        one.leaf.rules.insert("test.forbid".to_owned());
+        assert_eq!(one.replay(), Ok(Replayed::Same), "some periods were refused");
+        // A shorter embargo with the duty that would give it.
+        let mut one = case(Purpose::StolenVehicle);
+        one.allow();
+        let asked = one.asked.filed.request.claimed().clone();
+        one.leaf.obligations.iter_mut().for_each(|duties| duties.notice_days = 0);
+        one.leaf.embargo = embargo_of(&asked, one.town.now, 0);
+        assert_eq!(one.replay(), Err(ReplayFault::Duties));
+    }
+
+    #[test]
+    fn a_reason_of_the_keepers_own_code_holds_where_it_can_be_checked() {
+        for (rules, expected) in [
+            (&["keeper.expired"][..], Err(ReplayFault::Code)),
+            (&["keeper.quota"], Err(ReplayFault::Code)),
+            (&["keeper.replay"], Ok(Replayed::ByCode)),
+            (&["keeper.facts", "test.forbid"], Err(ReplayFault::Code)),
+            (&["keeper.engine", "test.forbid"], Ok(Replayed::ByCode)),
+        ] {
+            let mut one = case(Purpose::StolenVehicle);
+            one.leaf.rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+            assert_eq!(one.replay(), expected, "{rules:?}");
+        }
     }
 
     #[test]

@@ -161,23 +161,32 @@ impl Evidence {
     /// The forks of a log that were proved by earlier runs: a log that forked stays one that forked.
     #[must_use]
     pub fn kept_forks(folder: &Path, log: &VerifierKey) -> Vec<Self> {
+        Self::kept_fork_files(folder, log).into_iter().map(|(_, fork)| fork).collect()
+    }
+
+    /// The same with their files.
+    #[must_use]
+    pub fn kept_fork_files(folder: &Path, log: &VerifierKey) -> Vec<(PathBuf, Self)> {
         let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
         let named = |name: &str| name.starts_with("fork-") && name.ends_with(".json");
         let forks = entries.flatten().filter(|entry| named(&entry.file_name().to_string_lossy()));
-        let read =
-            forks.take(EVIDENCE_FILES_MAX).filter_map(|entry| Self::parse(&std::fs::read(entry.path()).ok()?).ok());
-        read.filter(|fork| matches!(fork.check(), Ok(Verdict::Forked(key)) if *key == *log)).collect()
+        let read = forks.take(EVIDENCE_FILES_MAX).filter_map(|entry| {
+            let path = entry.path();
+            let fork = Self::parse(&std::fs::read(&path).ok()?).ok()?;
+            Some((path, fork))
+        });
+        read.filter(|(_, fork)| matches!(fork.check(), Ok(Verdict::Forked(key)) if *key == *log)).collect()
+    }
+
+    /// The notes, as they were served.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Vec<u8>> {
+        self.notes.iter().map(|note| note.clone().into_bytes()).collect()
     }
 
     fn to_bytes(&self) -> Vec<u8> {
         // Strings and numbers only: there is nothing that cannot be written.
         serde_json::to_vec_pretty(self).unwrap_or_default()
-    }
-
-    /// The notes.
-    #[must_use]
-    pub fn into_notes(self) -> Vec<Vec<u8>> {
-        self.notes.into_iter().map(String::into_bytes).collect()
     }
 
     /// Reads an evidence file. Nothing is checked before [`Evidence::check`].

@@ -84,6 +84,9 @@ const fn spanish(rule: MonitorRule) -> &'static str {
         MonitorRule::LeafMalformed => {
             "un registro tiene una entrada que no está en la forma acordada, o que no puede estar en él"
         }
+        MonitorRule::EscrowMissing => {
+            "un guardián anotó una solicitud de modo que no todos los auditores pueden abrirla"
+        }
         MonitorRule::TimeBack => {
             "una entrada de un registro tiene una fecha anterior a la de la entrada que la precede"
         }

@@ -142,7 +142,7 @@ const fn stale(freshness: Freshness) -> bool {
 const fn trouble_of(error: &FollowError) -> Trouble {
     match error {
         FollowError::Lied { .. } => Trouble::Lied,
-        FollowError::Unconfirmed | FollowError::Stale(_) => Trouble::Stale,
+        FollowError::Unconfirmed | FollowError::Stale(_) | FollowError::Withheld { .. } => Trouble::Stale,
         FollowError::Address(_)
         | FollowError::Unavailable(_)
         | FollowError::Unpublished

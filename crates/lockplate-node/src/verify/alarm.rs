@@ -31,9 +31,20 @@ pub struct Checked {
     /// The rule that whoever kept the file says is broken.
     pub rule: MonitorRule,
     /// The entries that their registers hold.
-    pub proved: Vec<(LogName, u64)>,
+    pub proved: Vec<Entry>,
     /// Entries that are named without a receipt.
     pub bare: u64,
+}
+
+/// An entry that its register holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The register.
+    pub log: LogName,
+    /// Its index there.
+    pub index: u64,
+    /// What it is, by its `type`; none for one that is not of the agreed form.
+    pub type_name: Option<String>,
 }
 
 /// Why a file is no alarm that can be checked.
@@ -41,6 +52,8 @@ pub struct Checked {
 pub enum AlarmFault {
     /// It has not the form of one, or names a rule that this program does not know.
     Malformed,
+    /// It says that a register is forked: that has evidence of its own, which convicts.
+    Fork,
     /// A receipt does not hold.
     Receipt(ReceiptFault),
     /// A receipt is for another entry than the one it stands beside.
@@ -51,6 +64,9 @@ impl fmt::Display for AlarmFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => f.write_str("the file has not the form of an alarm"),
+            Self::Fork => {
+                f.write_str("that a register is forked is proved by the file in the register's own evidence folder")
+            }
             Self::Receipt(fault) => fault.fmt(f),
             Self::OtherEntry => f.write_str("an entry in the file is not the one that its receipt proves"),
         }
@@ -72,7 +88,11 @@ pub fn is_alarm(bytes: &[u8]) -> bool {
 pub fn check(bytes: &[u8], charter: &Charter, now: u64) -> Result<Checked, AlarmFault> {
     let file: File = serde_json::from_slice(bytes).map_err(|_form| AlarmFault::Malformed)?;
     let rule = MonitorRule::from_name(&file.rule).filter(|_| file.schema == ALARM_SCHEMA);
-    let mut checked = Checked { rule: rule.ok_or(AlarmFault::Malformed)?, proved: Vec::new(), bare: 0 };
+    let rule = rule.ok_or(AlarmFault::Malformed)?;
+    if rule == MonitorRule::Fork {
+        return Err(AlarmFault::Fork);
+    }
+    let mut checked = Checked { rule, proved: Vec::new(), bare: 0 };
     for shown in &file.leaves {
         let Some(receipt) = &shown.receipt else {
             checked.bare = checked.bare.saturating_add(1);
@@ -85,7 +105,8 @@ pub fn check(bytes: &[u8], charter: &Charter, now: u64) -> Result<Checked, Alarm
         if origin != shown.origin || good.index != shown.index || !leaf {
             return Err(AlarmFault::OtherEntry);
         }
-        checked.proved.extend(good.log.map(|log| (log, good.index)));
+        let (index, type_name) = (good.index, good.type_name);
+        checked.proved.extend(good.log.map(|log| Entry { log, index, type_name }));
     }
     Ok(checked)
 }

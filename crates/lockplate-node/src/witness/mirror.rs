@@ -35,6 +35,11 @@ const CHECKPOINT: &str = "checkpoint";
 /// Where copies are served.
 const MIRROR_PREFIX: &str = "/mirror";
 
+/// Where the copy of a log is below the address of a mirror.
+pub(crate) fn mirror_prefix(log: &Origin) -> String {
+    format!("{MIRROR_PREFIX}/{}", record_id(log))
+}
+
 /// The copies. Cheap to clone; all clones are the same.
 #[derive(Clone, Debug)]
 pub struct Mirror {
@@ -105,9 +110,20 @@ impl Mirror {
     /// The copies as strangers read them: `/mirror/<hex of sha256(origin)>/checkpoint` and `/tile/..`.
     pub fn routes(&self) -> Router {
         self.logs.keys().fold(Router::new(), |router, origin| {
-            let id = record_id(origin);
-            router.merge(log_door::routes(&format!("{MIRROR_PREFIX}/{id}"), LogDoor::new(self.folder.join(&id), None)))
+            let copy = self.folder.join(record_id(origin));
+            router.merge(log_door::routes(&mirror_prefix(origin), LogDoor::new(copy, None)))
         })
+    }
+
+    /// The checkpoint of a log that is served, if it is that log's. Blocks.
+    pub(super) fn served(&self, log: &VerifierKey) -> Option<SignedCheckpoint> {
+        let served = self.folder.join(record_id(log.name())).join(CHECKPOINT);
+        SignedCheckpoint::parse(&std::fs::read(served).ok()?, log).ok()
+    }
+
+    /// Reads the copy of a log.
+    pub(super) fn tiles(&self, log: &Origin) -> impl Fn(TilePath) -> Result<Option<Vec<u8>>, LogError> + use<> {
+        folder_reader(&self.folder.join(record_id(log)))
     }
 
     /// What is held of each log.

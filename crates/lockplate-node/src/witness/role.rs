@@ -308,7 +308,7 @@ pub async fn start(settings: WitnessSettings, clock: Arc<dyn Clock>, tasks: &Tas
     let mut router = witness.routes();
     if let Some(mirror) = mirror.filter(|_| mirrors) {
         router = router.merge(mirror.routes());
-        tasks.spawn_essential("mirrors", follow(mirror, logs, every, tasks.stopping().clone()));
+        tasks.spawn_essential("mirrors", follow(witness.clone(), mirror, logs, every, tasks.stopping().clone()));
     }
     let stopping = tasks.stopping().clone();
     tasks.spawn_essential("witness", async move {
@@ -389,7 +389,7 @@ fn open(
 }
 
 /// Fetches what logs have published, whether they ask or not, until the role stops.
-async fn follow(mirror: Mirror, logs: Vec<WatchedLog>, every: Duration, stopping: CancellationToken) {
+async fn follow(witness: Witness, mirror: Mirror, logs: Vec<WatchedLog>, every: Duration, stopping: CancellationToken) {
     loop {
         for log in &logs {
             let Some(tiles) = &log.tiles else { continue };
@@ -401,6 +401,7 @@ async fn follow(mirror: Mirror, logs: Vec<WatchedLog>, every: Duration, stopping
                 Ok(()) => {}
                 Err(Incomplete::Unproved) => {
                     tracing::error!(log = %log.key.name(), "log-fork: the log shows what it did not sign, or not before");
+                    witness.doubt(&log.key).await;
                 }
                 Err(incomplete) => tracing::warn!(log = %log.key.name(), %incomplete, "the copy of a log is behind"),
             }

@@ -34,7 +34,7 @@ use crate::agency::now;
 use crate::exit::Ended;
 use crate::owner_code::read_plate;
 use crate::screen::Screen;
-use crate::verify::{Scratch, tell_bundles};
+use crate::verify::{Scratch, tell_bundles, tell_lies};
 
 /// Bytes of a file of answers.
 const ANSWERS_BYTES_MAX: u64 = 64 * 1024;
@@ -74,6 +74,7 @@ pub(crate) async fn run(args: MineArgs, screen: &Screen) -> Result<ExitKind> {
     tell_bundles(&watch)?;
     let at = now();
     let look = watch.look(at.0).await;
+    tell_lies(&watch, &look, scratch.is_some(), screen)?;
     let mut silent = asked.silent;
     let mut mine = Mine::new(asked.values);
     let mut unopened = BTreeSet::new();

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use lockplate_audit::Head;
+use lockplate_audit::logs::OpeningState;
 use lockplate_audit::sample::{Due, Plan, plan};
+use lockplate_audit::{Head, LeafRef};
 use lockplate_core::Timestamp;
-use lockplate_core::audit::replay::{Replayed, replay};
+use lockplate_core::audit::replay::{Decided, Replayed, replay};
 use lockplate_core::audit::{
     Audited, AuditorCall, AuditorCallBody, EscrowFault, Review, ReviewBody, SAMPLE_AFTER_SECONDS, auditor_digest,
     check_escrow, check_notice,
@@ -19,15 +20,15 @@ use lockplate_core::charter::{Charter, KeeperEntry, LogName};
 use lockplate_core::directory::TrustRole;
 use lockplate_core::entry::{Leaf, LogEntry, RequestLeaf, Stamped, leaf_time, parse_leaf};
 use lockplate_core::envelope::HpkeSecretKey;
-use lockplate_core::keeper::CodeRule;
 use lockplate_core::notice::BlindedInputs;
 use lockplate_core::request::FiledRequest;
 use lockplate_core::signed::{Header, Signable as _, VersionOne};
-use lockplate_log::{Entry as _, NoteSigner};
+use lockplate_log::NoteSigner;
 use lockplate_node::client::PeerError;
 use lockplate_node::follow::Reader;
 use lockplate_node::founding::{AuditorFiles, found_auditor};
 use lockplate_node::oversight::{Oversight, elements};
+use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::settings::read_secret;
 use lockplate_node::shutdown::ExitKind;
@@ -46,7 +47,7 @@ use crate::exit::Ended;
 use crate::keeper::write_json;
 use crate::owner_code::trusted_signer;
 use crate::screen::Screen;
-use crate::verify::{party, shipped_policy, tell_bundles};
+use crate::verify::{party, shipped_policy, tell_bundles, tell_lies};
 
 /// Where checkpoints are kept, one folder a log.
 const HEADS: &str = "heads";
@@ -179,6 +180,7 @@ pub(crate) async fn run(args: SampleArgs, screen: &Screen) -> Result<ExitKind> {
     tell_bundles(&watch)?;
     let at = now();
     let look = watch.look(at.0).await;
+    tell_lies(&watch, &look, false, screen)?;
     let mut rounds = Vec::new();
     for keeper in &charter.charter().keepers {
         let followed = match saved(&charter, &args.data, keeper.index, at) {
@@ -200,7 +202,13 @@ pub(crate) async fn run(args: SampleArgs, screen: &Screen) -> Result<ExitKind> {
         let from = reviewed(&args.data, keeper)?;
         let to = decided_to(&leaves, &heads).max(from);
         let planned = watch.with_logs(|logs| plan(logs, keeper.index, &heads, from, to));
-        let at_hand = AtHand { auditor: &auditor, charter: charter.charter(), policy: &rules, oversight: &oversight };
+        let at_hand = AtHand {
+            auditor: &auditor,
+            charter: charter.charter(),
+            policy: &rules,
+            oversight: &oversight,
+            watch: &watch,
+        };
         let mut round = at_hand.look_at(keeper, &leaves, &planned).await?;
         (round.from, round.to) = (from, to);
         round.undecided = u64::try_from(leaves.len()).unwrap_or(u64::MAX).saturating_sub(to);
@@ -294,6 +302,7 @@ struct AtHand<'a> {
     charter: &'a Charter,
     policy: &'a CedarPolicy,
     oversight: &'a Oversight,
+    watch: &'a Watch,
 }
 
 impl AtHand<'_> {
@@ -316,13 +325,12 @@ impl AtHand<'_> {
         leaf: &RequestLeaf,
         stamped: &Stamped,
     ) -> Result<Looked> {
-        let bare = [CodeRule::Opening, CodeRule::Facts].iter().any(|rule| leaf.rules.contains(rule.id()));
-        if bare && leaf.escrow.is_empty() {
+        if leaf.is_bare_refusal() && leaf.escrow.is_empty() {
             return Ok(Looked::Nothing);
         }
         let given = match self.oversight.opening(keeper.index, &self.auditor.call(keeper, index, &[])?).await {
             Ok(given) => given,
-            Err(error) => return Ok(not_had(&error)),
+            Err(error) => return Ok(self.not_had(&error, keeper, index, stamped.at())),
         };
         let failed = |fault: EscrowFault| Looked::Failed { what: fault.to_string() };
         let Ok(filed) = FiledRequest::from_bytes(&given.filed.0) else { return Ok(failed(EscrowFault::Request)) };
@@ -334,7 +342,10 @@ impl AtHand<'_> {
             Ok(opened) => opened,
             Err(fault) => return Ok(failed(fault)),
         };
-        let replayed = match replay(self.policy, self.charter, &opened, leaf, Timestamp(stamped.time())) {
+        let time = stamped.at();
+        let window = (opened.request().win_from, opened.request().win_to);
+        let dealt = self.watch.with_logs(|logs| logs.dealt_within(window, time));
+        let replayed = match replay(self.policy, self.charter, &opened, Decided { leaf, time, dealt }) {
             Ok(replayed) => replayed != Replayed::OtherRules,
             Err(fault) => return Ok(Looked::Failed { what: fault.to_string() }),
         };
@@ -344,29 +355,39 @@ impl AtHand<'_> {
         let asked = blinded.elements().map_err(|_core| Ended::internal("an input could not be blinded"))?;
         let answered = match self.oversight.opening(keeper.index, &self.auditor.call(keeper, index, &asked)?).await {
             Ok(given) => elements(&given.evaluated),
-            Err(error) => return Ok(not_had(&error)),
+            Err(error) => return Ok(self.not_had(&error, keeper, index, stamped.at())),
         };
         let values = answered.ok().and_then(|answered| blinded.finalize(&answered).ok());
         let Some(values) = values else { return Ok(failed(EscrowFault::Notice)) };
         Ok(check_notice(&opened, &values, leaf, &nonce).map_or_else(failed, |()| Looked::Good { replayed }))
     }
-}
 
-fn not_had(error: &PeerError) -> Looked {
-    use lockplate_node::problem::ProblemKind;
-    match error {
-        PeerError::Problem(problem) if problem.kind() == ProblemKind::OpeningErased => Looked::Erased,
-        // The leaf names an Opening of this auditor, and its keeper says there is none.
-        PeerError::Problem(problem) if problem.kind() == ProblemKind::NotFound => {
-            Looked::Failed { what: "the keeper does not give the opening that the leaf names".to_owned() }
+    /// What it means that a keeper does not give an Opening. That it is erased counts where its log says so, and not before its time.
+    fn not_had(&self, error: &PeerError, keeper: &KeeperEntry, index: u64, time: Timestamp) -> Looked {
+        let lied = |what: &str| Looked::Failed { what: what.to_owned() };
+        match error {
+            PeerError::Problem(problem) if problem.kind() == ProblemKind::OpeningErased => {
+                let leaf = LeafRef { log: LogName::Keeper(keeper.index), index };
+                let said = self.watch.with_logs(|logs| logs.opening_state(&leaf)) == OpeningState::Erased;
+                let kept = time.0.saturating_add(self.charter.opening_keep_seconds) > now().0;
+                match (said, kept) {
+                    (true, false) => Looked::Erased,
+                    (true, true) => lied("the keeper erased the opening before its time"),
+                    (false, _) => lied("the keeper says that the opening is erased, and its register does not"),
+                }
+            }
+            // The leaf names an Opening of this auditor, and its keeper says there is none.
+            PeerError::Problem(problem) if problem.kind() == ProblemKind::NotFound => {
+                lied("the keeper does not give the opening that the leaf names")
+            }
+            PeerError::Problem(_)
+            | PeerError::Unreachable
+            | PeerError::TimedOut
+            | PeerError::WrongKey
+            | PeerError::TooLarge
+            | PeerError::Malformed
+            | PeerError::Unsendable => Looked::NotHad { why: error.to_string() },
         }
-        PeerError::Problem(_)
-        | PeerError::Unreachable
-        | PeerError::TimedOut
-        | PeerError::WrongKey
-        | PeerError::TooLarge
-        | PeerError::Malformed
-        | PeerError::Unsendable => Looked::NotHad { why: error.to_string() },
     }
 }
 

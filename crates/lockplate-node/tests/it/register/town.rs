@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockplate_audit::logs::{Head, LogName, Logs};
 use lockplate_audit::time::ZoneOffset;
 use lockplate_core::Timestamp;
+use lockplate_core::audit::auditor_digest;
 use lockplate_core::charter::{
     AcceptKeyFiles, AgencyPage, ArchiveEntry, AuditorEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
     OPENING_KEEP_SECONDS_MIN, OPENING_KEY_BYTES, Owner, RecorderEntry,
@@ -14,7 +15,7 @@ use lockplate_core::charter::{
 use lockplate_core::disclosure::{SD_OTHER, SD_REQUEST};
 use lockplate_core::entry::{
     CameraChange, CameraLeaf, CanaryLeaf, CanaryResult, CharterLeaf, DeclarationChange, DeclarationLeaf, DestroyMethod,
-    DestroyReason, DisclosureLeaf, EpochClosed, EpochDealt, EpochKind, EvaluationLeaf, Genesis, HotlistLeaf,
+    DestroyReason, DisclosureLeaf, EpochClosed, EpochDealt, EpochKind, Escrow, EvaluationLeaf, Genesis, HotlistLeaf,
     HumanApprovalLeaf, HumanDecision, KeyChange, KeyChanged, KeyLeaf, KeyName, KeySubject, ListClass, ListCounts,
     ListKind, LogEntry, LogKind, Outcome, PaperLeaf, PaperStatus, PolicyLeaf, PolicyRelation, RefusalReason,
     RequestDecision, RequestLeaf, SaltedDigests, SdAlgorithm, ShareDestroyed, ShareReceived, Stamped,
@@ -630,7 +631,7 @@ fn leaf(number: usize, time: u64) -> RequestLeaf {
         embargo: Timestamp(time + if number.is_multiple_of(6) { DAY } else { 180 * DAY }),
         sd: digests::<SD_REQUEST>(u8::try_from(number % 8).unwrap()),
         sd_alg: SdAlgorithm::Sha256,
-        escrow: vec![],
+        escrow: vec![Escrow { auditor: auditor_digest(&[99; OPENING_KEY_BYTES]), opening: digest(b'e', number) }],
     }
 }
 
