@@ -6,7 +6,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::entry::{
     DestroyMethod, DestroyReason, DisclosureLeaf, EpochDealt, Genesis, HotlistLeaf, HumanApprovalLeaf, HumanDecision,
     KeyChange, KeyChanged, KeyLeaf, KeyName, KeySubject, ListClass, ListCounts, ListKind, LogClosed, LogEntry, LogKind,
-    PaperLeaf, PaperStatus, PolicyLeaf, PolicyRelation, RequestLeaf, ReviewLeaf, ShareDestroyed,
+    PaperLeaf, PaperStatus, PolicyLeaf, PolicyRelation, RequestDecision, RequestLeaf, ReviewLeaf, ShareDestroyed,
 };
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::vocabulary::Purpose;
