@@ -490,7 +490,7 @@ fn a_later_run_goes_on_where_the_last_one_ended() {
     let mut alarm: Value = serde_json::from_str(&text).unwrap();
     let leaf = alarm["leaves"][0]["leaf"].as_str().unwrap().replace("\"elements\":", "\"elements\":1");
     alarm["leaves"][0]["leaf"] = leaf.into();
-    std::fs::write(&changed, alarm.to_string()).unwrap();
+    write(&changed, alarm.to_string().as_bytes());
     assert_eq!(town.run(&["verify", &changed.display().to_string(), "--charter", &charter]).code, 5);
 
     let second = town.run(&watch);
@@ -500,7 +500,7 @@ fn a_later_run_goes_on_where_the_last_one_ended() {
     town.publish();
     let third = town.run(&watch);
     assert_eq!((third.code, told("over", &third), told("log", &third)), (0, 1, 1), "{third:?}");
-    std::fs::write(town.folder.path().join("data/told.json"), "{").unwrap();
+    write(&town.folder.path().join("data/told.json"), b"{");
     assert_eq!(town.run(&watch).code, 3);
 }
 
