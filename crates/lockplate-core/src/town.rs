@@ -149,8 +149,9 @@ impl AccessPolicy for TestPolicy {
             PolicyAnswer::Deny { rules: BTreeSet::from(["test.forbid".to_owned()]) }
         }
     }
-    fn explain(&self, _: &str) -> Option<Reason> {
-        None
+    fn explain(&self, rule: &str) -> Option<Reason> {
+        let known = ["test.permit", "test.forbid"].contains(&rule) || rule.starts_with("keeper.");
+        known.then(|| Reason { rule: rule.to_owned(), say: rule.to_owned(), cite: None, fix: None })
     }
 }
 

@@ -153,7 +153,7 @@ pub enum FollowError {
     Withheld {
         /// Leaves that are shown.
         shown: u64,
-        /// Leaves that were confirmed, over a minute ago.
+        /// Leaves that were confirmed.
         confirmed: u64,
     },
     /// A cosignature lies in the future: one of the two clocks is wrong.
@@ -217,10 +217,7 @@ impl fmt::Display for FollowError {
             Self::Unconfirmed => "too few witnesses confirm the log's newest checkpoint",
             Self::Stale(_) => "the witnesses confirmed the log's newest checkpoint over a day ago",
             Self::Withheld { shown, confirmed } => {
-                return write!(
-                    f,
-                    "the log shows {shown} entries; over a minute ago a witness confirmed {confirmed} of it"
-                );
+                return write!(f, "the log goes on showing {shown} entries, and a witness confirmed {confirmed} of it");
             }
             Self::Clock => "a witness's signature lies in the future: its clock or this machine's is wrong",
             Self::TooMuch => "the log claims to have grown beyond all measure",

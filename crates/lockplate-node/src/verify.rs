@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use lockplate_audit::logs::{Fork, Head, SeeError};
@@ -41,8 +42,8 @@ use crate::witness::{TileSource, mirror_prefix};
 
 /// Name of the charter in the folder.
 pub const CHARTER_FILE: &str = "charter.auth";
-/// Seconds after a witness's confirmation from which on what it confirmed must be shown to everybody. A log publishes within ten.
-const WITHHELD_SECONDS: u64 = 60;
+/// How long a log has to show what a witness confirmed: it publishes within ten seconds, or its answers fail.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(15);
 /// Evidence files of alarms that one folder keeps.
 const ALARM_FILES_MAX: usize = 1_000;
 
@@ -242,9 +243,12 @@ impl Watch {
         };
         let (followed, fault) = match (result, witnesses) {
             (Ok(followed), Some(witnesses)) => {
-                let fault = match convicted {
-                    Some(error) => Some(error),
-                    None => confirmed_by(charter, &witnesses, &log, (&folder, &policy), &followed, now).await.err(),
+                let (followed, fault) = match convicted {
+                    Some(error) => (followed, Some(error)),
+                    None => {
+                        let read = (followed, &source, folder.as_path());
+                        compared(charter, &witnesses, &log, read, now).await
+                    }
                 };
                 if let Some(error) = &fault {
                     self.tell_fork(&log.name, error);
@@ -364,8 +368,33 @@ async fn refused_by(witnesses: &WitnessSet, log: &VerifierKey, folder: &Path) ->
     Ok(())
 }
 
-/// What witnesses confirmed of a log must be of the log that was read, and there: else one of them was shown another, or the readers are
-/// shown less.
+/// A log that was read beside what its witnesses confirmed. Where they confirmed more it is given the time to show that, and read again: what
+/// it goes on withholding is no reason to call it a liar, and none to call it valid.
+async fn compared(
+    charter: &Charter,
+    witnesses: &WitnessSet,
+    log: &CharterLog<'_>,
+    (followed, source, folder): (Followed, &LogSource, &Path),
+    now: u64,
+) -> (Followed, Option<FollowError>) {
+    let confirmed = match confirmed_by(charter, witnesses, log, (folder, &source.policy), &followed, now).await {
+        Ok(confirmed) if confirmed > followed.checkpoint().size() => confirmed,
+        Ok(_) => return (followed, None),
+        Err(error) => return (followed, Some(error)),
+    };
+    tokio::time::sleep(PUBLISHED_WITHIN).await;
+    match follow(source, folder, now.saturating_add(PUBLISHED_WITHIN.as_secs())).await {
+        Ok(again) => {
+            let shown = again.checkpoint().size();
+            let fault = (shown < confirmed).then_some(FollowError::Withheld { shown, confirmed });
+            (again, fault)
+        }
+        Err(error) => (followed, Some(error)),
+    }
+}
+
+/// What witnesses confirmed of a log must be of the log that was read: else one of them was shown another. Leaves of the most that one of
+/// them confirmed, or of what was read.
 async fn confirmed_by(
     charter: &Charter,
     witnesses: &WitnessSet,
@@ -373,10 +402,10 @@ async fn confirmed_by(
     (folder, policy): (&Path, &WitnessPolicy),
     followed: &Followed,
     now: u64,
-) -> Result<(), FollowError> {
+) -> Result<u64, FollowError> {
     let records = join_all(witnesses.peers().iter().map(|witness| witness.newest(log.key))).await;
     let shown = followed.checkpoint().size();
-    let mut withheld = None;
+    let mut most = shown;
     for record in records.into_iter().flatten().flatten() {
         followed.check_against(folder, policy, record.signed(), now)?;
         let confirmed = record.checkpoint().size();
@@ -388,11 +417,9 @@ async fn confirmed_by(
             let evidence = evidence.keep(&folder.join(EVIDENCE_FOLDER))?;
             return Err(FollowError::Lied { lie: Lie::Forked, evidence });
         }
-        if record.time().saturating_add(WITHHELD_SECONDS) < now {
-            withheld = withheld.max(Some(confirmed));
-        }
+        most = most.max(confirmed);
     }
-    withheld.map_or(Ok(()), |confirmed| Err(FollowError::Withheld { shown, confirmed }))
+    Ok(most)
 }
 
 /// The fork, if what a witness confirmed beyond what is shown does not begin with it. The log's own server has the tiles, or a mirror.

@@ -18,7 +18,7 @@ use lockplate_node::follow::{self, FollowError, Freshness, Reader};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::verify::alarm::{self, AlarmFault};
 use lockplate_node::verify::pin::{self, PinError, Target};
-use lockplate_node::verify::receipt::{self, Receipted, Trust};
+use lockplate_node::verify::receipt::{self, ReceiptFault, Receipted, Trust};
 use lockplate_node::verify::{CHARTER_FILE, Confirmation, Look, Watch};
 use lockplate_node::witness::Shown;
 use lockplate_policy::{Bundle, CedarPolicy};
@@ -341,9 +341,12 @@ fn judge_evidence(args: &VerifyArgs, bytes: &[u8], hash: Option<[u8; 32]>, scree
     let refused = |_not| Ended::config("the file is neither a charter nor a receipt nor evidence");
     // What a witness shows is a list of such files, of which one is enough.
     let shown = serde_json::from_slice::<Shown>(bytes).ok();
-    let evidence = match shown.map(|shown| shown.forks.into_iter().next()) {
-        Some(Some(fork)) => fork,
-        Some(None) => return Err(Ended::config("the witness shows nothing against the register").into()),
+    let evidence = match shown {
+        Some(Shown { forks, .. }) => {
+            let convicts = forks.iter().position(|fork| matches!(fork.check(), Ok(Verdict::Forked(_))));
+            let nothing = Ended::config("the witness shows nothing against the register");
+            forks.into_iter().nth(convicts.unwrap_or(0)).ok_or(nothing)?
+        }
         None => Evidence::parse(bytes).map_err(refused)?,
     };
     let verdict = evidence.check().map_err(refused)?;
@@ -390,7 +393,9 @@ fn judge_alarm(args: &VerifyArgs, bytes: &[u8], hash: Option<[u8; 32]>, screen: 
     let charter = pinned(pin::read_charter(file, hash))?;
     let charter = charter.charter();
     let checked = alarm::check(bytes, charter, now().0).map_err(|fault| match fault {
-        AlarmFault::Malformed | AlarmFault::Fork => Ended::config(fault.to_string()),
+        AlarmFault::Malformed | AlarmFault::Fork | AlarmFault::Receipt(ReceiptFault::Malformed) => {
+            Ended::config(fault.to_string())
+        }
         AlarmFault::Receipt(_) | AlarmFault::OtherEntry => Ended::of(ExitKind::Lied, fault.to_string()),
     })?;
     let kind = ExitKind::Problems;

@@ -41,6 +41,8 @@ pub enum ReplayFault {
     Stated(&'static str),
     /// Allowed, and the rules allow it on no facts.
     Allowed,
+    /// A rule that the rules do not hold.
+    Unknown,
     /// Allowed, with duties or by rules that the rules do not give.
     Duties,
     /// Refused, and a rule that refuses it on all facts is not named.
@@ -54,6 +56,7 @@ impl core::fmt::Display for ReplayFault {
         match self {
             Self::Stated(field) => write!(f, "the leaf states another {field} than the request"),
             Self::Allowed => f.write_str("it was allowed, and the rules it names allow it on no facts"),
+            Self::Unknown => f.write_str("the leaf names a rule that the rules it names do not hold"),
             Self::Duties => {
                 f.write_str("it was allowed with other duties, or by other rules, than the rules it names give")
             }
@@ -110,13 +113,23 @@ pub fn replay(
     if leaf.policy != policy.digest() {
         return Ok(Replayed::OtherRules);
     }
+    if leaf.rules.iter().any(|rule| policy.explain(rule).is_none()) {
+        return Err(ReplayFault::Unknown);
+    }
     let owner = owner_facts(charter);
     let foreign = leaf.requester != owner.id || leaf.on_behalf_of != owner.id;
     let mut some_allow = false;
     for guess in guesses(&owner, foreign) {
         let ask = |age_days| policy.rule_on(&favour(&facts(&owner, charter, opened, leaf, (time, age_days)), guess));
-        let answers = Answers::of(ages(charter, opened.request(), leaf, time).map(ask));
-        if (allowed && answers.could_allow(leaf)) || (!allowed && answers.could_refuse(leaf)) {
+        let mut answers = ages(charter, opened.request(), leaf, time).map(ask);
+        if !allowed {
+            if answers.any(|answer| could_refuse(&answer, leaf)) {
+                return Ok(Replayed::Same);
+            }
+            continue;
+        }
+        let answers = Answers::of(answers);
+        if answers.could_allow(leaf) {
             return Ok(Replayed::Same);
         }
         some_allow |= !answers.duties.is_empty();
@@ -128,24 +141,28 @@ pub fn replay(
     })
 }
 
-/// What the rules say for every age that an epoch of the window can have.
+/// A refusal names the rules that refuse whatever the auditor has not got.
+fn could_refuse(answer: &PolicyAnswer, leaf: &RequestLeaf) -> bool {
+    match answer {
+        PolicyAnswer::Allow { .. } => true,
+        PolicyAnswer::Deny { rules } => rules.is_subset(&leaf.rules),
+    }
+}
+
+/// What allows, for every age that an epoch of the window can have.
 #[derive(Default)]
 struct Answers {
     permits: BTreeSet<String>,
     duties: Vec<Obligations>,
-    refusals: Vec<BTreeSet<String>>,
 }
 
 impl Answers {
     fn of(answers: impl Iterator<Item = PolicyAnswer>) -> Self {
         let mut all = Self::default();
         for answer in answers {
-            match answer {
-                PolicyAnswer::Allow { rules, obligations } => {
-                    all.permits.extend(rules);
-                    all.duties.push(obligations);
-                }
-                PolicyAnswer::Deny { rules } => all.refusals.push(rules),
+            if let PolicyAnswer::Allow { rules, obligations } = answer {
+                all.permits.extend(rules);
+                all.duties.push(obligations);
             }
         }
         all
@@ -162,11 +179,8 @@ impl Answers {
             self.duties.iter().any(|one| one.confirm_visual == stated.confirm_visual),
         ];
         let permits = leaf.rules.intersection(&self.permits).count();
-        each == [true; 4] && permits > 0 && (leaf.epochs_refused > 0 || permits == leaf.rules.len())
-    }
-
-    fn could_refuse(&self, leaf: &RequestLeaf) -> bool {
-        !self.duties.is_empty() || self.refusals.iter().any(|rules| rules.is_subset(&leaf.rules))
+        let asked = leaf.decision != RequestDecision::Ask || stated.approvers > 0;
+        each == [true; 4] && asked && permits > 0 && (leaf.epochs_refused > 0 || permits == leaf.rules.len())
     }
 }
 
@@ -243,7 +257,8 @@ fn guesses(owner: &AgencyFacts, foreign: bool) -> impl Iterator<Item = Guess> {
     core::iter::once(first).chain(states.flat_map(levels).flat_map(kinds).filter(move |_| foreign))
 }
 
-/// The ages that an epoch of the window can have, the youngest first. Without an epoch the keeper asks about the window's begin.
+/// The ages that an epoch of the window can have, the youngest first: as many as are kept at most, whatever window was asked. Without an
+/// epoch the keeper asks about the window's begin.
 fn ages(
     charter: &Charter,
     asked: &SearchRequest,
@@ -256,7 +271,7 @@ fn ages(
     } else {
         // An older one is destroyed.
         let kept = days_up(Timestamp(0), Timestamp(charter.retention_seconds)).saturating_add(1);
-        (days_up(asked.win_to, time), oldest.min(kept))
+        (days_up(asked.win_to, time).max(0), oldest.min(kept))
     };
     from..=to
 }
@@ -406,7 +421,7 @@ mod tests {
         one.leaf.decision = RequestDecision::Ask;
         assert_eq!(one.replay(), Err(ReplayFault::Allowed));
         let mut one = case(Purpose::StolenPlate);
-        one.leaf.rules = ["test.other".to_owned()].into();
+        one.leaf.rules = ["test.permit".to_owned()].into();
         assert_eq!(one.replay(), Err(ReplayFault::Refused));
     }
 
@@ -425,9 +440,11 @@ mod tests {
             fault(&mut one.leaf);
             assert_eq!(one.replay(), Err(ReplayFault::Duties), "{what}");
         }
-        let changes: [(Change, ReplayFault); 6] = [
+        let changes: [(Change, ReplayFault); 8] = [
             (|leaf| leaf.rules = ["test.forbid".to_owned()].into(), ReplayFault::Duties),
             (|leaf| leaf.rules.extend(["test.forbid".to_owned()]), ReplayFault::Duties),
+            (|leaf| leaf.rules.extend(["test.other".to_owned()]), ReplayFault::Unknown),
+            (|leaf| leaf.decision = RequestDecision::Ask, ReplayFault::Duties),
             (|leaf| leaf.obligations = None, ReplayFault::Duties),
             (|leaf| leaf.epochs_allowed = 5, ReplayFault::Stated("number of periods")),
             (|leaf| leaf.epochs_allowed = 0, ReplayFault::Stated("number of periods")),
@@ -466,6 +483,24 @@ mod tests {
             one.leaf.rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
             assert_eq!(one.replay(), expected, "{rules:?}");
         }
+    }
+
+    #[test]
+    fn no_window_makes_the_auditor_work_for_long() {
+        let case = case(Purpose::StolenVehicle);
+        let count = |from, to, epochs_refused| {
+            let asked = SearchRequest {
+                win_from: Timestamp(from),
+                win_to: Timestamp(to),
+                ..case.asked.filed.request.claimed().clone()
+            };
+            let leaf = RequestLeaf { epochs_refused, ..case.leaf.clone() };
+            ages(case.town.charter.charter(), &asked, &leaf, case.town.now).count()
+        };
+        let kept = usize::try_from(case.town.charter.charter().retention_seconds / 86_400).unwrap();
+        assert!(count(0, 253_402_300_799, 13) <= kept + 2);
+        assert_eq!(count(0, 253_402_300_799, 0), 1);
+        assert_eq!(count(case.town.now.0 + 86_400, 253_402_300_799, 13), 0, "nothing was read yet");
     }
 
     #[test]

@@ -372,8 +372,9 @@ impl AtHand<'_> {
                 let kept = time.0.saturating_add(self.charter.opening_keep_seconds) > now().0;
                 match (said, kept) {
                     (true, false) => Looked::Erased,
-                    (true, true) => lied("the keeper erased the opening before its time"),
-                    (false, _) => lied("the keeper says that the opening is erased, and its register does not"),
+                    (_, true) => lied("the keeper says that the opening is erased, and its time is not over"),
+                    // Its log says so in a moment, or the next round finds that it does not.
+                    (false, false) => Looked::NotHad { why: "erased, and not in the register yet".to_owned() },
                 }
             }
             // The leaf names an Opening of this auditor, and its keeper says there is none.

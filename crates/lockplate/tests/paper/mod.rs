@@ -257,13 +257,8 @@ impl PaperTown {
 
     /// A keeper shows as its record the newest head of a log of another town, which it confirmed.
     pub fn record(&self, place: u8, name: LogName, other: &Self) {
-        self.record_at(place, name, other, now());
-    }
-
-    /// The same, confirmed at some time.
-    pub fn record_at(&self, place: u8, name: LogName, other: &Self, time: u64) {
         let head = other.logs[&name].log.head();
-        let line = witness(place).cosign(head.checkpoint(), time).unwrap();
+        let line = witness(place).cosign(head.checkpoint(), now()).unwrap();
         let mut lines = head.note().signatures().to_vec();
         lines.push(line);
         let note = lockplate_log::SignedNote::new(head.note().text(), lines).unwrap();
