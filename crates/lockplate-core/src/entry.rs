@@ -11,8 +11,7 @@ use lockplate_log::append::Entry;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
-use crate::decision::CodeRule;
-use crate::decision::{DecisionRecord, Verdict};
+use crate::decision::{CodeRule, DecisionRecord, Verdict};
 use crate::disclosure::{Disclosure, SD_OTHER, SD_REQUEST, fill_digests};
 use crate::error::{Error, Result};
 use crate::facts::Obligations;

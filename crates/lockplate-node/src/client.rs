@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::X_REQUEST_ID;
-use crate::problem::{PROBLEM_BYTES_MAX, Problem, RequestId};
+use crate::problem::{PROBLEM_BYTES_MAX, Problem, ProblemKind, RequestId};
 use crate::shutdown::ExitKind;
 use crate::tls;
 
@@ -113,6 +113,14 @@ pub enum PeerError {
     Malformed,
     /// The request could not be built from what the caller handed in: our bug.
     Unsendable,
+}
+
+impl PeerError {
+    /// What the peer said no with; none where it said nothing that can be read.
+    #[must_use]
+    pub fn problem(&self) -> Option<ProblemKind> {
+        if let Self::Problem(problem) = self { Some(problem.kind()) } else { None }
+    }
 }
 
 impl fmt::Display for PeerError {

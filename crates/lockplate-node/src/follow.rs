@@ -29,14 +29,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use lockplate_log::limits::{LEAF_BYTES_MAX, NOTE_BYTES_MAX, QUORUM_AGE_SECONDS_MAX, QUORUM_STALE_SECONDS, TILE_WIDTH};
+use lockplate_log::limits::{NOTE_BYTES_MAX, QUORUM_AGE_SECONDS_MAX, QUORUM_STALE_SECONDS, TILE_WIDTH};
 use lockplate_log::tile::tiles_between;
 use lockplate_log::{
     Checkpoint, Cosigned, Error as LogError, LogFile, LogView, Receipt, SignedCheckpoint, SignedNote, TileKind,
     TilePath, VerifierKey, WitnessPolicy,
 };
 use lockplate_store::durable::{self, LockFile};
-use lockplate_store::log_files::{folder_reader, read_bounded};
+use lockplate_store::log_files::{BUNDLE_BYTES_MAX, folder_reader, read_bounded, tile_bytes_max};
 
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::follow::evidence::{EVIDENCE_FOLDER, Evidence, Fork};
@@ -58,10 +58,6 @@ const FETCHES_AT_ONCE: usize = 8;
 const EDGE_ROUNDS_MAX: usize = 32;
 /// Threads that prove at a time.
 const PROOF_THREADS_MAX: usize = 16;
-/// Bytes of the largest bundle: 256 of the longest leaves.
-const BUNDLE_BYTES_MAX: usize = (LEAF_BYTES_MAX + 2) * (TILE_WIDTH as usize);
-/// Bytes of a full hash tile.
-const TILE_BYTES_MAX: usize = 32 * (TILE_WIDTH as usize);
 /// What a call may spend; the bound of a body is set by what is asked for.
 const CALL: CallLimits =
     CallLimits { connect: Duration::from_secs(5), total: Duration::from_secs(60), body_bytes: BUNDLE_BYTES_MAX };
@@ -665,18 +661,12 @@ async fn look_at_edge(client: &PeerClient, step: &Step) -> Result<Edge, FollowEr
             };
         }
         for path in wanted {
-            let got = client.get_file(&format!("/{path}"), bytes_max(path)).await.map_err(FollowError::Unavailable)?;
+            let got =
+                client.get_file(&format!("/{path}"), tile_bytes_max(path)).await.map_err(FollowError::Unavailable)?;
             tiles.insert(path, got.map(|bytes| bytes.to_vec()));
         }
     }
     Err(FollowError::Internal)
-}
-
-const fn bytes_max(path: TilePath) -> usize {
-    match path.kind() {
-        TileKind::Hashes(_) => TILE_BYTES_MAX,
-        TileKind::Entries => BUNDLE_BYTES_MAX,
-    }
 }
 
 /// Fetches the files between the two sizes that the folder has not.
@@ -696,7 +686,7 @@ async fn fetch_one(client: &PeerClient, dir: &Path, path: TilePath) -> Result<Op
     if tokio::fs::try_exists(&place).await.map_err(FollowError::Folder)? {
         return Ok(Some(path));
     }
-    let got = client.get_file(&format!("/{path}"), bytes_max(path)).await.map_err(FollowError::Unavailable)?;
+    let got = client.get_file(&format!("/{path}"), tile_bytes_max(path)).await.map_err(FollowError::Unavailable)?;
     let bytes = got.ok_or(FollowError::Incomplete(path))?;
     blocking(move || put(&place, &bytes)).await?;
     Ok(None)

@@ -305,8 +305,8 @@ impl Watch {
         }
     }
 
-    /// Writes an alarm with the exact bytes of its leaves and their receipts into the folder's `evidence`, durable on return, and says where. The same alarm is
-    /// the same file.
+    /// Writes an alarm with the exact bytes of its leaves and their receipts into the folder's `evidence`, durable on return, and says
+    /// where. The same alarm is the same file.
     ///
     /// # Errors
     /// [`FollowError::Folder`].
@@ -405,11 +405,11 @@ async fn confirmed_by(
 ) -> Result<u64, FollowError> {
     let records = join_all(witnesses.peers().iter().map(|witness| witness.newest(log.key))).await;
     let shown = followed.checkpoint().size();
-    let mut most = shown;
+    // Witnesses mostly confirmed the same: its tiles are read once.
+    let mut beyond: Vec<Checkpoint> = Vec::new();
     for record in records.into_iter().flatten().flatten() {
         followed.check_against(folder, policy, record.signed(), now)?;
-        let confirmed = record.checkpoint().size();
-        if confirmed <= shown {
+        if record.checkpoint().size() <= shown || beyond.contains(record.checkpoint()) {
             continue;
         }
         if let Some(fork) = fork_beyond(charter, log, followed, record.checkpoint()).await {
@@ -417,9 +417,9 @@ async fn confirmed_by(
             let evidence = evidence.keep(&folder.join(EVIDENCE_FOLDER))?;
             return Err(FollowError::Lied { lie: Lie::Forked, evidence });
         }
-        most = most.max(confirmed);
+        beyond.push(record.checkpoint().clone());
     }
-    Ok(most)
+    Ok(beyond.iter().map(Checkpoint::size).max().unwrap_or(shown))
 }
 
 /// The fork, if what a witness confirmed beyond what is shown does not begin with it. The log's own server has the tiles, or a mirror.

@@ -22,13 +22,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use lockplate_core::charter::Charter;
-use lockplate_log::limits::{ADD_CHECKPOINT_BYTES_MAX, LEAF_BYTES_MAX, TILE_WIDTH};
+use lockplate_log::limits::ADD_CHECKPOINT_BYTES_MAX;
 use lockplate_log::witness::SIZE_CONTENT_TYPE;
 use lockplate_log::{
-    AddCheckpoint, Checkpoint, CosignatureSigner, Error as LogError, LogFile, LogView, Origin, Refusal,
-    SignedCheckpoint, Standing, StorageFault, TilePath, VerifierKey, WitnessRecord, consider,
+    AddCheckpoint, Checkpoint, CosignatureSigner, Error as LogError, LogFile, Origin, Refusal, SignedCheckpoint,
+    Standing, StorageFault, TilePath, VerifierKey, WitnessRecord, consider,
 };
-use lockplate_store::log_files::AcquireError;
+use lockplate_store::log_files::{AcquireError, BUNDLE_BYTES_MAX};
 use lockplate_store::witness_files::{AddError, WitnessFiles, record_id};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -57,11 +57,8 @@ const QUOTA_A_SECOND: u32 = 10;
 /// Proofs against one log that are shown to everybody.
 pub const FORKS_SHOWN_MAX: usize = 4;
 /// What a look at a log's tiles may spend on one of them.
-const TILE_CALL: CallLimits = CallLimits {
-    connect: Duration::from_secs(2),
-    total: Duration::from_secs(20),
-    body_bytes: (LEAF_BYTES_MAX + 2) * TILE_WIDTH as usize,
-};
+const TILE_CALL: CallLimits =
+    CallLimits { connect: Duration::from_secs(2), total: Duration::from_secs(20), body_bytes: BUNDLE_BYTES_MAX };
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const SHORT: HeaderValue = HeaderValue::from_static("max-age=5");
@@ -101,8 +98,7 @@ impl TileSource {
         }
     }
 
-    /// Whether the log under `large` begins with `small`, by its tiles as they are served here: the fork if it does not, none where they do
-    /// not tell. They are proved against `large`, so it does not matter who serves them.
+    /// [`Fork::under`], by the tiles as they are served here.
     pub(crate) async fn fork(&self, large: Checkpoint, small: Checkpoint) -> Option<Option<Fork>> {
         let (tiles, runtime) = (self.clone(), tokio::runtime::Handle::current());
         let looked = tokio::task::spawn_blocking(move || {
@@ -110,7 +106,7 @@ impl TileSource {
                 let fault = LogError::Storage { file: LogFile::Tile(path), fault: StorageFault::Io };
                 runtime.block_on(tiles.tile(path)).map_err(|_peer| fault)
             };
-            Fork::of(&LogView::load(large, read).ok()?, &small).ok()
+            Fork::under(large, &small, read)
         });
         looked.await.ok().flatten()
     }

@@ -24,9 +24,9 @@ use lockplate_log::{Error, LogFile, LogStorage, Origin, StagingName, StorageFaul
 use crate::durable::{self, LockError, LockFile};
 
 /// Bytes of a full hash tile.
-const TILE_BYTES_MAX: usize = 32 * TILE_WIDTH as usize;
+pub const TILE_BYTES_MAX: usize = 32 * TILE_WIDTH as usize;
 /// Bytes of a full bundle of the longest leaves.
-const BUNDLE_BYTES_MAX: usize = (LEAF_BYTES_MAX + 2) * TILE_WIDTH as usize;
+pub const BUNDLE_BYTES_MAX: usize = (LEAF_BYTES_MAX + 2) * TILE_WIDTH as usize;
 
 /// What the operating system said when a storage call failed: `lockplate_log`'s errors name the file's role only.
 #[derive(Debug)]
@@ -224,7 +224,9 @@ pub fn folder_reader(folder: &Path) -> impl Fn(TilePath) -> Result<Option<Vec<u8
     }
 }
 
-const fn tile_bytes_max(path: TilePath) -> usize {
+/// Bytes of the largest honest file at a path.
+#[must_use]
+pub const fn tile_bytes_max(path: TilePath) -> usize {
     match path.kind() {
         TileKind::Hashes(_) => TILE_BYTES_MAX,
         TileKind::Entries => BUNDLE_BYTES_MAX,

@@ -212,8 +212,7 @@ impl WitnessFiles {
     pub fn keep_evidence(&self, origin: &Origin, sort: EvidenceSort, body: &[u8]) -> Result<(), durable::Error> {
         let folder = self.evidence_folder(origin);
         durable::create_dir(&folder)?;
-        let mut digest = hex(&Sha256::digest(body));
-        digest.truncate(16);
+        let digest = body_id(body);
         let asked = |sort: EvidenceSort| folder.join(format!("{}{digest}{BODY_SUFFIX}", sort.prefix()));
         let recorded = |sort: EvidenceSort| folder.join(format!("{}{digest}.recorded", sort.prefix()));
         let kept = self.bodies(origin, sort).map_err(durable::Error::cannot_open)?;
@@ -240,9 +239,7 @@ impl WitnessFiles {
     pub fn drop_suspicion(&self, origin: &Origin, body: &[u8]) -> Result<(), durable::Error> {
         let turn = self.turn(origin);
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut digest = hex(&Sha256::digest(body));
-        digest.truncate(16);
-        let folder = self.evidence_folder(origin);
+        let (folder, digest) = (self.evidence_folder(origin), body_id(body));
         for file in [folder.join(format!("{digest}{BODY_SUFFIX}")), folder.join(format!("{digest}.recorded"))] {
             if file.exists() {
                 durable::remove(&file)?;
@@ -264,8 +261,7 @@ impl WitnessFiles {
     pub fn evidence(&self, origin: &Origin) -> io::Result<Vec<Vec<u8>>> {
         let mut paths = self.bodies(origin, EvidenceSort::Proof)?;
         paths.extend(self.bodies(origin, EvidenceSort::Suspicion)?);
-        let read = |path: &PathBuf| read_bounded(path, ADD_CHECKPOINT_BYTES_MAX).transpose();
-        paths.iter().filter_map(read).collect()
+        read_bodies(&paths)
     }
 
     /// The suspicions among them.
@@ -273,8 +269,7 @@ impl WitnessFiles {
     /// # Errors
     /// The operating system's.
     pub fn suspicions(&self, origin: &Origin) -> io::Result<Vec<Vec<u8>>> {
-        let read = |path: &PathBuf| read_bounded(path, ADD_CHECKPOINT_BYTES_MAX).transpose();
-        self.bodies(origin, EvidenceSort::Suspicion)?.iter().filter_map(read).collect()
+        read_bodies(&self.bodies(origin, EvidenceSort::Suspicion)?)
     }
 
     /// The bodies of one sort kept against a log, by name. Only this type writes into the folder, within the bounds of
@@ -353,6 +348,17 @@ impl WitnessFiles {
 #[must_use]
 pub fn record_id(origin: &Origin) -> String {
     hex(&Sha256::digest(origin.as_str()))
+}
+
+/// What the files of a body are called by.
+fn body_id(body: &[u8]) -> String {
+    let mut digest = hex(&Sha256::digest(body));
+    digest.truncate(16);
+    digest
+}
+
+fn read_bodies(paths: &[PathBuf]) -> io::Result<Vec<Vec<u8>>> {
+    paths.iter().filter_map(|path| read_bounded(path, ADD_CHECKPOINT_BYTES_MAX).transpose()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

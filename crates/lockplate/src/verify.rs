@@ -434,9 +434,13 @@ fn judge_alarm(args: &VerifyArgs, bytes: &[u8], hash: Option<[u8; 32]>, screen: 
 
 /// Tells the rules that come with this program for the owner's state, so that a citation of any other rule from them is found.
 pub(crate) fn tell_bundles(watch: &Watch) -> Result<()> {
-    let policy = shipped_policy(watch.charter().charter())?;
-    watch.tell_bundle(policy.digest(), policy.rules().map(str::to_owned).collect());
+    tell_rules(watch, &shipped_policy(watch.charter().charter())?);
     Ok(())
+}
+
+/// The same for rules that are loaded already.
+pub(crate) fn tell_rules(watch: &Watch, policy: &CedarPolicy) {
+    watch.tell_bundle(policy.digest(), policy.rules().map(str::to_owned).collect());
 }
 
 /// The rules that come with this program for the owner's state.
@@ -615,9 +619,8 @@ pub(crate) fn tell_lies(watch: &Watch, look: &Look, scratch: bool, screen: &Scre
     }
     for alarm in look.alarms.iter().filter(|alarm| alarm.rule.is_proof()) {
         screen.error(&alarm_line(charter, alarm));
-        let file = watch.keep_alarm(alarm)?;
         if !scratch {
-            screen.error(&format!("evidence: {}", file.display()));
+            screen.error(&format!("evidence: {}", watch.keep_alarm(alarm)?.display()));
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Asking the rules again (monitor rule M5 of `log.md`): what an auditor who has opened a request can say of its leaf. What the leaf states in public must be
-//! what the officer signed, and the decision must be one that the rules can give.
+//! Asking the rules again (monitor rule M5 of `log.md`): what an auditor who has opened a request can say of its leaf. What the leaf states
+//! in public must be what the officer signed, and the decision must be one that the rules can give.
 //!
 //! **What he has not got.** The directory, the session, the paper's text and the keeper's counters stay with the keeper. Each of these is
 //! taken in the keeper's favour ([`favour`]), so that no honest keeper is ever accused; a yes that even then no rule gives was never one.
@@ -483,6 +483,25 @@ mod tests {
             one.leaf.rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
             assert_eq!(one.replay(), expected, "{rules:?}");
         }
+    }
+
+    #[test]
+    fn a_request_to_another_owner_is_refused_for_that_and_accuses_nobody() {
+        let mut one = case(Purpose::StolenVehicle);
+        let mut charter = one.town.charter.charter().clone();
+        charter.owner.id.0[0] ^= 1;
+        one.leaf.owner = charter.owner.id;
+        let officer_key = one.asked.filed.request.claimed().officer_key;
+        one.leaf.officer = officer_pseudonym(charter.owner.id, &officer_key, one.town.now);
+        let opened = one.town.opened(0, &one.asked);
+        let policy = TestPolicy { humans: 0, digest: [5; 32] };
+        let mut refused_by = |rule: &str| {
+            one.leaf.rules = [rule.to_owned()].into();
+            let decided = Decided { leaf: &one.leaf, time: one.town.now, dealt: None };
+            replay(&policy, &charter, &opened, decided)
+        };
+        assert_eq!(refused_by("keeper.facts"), Ok(Replayed::ByCode));
+        assert_eq!(refused_by("test.forbid"), Err(ReplayFault::Stated("owner")));
     }
 
     #[test]

@@ -198,6 +198,5 @@ impl<'a> Order<'a> {
     }
 }
 
-/// `None` where there is no such file.
 #[cfg(test)]
 mod tests;

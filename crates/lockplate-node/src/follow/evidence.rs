@@ -94,6 +94,16 @@ impl Fork {
         let proof = view.consistency_proof(older.size(), view.checkpoint().size())?;
         Ok(Some(Self { root, proof: proof.hashes().to_vec() }))
     }
+
+    /// The same for the log under `large`, whose tiles `read` gets; none where they do not tell. They are proved against `large`, so it does
+    /// not matter who serves them. Blocks as long as `read` does.
+    pub(crate) fn under<F: Fn(TilePath) -> Result<Option<Vec<u8>>, LogError>>(
+        large: Checkpoint,
+        small: &Checkpoint,
+        read: F,
+    ) -> Option<Option<Self>> {
+        Self::of(&LogView::load(large, read).ok()?, small).ok()
+    }
 }
 
 impl Evidence {

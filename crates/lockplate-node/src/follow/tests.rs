@@ -258,7 +258,7 @@ async fn an_altered_file_is_named_kept_and_asked_for_again() {
         assert_eq!(lie, tile(file));
         town.serve(file, &whole);
     }
-    town.serve("tile/0/000", &[0; TILE_BYTES_MAX + 1]);
+    town.serve("tile/0/000", &[0; lockplate_store::log_files::TILE_BYTES_MAX + 1]);
     let dir = tempfile::tempdir().unwrap();
     let error = follow(&town.source(), dir.path(), NOW).await.unwrap_err();
     assert!(matches!(error, FollowError::Unavailable(PeerError::TooLarge)), "{error:?}");

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use lockplate_log::{AddCheckpoint, LogView, Refusal, SignedCheckpoint, SignedNote, VerifierKey};
+use lockplate_log::{AddCheckpoint, Refusal, SignedCheckpoint, SignedNote, VerifierKey};
 use lockplate_store::witness_files::record_id;
 
 use super::{Inner, StandingError, Watched, Witness};
@@ -18,14 +18,6 @@ enum Compared {
     /// Not of one log; where their sizes differ with how the larger one begins.
     Forked(Option<Fork>),
     /// The log's tiles do not tell.
-    Unknown,
-}
-
-/// What a comparison with all that this witness stands for came to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Held {
-    Same,
-    Forked,
     Unknown,
 }
 
@@ -71,9 +63,9 @@ impl Witness {
             let asked = AddCheckpoint::parse(&body).ok();
             let Some(other) = asked.and_then(|asked| signed_in(&asked, &watched.key)) else { continue };
             match self.hold_against(watched, &other, Some(body.clone())).await {
-                Held::Forked => return,
-                Held::Unknown => unsettled = true,
-                Held::Same => {
+                Compared::Forked(_) => return,
+                Compared::Unknown => unsettled = true,
+                Compared::Same => {
                     let log = watched.key.name().clone();
                     tracing::warn!(%log, "the log does extend what is recorded: somebody sent a wrong proof");
                     let drop =
@@ -99,20 +91,20 @@ impl Witness {
 
     /// Compares a checkpoint that the log signed with those that this witness has cosigned or serves. Where they cannot be of one log, what
     /// convicts it is kept and it is frozen.
-    async fn hold_against(&self, watched: &Watched, other: &SignedCheckpoint, body: Option<Vec<u8>>) -> Held {
+    async fn hold_against(&self, watched: &Watched, other: &SignedCheckpoint, body: Option<Vec<u8>>) -> Compared {
         let id = record_id(watched.key.name());
         let known = self.blocking(move |inner| inner.known(inner.logs.get(&id).ok_or(StandingError::Unknown)?)).await;
         let known = known.unwrap_or_default();
-        let mut held = if known.is_empty() { Held::Unknown } else { Held::Same };
+        let mut held = if known.is_empty() { Compared::Unknown } else { Compared::Same };
         for known in known {
             match self.compare(watched, &known, other).await {
                 Compared::Same => {}
-                Compared::Unknown => held = Held::Unknown,
+                Compared::Unknown => held = Compared::Unknown,
                 Compared::Forked(fork) => {
                     let seen = seconds(self.inner.clock.as_ref());
                     let evidence = Evidence::fork(&watched.key, (&known, other), fork.as_ref(), seen);
                     self.convict(watched, evidence, body).await;
-                    return Held::Forked;
+                    return Compared::Forked(fork);
                 }
             }
         }
@@ -153,7 +145,7 @@ impl Witness {
             (None, Some(mirror)) => {
                 let copied = move || {
                     let read = mirror.tiles(large.origin());
-                    Fork::of(&LogView::load(large, read).ok()?, &small).ok()
+                    Fork::under(large, &small, read)
                 };
                 tokio::task::spawn_blocking(copied).await.ok().flatten()
             }

@@ -34,8 +34,9 @@ fn what_is_taken_in_a_keepers_favour_allows_no_less_and_refuses_by_no_other_rule
                     (PolicyAnswer::Allow { .. }, PolicyAnswer::Deny { rules }) => {
                         prop_assert!(false, "accused by {:?}: {:?}", rules, facts);
                     }
-                    (PolicyAnswer::Allow { .. }, PolicyAnswer::Allow { .. }) => {
-                        seen.set((seen.get().0 + 1, seen.get().1))
+                    (allowed @ PolicyAnswer::Allow { .. }, favoured @ PolicyAnswer::Allow { .. }) => {
+                        seen.set((seen.get().0 + 1, seen.get().1));
+                        prop_assert_eq!(allowed, favoured, "accused by its permits and duties");
                     }
                     (PolicyAnswer::Deny { .. }, PolicyAnswer::Allow { .. }) => {}
                     (PolicyAnswer::Deny { rules: named }, PolicyAnswer::Deny { rules }) => {

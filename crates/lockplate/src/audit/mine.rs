@@ -186,20 +186,13 @@ fn read_answers(path: &Path) -> Result<Answers> {
 }
 
 fn in_words(error: &PeerError) -> String {
-    match error {
-        PeerError::Problem(problem) if problem.kind() == ProblemKind::Spent => {
-            "it answered this code before, and no longer; ask for a new one at the counter".to_owned()
-        }
-        PeerError::Problem(problem) if problem.kind() == ProblemKind::Invalid => {
-            "it does not take this code: too old, or not signed by this agency's records custodian".to_owned()
-        }
-        PeerError::Problem(_)
-        | PeerError::Unreachable
-        | PeerError::TimedOut
-        | PeerError::WrongKey
-        | PeerError::TooLarge
-        | PeerError::Malformed
-        | PeerError::Unsendable => error.to_string(),
+    let problem = error.problem();
+    if problem == Some(ProblemKind::Spent) {
+        "it answered this code before, and no longer; ask for a new one at the counter".to_owned()
+    } else if problem == Some(ProblemKind::Invalid) {
+        "it does not take this code: too old, or not signed by this agency's records custodian".to_owned()
+    } else {
+        error.to_string()
     }
 }
 

@@ -47,7 +47,7 @@ use crate::exit::Ended;
 use crate::keeper::write_json;
 use crate::owner_code::trusted_signer;
 use crate::screen::Screen;
-use crate::verify::{party, shipped_policy, tell_bundles, tell_lies};
+use crate::verify::{party, shipped_policy, tell_lies, tell_rules};
 
 /// Where checkpoints are kept, one folder a log.
 const HEADS: &str = "heads";
@@ -177,7 +177,7 @@ pub(crate) async fn run(args: SampleArgs, screen: &Screen) -> Result<ExitKind> {
     let rules = shipped_policy(charter.charter())?;
     let oversight = Oversight::new(charter.charter())?;
     let mut watch = Watch::new(charter.clone(), &args.data, Reader::Monitor)?;
-    tell_bundles(&watch)?;
+    tell_rules(&watch, &rules);
     let at = now();
     let look = watch.look(at.0).await;
     tell_lies(&watch, &look, false, screen)?;
@@ -365,29 +365,23 @@ impl AtHand<'_> {
     /// What it means that a keeper does not give an Opening. That it is erased counts where its log says so, and not before its time.
     fn not_had(&self, error: &PeerError, keeper: &KeeperEntry, index: u64, time: Timestamp) -> Looked {
         let lied = |what: &str| Looked::Failed { what: what.to_owned() };
-        match error {
-            PeerError::Problem(problem) if problem.kind() == ProblemKind::OpeningErased => {
-                let leaf = LeafRef { log: LogName::Keeper(keeper.index), index };
-                let said = self.watch.with_logs(|logs| logs.opening_state(&leaf)) == OpeningState::Erased;
-                let kept = time.0.saturating_add(self.charter.opening_keep_seconds) > now().0;
-                match (said, kept) {
-                    (true, false) => Looked::Erased,
-                    (_, true) => lied("the keeper says that the opening is erased, and its time is not over"),
-                    // Its log says so in a moment, or the next round finds that it does not.
-                    (false, false) => Looked::NotHad { why: "erased, and not in the register yet".to_owned() },
-                }
-            }
+        let problem = error.problem();
+        if problem == Some(ProblemKind::NotFound) {
             // The leaf names an Opening of this auditor, and its keeper says there is none.
-            PeerError::Problem(problem) if problem.kind() == ProblemKind::NotFound => {
-                lied("the keeper does not give the opening that the leaf names")
-            }
-            PeerError::Problem(_)
-            | PeerError::Unreachable
-            | PeerError::TimedOut
-            | PeerError::WrongKey
-            | PeerError::TooLarge
-            | PeerError::Malformed
-            | PeerError::Unsendable => Looked::NotHad { why: error.to_string() },
+            return lied("the keeper does not give the opening that the leaf names");
+        }
+        if problem != Some(ProblemKind::OpeningErased) {
+            return Looked::NotHad { why: error.to_string() };
+        }
+        if time.0.saturating_add(self.charter.opening_keep_seconds) > now().0 {
+            return lied("the keeper says that the opening is erased, and its time is not over");
+        }
+        let leaf = LeafRef { log: LogName::Keeper(keeper.index), index };
+        if self.watch.with_logs(|logs| logs.opening_state(&leaf)) == OpeningState::Erased {
+            Looked::Erased
+        } else {
+            // Its log says so in a moment, or the next round finds that it does not.
+            Looked::NotHad { why: "erased, and not in the register yet".to_owned() }
         }
     }
 }

@@ -276,11 +276,20 @@ impl PaperTown {
         let key = self.charter.charter().log(&name).unwrap().key.to_string();
         let notes = [note(one), note(two)];
         let fork = serde_json::json!({ "schema": "lockplate/evidence/1", "what": "fork", "log": key, "seen": 0, "notes": notes });
-        let folder = self.folder.path().join(format!("records-k{place}"));
-        std::fs::create_dir_all(&folder).unwrap();
-        let id = lockplate_store::witness_files::record_id(one.checkpoint().origin());
         let shown = serde_json::json!({ "frozen": true, "forks": [fork] });
-        write(&folder.join(id + ".evidence"), shown.to_string().as_bytes());
+        let file = self.refused_file(place, name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        write(&file, shown.to_string().as_bytes());
+    }
+
+    /// What a keeper shows of a log that it refused.
+    pub fn refused(&self, place: u8, name: LogName) -> Vec<u8> {
+        std::fs::read(self.refused_file(place, name)).unwrap()
+    }
+
+    fn refused_file(&self, place: u8, name: LogName) -> PathBuf {
+        let id = lockplate_store::witness_files::record_id(self.logs[&name].log.head().checkpoint().origin());
+        self.folder.path().join(format!("records-k{place}")).join(id + ".evidence")
     }
 
     /// The public folder of a log.
