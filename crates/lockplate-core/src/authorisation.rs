@@ -230,6 +230,76 @@ pub enum Step {
     Basis,
 }
 
+impl Step {
+    /// Its id, beside the rule that refuses the request (`base.claimed-paper`).
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        self.words().0
+    }
+
+    /// Why the paper does not count, for the officer.
+    #[must_use]
+    pub const fn say(self) -> &'static str {
+        self.words().1
+    }
+
+    /// What would mend it.
+    #[must_use]
+    pub const fn fix(self) -> &'static str {
+        self.words().2
+    }
+
+    const fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Digest => {
+                ("paper.other-file", "The file attached is not the paper that the request names.", "Attach the paper itself.")
+            }
+            Self::Form => (
+                "paper.form",
+                "The file attached is not a signed paper of a court or of the records custodian.",
+                "Attach the signed file as the court or the custodian made it.",
+            ),
+            Self::Signature => (
+                "paper.signature",
+                "The paper is not signed by a judge, clerk or custodian whose key this owner recognises, or was changed after signing.",
+                "Ask the court for a paper signed with its enrolled key, or have the owner's records custodian attest it.",
+            ),
+            Self::Validity => ("paper.expired", "The paper is not in force now.", "Ask the court for a paper that is in force."),
+            Self::Requester => (
+                "paper.other-agency",
+                "The paper names another agency or another officer.",
+                "Let the agency and officer file that the paper names.",
+            ),
+            Self::Owner => {
+                ("paper.other-owner", "The paper does not name this owner of reads.", "Ask the owners that the paper names.")
+            }
+            Self::Plate => (
+                "paper.other-plate",
+                "The paper does not name this plate, or the file that discloses its plate was not attached.",
+                "Ask for the plate that the paper names, and attach its disclosure.",
+            ),
+            Self::Scope => (
+                "paper.other-scope",
+                "The request goes beyond the paper's time, purpose or offence.",
+                "Ask within the time the paper covers, for its purpose and offence.",
+            ),
+            Self::Uses => (
+                "paper.used-up",
+                "The paper has been used as often as it allows.",
+                "Ask the court for another paper.",
+            ),
+            Self::Withdrawn => {
+                ("paper.withdrawn", "The paper was revoked, or a later one took its place.", "Attach the paper in force.")
+            }
+            Self::Basis => (
+                "paper.other-kind",
+                "The paper is of another kind than the basis stated.",
+                "State the basis that the paper is: a search warrant or a court order.",
+            ),
+        }
+    }
+}
+
 /// What a keeper verified of a request, as far as a paper is concerned.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PaperRequest {
@@ -255,13 +325,36 @@ pub struct PaperRequest {
     pub uses: u64,
 }
 
+/// Who withdrew a paper. A keeper may hear of it before it sees the paper, so whether it counts is seen then.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WithdrawnBy {
+    /// The key of this name, which counts if it issued the paper.
+    Issuer(String),
+    /// A later paper of this court, which counts if the paper is of the same court.
+    Court(String),
+    /// Enough policy signers.
+    Signers,
+}
+
 /// What a keeper knows of withdrawn papers and keys, from its own log and files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Withdrawn {
-    /// Digests of papers that were revoked or superseded.
-    pub papers: BTreeSet<[u8; 32]>,
+    /// Papers that were revoked or superseded, by digest.
+    pub papers: BTreeMap<[u8; 32], BTreeSet<WithdrawnBy>>,
     /// Keys that were revoked, by the text of their vkey, and from when.
     pub keys: BTreeMap<String, Timestamp>,
+}
+
+impl Withdrawn {
+    /// True if the paper of this digest, issuer and court (empty for papers of no court) was withdrawn by somebody who may.
+    #[must_use]
+    pub fn covers(&self, digest: &[u8; 32], issuer: &str, court: &str) -> bool {
+        self.papers.get(digest).into_iter().flatten().any(|by| match by {
+            WithdrawnBy::Issuer(name) => name == issuer,
+            WithdrawnBy::Court(of) => !court.is_empty() && of == court,
+            WithdrawnBy::Signers => true,
+        })
+    }
 }
 
 /// The facts that come of a paper.
@@ -317,13 +410,30 @@ pub fn judge(
         terms.window.0 <= request.window.0 && request.window.1 <= terms.window.1 && request.window.0 < request.window.1;
     step(inside && terms.purpose == request.purpose && terms.offence == request.offence, Step::Scope)?;
     step(request.uses < terms.max_requests, Step::Uses)?;
-    step(!withdrawn.papers.contains(&digest), Step::Withdrawn)?;
+    step(!withdrawn.covers(&digest, &paper.header.issuer, &terms.court), Step::Withdrawn)?;
     let (kind, judicial, assurance) = match &paper.source {
         PaperSource::Court(kind) => (*kind, true, Assurance::CourtKey),
         PaperSource::Attestation(attested) => (attested.paper_kind, accept_attested, Assurance::CustodianAttested),
     };
     step(kind.basis() == request.basis, Step::Basis)?;
     Ok(Verified { judicial, assurance, valid_from: terms.valid_from, valid_until: terms.valid_until })
+}
+
+/// The paper that a good paper takes the place of, and the court of both. A keeper that has seen the later one refuses the earlier.
+#[must_use]
+pub fn supersedes(
+    object: &SignedObject,
+    owner: AgencyId,
+    trust: &Trust,
+    withdrawn: &Withdrawn,
+    now: Timestamp,
+) -> Option<([u8; 32], WithdrawnBy)> {
+    let paper: Paper = object.read().ok()?;
+    let earlier = paper.terms.supersedes?;
+    let mut signers = recognised(object, &paper.header, trust, withdrawn, now).into_iter();
+    let good = signers.any(|entry| may_issue(entry, &paper, owner));
+    (good && !withdrawn.covers(&object.digest(), &paper.header.issuer, &paper.terms.court))
+        .then_some((earlier, WithdrawnBy::Court(paper.terms.court)))
 }
 
 /// Step 3: the issuer's own signature is good, and the issuer may issue this paper.

@@ -119,7 +119,8 @@ fn run(mut case: Case) -> core::result::Result<Verified, Step> {
         case.request.authorisation_digest = [9; 32];
     }
     if case.revoke_paper {
-        case.withdrawn.papers.insert(case.request.authorisation_digest);
+        let by = WithdrawnBy::Court("Superior Court, Millbrook".to_owned());
+        case.withdrawn.papers.insert(case.request.authorisation_digest, [by].into());
     }
     let trust = Trust::founding(OWNER, &case.entries);
     judge(&file, &case.request, &case.disclosures, &trust, &case.withdrawn, case.accept_attested, NOW)
