@@ -12,6 +12,7 @@ use crate::disclosure::Disclosure;
 use crate::error::{Error, Result};
 use crate::id::AgencyId;
 use crate::json::{Field, Fields, Json, JsonObject, json_names, json_object};
+use crate::request::{Opened, SearchRequest};
 use crate::signed::{Header, Signable, SignedObject, sealed};
 use crate::statement::PlateName;
 use crate::vocabulary::{Assurance, Basis, Offence, Purpose};
@@ -251,9 +252,11 @@ impl Step {
 
     const fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Digest => {
-                ("paper.other-file", "The file attached is not the paper that the request names.", "Attach the paper itself.")
-            }
+            Self::Digest => (
+                "paper.other-file",
+                "The file attached is not the paper that the request names.",
+                "Attach the paper itself.",
+            ),
             Self::Form => (
                 "paper.form",
                 "The file attached is not a signed paper of a court or of the records custodian.",
@@ -264,15 +267,19 @@ impl Step {
                 "The paper is not signed by a judge, clerk or custodian whose key this owner recognises, or was changed after signing.",
                 "Ask the court for a paper signed with its enrolled key, or have the owner's records custodian attest it.",
             ),
-            Self::Validity => ("paper.expired", "The paper is not in force now.", "Ask the court for a paper that is in force."),
+            Self::Validity => {
+                ("paper.expired", "The paper is not in force now.", "Ask the court for a paper that is in force.")
+            }
             Self::Requester => (
                 "paper.other-agency",
                 "The paper names another agency or another officer.",
                 "Let the agency and officer file that the paper names.",
             ),
-            Self::Owner => {
-                ("paper.other-owner", "The paper does not name this owner of reads.", "Ask the owners that the paper names.")
-            }
+            Self::Owner => (
+                "paper.other-owner",
+                "The paper does not name this owner of reads.",
+                "Ask the owners that the paper names.",
+            ),
             Self::Plate => (
                 "paper.other-plate",
                 "The paper does not name this plate, or the file that discloses its plate was not attached.",
@@ -283,14 +290,14 @@ impl Step {
                 "The request goes beyond the paper's time, purpose or offence.",
                 "Ask within the time the paper covers, for its purpose and offence.",
             ),
-            Self::Uses => (
-                "paper.used-up",
-                "The paper has been used as often as it allows.",
-                "Ask the court for another paper.",
-            ),
-            Self::Withdrawn => {
-                ("paper.withdrawn", "The paper was revoked, or a later one took its place.", "Attach the paper in force.")
+            Self::Uses => {
+                ("paper.used-up", "The paper has been used as often as it allows.", "Ask the court for another paper.")
             }
+            Self::Withdrawn => (
+                "paper.withdrawn",
+                "The paper was revoked, or a later one took its place.",
+                "Attach the paper in force.",
+            ),
             Self::Basis => (
                 "paper.other-kind",
                 "The paper is of another kind than the basis stated.",
@@ -323,6 +330,26 @@ pub struct PaperRequest {
     pub plate: PlateName,
     /// Other requests (distinct digests) under this paper in this keeper's log.
     pub uses: u64,
+}
+
+impl PaperRequest {
+    /// What a request asks under its paper, used for the first time.
+    #[must_use]
+    pub fn of(request: &Opened<SearchRequest>) -> Self {
+        let (asked, statement) = (request.request(), request.text().statement.statement());
+        Self {
+            authorisation_digest: asked.authorisation_digest,
+            requester: asked.requester_agency,
+            owner: asked.owner_agency,
+            officer_key: asked.officer_key,
+            purpose: asked.purpose,
+            basis: asked.basis,
+            offence: statement.offence.class,
+            window: (asked.win_from, asked.win_to),
+            plate: statement.plate.clone(),
+            uses: 0,
+        }
+    }
 }
 
 /// Who withdrew a paper. A keeper may hear of it before it sees the paper, so whether it counts is seen then.

@@ -2,17 +2,23 @@
 //! gets shorter, and within a day a paper says why: a court's, or a supervisor's written report. Whether a declaration counts, and whether
 //! a paper files it, is decided here; the deadline and what follows from missing it are the keeper's.
 
-use lockplate_log::note::{Origin, SignatureType, VerifierKey};
+use lockplate_log::note::{NoteSigner, Origin, SignatureType, VerifierKey};
+use lockplate_oprf::Secret;
+use rand_core::CryptoRng;
 
 use crate::Timestamp;
 use crate::directory::{CLOCK_SKEW_SECONDS_MAX, VerifiedDirectory, issued_by};
+use crate::disclosure::{DISCLOSURE_BYTES_MAX, Disclosure};
+use crate::envelope::{HpkePublicKey, HpkeSecretKey, decrypt, encrypt};
 use crate::error::{Error, Result};
 use crate::id::{b64url, from_b64url};
 use crate::json::{json_names, json_object};
+use crate::limits::ATTACHMENTS_MAX;
 use crate::request::{Opened, SearchRequest};
-use crate::signed::{SignedObject, signed_kind};
+use crate::sign::SigningKey;
+use crate::signed::{Header, Signable as _, SignedObject, VersionOne, signed_kind};
 use crate::vocabulary::Role;
-use crate::wire::th;
+use crate::wire::{Reader, Writer, th};
 
 /// The paper of an emergency is due after so many seconds.
 pub const PAPER_DUE_SECONDS: u64 = 86_400;
@@ -90,8 +96,100 @@ fn officer_of(issuer: &str) -> Option<[u8; 32]> {
 
 /// What an emergency says of its facts: `TH("exigency-facts", s_r, facts)`. The desk, which holds the declaration, cannot test a guess on it.
 #[must_use]
-pub fn facts_digest(salts: &[u8; 32], facts: &str) -> [u8; 32] {
-    th("exigency-facts", &[salts, facts.as_bytes()])
+pub fn facts_digest(salts: &Secret<32>, facts: &str) -> [u8; 32] {
+    th("exigency-facts", &[salts.expose_secret(), facts.as_bytes()])
+}
+
+/// An officer's key as the signer of objects.
+fn officer_signer(key: &SigningKey) -> Result<NoteSigner> {
+    let name = Origin::parse(&officer_name(&key.verify_key().0)).ok();
+    name.and_then(|name| NoteSigner::new(name, key.to_seed().expose_secret()).ok())
+        .ok_or(Error::internal("a key's id is a name"))
+}
+
+fn officer_header(key: &SigningKey, now: Timestamp, rng: &mut impl CryptoRng) -> Header {
+    let mut nonce = [0; 16];
+    rng.fill_bytes(&mut nonce);
+    Header { v: VersionOne, nonce, issued: now, issuer: officer_name(&key.verify_key().0) }
+}
+
+/// Declares an emergency for a request that is being drawn up: `officer` first, then those who sign with him.
+///
+/// # Errors
+/// `Invalid` if a key signs twice or there are too many.
+pub fn declare(
+    (request_id, danger, facts): ([u8; 16], Danger, [u8; 32]),
+    officer: &SigningKey,
+    seconds: &[SigningKey],
+    now: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>> {
+    let deadline = Timestamp(now.0.saturating_add(PAPER_DUE_SECONDS));
+    let body = ExigencyBody { request_id, danger, facts, deadline };
+    let signers = core::iter::once(officer).chain(seconds).map(officer_signer).collect::<Result<Vec<_>>>()?;
+    Exigency { header: officer_header(officer, now, rng), body }.sign(&signers.iter().collect::<Vec<_>>())
+}
+
+/// A supervisor's signed report on an emergency; `report` is the SHA-256 of what is written.
+///
+/// # Errors
+/// None in practice: those of [`Signable::sign`](crate::signed::Signable::sign).
+pub fn sign_report(
+    request: [u8; 32],
+    report: [u8; 32],
+    supervisor: &SigningKey,
+    now: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>> {
+    let body = EmergencyReportBody { request, report };
+    EmergencyReport { header: officer_header(supervisor, now, rng), body }.sign(&[&officer_signer(supervisor)?])
+}
+
+/// What binds sealed disclosures to the request that their paper files.
+fn paper_info(request_digest: &[u8; 32]) -> Vec<u8> {
+    [b"LPv1 paper".as_slice(), request_digest].concat()
+}
+
+/// Disclosures of the plates of a court's paper that files an emergency, sealed to one keeper's opening key.
+///
+/// # Errors
+/// `Malformed` if the key is not usable; `Invalid` if there are too many.
+pub fn seal_disclosures(
+    keeper: &HpkePublicKey,
+    request_digest: &[u8; 32],
+    disclosures: &[Disclosure],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>> {
+    if disclosures.len() > ATTACHMENTS_MAX {
+        return Err(Error::invalid("too many disclosures"));
+    }
+    let mut w = Writer::new();
+    w.u8(u8::try_from(disclosures.len()).unwrap_or(u8::MAX));
+    for disclosure in disclosures {
+        w.lv32(disclosure.expose_text().as_bytes());
+    }
+    encrypt(keeper, &paper_info(request_digest), &[], &zeroize::Zeroizing::new(w.finish()), rng)
+}
+
+/// Opens what [`seal_disclosures`] sealed.
+///
+/// # Errors
+/// `Malformed` if it was sealed to another keeper or for another request, or holds something else.
+pub fn open_disclosures(secret: &HpkeSecretKey, request_digest: &[u8; 32], sealed: &[u8]) -> Result<Vec<Disclosure>> {
+    let plain = zeroize::Zeroizing::new(decrypt(secret, &paper_info(request_digest), &[], sealed)?);
+    let mut r = Reader::new(&plain);
+    let count = usize::from(r.u8()?);
+    if count > ATTACHMENTS_MAX {
+        return Err(Error::malformed("too many disclosures"));
+    }
+    let disclosures = (0..count)
+        .map(|_| {
+            let text = core::str::from_utf8(r.lv32(DISCLOSURE_BYTES_MAX)?);
+            Disclosure::parse(text.map_err(|_utf8| Error::malformed("a disclosure is not text"))?)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    r.end()?;
+    Ok(disclosures)
 }
 
 /// An emergency that two people declared. Only [`verify_exigency`] makes one.
@@ -136,7 +234,7 @@ pub fn verify_exigency(
     rule(signers.skip(1).any(|key_id| signed(key_id) && is_supervisor(key_id)), "no supervisor signed the emergency")?;
     let (body, issued) = (&exigency.body, exigency.header.issued);
     let text = request.text();
-    let facts = facts_digest(text.salts.expose_secret(), &text.statement.statement().facts);
+    let facts = facts_digest(&text.salts, &text.statement.statement().facts);
     rule(body.request_id == asked.request_id.0, "the emergency is another request's")?;
     rule(body.facts == facts, "the emergency states other facts")?;
     rule(issued.0 <= now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX), "the emergency is declared in the future")?;

@@ -264,20 +264,8 @@ impl<'a> Evidence<'a> {
         if asked.authorisation_digest == [0; 32] || action_of(asked.purpose) == Action::OwnerAccess {
             return Ok((Verified::NONE, None));
         }
-        let statement = request.text().statement.statement();
         let Some((file, _)) = self.named_attachment(asked) else { return Ok((Verified::NONE, Some(Step::Digest))) };
-        let paper = PaperRequest {
-            authorisation_digest: asked.authorisation_digest,
-            requester: asked.requester_agency,
-            owner: asked.owner_agency,
-            officer_key: asked.officer_key,
-            purpose: asked.purpose,
-            basis: asked.basis,
-            offence: statement.offence.class,
-            window: (asked.win_from, asked.win_to),
-            plate: statement.plate.clone(),
-            uses: self.paper_uses,
-        };
+        let paper = PaperRequest { uses: self.paper_uses, ..PaperRequest::of(request) };
         match judge(
             file,
             &paper,
@@ -331,8 +319,7 @@ impl Standing {
             approver_roles: self.approver_roles.clone(),
             mfa: self.mfa,
             // Stated beside another basis it is none, and the policy says so; stated as the basis it takes two people.
-            emergency_declared: self.emergency.is_some()
-                || (statement.emergency && asked.basis != Basis::Exigency),
+            emergency_declared: self.emergency.is_some() || (statement.emergency && asked.basis != Basis::Exigency),
             prior_same_plate_30d: self.prior_same_plate_30d,
             requests_last_24h: self.requests_last_24h,
             registered_owner: self.ownership.registered_owner,

@@ -6,12 +6,15 @@ pub mod admin;
 mod db;
 mod destruction;
 mod doors;
+mod emergencies;
 mod evaluations;
 pub mod kek;
 mod notice;
 mod office;
 mod openings;
+mod orders;
 mod parties;
+mod policies;
 pub mod prekeys;
 mod recovery;
 mod requests;
@@ -26,6 +29,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use lockplate_core::Timestamp;
+use lockplate_core::authorisation::Withdrawn;
 use lockplate_core::charter::{Charter, CharterFile, KeeperEntry, LogName};
 use lockplate_core::directory::Trust;
 use lockplate_core::entry::{CharterLeaf, Genesis, LogEntry, LogKind, LogResumed, PolicyLeaf, PolicyRelation};
@@ -47,6 +51,7 @@ use tokio::sync::oneshot;
 use self::kek::{KekError, KekTable};
 use self::notice::CodesNow;
 use self::office::{Desk, Office, Unfinished};
+use self::policies::Policies;
 use crate::client::AddressError;
 use crate::clock::Clock;
 use crate::cosign::{Cosigner, Heads, NoWitnesses, NotStarted, WitnessSet, ask_before_start};
@@ -102,6 +107,9 @@ pub struct KeeperConfig {
     /// Scheduled destruction.
     #[serde(default)]
     pub destruction: DestructionConfig,
+    /// What one agency may ask for.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// `[listen]`.
@@ -183,6 +191,21 @@ impl Default for PrekeysConfig {
     }
 }
 
+/// `[limits]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests that one agency may file in an hour, refused ones too. More are turned away without an entry, so that nobody can fill the
+    /// log; the quota of an officer is the policy's.
+    pub requests_an_hour: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { requests_an_hour: 1_000 }
+    }
+}
+
 /// `[destruction]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -210,6 +233,7 @@ pub struct KeeperSettings {
     declarations: BTreeMap<DeclarationName, PathBuf>,
     stock_days: u32,
     every: Duration,
+    requests_an_hour: u32,
     /// Names of witnesses of the own log that a person does not wait for.
     without: BTreeSet<String>,
 }
@@ -265,6 +289,9 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
         if !(1..=EVERY_SECONDS_MAX).contains(&every_seconds) {
             return Err(refuse(format!("`destruction.every_seconds` is from 1 to {EVERY_SECONDS_MAX}")));
         }
+        if config.limits.requests_an_hour == 0 {
+            return Err(refuse("`limits.requests_an_hour` is at least 1".to_owned()));
+        }
         if config.login.factors.len() < 2 {
             return Err(refuse(
                 "`login.factors` names fewer than two factors, so nobody could ever show two".to_owned(),
@@ -288,6 +315,7 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             declarations,
             stock_days: config.prekeys.stock_days,
             every: Duration::from_secs(every_seconds),
+            requests_an_hour: config.limits.requests_an_hour,
             without: BTreeSet::new(),
             data,
         })
@@ -554,8 +582,9 @@ impl Opening {
         });
         let door = LogDoor::new(public, Some(doors::receipts(desk.clone())));
         let opened = openings::publication::routes(LOG_PREFIX, desk.clone());
-        let shared = doors::Doors { desk, stopping: tasks.stopping().clone() };
-        gate.open(doors::routes(shared).merge(opened).merge(log_door::routes(LOG_PREFIX, door)));
+        let shared = doors::Doors { desk: desk.clone(), stopping: tasks.stopping().clone() };
+        let rules = policies::routes(desk);
+        gate.open(doors::routes(shared).merge(rules).merge(opened).merge(log_door::routes(LOG_PREFIX, door)));
         Ok(())
     }
 }
@@ -596,6 +625,7 @@ struct Prepared {
     opening_key: HpkeSecretKey,
     notice: NoticeKey,
     policy: CedarPolicy,
+    policies: Policies,
     declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
     log: OwnLog,
     public: PathBuf,
@@ -635,7 +665,8 @@ fn prepare(
         return Err(KeeperError::Unfit("the opening key is not the charter's opening key of this keeper"));
     }
     let notice = NoticeKey::from_seed(&Secret::new(*read_secret(&settings.keys.notice)?))?;
-    let policy = CedarPolicy::load(&bundle(&settings, charter.charter())?)?;
+    let bundle = bundle(&settings, charter.charter())?;
+    let policy = CedarPolicy::load(&bundle)?;
     if policy.digest() != charter.charter().policy {
         return Err(KeeperError::Unfit("the policy bundle is not the one that the charter names by its digest"));
     }
@@ -662,6 +693,7 @@ fn prepare(
         opening_key,
         notice,
         policy,
+        policies: Policies::founding(bundle),
         declaration_texts,
         log,
         public,
@@ -680,6 +712,7 @@ impl Prepared {
             opening_key,
             notice,
             policy,
+            policies,
             declaration_texts,
             log,
             public,
@@ -708,8 +741,12 @@ impl Prepared {
             kek,
             opening_key,
             trust,
+            pending_trust: None,
+            withdrawn: Withdrawn::default(),
+            policies,
             declaration_texts,
             factors: settings.factors,
+            requests_an_hour: settings.requests_an_hour,
             prekeys_max: prekeys::stock_max(settings.stock_days),
             unfinished: Unfinished::default(),
             codes_now: CodesNow::default(),
@@ -750,9 +787,19 @@ fn founding_leaves(keeper: &Keeper<FileLogStorage>, now: Timestamp) -> Vec<LogEn
 }
 
 fn bundle(settings: &KeeperSettings, charter: &Charter) -> Result<Bundle, KeeperError> {
-    let Some(folder) = &settings.policy_folder else { return Ok(Bundle::shipped(charter.owner.state)) };
+    match &settings.policy_folder {
+        Some(folder) => bundle_folder(folder),
+        None => Ok(Bundle::shipped(charter.owner.state)),
+    }
+}
+
+/// Reads the folder of a policy bundle.
+///
+/// # Errors
+/// `PolicyFolder`, `Unfit`, `Policy`.
+pub fn bundle_folder(folder: &Path) -> Result<Bundle, KeeperError> {
     let mut files = Vec::new();
-    for (folder, prefix) in [(folder.clone(), ""), (folder.join("props"), "props/")] {
+    for (folder, prefix) in [(folder.to_path_buf(), ""), (folder.join("props"), "props/")] {
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !prefix.is_empty() => continue,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockplate_core::approval::Grant;
 use lockplate_core::charter::CharterFile;
+use lockplate_core::emergency::Danger;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::open::{PlateKey, VerifiedEvaluation, combine, open, verify_evaluation};
@@ -83,8 +84,8 @@ pub struct Asked {
     pub offence_text: String,
     /// The facts that make the search lawful; one line.
     pub facts: String,
-    /// Declared as an emergency.
-    pub emergency: bool,
+    /// What is feared, where it is declared as an emergency: then a second person of [`Officer::seconds`] is a supervisor.
+    pub emergency: Option<Danger>,
     /// Window, from (inclusive); snapped inward.
     pub from: Timestamp,
     /// Window, to (exclusive); snapped inward.

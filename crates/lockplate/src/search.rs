@@ -1,6 +1,8 @@
 //! `lockplate search`: one plate, one window, one request. The officer's own machine draws up and signs the request, waits for the
 //! keepers, checks every answer and opens the reads; a request that is not answered yet stands, and `fetch` goes on with it.
 
+mod paper;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
+use lockplate_core::emergency::Danger;
 use lockplate_core::id::{AgencyId, from_b64url};
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::plate::Jurisdiction;
@@ -57,6 +60,8 @@ enum SearchTask {
     Status(NumberArgs),
     /// Wait for the answer of a filed request and open it
     Fetch(FetchArgs),
+    /// File the paper of an emergency: a court's, or a supervisor's written report
+    Paper(paper::PaperArgs),
 }
 
 #[derive(Debug, Args)]
@@ -127,9 +132,9 @@ struct AskArgs {
     /// Id of the agency for which the request is made, if not the officer's own
     #[arg(long, value_name = "ID")]
     on_behalf_of: Option<String>,
-    /// Declare an emergency; a paper is due within 24 hours (its deadline is not enforced in this version)
-    #[arg(long)]
-    emergency: bool,
+    /// Declare an emergency, with --basis exigency and a supervisor's --second; a paper is due within 24 hours (`search paper`)
+    #[arg(long, value_name = "DANGER", value_enum)]
+    emergency: Option<Feared>,
 }
 
 /// How far spellings go.
@@ -141,6 +146,30 @@ enum Spellings {
     Near,
     /// And one character that engines confuse
     Wide,
+}
+
+/// What is feared in an emergency.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Feared {
+    /// Somebody may die
+    Life,
+    /// Somebody was taken
+    Abduction,
+    /// Somebody may be gravely hurt
+    SeriousInjury,
+    /// Somebody dangerous escapes
+    Escape,
+}
+
+impl Feared {
+    const fn danger(self) -> Danger {
+        match self {
+            Self::Life => Danger::Life,
+            Self::Abduction => Danger::Abduction,
+            Self::SeriousInjury => Danger::SeriousInjury,
+            Self::Escape => Danger::Escape,
+        }
+    }
 }
 
 /// `officer.toml`: who asks, at which desk, under which charter. Paths are relative to the file.
@@ -188,6 +217,7 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
             let officer = desk.officer(&[])?;
             desk.fetch(&officer, &digest, &fetch.wait, screen).await
         }
+        Some(SearchTask::Paper(args)) => paper::file(&args, &desk.charter, screen).await,
         None => {
             let (asked, officer) = desk.asked(&args.ask)?;
             let filed = desk.searcher.file(&officer, &asked, &mut SystemRng).await?;
@@ -203,6 +233,7 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
         Some(SearchTask::File(ask)) => ask.as_ref(),
         Some(SearchTask::Status(number)) => return digest_of(&number.request).map(drop),
         Some(SearchTask::Fetch(fetch)) => return digest_of(&fetch.number.request).map(drop),
+        Some(SearchTask::Paper(args)) => return digest_of(args.request()).map(drop),
         None => &args.ask,
     };
     ask.vocabulary().map(drop)
@@ -223,6 +254,7 @@ impl AskArgs {
 /// The officer's desk with everything the configuration names.
 struct Desk {
     config: OfficerConfig,
+    charter: CharterFile,
     base: PathBuf,
     searcher: Searcher,
     clock: Arc<SystemClock>,
@@ -247,8 +279,8 @@ impl Desk {
         crate::keeper::private_folder(&folder)?;
         let clock = Arc::new(SystemClock::new());
         let shared: Arc<dyn Clock> = Arc::<SystemClock>::clone(&clock);
-        let searcher = Searcher::new(charter, client, folder, shared)?;
-        Ok(Self { config, base, searcher, clock })
+        let searcher = Searcher::new(charter.clone(), client, folder, shared)?;
+        Ok(Self { config, charter, base, searcher, clock })
     }
 
     fn officer(&self, seconds: &[PathBuf]) -> Result<Officer> {
@@ -298,7 +330,7 @@ impl Desk {
             offence,
             offence_text: ask.offence_text.clone(),
             facts: named(&ask.facts),
-            emergency: ask.emergency,
+            emergency: ask.emergency.map(Feared::danger),
             from: moment(&ask.from, now).ok_or_else(|| usage("--from", "2026-11-22T14:00:00Z, -72h or now"))?,
             to: moment(&ask.to, now).ok_or_else(|| usage("--to", "2026-11-22T14:00:00Z, -1h or now"))?,
             on_behalf_of,

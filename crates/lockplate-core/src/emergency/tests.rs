@@ -2,11 +2,8 @@ use super::*;
 use crate::directory::{Directory, DirectoryBody, OfficerEntry};
 use crate::request::{FiledRequest, SecondSignature, check_opening};
 use crate::sign::SigningKey;
-use crate::signed::{Header, Signable as _, VersionOne};
 use crate::town::{Asked, OWNER, Town, note_signer};
 use crate::vocabulary::{Level, Purpose, State};
-use lockplate_log::note::NoteSigner;
-use lockplate_oprf::Secret;
 use std::collections::BTreeSet;
 
 const DAY: u64 = 86_400;
@@ -48,7 +45,8 @@ impl Scene {
             active: true,
             roles: roles.iter().copied().collect::<BTreeSet<_>>(),
         };
-        let mut officers = vec![entry(1, &[50, 53], &[Role::Supervisor]), entry(2, &[51], &[Role::Supervisor]), entry(3, &[52], &[])];
+        let mut officers =
+            vec![entry(1, &[50, 53], &[Role::Supervisor]), entry(2, &[51], &[Role::Supervisor]), entry(3, &[52], &[])];
         change(&mut officers);
         let body = DirectoryBody {
             agency: OWNER,
@@ -81,7 +79,7 @@ impl Scene {
             body: ExigencyBody {
                 request_id: self.asked.filed.request.claimed().request_id.0,
                 danger: Danger::Abduction,
-                facts: facts_digest(text.salts.expose_secret(), &text.statement.statement().facts),
+                facts: facts_digest(&text.salts, &text.statement.statement().facts),
                 deadline: Timestamp(self.town.now.0 + DAY),
             },
         }
@@ -177,6 +175,30 @@ fn a_report_is_another_supervisors() {
     assert!(judge(54, digest, &directory, now).is_err(), "a stranger");
     assert!(judge(51, digest, &scene.directory(|officers| officers[1].active = false), now).is_err(), "left");
     assert!(judge(51, digest, &directory, Timestamp(now.0 - 301)).is_err(), "of the future");
+}
+
+#[test]
+fn what_is_declared_reported_and_sealed_by_this_module_passes_it() {
+    let mut scene = Scene::new(&[51]);
+    let (now, directory) = (scene.town.now, scene.directory(|_| {}));
+    let exigency = scene.exigency().body;
+    let what = (exigency.request_id, exigency.danger, exigency.facts);
+    let object = declare(what, &person(50), &[person(51)], now, &mut scene.town.rng).unwrap();
+    let (filed, hashes) = (scene.asked.filed.clone(), scene.asked.openings.hashes.clone());
+    let sealed = &scene.asked.openings.sealed[0];
+    let opened = check_opening(filed, sealed, hashes, 0, &scene.town.keepers[0].opening).unwrap();
+    assert!(verify_exigency(&SignedObject::parse(&object).unwrap(), &opened, &directory, now).is_ok());
+    let digest = scene.asked.filed.request.signed_hash();
+    let report = sign_report(digest, [3; 32], &person(51), now, &mut scene.town.rng).unwrap();
+    let report = SignedObject::parse(&report).unwrap();
+    assert!(verify_report(&report, &digest, &person(50).verify_key().0, &directory, now).is_ok());
+    let disclosure = Disclosure::new([1; 16], "plate", &crate::json::Json::text("AB12345")).unwrap();
+    let to = scene.town.recipients();
+    let sealed = seal_disclosures(&to[0], &digest, std::slice::from_ref(&disclosure), &mut scene.town.rng).unwrap();
+    let open = |place: usize, digest| open_disclosures(&scene.town.keepers[place].opening, digest, &sealed);
+    assert_eq!(open(0, &digest).unwrap().iter().map(Disclosure::digest).collect::<Vec<_>>(), [disclosure.digest()]);
+    assert!(open(1, &digest).is_err(), "another keeper");
+    assert!(open(0, &[9; 32]).is_err(), "another request");
 }
 
 #[test]

@@ -19,7 +19,12 @@ fn charter() -> Charter {
 }
 
 fn signers(count: usize) -> Vec<NoteSigner> {
-    ["clerk", "council", "custodian"].iter().zip(210..).take(count).map(|(name, seed)| note_signer(name, seed)).collect()
+    ["clerk", "council", "custodian"]
+        .iter()
+        .zip(210..)
+        .take(count)
+        .map(|(name, seed)| note_signer(name, seed))
+        .collect()
 }
 
 fn change() -> PolicyChange {

@@ -25,6 +25,8 @@ mod keeper;
 #[cfg(test)]
 mod openings;
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod ports;
 #[cfg(test)]
 mod register;

@@ -394,7 +394,7 @@ impl Town {
             offence: Offence::Felony,
             offence_text: "larceny of a motor vehicle".to_owned(),
             facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
-            emergency: false,
+            emergency: None,
             from: Timestamp(NOW - DAY),
             to: Timestamp(NOW),
             on_behalf_of: None,
