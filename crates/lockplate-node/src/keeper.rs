@@ -42,7 +42,7 @@ use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_log::{CosignatureSigner, NoteSigner, WitnessRecord};
 use lockplate_oprf::Secret;
-use lockplate_policy::{Bundle, CedarPolicy, FILES_MAX, LoadError};
+use lockplate_policy::{Bundle, CedarPolicy, LoadError};
 use lockplate_store::log_files::{AcquireError, FileLogStorage};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -61,6 +61,7 @@ use crate::gate::Gate;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::log_door::{self, LogDoor};
 use crate::own_log::OwnLog;
+use crate::policy_folder::{self, PolicyFolderError};
 use crate::release::Published;
 use crate::rng::SystemRng;
 use crate::settings::{self, ConfigError, DataFolder, KeyFileError, read_public_file, read_secret, read_signing_key};
@@ -787,42 +788,15 @@ fn founding_leaves(keeper: &Keeper<FileLogStorage>, now: Timestamp) -> Vec<LogEn
 }
 
 fn bundle(settings: &KeeperSettings, charter: &Charter) -> Result<Bundle, KeeperError> {
-    match &settings.policy_folder {
-        Some(folder) => bundle_folder(folder),
-        None => Ok(Bundle::shipped(charter.owner.state)),
-    }
-}
-
-/// Reads the folder of a policy bundle.
-///
-/// # Errors
-/// `PolicyFolder`, `Unfit`, `Policy`.
-pub fn bundle_folder(folder: &Path) -> Result<Bundle, KeeperError> {
-    let mut files = Vec::new();
-    for (folder, prefix) in [(folder.to_path_buf(), ""), (folder.join("props"), "props/")] {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !prefix.is_empty() => continue,
-            Err(error) => return Err(KeeperError::PolicyFolder(error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(KeeperError::PolicyFolder)?;
-            let path = entry.path();
-            if !path.is_file() {
-                continue;
-            }
-            if files.len() > FILES_MAX {
-                return Err(KeeperError::Unfit("the folder of the policy bundle holds too many files"));
-            }
-            let unreadable = KeeperError::Unfit("a file of the policy bundle is not text, or its name is not");
-            let bytes = std::fs::read(&path).map_err(KeeperError::PolicyFolder)?;
-            let (Ok(name), Ok(text)) = (entry.file_name().into_string(), String::from_utf8(bytes)) else {
-                return Err(unreadable);
-            };
-            files.push((format!("{prefix}{name}"), text));
+    let Some(folder) = &settings.policy_folder else { return Ok(Bundle::shipped(charter.owner.state)) };
+    policy_folder::read(folder).map_err(|error| match error {
+        PolicyFolderError::Io(error) => KeeperError::PolicyFolder(error),
+        PolicyFolderError::TooLarge => {
+            KeeperError::Unfit("the folder of the policy bundle holds too many files, or too large ones")
         }
-    }
-    Ok(Bundle::from_files(files)?)
+        PolicyFolderError::NotText => KeeperError::Unfit("a file of the policy bundle is not text, or its name is not"),
+        PolicyFolderError::Bundle(error) => error.into(),
+    })
 }
 
 /// The clock in whole seconds; times before 1970 are zero, which every validity refuses.

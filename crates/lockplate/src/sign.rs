@@ -12,7 +12,7 @@ use lockplate_node::api::{B64, PolicyFile, PolicyFiled};
 use lockplate_node::client::PeerError;
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{self, Order};
-use lockplate_node::keeper::bundle_folder;
+use lockplate_node::policy_folder;
 use lockplate_node::oversight::Oversight;
 use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
@@ -141,7 +141,7 @@ fn policy_files(bundle: Option<&Path>, allows: Option<&Path>) -> Result<Option<(
     };
     let allows = allows.map(|path| text(path)).transpose()?;
     let Some(folder) = bundle else { return Ok(allows.map(|text| (Vec::new(), Some(text)))) };
-    let bundle = bundle_folder(folder).map_err(|fault| Ended::usage(format!("{}: {fault}", folder.display())))?;
+    let bundle = policy_folder::read(folder).map_err(|fault| Ended::usage(format!("{}: {fault}", folder.display())))?;
     Ok(Some((bundle.files().map(PolicyFile::new).collect(), allows)))
 }
 
