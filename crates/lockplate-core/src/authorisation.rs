@@ -12,6 +12,7 @@ use crate::disclosure::Disclosure;
 use crate::error::{Error, Result};
 use crate::id::AgencyId;
 use crate::json::{Field, Fields, Json, JsonObject, json_names, json_object};
+use crate::ownership::Ownership;
 use crate::request::{Opened, SearchRequest};
 use crate::signed::{Header, Signable, SignedObject, sealed};
 use crate::statement::PlateName;
@@ -533,6 +534,17 @@ pub(crate) fn names_plate(plates: &[[u8; 32]], plate: &PlateName, disclosures: &
             && disclosure.name() == "plate"
             && *disclosure.expose_value() == plate.to_json()
     })
+}
+
+/// The owners whom an attached object is about: those that a court paper or an attestation names, the one of a proof of
+/// registration. `None` for an object of another kind, which names no owner. Says nothing of whether the object holds: each
+/// keeper judges that ([`judge`], step 6, and `judge_ownership`); a requester learns here whom to spare a request that cannot pass.
+#[must_use]
+pub fn owners_named(object: &SignedObject) -> Option<Vec<AgencyId>> {
+    if let Ok(paper) = object.read::<Paper>() {
+        return Some(paper.terms.owners);
+    }
+    object.read::<Ownership>().ok().map(|proof| vec![proof.body.owner])
 }
 
 /// The disclosure of a plate for a paper; its digest goes into [`PaperTerms::plates`]. 16 random bytes of salt.

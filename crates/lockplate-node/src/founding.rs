@@ -156,4 +156,4 @@ fn in_folder(folder: &Path, name: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

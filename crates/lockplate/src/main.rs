@@ -72,7 +72,7 @@ enum Verb {
     Witness(Box<witness::WitnessArgs>),
     /// Bring files of reads in
     Import(import::ImportArgs),
-    /// Ask one owner's keepers about one plate
+    /// Ask the keepers of one or more owners about one plate
     Search(Box<search::SearchArgs>),
     /// Sign a court's order, or a proof of registration
     Sign(sign::SignArgs),

@@ -21,6 +21,8 @@ mod agency;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod keeper;
 #[cfg(test)]
 mod openings;

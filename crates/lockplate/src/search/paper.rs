@@ -34,6 +34,9 @@ const REPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub(crate) struct PaperArgs {
     /// Number of the request, 64 digits
     request: String,
+    /// Name or id of the owner that was asked; the first of officer.toml unless said otherwise
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
     /// A court's signed paper (.auth) that covers the request
     #[arg(long, value_name = "FILE", group = "what")]
     auth: Option<PathBuf>,
@@ -51,6 +54,10 @@ pub(crate) struct PaperArgs {
 impl PaperArgs {
     pub(super) fn request(&self) -> &str {
         &self.request
+    }
+
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 }
 
