@@ -12,6 +12,7 @@ mod notice;
 mod office;
 mod openings;
 mod parties;
+mod people;
 pub mod prekeys;
 mod recovery;
 mod requests;
@@ -47,6 +48,8 @@ use tokio::sync::oneshot;
 use self::kek::{KekError, KekTable};
 use self::notice::CodesNow;
 use self::office::{Desk, Office, Unfinished};
+pub use self::people::PersonConfig;
+use self::people::{People, PersonSettings};
 use crate::client::AddressError;
 use crate::clock::Clock;
 use crate::cosign::{Cosigner, Heads, NoWitnesses, NotStarted, WitnessSet, ask_before_start};
@@ -56,6 +59,7 @@ use crate::gate::Gate;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::log_door::{self, LogDoor};
 use crate::own_log::OwnLog;
+use crate::passkeys::PasskeyFileError;
 use crate::release::Published;
 use crate::rng::SystemRng;
 use crate::settings::{self, ConfigError, DataFolder, KeyFileError, read_public_file, read_secret, read_signing_key};
@@ -102,6 +106,9 @@ pub struct KeeperConfig {
     /// Scheduled destruction.
     #[serde(default)]
     pub destruction: DestructionConfig,
+    /// Who decides here.
+    #[serde(default)]
+    pub people: Vec<PersonConfig>,
 }
 
 /// `[listen]`.
@@ -210,6 +217,7 @@ pub struct KeeperSettings {
     declarations: BTreeMap<DeclarationName, PathBuf>,
     stock_days: u32,
     every: Duration,
+    people: Vec<PersonSettings>,
     /// Names of witnesses of the own log that a person does not wait for.
     without: BTreeSet<String>,
 }
@@ -288,6 +296,7 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             declarations,
             stock_days: config.prekeys.stock_days,
             every: Duration::from_secs(every_seconds),
+            people: people::check(file, config.people)?,
             without: BTreeSet::new(),
             data,
         })
@@ -318,6 +327,8 @@ pub enum KeeperError {
     Db(DbError),
     /// The database or log refused what was left of the last run.
     Recovery,
+    /// The file of a person's passkey.
+    Passkey(PasskeyFileError),
     /// TLS.
     Tls(TlsError),
     /// The address.
@@ -342,6 +353,7 @@ impl KeeperError {
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
             Self::File(_)
+            | Self::Passkey(_)
             | Self::Unfit(_)
             | Self::Core(_)
             | Self::Policy(_)
@@ -367,6 +379,7 @@ impl fmt::Display for KeeperError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(cause) => cause.fmt(f),
+            Self::Passkey(cause) => cause.fmt(f),
             Self::Unfit(what) => f.write_str(what),
             Self::Core(cause) => cause.fmt(f),
             Self::Policy(cause) => write!(f, "the policy bundle was refused: {cause}"),
@@ -392,6 +405,7 @@ impl core::error::Error for KeeperError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::File(cause) => Some(cause),
+            Self::Passkey(cause) => Some(cause),
             Self::Core(cause) => Some(cause),
             Self::Policy(cause) => Some(cause),
             Self::PolicyFolder(cause) | Self::Admin(cause) => Some(cause),
@@ -421,7 +435,7 @@ macro_rules! from_cause {
 }
 
 from_cause! {
-    File(KeyFileError) Core(lockplate_core::Error) Policy(LoadError) LogFolder(AcquireError) Log(lockplate_log::Error)
+    File(KeyFileError) Passkey(PasskeyFileError) Core(lockplate_core::Error) Policy(LoadError) LogFolder(AcquireError) Log(lockplate_log::Error)
     Kek(KekError) Db(DbError) Tls(TlsError) Listen(ListenError) Address(AddressError) Witnesses(NoWitnesses)
     Witness(WitnessError) NotStarted(NotStarted)
 }
@@ -597,6 +611,7 @@ struct Prepared {
     notice: NoticeKey,
     policy: CedarPolicy,
     declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
+    people: People,
     log: OwnLog,
     public: PathBuf,
     /// None before the log is begun.
@@ -656,6 +671,7 @@ fn prepare(
     let database = if first { None } else { Some(Db::open(&database_path, db::MIGRATIONS)?) };
     let kek = KekTable::open(&settings.data.join("kek"), &mut SystemRng)?;
     Ok(Prepared {
+        people: People::read(&settings.people, &entry.human_keys)?,
         settings,
         charter,
         signing,
@@ -681,6 +697,7 @@ impl Prepared {
             notice,
             policy,
             declaration_texts,
+            people,
             log,
             public,
             database,
@@ -708,6 +725,7 @@ impl Prepared {
             kek,
             opening_key,
             trust,
+            passkeys: people.passkeys(),
             declaration_texts,
             factors: settings.factors,
             prekeys_max: prekeys::stock_max(settings.stock_days),

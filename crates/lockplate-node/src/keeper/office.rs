@@ -11,6 +11,7 @@ use lockplate_core::directory::Trust;
 use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::Keeper;
+use lockplate_core::passkey::Passkey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_core::{ErrorKind, Timestamp};
 use lockplate_log::{NoteSignature, SignedCheckpoint};
@@ -128,6 +129,8 @@ pub(super) struct Office {
     pub(super) kek: KekTable,
     pub(super) opening_key: HpkeSecretKey,
     pub(super) trust: Trust,
+    /// Passkeys of this keeper's people by their ids, which the charter names.
+    pub(super) passkeys: BTreeMap<[u8; 32], Passkey>,
     pub(super) declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
     pub(super) factors: BTreeSet<String>,
     pub(super) prekeys_max: u32,
