@@ -486,20 +486,14 @@ pub(crate) fn recognised<'t>(
     withdrawn: &Withdrawn,
     now: Timestamp,
 ) -> Vec<&'t TrustEntry> {
-    // One key may stand in the list twice (an expired entry and its renewal); the note layer wants each key once.
-    let keys: BTreeMap<String, VerifierKey> =
-        trust.entries().iter().map(|entry| (entry.vkey.to_string(), entry.vkey.clone())).collect();
-    let keys: Vec<VerifierKey> = keys.into_values().collect();
-    let Ok(good) = object.verify(&keys) else { return Vec::new() };
+    let Ok(good) = object.verify_entries(trust.entries()) else { return Vec::new() };
     // An object from the future would outlive a later revocation of its key.
     if header.issued > now {
         return Vec::new();
     }
     let revoked = |entry: &TrustEntry| withdrawn.keys.get(&entry.vkey.to_string()).is_some_and(|from| *from <= now);
-    trust
-        .entries()
-        .iter()
-        .filter(|entry| good.contains(&&entry.vkey) && entry.vkey.name().as_str() == header.issuer)
+    good.into_iter()
+        .filter(|entry| entry.vkey.name().as_str() == header.issuer)
         .filter(|entry| entry.is_valid_at(header.issued) && !revoked(entry))
         .collect()
 }

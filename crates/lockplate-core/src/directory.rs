@@ -55,7 +55,7 @@ json_object! {
         role: TrustRole,
         /// The court, for a judge or a clerk; else empty.
         court: String,
-        /// The key. Passkeys (type 0xff) are kept, and their lines ignored by this release.
+        /// The key; type 0xff with the identifier `lockplate/webauthn-v1` and a COSE key for a passkey.
         vkey: VerifierKey,
         /// RP ID of a passkey; else empty.
         rp_id: String,

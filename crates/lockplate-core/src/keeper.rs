@@ -65,6 +65,7 @@ use crate::id::{EpochId, KeeperIndex};
 use crate::limits::ELEMENT_EPOCHS_MAX;
 use crate::notice::NoticeKey;
 use crate::open::{Evaluation, EvaluationText, evaluation_info};
+use crate::person::{ByPerson, PersonKey};
 use crate::request::{FiledRequest, Opened, SearchRequest};
 use crate::sign::{Signed, SigningKey, VerifyKey};
 
@@ -336,13 +337,13 @@ impl<S: LogStorage> Keeper<S> {
     pub fn conclude(
         &mut self,
         record: DecisionRecord,
-        decision: &Signed<HumanDecision>,
-        human: &VerifyKey,
+        decision: &ByPerson<HumanDecision>,
+        human: &PersonKey,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<(Answer, Disclosure)> {
         let entry = self.charter.charter().keeper(self.index).ok_or(Error::internal("a keeper without its charter"))?;
-        if !entry.human_keys.contains(&human.0) {
+        if !entry.human_keys.contains(&human.id()) {
             return Err(Error::invalid("the key is not that of a person who decides for this keeper"));
         }
         let value = decision.verify(human)?;
@@ -355,7 +356,7 @@ impl<S: LogStorage> Keeper<S> {
         if now >= record.not_after {
             return Err(Error::invalid("the request has expired"));
         }
-        let (leaf, who) = HumanApprovalLeaf::new(&record, request_index, value.verdict, human, rng)?;
+        let (leaf, who) = HumanApprovalLeaf::new(&record, request_index, value.verdict, &human.id(), rng)?;
         let stamped = self.stamp(LogEntry::Approval(leaf), now, rng)?;
         let leaf_index = self.log.append(stamped).map_err(log_failed)?.index();
         Ok((self.finish(record, leaf_index)?, who))

@@ -25,6 +25,8 @@ pub mod limits;
 pub mod notice;
 pub mod open;
 pub mod ownership;
+pub mod passkey;
+pub mod person;
 pub mod plate;
 pub mod policy_change;
 pub mod read;

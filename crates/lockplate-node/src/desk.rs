@@ -377,9 +377,11 @@ impl Desk {
             }
         };
         let pushed = locked(&self.inner.pushed);
-        let keepers = self.inner.owners.iter().flat_map(|(id, owner)| {
-            owner.clients.iter().map(move |(place, _)| (*id, owner, *place))
-        });
+        let keepers = self
+            .inner
+            .owners
+            .iter()
+            .flat_map(|(id, owner)| owner.clients.iter().map(move |(place, _)| (*id, owner, *place)));
         let missing = keepers.filter(|(id, _, place)| !pushed.contains(&(*id, *place, serial)));
         missing.map(|(_, owner, place)| self.push_to(owner, place)).collect()
     }

@@ -14,6 +14,7 @@ mod office;
 mod openings;
 mod orders;
 mod parties;
+mod people;
 mod policies;
 pub mod prekeys;
 mod recovery;
@@ -51,6 +52,8 @@ use tokio::sync::oneshot;
 use self::kek::{KekError, KekTable};
 use self::notice::CodesNow;
 use self::office::{Desk, Office, Unfinished};
+pub use self::people::PersonConfig;
+use self::people::{People, PersonSettings};
 use self::policies::Policies;
 use crate::client::AddressError;
 use crate::clock::Clock;
@@ -61,6 +64,7 @@ use crate::gate::Gate;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::log_door::{self, LogDoor};
 use crate::own_log::OwnLog;
+use crate::passkeys::PasskeyFileError;
 use crate::policy_folder::{self, PolicyFolderError};
 use crate::release::Published;
 use crate::rng::SystemRng;
@@ -111,6 +115,9 @@ pub struct KeeperConfig {
     /// What one agency may ask for.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Who decides here.
+    #[serde(default)]
+    pub people: Vec<PersonConfig>,
 }
 
 /// `[listen]`.
@@ -235,6 +242,7 @@ pub struct KeeperSettings {
     stock_days: u32,
     every: Duration,
     requests_an_hour: u32,
+    people: Vec<PersonSettings>,
     /// Names of witnesses of the own log that a person does not wait for.
     without: BTreeSet<String>,
 }
@@ -317,6 +325,7 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             stock_days: config.prekeys.stock_days,
             every: Duration::from_secs(every_seconds),
             requests_an_hour: config.limits.requests_an_hour,
+            people: people::check(file, config.people)?,
             without: BTreeSet::new(),
             data,
         })
@@ -347,6 +356,8 @@ pub enum KeeperError {
     Db(DbError),
     /// The database or log refused what was left of the last run.
     Recovery,
+    /// The file of a person's passkey.
+    Passkey(PasskeyFileError),
     /// TLS.
     Tls(TlsError),
     /// The address.
@@ -371,6 +382,7 @@ impl KeeperError {
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
             Self::File(_)
+            | Self::Passkey(_)
             | Self::Unfit(_)
             | Self::Core(_)
             | Self::Policy(_)
@@ -396,6 +408,7 @@ impl fmt::Display for KeeperError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(cause) => cause.fmt(f),
+            Self::Passkey(cause) => cause.fmt(f),
             Self::Unfit(what) => f.write_str(what),
             Self::Core(cause) => cause.fmt(f),
             Self::Policy(cause) => write!(f, "the policy bundle was refused: {cause}"),
@@ -421,6 +434,7 @@ impl core::error::Error for KeeperError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::File(cause) => Some(cause),
+            Self::Passkey(cause) => Some(cause),
             Self::Core(cause) => Some(cause),
             Self::Policy(cause) => Some(cause),
             Self::PolicyFolder(cause) | Self::Admin(cause) => Some(cause),
@@ -450,7 +464,7 @@ macro_rules! from_cause {
 }
 
 from_cause! {
-    File(KeyFileError) Core(lockplate_core::Error) Policy(LoadError) LogFolder(AcquireError) Log(lockplate_log::Error)
+    File(KeyFileError) Passkey(PasskeyFileError) Core(lockplate_core::Error) Policy(LoadError) LogFolder(AcquireError) Log(lockplate_log::Error)
     Kek(KekError) Db(DbError) Tls(TlsError) Listen(ListenError) Address(AddressError) Witnesses(NoWitnesses)
     Witness(WitnessError) NotStarted(NotStarted)
 }
@@ -628,6 +642,7 @@ struct Prepared {
     policy: CedarPolicy,
     policies: Policies,
     declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
+    people: People,
     log: OwnLog,
     public: PathBuf,
     /// None before the log is begun.
@@ -688,6 +703,7 @@ fn prepare(
     let database = if first { None } else { Some(Db::open(&database_path, db::MIGRATIONS)?) };
     let kek = KekTable::open(&settings.data.join("kek"), &mut SystemRng)?;
     Ok(Prepared {
+        people: People::read(&settings.people, &entry.human_keys)?,
         settings,
         charter,
         signing,
@@ -715,6 +731,7 @@ impl Prepared {
             policy,
             policies,
             declaration_texts,
+            people,
             log,
             public,
             database,
@@ -745,6 +762,7 @@ impl Prepared {
             pending_trust: None,
             withdrawn: Withdrawn::default(),
             policies,
+            passkeys: people.passkeys(),
             declaration_texts,
             factors: settings.factors,
             requests_an_hour: settings.requests_an_hour,

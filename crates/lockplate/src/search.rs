@@ -251,7 +251,8 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
             let wait = args.wait.duration();
             let mut report = Report::new(&desk.federation, drafted.number, drafted.parts.len(), screen);
             report.begin(&drafted, &spared);
-            let told = desk.federation.search(&officer, &drafted, wait, &mut |part, news| report.hear(part, &news)).await;
+            let told =
+                desk.federation.search(&officer, &drafted, wait, &mut |part, news| report.hear(part, &news)).await;
             Ok(report.end(told?))
         }
     }

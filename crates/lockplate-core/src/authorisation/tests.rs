@@ -1,7 +1,8 @@
 use super::*;
+use crate::passkey::{self, tests::SoftKey};
 use crate::plate::{Jurisdiction, Plate};
 use crate::signed::VersionOne;
-use lockplate_log::note::{NoteSigner, Origin};
+use lockplate_log::note::{NoteSignature, NoteSigner, Origin, SignatureType, SignedNote};
 
 const DAY: u64 = 86_400;
 const NOW: Timestamp = Timestamp(1_795_356_000);
@@ -143,6 +144,31 @@ fn an_attested_warrant_counts_only_if_the_charter_says_so() {
     let on = run(case(attestation())).unwrap();
     assert_eq!((on.judicial, on.assurance), (true, Assurance::CustodianAttested));
     assert_eq!((off.judicial, off.assurance), (false, Assurance::CustodianAttested));
+}
+
+/// A warrant under a judge's passkey; `wanted` is what the judge's authenticator signed.
+fn by_passkey(wanted: impl FnOnce([u8; 32]) -> [u8; 32]) -> core::result::Result<Verified, Step> {
+    let (soft, mut case) = (SoftKey::es256(1), case(paper()));
+    let public = [passkey::NOTE_IDENTIFIER, &soft.cose()].concat();
+    let vkey =
+        VerifierKey::new(Origin::parse(JUDGE).unwrap(), SignatureType::Other(passkey::NOTE_TYPE), &public).unwrap();
+    case.entries[0].vkey = vkey.clone();
+    case.entries[0].rp_id = passkey::tests::RP_ID.to_owned();
+    case.entries[0].origins = vec![passkey::tests::ORIGIN.to_owned()];
+    let text = crate::signed::text_of(&case.paper).unwrap();
+    let digest = crate::wire::th("authorisation", &[text.as_bytes()]);
+    let line = NoteSignature::new(vkey.name().clone(), vkey.id(), &soft.sign(&wanted(digest)).to_bytes()).unwrap();
+    let file = SignedNote::new(&text, vec![line]).unwrap().to_bytes();
+    case.request.authorisation_digest = digest;
+    let trust = Trust::founding(OWNER, &case.entries);
+    judge(&file, &case.request, &case.disclosures, &trust, &case.withdrawn, true, NOW)
+}
+
+#[test]
+fn a_judges_passkey_is_a_courts_key() {
+    let verified = by_passkey(|digest| digest).unwrap();
+    assert_eq!((verified.judicial, verified.assurance), (true, Assurance::CourtKey));
+    assert_eq!(by_passkey(|_| [9; 32]), Err(Step::Signature), "signed another paper");
 }
 
 type GoodCase = (&'static str, fn(&mut Case));

@@ -13,6 +13,7 @@ use lockplate_core::entry::PaperStatus;
 use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::Keeper;
+use lockplate_core::passkey::Passkey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_core::{ErrorKind, Timestamp};
 use lockplate_log::{NoteSignature, SignedCheckpoint};
@@ -139,6 +140,8 @@ pub(super) struct Office {
     /// Papers and keys that no longer count.
     pub(super) withdrawn: Withdrawn,
     pub(super) policies: Policies,
+    /// Passkeys of this keeper's people by their ids, which the charter names.
+    pub(super) passkeys: BTreeMap<[u8; 32], Passkey>,
     pub(super) declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
     pub(super) factors: BTreeSet<String>,
     /// Requests that one agency may file in an hour.

@@ -10,16 +10,18 @@ use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Decided};
 use lockplate_core::authorisation::Step;
 use lockplate_core::charter::AUDITORS_MAX;
-use lockplate_core::directory::VerifiedDirectory;
+use lockplate_core::directory::{VerifiedDirectory, verify_declaration};
 use lockplate_core::evidence::{EpochInWindow, Evidence, gather};
 use lockplate_core::facts::Reason;
 use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::keeper::{Answer, CodeRule, Decision, DecisionRecord, HumanDecision, Outcome};
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENT_EPOCHS_MAX, OPENING_BYTES_MAX};
+use lockplate_core::person::{ByPerson, PersonKey};
 use lockplate_core::request::{FiledRequest, SearchRequest, check_opening};
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_core::signed::SignedObject;
+use lockplate_core::vocabulary::DeclarationName;
 use lockplate_oprf::Secret;
 use rand_core::Rng as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -474,6 +476,22 @@ impl Office {
         Ok(VerifiedDirectory::verify(&object, agency, &keys, None, now).ok())
     }
 
+    /// The declarations of an agency that are in force for this owner.
+    pub(super) fn declared(
+        &self,
+        connection: &Connection,
+        agency: AgencyId,
+        now: Timestamp,
+    ) -> Result<BTreeSet<DeclarationName>, Fault> {
+        let Some(directory) = self.fresh_directory(connection, agency, now)? else { return Ok(BTreeSet::new()) };
+        let keys = self.trust.agency_keys(agency, now);
+        let owner = (self.charter().owner.id, self.charter().owner.state);
+        let filed = db::declarations(connection, agency)?;
+        let filed = filed.iter().filter_map(|object| SignedObject::parse(object).ok());
+        let texts = &self.declaration_texts;
+        Ok(filed.filter_map(|object| verify_declaration(&object, &directory, &keys, owner, texts, now).ok()).collect())
+    }
+
     /// HMAC of (agency, plate text) under the key of this period and of the one before. The keys of older periods are
     /// destroyed, and with them what the tags could tell.
     fn plate_tags(
@@ -534,19 +552,21 @@ impl Office {
         decision: &[u8],
         now: Timestamp,
     ) -> Result<Unreleased<Vec<u8>>, Fault> {
-        let decision = Signed::<HumanDecision>::from_bytes(decision)?;
+        let decision = ByPerson::<HumanDecision>::from_bytes(decision)?;
         let digest = decision.claimed().request_digest;
         let row = db::request(connection, &digest)?.ok_or(ProblemKind::NotFound)?;
         if !row.waits {
             return Err(ProblemKind::Conflicting.into());
         }
         let own = self.charter().keeper(self.index()).ok_or(ProblemKind::Internal)?;
-        let human = own
-            .human_keys
-            .iter()
-            .map(|key| VerifyKey(*key))
-            .find(|key| decision.verify(key).is_ok())
-            .ok_or(ProblemKind::NotSignedIn)?;
+        let claimed = *decision.claimed_key();
+        let human = match self.passkeys.get(&claimed) {
+            Some(passkey) => PersonKey::Passkey(Box::new(passkey.clone())),
+            None => PersonKey::File(VerifyKey(claimed)),
+        };
+        if !own.human_keys.contains(&claimed) || decision.verify(&human).is_err() {
+            return Err(ProblemKind::NotSignedIn.into());
+        }
         if self.unfinished.approvals.contains_key(&digest) {
             // The decision stands in the log already; a second one, the opposite even, must not.
             let told = self.finish_waiting(connection, digest, None, now)?;
@@ -639,6 +659,12 @@ const fn allowed(outcome: &Outcome) -> Outcome {
     }
 }
 
+impl From<Reason> for ReasonText {
+    fn from(reason: Reason) -> Self {
+        Self { rule: reason.rule, say: reason.say, cite: reason.cite, fix: reason.fix }
+    }
+}
+
 fn refused_by_a_person() -> Reason {
     Reason {
         rule: "keeper.person".to_owned(),
@@ -671,10 +697,7 @@ fn tell(answer: &Answer, register: u64, paper_fault: Option<Step>, office: &Offi
     let told = KeeperAnswer {
         state,
         approval,
-        reasons: reasons
-            .into_iter()
-            .map(|reason| ReasonText { rule: reason.rule, say: reason.say, cite: reason.cite, fix: reason.fix })
-            .collect(),
+        reasons: reasons.into_iter().map(ReasonText::from).collect(),
         rules: record.rules.iter().cloned().collect(),
         register,
         humans_needed: match record.outcome {

@@ -194,10 +194,7 @@ impl Tally {
             SearchFault::Lied { .. } => &mut self.lied,
             SearchFault::Waiting(_) => &mut self.waiting,
             SearchFault::Unavailable(_) => &mut self.unavailable,
-            SearchFault::Usage(_)
-            | SearchFault::NotSignedIn
-            | SearchFault::File(_)
-            | SearchFault::Internal(_) => {
+            SearchFault::Usage(_) | SearchFault::NotSignedIn | SearchFault::File(_) | SearchFault::Internal(_) => {
                 let worst = self.worst.filter(|worst| *worst == ExitKind::Internal);
                 self.worst = worst.or(Some(fault.exit_kind()));
                 &mut self.failed
@@ -269,7 +266,9 @@ impl Federation {
             let owner = &charter.charter().owner;
             let (name, id) = (name.unwrap_or_else(|| owner.name.clone()), owner.id);
             if made.iter().any(|other| other.id == id || is_named(&other.name, &name)) {
-                return Err(SearchFault::File("an owner, or a name of one, stands twice in the officer's configuration"));
+                return Err(SearchFault::File(
+                    "an owner, or a name of one, stands twice in the officer's configuration",
+                ));
             }
             let mut searcher = Searcher::new(charter, desk.clone(), folder.to_owned(), Arc::clone(clock))?;
             if let Some(first) = made.first() {
@@ -415,11 +414,7 @@ impl Federation {
     ///
     /// # Errors
     /// `File` where there is no such search here; as [`Searcher::status`].
-    pub async fn status(
-        &self,
-        officer: &Officer,
-        number: &[u8; 32],
-    ) -> Result<Vec<(Part, DeskStatus)>, SearchFault> {
+    pub async fn status(&self, officer: &Officer, number: &[u8; 32]) -> Result<Vec<(Part, DeskStatus)>, SearchFault> {
         let parts = match self.parts(&officer.key, number) {
             Err(SearchFault::File(_)) if self.owners.len() == 1 => {
                 vec![Part { owner: 0, request: *number, end: None }]

@@ -315,10 +315,7 @@ impl Country {
             hold(shown, behind, self.held.subscribe(), &self.doors).await;
         }
         let clock = Arc::clone(&self.clock);
-        stream::iter(self.owners.iter_mut().map(|owner| owner.start(&clock)))
-            .buffer_unordered(6)
-            .collect::<()>()
-            .await;
+        stream::iter(self.owners.iter_mut().map(|owner| owner.start(&clock))).buffer_unordered(6).collect::<()>().await;
         for number in WITH_READS {
             let archive = self.archive(number).await;
             self.archives.push(archive);
@@ -566,7 +563,8 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
         digests.insert(leaf.request);
     }
     assert_eq!(digests.len(), OWNERS, "each owner's request is its own");
-    let states: BTreeSet<&str> = country.owners.iter().map(|owner| owner.charter.charter().owner.state.code()).collect();
+    let states: BTreeSet<&str> =
+        country.owners.iter().map(|owner| owner.charter.charter().owner.state.code()).collect();
     assert!(states.len() >= 6, "{states:?}");
 
     // A judge's warrant for one plate: of all owners those that it names are asked, and open exactly that.

@@ -234,7 +234,8 @@ impl<'a> Report<'a> {
     }
 
     fn not_asked_document(&self) -> Value {
-        let not_asked = self.not_asked.iter().map(|(owner, why)| with_owner(json!({ "why": why }), self.federation, *owner));
+        let not_asked =
+            self.not_asked.iter().map(|(owner, why)| with_owner(json!({ "why": why }), self.federation, *owner));
         not_asked.collect()
     }
 }
@@ -296,9 +297,10 @@ pub(super) fn show_statuses(federation: &Federation, number: &str, parts: &[(Par
 
 /// Where a request stands, and whose answer is missing.
 fn short(status: &DeskStatus) -> String {
-    let missing = status.keepers.iter().filter(|keeper| {
-        keeper.answer.as_ref().is_none_or(|answer| answer.state == AnswerState::Waiting)
-    });
+    let missing = status
+        .keepers
+        .iter()
+        .filter(|keeper| keeper.answer.as_ref().is_none_or(|answer| answer.state == AnswerState::Waiting));
     let missing: Vec<&str> = missing.map(|keeper| keeper.name.as_str()).collect();
     let state = state_words(status.state);
     if missing.is_empty() { state.to_owned() } else { format!("{state}; no answer yet of {}", missing.join(", ")) }
@@ -311,10 +313,7 @@ mod tests {
     #[test]
     fn the_counts_say_what_there_is_and_leave_out_what_there_is_not() {
         let tally = Tally { found: 2, no_match: 29, refused: 40, ..Tally::default() };
-        assert_eq!(
-            counts_text(85, &tally, 1),
-            "31 of 85 answered, 2 with reads, 40 refused, 1 cannot be reached"
-        );
+        assert_eq!(counts_text(85, &tally, 1), "31 of 85 answered, 2 with reads, 40 refused, 1 cannot be reached");
         let tally = Tally { gone: 1, lied: 1, waiting: 3, failed: 1, ..Tally::default() };
         assert_eq!(
             counts_text(6, &tally, 0),

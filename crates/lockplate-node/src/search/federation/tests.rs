@@ -95,7 +95,8 @@ fn the_whole_ends_as_its_worst_owner_and_well_only_when_every_owner_has_said_its
         assert_eq!(exit(faults, answers), expected, "{shown}");
     }
     // One owner ends as a search of one owner does.
-    for fault in [lied(), refused(), waiting(), away(), SearchFault::Gone, SearchFault::File("no"), SearchFault::Usage("no")]
+    for fault in
+        [lied(), refused(), waiting(), away(), SearchFault::Gone, SearchFault::File("no"), SearchFault::Usage("no")]
     {
         let alone = fault.exit_kind();
         assert_eq!(exit(vec![fault], 0), alone);
@@ -213,7 +214,9 @@ async fn a_wrong_passcode_and_a_desk_that_is_away_are_found_out_by_the_first_req
     let folder = tempfile::tempdir().unwrap();
     let named = owners(&["Millbrook", "Eastport", "Harbour"]);
     let officer = officer();
-    for (kind, expected) in [(ProblemKind::NotSignedIn, ExitKind::Usage), (ProblemKind::Unavailable, ExitKind::Unavailable)] {
+    for (kind, expected) in
+        [(ProblemKind::NotSignedIn, ExitKind::Usage), (ProblemKind::Unavailable, ExitKind::Unavailable)]
+    {
         let (address, calls) = desk(kind, &tasks).await;
         let made = federation(named.clone(), &address, folder.path()).unwrap();
         let drafted = made.draft(&officer, &asked(), &[0, 1, 2], &mut SystemRng).unwrap();
