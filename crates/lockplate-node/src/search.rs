@@ -85,6 +85,8 @@ pub struct Asked {
     pub facts: String,
     /// Declared as an emergency.
     pub emergency: bool,
+    /// The reads are to be kept as evidence ([`hold`]).
+    pub hold: bool,
     /// Window, from (inclusive); snapped inward.
     pub from: Timestamp,
     /// Window, to (exclusive); snapped inward.

@@ -5,11 +5,10 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lockplate_core::Timestamp;
-use lockplate_core::json::time_text;
+use lockplate_core::json::{time_ms_text, time_text};
 use lockplate_core::open::OpenedRead;
 use lockplate_core::plate::Jurisdiction;
-use lockplate_core::spellings::{StateMatch, Why, why_matched};
+use lockplate_core::spellings::{Why, why_matched};
 use serde_json::{Value, json};
 
 use super::Snapped;
@@ -66,9 +65,7 @@ impl Found {
     /// The time as RFC 3339 UTC with milliseconds.
     #[must_use]
     pub fn time_text(&self) -> String {
-        let seconds = u64::try_from(self.time_ms.div_euclid(1_000)).unwrap_or(0);
-        let whole = time_text(Timestamp(seconds));
-        format!("{}.{:03}Z", whole.trim_end_matches('Z'), self.time_ms.rem_euclid(1_000))
+        time_ms_text(self.time_ms)
     }
 
     /// Why its text matched, in words without a character of a plate.
@@ -80,12 +77,7 @@ impl Found {
     /// How its state relates to the one asked, in words.
     #[must_use]
     pub const fn why_state(&self) -> &'static str {
-        match self.why.state {
-            StateMatch::Same => "state the same",
-            StateMatch::Weak => "state uncertain",
-            StateMatch::NotRead => "state not read",
-            StateMatch::Another { .. } => "another state, uncertain",
-        }
+        self.why.state.label()
     }
 
     fn to_json(&self) -> Value {

@@ -200,6 +200,7 @@ fn statement(
         offence: OffenceStated { class: asked.offence, text: asked.offence_text.clone() },
         facts: asked.facts.clone(),
         emergency: asked.emergency,
+        hold: asked.hold,
         attachments: digests.collect(),
     })?)
 }

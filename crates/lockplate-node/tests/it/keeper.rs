@@ -381,6 +381,7 @@ impl Town {
             offence: OffenceStated { class: Offence::Felony, text: "larceny of a motor vehicle".to_owned() },
             facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
             emergency: false,
+            hold: false,
             attachments: Vec::new(),
         };
         let text = OpeningText {

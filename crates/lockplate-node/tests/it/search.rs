@@ -395,6 +395,7 @@ impl Town {
             offence_text: "larceny of a motor vehicle".to_owned(),
             facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
             emergency: false,
+            hold: false,
             from: Timestamp(NOW - DAY),
             to: Timestamp(NOW),
             on_behalf_of: None,
