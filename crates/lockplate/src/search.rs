@@ -1,6 +1,8 @@
 //! `lockplate search`: one plate, one window, one request. The officer's own machine draws up and signs the request, waits for the
 //! keepers, checks every answer and opens the reads; a request that is not answered yet stands, and `fetch` goes on with it.
 
+mod keep;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +49,8 @@ pub(crate) struct SearchArgs {
     ask: AskArgs,
     #[command(flatten)]
     wait: WaitArgs,
+    #[command(flatten)]
+    keep: keep::KeepArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +61,8 @@ enum SearchTask {
     Status(NumberArgs),
     /// Wait for the answer of a filed request and open it
     Fetch(FetchArgs),
+    /// Open what was held as evidence, with the key of the case
+    OpenHold(keep::OpenHoldArgs),
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +77,8 @@ struct FetchArgs {
     number: NumberArgs,
     #[command(flatten)]
     wait: WaitArgs,
+    #[command(flatten)]
+    keep: keep::KeepArgs,
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +138,9 @@ struct AskArgs {
     /// Declare an emergency; a paper is due within 24 hours (its deadline is not enforced in this version)
     #[arg(long)]
     emergency: bool,
+    /// Keep what is found as evidence: needs a case number, a supervisor's --second, and --case-key
+    #[arg(long)]
+    hold: bool,
 }
 
 /// How far spellings go.
@@ -161,9 +172,13 @@ pub(crate) struct OfficerConfig {
 /// Carries out one task.
 pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
     let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
+    if let Some(SearchTask::OpenHold(open)) = &args.task {
+        return keep::open(open, screen);
+    }
     check_usage(&args)?;
     let desk = Desk::open(&path)?;
     match args.task {
+        Some(SearchTask::OpenHold(_)) => Err(Ended::internal("a hold is opened without a desk").into()),
         Some(SearchTask::File(ask)) => {
             let (asked, officer) = desk.asked(&ask)?;
             let filed = desk.searcher.file(&officer, &asked, &mut SystemRng).await?;
@@ -186,13 +201,13 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
         Some(SearchTask::Fetch(fetch)) => {
             let digest = digest_of(&fetch.number.request)?;
             let officer = desk.officer(&[])?;
-            desk.fetch(&officer, &digest, &fetch.wait, screen).await
+            desk.fetch(&officer, &digest, (&fetch.wait, &fetch.keep), screen).await
         }
         None => {
             let (asked, officer) = desk.asked(&args.ask)?;
             let filed = desk.searcher.file(&officer, &asked, &mut SystemRng).await?;
             show_filed(&filed, screen);
-            desk.fetch(&officer, &filed.request_digest, &args.wait, screen).await
+            desk.fetch(&officer, &filed.request_digest, (&args.wait, &args.keep), screen).await
         }
     }
 }
@@ -202,8 +217,17 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
     let ask = match &args.task {
         Some(SearchTask::File(ask)) => ask.as_ref(),
         Some(SearchTask::Status(number)) => return digest_of(&number.request).map(drop),
-        Some(SearchTask::Fetch(fetch)) => return digest_of(&fetch.number.request).map(drop),
-        None => &args.ask,
+        Some(SearchTask::Fetch(fetch)) => {
+            return digest_of(&fetch.number.request).and_then(|_| fetch.keep.check());
+        }
+        Some(SearchTask::OpenHold(_)) => return Ok(()),
+        None => {
+            args.keep.check()?;
+            if args.ask.hold != args.keep.holds() {
+                return Err(usage("--hold", "--case-key FILE with it, and --case-key only with it").into());
+            }
+            &args.ask
+        }
     };
     ask.vocabulary().map(drop)
 }
@@ -299,6 +323,7 @@ impl Desk {
             offence_text: ask.offence_text.clone(),
             facts: named(&ask.facts),
             emergency: ask.emergency,
+            hold: ask.hold,
             from: moment(&ask.from, now).ok_or_else(|| usage("--from", "2026-11-22T14:00:00Z, -72h or now"))?,
             to: moment(&ask.to, now).ok_or_else(|| usage("--to", "2026-11-22T14:00:00Z, -1h or now"))?,
             on_behalf_of,
@@ -310,7 +335,14 @@ impl Desk {
         Ok((asked, self.officer(&ask.second)?))
     }
 
-    async fn fetch(&self, officer: &Officer, digest: &[u8; 32], wait: &WaitArgs, screen: &Screen) -> Result<ExitKind> {
+    async fn fetch(
+        &self,
+        officer: &Officer,
+        digest: &[u8; 32],
+        (wait, keep): (&WaitArgs, &keep::KeepArgs),
+        screen: &Screen,
+    ) -> Result<ExitKind> {
+        let case_key = keep.case_key()?;
         let wait = Duration::from_secs(wait.seconds.min(WAIT_SECONDS_MAX));
         let mut last = String::new();
         let mut seen = |status: &DeskStatus| {
@@ -320,9 +352,13 @@ impl Desk {
                 last = line;
             }
         };
-        match self.searcher.fetch(officer, digest, wait, &mut seen).await {
-            Ok(fetched) => {
+        match self.searcher.fetch_kept(officer, digest, wait, keep.keep(case_key.as_ref())?, &mut seen).await {
+            Ok((fetched, None)) => {
                 show(&fetched, screen);
+                Ok(ExitKind::Done)
+            }
+            Ok((fetched, Some(kept))) => {
+                keep::show_kept(&fetched, &kept, screen);
                 Ok(ExitKind::Done)
             }
             Err(fault) => Ok(show_fault(&fault, &hex_of(digest), screen)),

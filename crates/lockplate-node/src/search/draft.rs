@@ -135,6 +135,8 @@ pub(super) fn draft(
         charter_hash: charter.hash(),
         response,
         inputs: text.elements,
+        statement: text.statement,
+        salts: text.salts,
         asked: asked.plate.clone(),
         state: asked.state,
         filed: filed.to_bytes(),
