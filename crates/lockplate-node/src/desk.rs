@@ -4,6 +4,7 @@
 
 mod disclosure;
 mod filing;
+mod hold;
 mod plan;
 mod store;
 
@@ -588,6 +589,7 @@ pub fn routes(desk: Desk) -> Router {
         .route("/v1/desk/requests", post(requests).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
         .route("/v1/desk/requests/{digest}/look", post(look))
         .route("/v1/desk/requests/{digest}/disclosure", post(disclosure::disclosure))
+        .route("/v1/desk/requests/{digest}/hold", post(hold::hold))
         .route("/v1/desk/requests/{digest}/culprits", post(culprits))
         .with_state(desk)
 }

@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::pending::{Pending, TORN, open_sealed, seal_to};
-use super::{Asked, Fetched, Filed, Officer, SearchFault, Searcher};
+use super::{Asked, Fetched, Filed, Keep, Officer, SearchFault, Searcher};
 use crate::api::DeskStatus;
 use crate::client::PeerClient;
 use crate::clock::Clock;
@@ -78,7 +78,7 @@ impl End {
             Ok(fetched) if fetched.found.is_empty() => Some(Self::NoMatch),
             Ok(_) => Some(Self::Found),
             Err(SearchFault::Refused(_)) => Some(Self::Refused),
-            Err(SearchFault::Gone) => Some(Self::Gone),
+            Err(SearchFault::Gone | SearchFault::Over) => Some(Self::Gone),
             Err(
                 SearchFault::Usage(_)
                 | SearchFault::NotSignedIn
@@ -190,7 +190,7 @@ impl Tally {
         };
         let count = match fault {
             SearchFault::Refused(_) => return self.end(End::Refused),
-            SearchFault::Gone => return self.end(End::Gone),
+            SearchFault::Gone | SearchFault::Over => return self.end(End::Gone),
             SearchFault::Lied { .. } => &mut self.lied,
             SearchFault::Waiting(_) => &mut self.waiting,
             SearchFault::Unavailable(_) => &mut self.unavailable,
@@ -382,10 +382,11 @@ impl Federation {
         officer: &Officer,
         drafted: &Drafted,
         wait: Duration,
+        keep: Keep<'_>,
         told: &mut Told<'_>,
     ) -> Result<Tally, SearchFault> {
         let parts = parts_of(drafted);
-        let tally = self.each(officer, &parts, Until::FiledAndFetched(wait), told).await?;
+        let tally = self.each(officer, &parts, Until::FiledAndFetched(wait, keep), told).await?;
         self.forget(&drafted.number, &parts, tally);
         Ok(tally)
     }
@@ -438,10 +439,11 @@ impl Federation {
         officer: &Officer,
         number: &[u8; 32],
         wait: Duration,
+        keep: Keep<'_>,
         told: &mut Told<'_>,
     ) -> Result<Tally, SearchFault> {
         let parts = self.parts(&officer.key, number)?;
-        let tally = self.each(officer, &parts, Until::Fetched(wait), told).await?;
+        let tally = self.each(officer, &parts, Until::Fetched(wait, keep), told).await?;
         self.forget(number, &parts, tally);
         Ok(tally)
     }
@@ -450,17 +452,23 @@ impl Federation {
         &self,
         officer: &Officer,
         parts: &[Part],
-        until: Until,
+        until: Until<'_>,
         told: &mut Told<'_>,
     ) -> Result<Tally, SearchFault> {
         let (mut tally, mut ends) = (Tally::default(), parts.to_vec());
         parts.iter().filter_map(|part| part.end).for_each(|end| tally.end(end));
         let told = Mutex::new(told);
         let tell = |part: &Part, news: News<'_>| told.lock().unwrap_or_else(PoisonError::into_inner)(part, news);
-        let work = Work { officer, until, filing: Semaphore::new(FILINGS_AT_A_TIME), tell: &tell };
+        let work = Work {
+            officer,
+            is_single: parts.len() == 1,
+            until,
+            filing: Semaphore::new(FILINGS_AT_A_TIME),
+            tell: &tell,
+        };
         let mut open = parts.iter().enumerate().filter(|(_, part)| part.end.is_none());
         let mut all = FuturesUnordered::new();
-        if !matches!(until, Until::Fetched(_))
+        if !matches!(until, Until::Fetched(..))
             && let Some((at, first)) = open.next()
         {
             // A desk that is away, or does not know the officer, is found out by one request and not by a hundred.
@@ -497,14 +505,23 @@ impl Federation {
     ) -> (usize, &'a Part, Option<Result<Fetched, SearchFault>>) {
         let ended = async {
             let owner = self.owner(part.owner)?;
-            if !is_sent && !matches!(work.until, Until::Fetched(_)) {
+            if !is_sent && !matches!(work.until, Until::Fetched(..)) {
                 work.send(owner, part).await?;
             }
             match work.until {
                 Until::Filed => Ok(None),
-                Until::FiledAndFetched(wait) | Until::Fetched(wait) => {
+                Until::FiledAndFetched(wait, keep) | Until::Fetched(wait, keep) => {
                     let mut seen = |status: &DeskStatus| (work.tell)(part, News::Status(status));
-                    owner.searcher.fetch(work.officer, &part.request, wait, &mut seen).await.map(Some)
+                    // Each owner's answer stands for itself, in a folder of its own where there are several.
+                    let own = keep.folder().filter(|_| !work.is_single).map(|folder| folder.join(owner.id.to_string()));
+                    let keep = match (&own, keep.folder()) {
+                        (Some(own), Some(folder)) => {
+                            make_folders(folder, own, keep)?;
+                            keep.within(own)
+                        }
+                        _ => keep,
+                    };
+                    owner.searcher.fetch_kept(work.officer, &part.request, wait, keep, &mut seen).await.map(Some)
                 }
             }
         };
@@ -568,15 +585,16 @@ const OTHER_OWNER: SearchFault =
 
 /// How far each request is taken.
 #[derive(Debug, Clone, Copy)]
-enum Until {
+enum Until<'a> {
     Filed,
-    FiledAndFetched(Duration),
-    Fetched(Duration),
+    FiledAndFetched(Duration, Keep<'a>),
+    Fetched(Duration, Keep<'a>),
 }
 
 struct Work<'a> {
     officer: &'a Officer,
-    until: Until,
+    is_single: bool,
+    until: Until<'a>,
     filing: Semaphore,
     tell: &'a (dyn Fn(&Part, News<'_>) + Send + Sync + 'a),
 }
@@ -589,6 +607,15 @@ impl Work<'_> {
         (self.tell)(part, News::Filed);
         Ok(())
     }
+}
+
+/// The folder of all owners, closed to others, and for holds that of one; a package makes its own.
+fn make_folders(folder: &Path, own: &Path, keep: Keep<'_>) -> Result<(), SearchFault> {
+    let made = durable::create_dir(folder).and_then(|()| match keep {
+        Keep::Hold { .. } => durable::create_dir(own),
+        Keep::Nothing | Keep::Package { .. } => Ok(()),
+    });
+    made.map_err(|_os| SearchFault::File("the folder for what is kept cannot be made"))
 }
 
 fn parts_of(drafted: &Drafted) -> Vec<Part> {

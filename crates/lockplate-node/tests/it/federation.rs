@@ -31,7 +31,7 @@ use lockplate_node::officers::Roster;
 use lockplate_node::recorder::{RecorderError, Sealed, SealerProgram};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::federation::{Federation, NamedOwner, News, Tally};
-use lockplate_node::search::{Asked, EMBARGO_S, Mode, Officer, SearchFault, desk_limits};
+use lockplate_node::search::{Asked, EMBARGO_S, Keep, Mode, Officer, SearchFault, desk_limits};
 use lockplate_node::settings;
 use lockplate_node::shutdown::{ExitKind, Tasks};
 use lockplate_policy::{Bundle, CedarPolicy};
@@ -396,7 +396,8 @@ impl Country {
             offence: Offence::Felony,
             offence_text: "an invented offence".to_owned(),
             facts: "A witness saw this invented car leave the yard in the morning.".to_owned(),
-            emergency: false,
+            emergency: None,
+            hold: false,
             from: Timestamp(NOW - 4 * HOUR),
             to: Timestamp(NOW - HOUR),
             on_behalf_of: None,
@@ -514,7 +515,7 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
         News::Ended(Err(SearchFault::Refused(refusals))) => drop(refused.insert(part.owner, refusals.clone())),
         News::Ended(other) => panic!("{}: {other:?}", country.owners[part.owner].name),
     };
-    let tally = federation.search(officer, &drafted, PATIENCE, &mut hear).await.unwrap();
+    let tally = federation.search(officer, &drafted, PATIENCE, Keep::Nothing, &mut hear).await.unwrap();
     costs.say("refused");
     assert_eq!((tally.refused, refused.len(), tally.exit_kind()), (OWNERS, OWNERS, ExitKind::Refused));
     assert!(seen >= OWNERS);
@@ -598,7 +599,7 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
             assert!(ends.insert(part.owner, told).is_none());
         }
     };
-    let search = federation.search(officer, &drafted, PATIENCE, &mut hear);
+    let search = federation.search(officer, &drafted, PATIENCE, Keep::Nothing, &mut hear);
     let (tally, ()) = tokio::join!(search, approvals);
     let tally = tally.unwrap();
     costs.say("searched under the warrant");
@@ -641,7 +642,10 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
                 News::Ended(other) => panic!("{other:?}"),
                 News::Filed | News::Status(_) => {}
             };
-            let fetch = country.federation().fetch(officer, &drafted.number, Duration::from_secs(2), &mut hear).await;
+            let fetch = country
+                .federation()
+                .fetch(officer, &drafted.number, Duration::from_secs(2), Keep::Nothing, &mut hear)
+                .await;
             let tally = fetch.unwrap();
             assert_eq!(tally.refused + tally.open(), OWNERS);
             assert_eq!(tally.exit_kind(), ExitKind::Unavailable, "not all have said their last word");
@@ -665,7 +669,7 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
                 News::Filed | News::Status(_) => {}
             };
             let wait = Duration::from_secs(2);
-            country.federation().fetch(officer, &drafted.number, wait, &mut hear).await.unwrap();
+            country.federation().fetch(officer, &drafted.number, wait, Keep::Nothing, &mut hear).await.unwrap();
         }
     };
     tokio::time::timeout(PATIENCE, slow).await.expect("the slow one answers when it can");

@@ -51,7 +51,8 @@ fn asked() -> Asked {
         offence: Offence::None,
         offence_text: String::new(),
         facts: "An invented car was reported stolen this morning.".to_owned(),
-        emergency: false,
+        emergency: None,
+        hold: false,
         from: Timestamp(NOW - 7_200),
         to: Timestamp(NOW),
         on_behalf_of: None,
@@ -221,7 +222,7 @@ async fn a_wrong_passcode_and_a_desk_that_is_away_are_found_out_by_the_first_req
         let made = federation(named.clone(), &address, folder.path()).unwrap();
         let drafted = made.draft(&officer, &asked(), &[0, 1, 2], &mut SystemRng).unwrap();
         let mut told = 0;
-        let ended = made.search(&officer, &drafted, Duration::ZERO, &mut |_, _| told += 1).await;
+        let ended = made.search(&officer, &drafted, Duration::ZERO, Keep::Nothing, &mut |_, _| told += 1).await;
         assert_eq!(ended.unwrap_err().exit_kind(), expected);
         assert_eq!((calls.load(Ordering::Relaxed), told), (1, 0), "five tries would lock the officer out");
         // Nothing is lost: all three can be sent when the desk is there.
