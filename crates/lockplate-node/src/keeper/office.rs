@@ -158,6 +158,12 @@ impl Office {
         self.keeper.index()
     }
 
+    /// Its place and its name for people.
+    pub(super) fn named(&self) -> (KeeperIndex, String) {
+        let name = self.charter().keeper(self.index()).map(|entry| entry.name.clone());
+        (self.index(), name.unwrap_or_default())
+    }
+
     /// The later of the two clocks: expired by either is expired (reliability.md section 1).
     pub(super) const fn latest(&self, now: Timestamp) -> Timestamp {
         Timestamp(now.0.saturating_add(self.second_clock_ahead_s))
