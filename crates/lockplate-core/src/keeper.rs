@@ -51,6 +51,7 @@ use crate::approval::{Approval, Decided, Grant};
 use crate::charter::CharterFile;
 pub use crate::decision::{CodeRule, DecisionRecord, HumanDecision, Outcome, Verdict};
 use crate::disclosure::Disclosure;
+use crate::emergency::Declared;
 use crate::entry::{
     EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, RequestDecision, Stamped, evaluated_grant, human_outcome,
     request_outcome,
@@ -231,7 +232,10 @@ impl<S: LogStorage> Keeper<S> {
             Some(rule) => PolicyVerdict::refused_by(rule),
             None => self.ask_policy(&request, standing, now),
         };
-        let record = self.record(request.filed(), verdict, standing.ask_human, standing.epochs_destroyed, now);
+        let mut record = self.record(request.filed(), verdict, standing.ask_human, standing.epochs_destroyed, now);
+        if record.outcome != Outcome::Deny {
+            record.paper_due = standing.emergency.map(Declared::deadline);
+        }
         // The nonce comes first: the notice tags, which the leaf commits to, hang on it.
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
@@ -562,6 +566,7 @@ impl<S: LogStorage> Keeper<S> {
             epochs: verdict.epochs,
             epochs_refused: verdict.refused,
             epochs_destroyed,
+            paper_due: None,
             policy_digest: self.policy.digest(),
             not_after: request.not_after,
             time: now,
@@ -643,6 +648,12 @@ impl<S: LogStorage> Keeper<S> {
     #[must_use]
     pub const fn key(&self) -> &SigningKey {
         &self.key
+    }
+
+    /// Decides by another policy from now on. The caller has logged the change, and its time has come; requests in hand keep the digest they
+    /// were decided under.
+    pub fn adopt(&mut self, policy: Box<dyn AccessPolicy + Send>) {
+        self.policy = policy;
     }
 
     /// The policy in force.

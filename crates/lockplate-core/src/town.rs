@@ -427,6 +427,8 @@ impl Town {
             approver_roles: BTreeSet::new(),
             mfa: true,
             paper: Verified::NONE,
+            paper_fault: None,
+            emergency: None,
             ownership: OwnershipFacts::NONE,
             archive_kind: ArchiveKind::Police,
             epochs: epochs

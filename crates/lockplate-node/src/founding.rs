@@ -28,7 +28,10 @@ pub use cards::{
     WitnessCard, WitnessFiles, WitnessParty, found_agency, found_auditor, found_keeper, found_witness,
 };
 pub use charter::{CharterTerms, assemble, auditor_entry, draft_charter, read_draft, sign_as_agency, sign_as_keeper};
-pub use orders::{DelayOrder, Order, OwnershipOrder};
+pub use orders::{
+    AttestationOrder, CalledOrder, DelayOrder, Order, OwnershipOrder, PolicyChangeOrder, RevocationOrder,
+    TrustListOrder, cosign,
+};
 pub use papers::{
     DeclarationTerms, PlateOrdered, SignedPaper, WarrantOrder, agency_trust_entry, auditor_trust_entry,
     court_trust_entry, custodian_trust_entry, declaration_text, declaration_texts, sign_declaration, sign_warrant,
@@ -164,4 +167,4 @@ fn in_folder(folder: &Path, name: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

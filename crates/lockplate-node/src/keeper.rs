@@ -7,14 +7,17 @@ mod db;
 mod destruction;
 mod doors;
 pub mod enrol;
+mod emergencies;
 mod evaluations;
 pub mod kek;
 mod notice;
 mod office;
 mod openings;
+mod orders;
 mod page;
 mod parties;
 mod people;
+mod policies;
 pub mod prekeys;
 mod prompts;
 mod recovery;
@@ -30,6 +33,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use lockplate_core::Timestamp;
+use lockplate_core::authorisation::Withdrawn;
 use lockplate_core::charter::{Charter, CharterFile, KeeperEntry, LogName};
 use lockplate_core::directory::Trust;
 use lockplate_core::entry::{CharterLeaf, Genesis, LogEntry, LogKind, LogResumed, PolicyLeaf, PolicyRelation};
@@ -42,7 +46,7 @@ use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_log::{CosignatureSigner, NoteSigner, WitnessRecord};
 use lockplate_oprf::Secret;
-use lockplate_policy::{Bundle, CedarPolicy, FILES_MAX, LoadError};
+use lockplate_policy::{Bundle, CedarPolicy, LoadError};
 use lockplate_store::log_files::{AcquireError, FileLogStorage};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -57,6 +61,7 @@ pub use self::people::PersonConfig;
 use self::people::{People, PersonSettings};
 pub use self::prompts::{MailConfig, MailSecurity};
 use self::prompts::{MailSettings, Mailer};
+use self::policies::Policies;
 use crate::client::AddressError;
 use crate::clock::Clock;
 use crate::cosign::{Cosigner, Heads, NoWitnesses, NotStarted, WitnessSet, ask_before_start};
@@ -67,6 +72,7 @@ use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::log_door::{self, LogDoor};
 use crate::own_log::OwnLog;
 use crate::passkeys::PasskeyFileError;
+use crate::policy_folder::{self, PolicyFolderError};
 use crate::release::Published;
 use crate::rng::SystemRng;
 use crate::settings::{self, ConfigError, DataFolder, KeyFileError, read_public_file, read_secret, read_signing_key};
@@ -120,6 +126,9 @@ pub struct KeeperConfig {
     /// Who decides here.
     #[serde(default)]
     pub people: Vec<PersonConfig>,
+    /// What one agency may ask for.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// `[listen]`.
@@ -201,6 +210,21 @@ impl Default for PrekeysConfig {
     }
 }
 
+/// `[limits]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests that one agency may file in an hour, refused ones too. More are turned away without an entry, so that nobody can fill the
+    /// log; the quota of an officer is the policy's.
+    pub requests_an_hour: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { requests_an_hour: 1_000 }
+    }
+}
+
 /// `[destruction]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -231,6 +255,7 @@ pub struct KeeperSettings {
     people: Vec<PersonSettings>,
     page: Option<PageSettings>,
     mail: Option<MailSettings>,
+    requests_an_hour: u32,
     /// Names of witnesses of the own log that a person does not wait for.
     without: BTreeSet<String>,
 }
@@ -286,6 +311,9 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
         if !(1..=EVERY_SECONDS_MAX).contains(&every_seconds) {
             return Err(refuse(format!("`destruction.every_seconds` is from 1 to {EVERY_SECONDS_MAX}")));
         }
+        if config.limits.requests_an_hour == 0 {
+            return Err(refuse("`limits.requests_an_hour` is at least 1".to_owned()));
+        }
         if config.login.factors.len() < 2 {
             return Err(refuse(
                 "`login.factors` names fewer than two factors, so nobody could ever show two".to_owned(),
@@ -315,6 +343,7 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             people: people::check(file, config.people)?,
             page: config.page.map(|page| PageSettings::check(file, &data, page)).transpose()?,
             mail: config.mail.map(|mail| MailSettings::check(file, mail)).transpose()?,
+            requests_an_hour: config.limits.requests_an_hour,
             without: BTreeSet::new(),
             data,
         })
@@ -608,8 +637,9 @@ impl Opening {
         });
         let door = LogDoor::new(public, Some(doors::receipts(desk.clone())));
         let opened = openings::publication::routes(LOG_PREFIX, desk.clone());
-        let shared = doors::Doors { desk, stopping: tasks.stopping().clone() };
-        gate.open(doors::routes(shared).merge(opened).merge(log_door::routes(LOG_PREFIX, door)));
+        let shared = doors::Doors { desk: desk.clone(), stopping: tasks.stopping().clone() };
+        let rules = policies::routes(desk);
+        gate.open(doors::routes(shared).merge(rules).merge(opened).merge(log_door::routes(LOG_PREFIX, door)));
         Ok(())
     }
 }
@@ -650,6 +680,7 @@ struct Prepared {
     opening_key: HpkeSecretKey,
     notice: NoticeKey,
     policy: CedarPolicy,
+    policies: Policies,
     declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
     people: People,
     log: OwnLog,
@@ -690,7 +721,8 @@ fn prepare(
         return Err(KeeperError::Unfit("the opening key is not the charter's opening key of this keeper"));
     }
     let notice = NoticeKey::from_seed(&Secret::new(*read_secret(&settings.keys.notice)?))?;
-    let policy = CedarPolicy::load(&bundle(&settings, charter.charter())?)?;
+    let bundle = bundle(&settings, charter.charter())?;
+    let policy = CedarPolicy::load(&bundle)?;
     if policy.digest() != charter.charter().policy {
         return Err(KeeperError::Unfit("the policy bundle is not the one that the charter names by its digest"));
     }
@@ -718,6 +750,7 @@ fn prepare(
         opening_key,
         notice,
         policy,
+        policies: Policies::founding(bundle),
         declaration_texts,
         log,
         public,
@@ -744,6 +777,7 @@ impl Prepared {
             opening_key,
             notice,
             policy,
+            policies,
             declaration_texts,
             people,
             log,
@@ -774,8 +808,12 @@ impl Prepared {
             opening_key,
             trust,
             passkeys: people.passkeys(),
+            pending_trust: None,
+            withdrawn: Withdrawn::default(),
+            policies,
             declaration_texts,
             factors: settings.factors,
+            requests_an_hour: settings.requests_an_hour,
             prekeys_max: prekeys::stock_max(settings.stock_days),
             unfinished: Unfinished::default(),
             codes_now: CodesNow::default(),
@@ -817,31 +855,14 @@ fn founding_leaves(keeper: &Keeper<FileLogStorage>, now: Timestamp) -> Vec<LogEn
 
 fn bundle(settings: &KeeperSettings, charter: &Charter) -> Result<Bundle, KeeperError> {
     let Some(folder) = &settings.policy_folder else { return Ok(Bundle::shipped(charter.owner.state)) };
-    let mut files = Vec::new();
-    for (folder, prefix) in [(folder.clone(), ""), (folder.join("props"), "props/")] {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !prefix.is_empty() => continue,
-            Err(error) => return Err(KeeperError::PolicyFolder(error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(KeeperError::PolicyFolder)?;
-            let path = entry.path();
-            if !path.is_file() {
-                continue;
-            }
-            if files.len() > FILES_MAX {
-                return Err(KeeperError::Unfit("the folder of the policy bundle holds too many files"));
-            }
-            let unreadable = KeeperError::Unfit("a file of the policy bundle is not text, or its name is not");
-            let bytes = std::fs::read(&path).map_err(KeeperError::PolicyFolder)?;
-            let (Ok(name), Ok(text)) = (entry.file_name().into_string(), String::from_utf8(bytes)) else {
-                return Err(unreadable);
-            };
-            files.push((format!("{prefix}{name}"), text));
+    policy_folder::read(folder).map_err(|error| match error {
+        PolicyFolderError::Io(error) => KeeperError::PolicyFolder(error),
+        PolicyFolderError::TooLarge => {
+            KeeperError::Unfit("the folder of the policy bundle holds too many files, or too large ones")
         }
-    }
-    Ok(Bundle::from_files(files)?)
+        PolicyFolderError::NotText => KeeperError::Unfit("a file of the policy bundle is not text, or its name is not"),
+        PolicyFolderError::Bundle(error) => error.into(),
+    })
 }
 
 /// The clock in whole seconds; times before 1970 are zero, which every validity refuses.

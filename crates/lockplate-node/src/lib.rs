@@ -43,6 +43,7 @@ pub mod oversight;
 mod own_log;
 pub mod party_log;
 pub mod passkeys;
+pub mod policy_folder;
 pub mod problem;
 pub mod recorder;
 pub mod register;

@@ -5,6 +5,8 @@
 mod answer;
 mod draft;
 mod fault;
+pub mod federation;
+mod load;
 mod owner;
 mod pending;
 
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockplate_core::approval::Grant;
 use lockplate_core::charter::CharterFile;
+use lockplate_core::emergency::Danger;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::open::{PlateKey, VerifiedEvaluation, combine, open, verify_evaluation};
@@ -46,17 +49,14 @@ use crate::clock::Clock;
 use crate::problem::ProblemKind;
 use crate::settings;
 use answer::OpenedCell;
+use load::Load;
 use owner::ClosedEpoch;
 use pending::Pending;
 
-/// Buckets that are fetched at a time.
-const BUCKETS_AT_A_TIME: usize = 8;
 /// Bytes of one answer of the archive: a bucket of a quarter million cells.
 const ARCHIVE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one answer of the desk: a grant and 16 evaluations at their bounds, in base64.
 const DESK_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Pause between two looks at the desk.
-const POLL: Duration = Duration::from_millis(250);
 /// How long a request may wait for its keepers, unless said otherwise: a day.
 pub const VALID_FOR_S: u64 = 86_400;
 /// The wish for the end of the embargo, unless said otherwise: 180 days after filing.
@@ -83,8 +83,8 @@ pub struct Asked {
     pub offence_text: String,
     /// The facts that make the search lawful; one line.
     pub facts: String,
-    /// Declared as an emergency.
-    pub emergency: bool,
+    /// What is feared, where it is declared as an emergency: then a second person of [`Officer::seconds`] is a supervisor.
+    pub emergency: Option<Danger>,
     /// Window, from (inclusive); snapped inward.
     pub from: Timestamp,
     /// Window, to (exclusive); snapped inward.
@@ -153,6 +153,7 @@ pub struct Searcher {
     archive: PeerClient,
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    load: Arc<Load>,
 }
 
 impl core::fmt::Debug for Searcher {
@@ -182,7 +183,7 @@ impl Searcher {
         let limits = CallLimits { body_bytes: ARCHIVE_BODY_BYTES_MAX, ..CallLimits::default() };
         let archive = PeerClient::new(&owner.url, PeerTrust::Pinned(owner.tls_pin), limits)
             .map_err(|_address| SearchFault::File("the charter's archive address cannot be used"))?;
-        Ok(Self { charter, desk, archive, folder, clock })
+        Ok(Self { charter, desk, archive, folder, clock, load: Arc::default() })
     }
 
     fn now(&self) -> Timestamp {
@@ -200,11 +201,22 @@ impl Searcher {
         asked: &Asked,
         rng: &mut R,
     ) -> Result<Filed, SearchFault> {
+        let (pending, filed) = self.draft(officer, asked, rng)?;
+        self.send(officer, &pending).await?;
+        Ok(filed)
+    }
+
+    /// The request, signed and on this machine's disk; nothing is sent.
+    fn draft<R: CryptoRng + Send>(
+        &self,
+        officer: &Officer,
+        asked: &Asked,
+        rng: &mut R,
+    ) -> Result<(Pending, Filed), SearchFault> {
         let (pending, window) = draft::draft(&self.charter, officer, asked, self.now(), rng)?;
         pending.save(&self.folder, &officer.key, rng)?;
         let filed = Filed { request_digest: pending.request_digest, window, elements: pending.inputs.len() };
-        self.send(officer, &pending).await?;
-        Ok(filed)
+        Ok((pending, filed))
     }
 
     /// Files the pending request again: the same bytes, so a repeat changes nothing.
@@ -212,6 +224,7 @@ impl Searcher {
         let session = match &officer.passcode {
             None => None,
             Some(passcode) => {
+                let _turn = self.load.log_on().await;
                 let asked = SessionAsked {
                     officer_key: B64(officer.key.verify_key().0.to_vec()),
                     passcode: passcode.as_str().to_owned(),
@@ -277,6 +290,7 @@ impl Searcher {
         }
         let filed = FiledRequest::from_bytes(&pending.filed)?;
         let deadline = self.clock.monotonic().saturating_add(wait);
+        let _under_way = self.load.waits();
         let status = self.granted(officer, &pending, deadline, seen).await?;
         let grant = self.check_grant(&status, &filed)?;
         let opened = self.open_all(officer, &pending, &filed, &grant, deadline, seen).await;
@@ -381,7 +395,7 @@ impl Searcher {
                 SearchFault::Waiting(state)
             });
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(self.load.pause()).await;
         Ok(())
     }
 
@@ -412,6 +426,7 @@ impl Searcher {
         self.check_register(&epochs, pending, deadline).await?;
         let headers: Vec<_> = epochs.iter().map(|epoch| epoch.header.clone()).collect();
         let (evaluations, culprits) = self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
+        let _opening = self.load.opens();
         let keys = combine(&evaluations, &pending.inputs, &headers)?;
         let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
         let cells: Vec<Vec<OpenedCell>> = stream::iter(keys.iter().map(|key| {
@@ -421,7 +436,7 @@ impl Searcher {
                 self.bucket(pending, key, epoch).await
             }
         }))
-        .buffered(BUCKETS_AT_A_TIME)
+        .buffered(self.load.buckets_at_a_time())
         .try_collect()
         .await?;
         Ok(OpenedAll { cells: cells.into_iter().flatten().collect(), culprits })
@@ -440,7 +455,7 @@ impl Searcher {
             if !matches!(fault, SearchFault::Unavailable(_)) || self.clock.monotonic() >= deadline {
                 return Err(self.with_evidence(fault, "register", pending, &json!({ "epochs": shown_epochs(epochs) })));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(self.load.pause()).await;
         }
     }
 

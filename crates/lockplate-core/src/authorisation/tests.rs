@@ -120,7 +120,8 @@ fn run(mut case: Case) -> core::result::Result<Verified, Step> {
         case.request.authorisation_digest = [9; 32];
     }
     if case.revoke_paper {
-        case.withdrawn.papers.insert(case.request.authorisation_digest);
+        let by = WithdrawnBy::Court("Superior Court, Millbrook".to_owned());
+        case.withdrawn.papers.insert(case.request.authorisation_digest, [by].into());
     }
     let trust = Trust::founding(OWNER, &case.entries);
     judge(&file, &case.request, &case.disclosures, &trust, &case.withdrawn, case.accept_attested, NOW)
@@ -327,4 +328,25 @@ fn a_session_needs_two_factors_a_recent_log_on_and_the_request() {
     assert_eq!(check(|s| s.body.amr.clear(), &desk), Ok(false));
     assert!(check(|_| (), &signer("alpr.millbrook.example/desk", 31)).is_err());
     assert!(check(|s| s.header.issuer = "another".to_owned(), &desk).is_err());
+}
+
+#[test]
+fn owners_are_read_from_the_papers_that_name_some() {
+    let named = |file: Vec<u8>| owners_named(&SignedObject::parse(&file).unwrap());
+    let judge = signer(JUDGE, 17);
+    assert_eq!(named(paper().sign(&[&judge]).unwrap()), Some(vec![AgencyId([8; 16]), OWNER]));
+    assert_eq!(named(attestation().sign(&[&signer(CUSTODIAN, 18)]).unwrap()), Some(vec![AgencyId([8; 16]), OWNER]));
+    let proof = Ownership {
+        header: Header { v: VersionOne, nonce: [1; 16], issued: NOW, issuer: CUSTODIAN.to_owned() },
+        body: crate::ownership::OwnershipBody {
+            owner: OWNER,
+            person: [1; 32],
+            plates: vec![[2; 32]],
+            registered: true,
+            co_registrants_consent: true,
+            until: days(10),
+        },
+    };
+    assert_eq!(named(proof.sign(&[&signer(CUSTODIAN, 18)]).unwrap()), Some(vec![OWNER]));
+    assert_eq!(named(session().sign(&[&signer("alpr.millbrook.example/desk", 30)]).unwrap()), None);
 }

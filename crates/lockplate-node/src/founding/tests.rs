@@ -71,6 +71,19 @@ fn terms(folder: &TempDir, trust: Vec<lockplate_core::directory::TrustEntry>) ->
     }
 }
 
+/// The charter of an owner of this name with two keepers, signed by all; for tests of what reads charters.
+pub(crate) fn signed_charter(name: &str, epoch_seconds: u64) -> CharterFile {
+    let folder = tempfile::tempdir().unwrap();
+    let (owner_files, owner) = agency(&folder, "alpr.example", true);
+    let keepers = [keeper(&folder, 1), keeper(&folder, 2)];
+    let cards = [keepers[0].1.clone(), keepers[1].1.clone()];
+    let terms = CharterTerms { epoch_seconds, ..terms(&folder, Vec::new()) };
+    let charter = draft_charter(&AgencyCard { name: name.to_owned(), ..owner }, &cards, terms).unwrap();
+    let mut lines = vec![sign_as_agency(&charter, &owner_files).unwrap().to_string()];
+    lines.extend(keepers.iter().map(|(files, _)| sign_as_keeper(&charter, files).unwrap().1.to_string()));
+    assemble(&charter, &lines).unwrap()
+}
+
 #[test]
 fn parties_on_their_own_come_to_one_charter() {
     let folder = TempDir::new().unwrap();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hkdf::Hkdf;
 use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Decided};
-use lockplate_core::authorisation::Withdrawn;
+use lockplate_core::authorisation::Step;
 use lockplate_core::charter::AUDITORS_MAX;
 use lockplate_core::directory::{VerifiedDirectory, verify_declaration};
 use lockplate_core::evidence::{EpochInWindow, Evidence, gather};
@@ -103,7 +103,16 @@ impl Filing {
 /// What is stored beside a decision.
 struct Prepared {
     decision: Decision,
+    beside: Beside,
+}
+
+/// What stands in no record of a decision.
+#[derive(Clone, Copy, Default)]
+struct Beside {
+    /// The plate, hidden, for the counter of searches for one plate.
     plate_tag: Option<[u8; 32]>,
+    /// Why the paper that came along does not count.
+    paper_fault: Option<Step>,
 }
 
 /// What a filing comes to before its leaf.
@@ -170,14 +179,14 @@ impl Office {
                 match self.begin_filing(connection, &filing, now) {
                     Ok(Begun::Answered(answer)) => drop(answers.insert(at, Ok(answer))),
                     // Dropped, a decision was never made: it is decided again when the row of the other one is there.
-                    Ok(Begun::Decided { prepared, .. }) if !counted.takes_plate(prepared.plate_tag) => {
+                    Ok(Begun::Decided { prepared, .. }) if !counted.takes_plate(prepared.beside.plate_tag) => {
                         later.push((at, filing));
                     }
                     Ok(Begun::Decided { prepared, leaf }) => decided.push((at, filing, *prepared, leaf)),
                     Err(fault) => drop(answers.insert(at, Err(fault))),
                 }
             }
-            self.log_and_store(connection, decided, &mut answers);
+            self.log_and_store(connection, decided, &mut answers, now);
             left = later;
         }
         answers.into_values().collect()
@@ -189,23 +198,25 @@ impl Office {
         connection: &mut Connection,
         decided: Vec<(usize, Filing, Prepared, Option<u64>)>,
         answers: &mut BTreeMap<usize, FilingAnswer>,
+        now: Timestamp,
     ) {
         let (mut fresh, mut decisions, mut logged) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, filing, Prepared { decision, plate_tag }, leaf) in decided {
+        for (at, filing, Prepared { decision, beside }, leaf) in decided {
             match leaf {
                 Some(index) => match self.keeper.resume(decision, index) {
-                    Ok(answer) => logged.push((at, filing, plate_tag, answer)),
+                    Ok(answer) => logged.push((at, filing, beside, answer)),
                     Err(error) => drop(answers.insert(at, Err(self.log_fault(error)))),
                 },
                 None => {
-                    fresh.push((at, filing, plate_tag));
+                    fresh.push((at, filing, beside));
                     decisions.push(decision);
                 }
             }
         }
         match self.keeper.answer_batch(decisions) {
             Ok(told) => {
-                logged.extend(fresh.into_iter().zip(told).map(|((at, filing, tag), answer)| (at, filing, tag, answer)));
+                let fresh = fresh.into_iter().zip(told);
+                logged.extend(fresh.map(|((at, filing, beside), answer)| (at, filing, beside, answer)));
             }
             Err(error) => {
                 for (at, ..) in fresh {
@@ -222,9 +233,9 @@ impl Office {
         let stored = (|| -> Result<Vec<(usize, FilingAnswer)>, Fault> {
             let mut transaction = db::begin(connection)?;
             let mut stored = Vec::new();
-            for (at, filing, plate_tag, answer) in &logged {
+            for (at, filing, beside, answer) in &logged {
                 let savepoint = transaction.savepoint()?;
-                let one = self.store_answer(&savepoint, filing, *plate_tag, answer);
+                let one = self.store_answer(&savepoint, filing, *beside, answer, now);
                 match one {
                     Ok(told) => {
                         savepoint.commit()?;
@@ -269,6 +280,10 @@ impl Office {
         if let Some(row) = db::request(connection, &digest)? {
             return Ok(Begun::Answered(resting(row.answer, self.keeper.log().size())));
         }
+        let hour = Timestamp(now.0.saturating_sub(3_600));
+        if db::requests_of(connection, asked.requester_agency, hour)? >= self.requests_an_hour {
+            return Err(ProblemKind::Rate.into());
+        }
         filing.filed.verify().map_err(|_signature| ProblemKind::NotSignedIn)?;
         if requester.roles(&asked.officer_key).is_none() {
             return Err(ProblemKind::NotSignedIn.into());
@@ -289,14 +304,16 @@ impl Office {
         &mut self,
         connection: &Connection,
         filing: &Filing,
-        plate_tag: Option<[u8; 32]>,
+        Beside { plate_tag, paper_fault }: Beside,
         answer: &Answer,
+        now: Timestamp,
     ) -> FilingAnswer {
         let digest = filing.filed.request.signed_hash();
         let asked = filing.filed.request.claimed();
         let record = answer.record();
         let index = record.leaf_index.ok_or(ProblemKind::Internal)?;
-        let told = tell(answer, index, self)?;
+        let told = tell(answer, index, paper_fault, self)?;
+        let due = self.paper_is_due(record, now)?;
         let paper = (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest);
         let logged = self.logged_request(index)?;
         let month = Month::of(logged.time);
@@ -333,6 +350,10 @@ impl Office {
             let sql = "INSERT INTO escrow (request, auditor, opening) VALUES (?1, ?2, ?3)";
             connection.execute(sql, params![digest, auditor, opening])?;
         }
+        if let Some((deadline, due_leaf)) = due {
+            self.store_emergency(connection, record, deadline)?;
+            return Ok(Unreleased::on_leaf(told, due_leaf));
+        }
         Ok(Unreleased::on_leaf(told, index))
     }
 
@@ -351,7 +372,7 @@ impl Office {
         });
         let refused = |office: &Self, rule: CodeRule| -> Result<Prepared, Fault> {
             let decision = office.keeper.refuse(&filing.filed, rule, now, &mut SystemRng)?;
-            Ok(Prepared { decision, plate_tag: None })
+            Ok(Prepared { decision, beside: Beside::default() })
         };
         let opened = match opened {
             Ok(opened) => opened,
@@ -360,6 +381,7 @@ impl Office {
                 return refused(self, CodeRule::Opening);
             }
         };
+        self.note_superseded(connection, &filing.attachments, now)?;
         let asked = opened.request().clone();
         let statement = opened.text().statement.statement();
         let acted_for = statement.on_behalf_of;
@@ -388,14 +410,15 @@ impl Office {
                 declarations.extend(filed.iter().filter_map(|object| SignedObject::parse(object).ok()));
             }
         }
+        let overdue_papers = Self::overdue_papers(connection, [asked.requester_agency, acted_for], self.latest(now))?;
         let evidence = Evidence {
             charter: self.charter(),
             trust: &self.trust,
-            withdrawn: &Withdrawn::default(),
+            withdrawn: &self.withdrawn,
             directories: &directories,
             declarations: &declarations,
             declaration_texts: &self.declaration_texts,
-            overdue_papers: &BTreeMap::new(),
+            overdue_papers: &overdue_papers,
             attachments: &filing.attachments,
             session: filing.session.as_deref(),
             factors: &self.factors,
@@ -411,7 +434,8 @@ impl Office {
             Ok(standing) => {
                 let decision = self.keeper.decide(opened, &standing, now, &mut SystemRng)?;
                 let [this_period, _] = tags;
-                Ok(Prepared { decision, plate_tag: Some(this_period) })
+                let beside = Beside { plate_tag: Some(this_period), paper_fault: standing.paper_fault };
+                Ok(Prepared { decision, beside })
             }
             Err(rule) => refused(self, rule),
         }
@@ -545,7 +569,7 @@ impl Office {
         }
         if self.unfinished.approvals.contains_key(&digest) {
             // The decision stands in the log already; a second one, the opposite even, must not.
-            let told = self.finish_waiting(connection, digest, None)?;
+            let told = self.finish_waiting(connection, digest, None, now)?;
             return Ok(self.resting_on_all(told));
         }
         let first = self.keeper.log().size();
@@ -555,7 +579,7 @@ impl Office {
             self.publish();
         }
         let (_answer, who) = concluded.map_err(|error| self.log_fault(error))?;
-        let told = self.finish_waiting(connection, digest, Some(who.expose_text()))?;
+        let told = self.finish_waiting(connection, digest, Some(who.expose_text()), now)?;
         Ok(self.resting_on_all(told))
     }
 
@@ -566,13 +590,22 @@ impl Office {
         connection: &mut Connection,
         digest: [u8; 32],
         who: Option<&str>,
+        now: Timestamp,
     ) -> Result<Vec<u8>, Fault> {
         let row = db::request(connection, &digest)?.ok_or(ProblemKind::NotFound)?;
         let index = self.unfinished.approvals.get(&digest).copied().ok_or(ProblemKind::Internal)?;
         let register = row.record.leaf_index.ok_or(ProblemKind::Internal)?;
         let answer = self.keeper.finish(row.record, index)?;
-        let told = tell(&answer, register, self)?;
-        let record = answer.record();
+        let told = tell(&answer, register, None, self)?;
+        let mut record = answer.record().clone();
+        if let Answer::Approved { .. } = &answer {
+            // A person's yes makes an emergency one: from here on its paper is due.
+            let allowed = DecisionRecord { outcome: allowed(&record.outcome), ..record.clone() };
+            if let Some((deadline, _leaf)) = self.paper_is_due(&allowed, now)? {
+                record.leaf_index = Some(register);
+                self.store_emergency(connection, &record, deadline)?;
+            }
+        }
         let who = match who {
             Some(text) => {
                 let name = self.month_key(connection, row.month)?;
@@ -619,6 +652,19 @@ impl From<Reason> for ReasonText {
     }
 }
 
+/// The step of `authorisation.md` section 3 at which the paper fell: no rule of the leaf, but what the officer has to mend.
+fn why_no_paper(step: Step) -> Reason {
+    Reason { rule: step.id().to_owned(), say: step.say().to_owned(), cite: None, fix: Some(step.fix().to_owned()) }
+}
+
+/// What a person's yes makes of an outcome.
+const fn allowed(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Ask(duties) | Outcome::Allow(duties) => Outcome::Allow(*duties),
+        Outcome::Deny => Outcome::Deny,
+    }
+}
+
 fn refused_by_a_person() -> Reason {
     Reason {
         rule: "keeper.person".to_owned(),
@@ -629,7 +675,7 @@ fn refused_by_a_person() -> Reason {
 }
 
 /// The answer as it is stored and sent. `register` is the entry of the request, not that of a person's decision.
-fn tell(answer: &Answer, register: u64, office: &Office) -> Result<Vec<u8>, Fault> {
+fn tell(answer: &Answer, register: u64, paper_fault: Option<Step>, office: &Office) -> Result<Vec<u8>, Fault> {
     let record: &DecisionRecord = answer.record();
     let (state, approval) = match answer {
         Answer::Approved { approval, .. } => (AnswerState::Approved, Some(B64(approval.to_bytes()))),
@@ -642,7 +688,10 @@ fn tell(answer: &Answer, register: u64, office: &Office) -> Result<Vec<u8>, Faul
         Answer::Refused { approval, .. } if approval.claimed().decision == Decided::RefusedByHuman => {
             vec![refused_by_a_person()]
         }
-        Answer::Refused { .. } => record.rules.iter().filter_map(|rule| policy.explain(rule)).collect(),
+        Answer::Refused { .. } => {
+            let by_rule = record.rules.iter().filter_map(|rule| policy.explain(rule));
+            by_rule.chain(paper_fault.map(why_no_paper)).collect()
+        }
         Answer::Approved { .. } | Answer::Waiting { .. } => Vec::new(),
     };
     let told = KeeperAnswer {

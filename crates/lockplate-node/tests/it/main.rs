@@ -23,9 +23,13 @@ mod authenticator;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod keeper;
 #[cfg(test)]
 mod openings;
+#[cfg(test)]
+mod orders;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
