@@ -151,20 +151,6 @@ impl SignedObject {
         if keys.is_empty() { Err(refused) } else { Ok(keys) }
     }
 
-    /// The file with one more signature: for objects that several sign.
-    ///
-    /// # Errors
-    /// `Invalid` if this key signed already, or the object is full.
-    pub fn cosign(&self, signer: &NoteSigner) -> Result<Vec<u8>> {
-        let signed = self.note.signatures().iter().any(|line| line.is_by(signer.verifier_key()));
-        if signed || self.note.signatures().len() >= OBJECT_SIGNATURES_MAX {
-            return Err(Error::invalid("this key signed already, or the object has all the signatures it can have"));
-        }
-        let note = self.note.clone().with_signature(sign_text(self.note.text(), signer)?);
-        let bytes = note.ok().ok_or(Error::invalid("the object cannot be signed so"))?.to_bytes();
-        if bytes.len() > OBJECT_BYTES_MAX { Err(Error::invalid("the signed object is too long")) } else { Ok(bytes) }
-    }
-
     /// As [`SignedObject::verify`], for the entries of a trust list, whose keys may be passkeys: the entries under which a line is
     /// good, at least one. A passkey's line is judged for the site that its own entry names.
     ///
@@ -209,6 +195,20 @@ impl SignedObject {
             passkey.verify(&self.digest(), &Assertion::from_bytes(line.signature())?)
         };
         Some(holds().is_ok())
+    }
+
+    /// The file with one more signature: for objects that several sign.
+    ///
+    /// # Errors
+    /// `Invalid` if this key signed already, or the object is full.
+    pub fn cosign(&self, signer: &NoteSigner) -> Result<Vec<u8>> {
+        let signed = self.note.signatures().iter().any(|line| line.is_by(signer.verifier_key()));
+        if signed || self.note.signatures().len() >= OBJECT_SIGNATURES_MAX {
+            return Err(Error::invalid("this key signed already, or the object has all the signatures it can have"));
+        }
+        let note = self.note.clone().with_signature(sign_text(self.note.text(), signer)?);
+        let bytes = note.ok().ok_or(Error::invalid("the object cannot be signed so"))?.to_bytes();
+        if bytes.len() > OBJECT_BYTES_MAX { Err(Error::invalid("the signed object is too long")) } else { Ok(bytes) }
     }
 
     /// The file as it travels.

@@ -6,6 +6,7 @@ pub mod admin;
 mod db;
 mod destruction;
 mod doors;
+pub mod enrol;
 mod emergencies;
 mod evaluations;
 pub mod kek;
@@ -13,10 +14,12 @@ mod notice;
 mod office;
 mod openings;
 mod orders;
+mod page;
 mod parties;
 mod people;
 mod policies;
 pub mod prekeys;
+mod prompts;
 mod recovery;
 mod requests;
 pub mod restore;
@@ -52,8 +55,12 @@ use tokio::sync::oneshot;
 use self::kek::{KekError, KekTable};
 use self::notice::CodesNow;
 use self::office::{Desk, Office, Unfinished};
+pub use self::page::PageConfig;
+use self::page::{PageDoor, PageSettings};
 pub use self::people::PersonConfig;
 use self::people::{People, PersonSettings};
+pub use self::prompts::{MailConfig, MailSecurity};
+use self::prompts::{MailSettings, Mailer};
 use self::policies::Policies;
 use crate::client::AddressError;
 use crate::clock::Clock;
@@ -112,12 +119,16 @@ pub struct KeeperConfig {
     /// Scheduled destruction.
     #[serde(default)]
     pub destruction: DestructionConfig,
-    /// What one agency may ask for.
-    #[serde(default)]
-    pub limits: LimitsConfig,
+    /// The page of this keeper's people; without it there is none.
+    pub page: Option<PageConfig>,
+    /// Prompts by mail; without it there are none.
+    pub mail: Option<MailConfig>,
     /// Who decides here.
     #[serde(default)]
     pub people: Vec<PersonConfig>,
+    /// What one agency may ask for.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// `[listen]`.
@@ -241,8 +252,10 @@ pub struct KeeperSettings {
     declarations: BTreeMap<DeclarationName, PathBuf>,
     stock_days: u32,
     every: Duration,
-    requests_an_hour: u32,
     people: Vec<PersonSettings>,
+    page: Option<PageSettings>,
+    mail: Option<MailSettings>,
+    requests_an_hour: u32,
     /// Names of witnesses of the own log that a person does not wait for.
     without: BTreeSet<String>,
 }
@@ -306,6 +319,9 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
                 "`login.factors` names fewer than two factors, so nobody could ever show two".to_owned(),
             ));
         }
+        if config.mail.is_some() && config.page.is_none() {
+            return Err(refuse("`mail` needs a `page`, to which its link leads".to_owned()));
+        }
         let keys = KeysConfig {
             signing: data.join(&config.keys.signing),
             log: data.join(&config.keys.log),
@@ -324,8 +340,10 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             declarations,
             stock_days: config.prekeys.stock_days,
             every: Duration::from_secs(every_seconds),
-            requests_an_hour: config.limits.requests_an_hour,
             people: people::check(file, config.people)?,
+            page: config.page.map(|page| PageSettings::check(file, &data, page)).transpose()?,
+            mail: config.mail.map(|mail| MailSettings::check(file, mail)).transpose()?,
+            requests_an_hour: config.limits.requests_an_hour,
             without: BTreeSet::new(),
             data,
         })
@@ -491,6 +509,8 @@ pub async fn run(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: Tasks) 
 pub struct Started {
     /// Where it answers.
     pub address: SocketAddr,
+    /// Where the page of its people answers, once it is ready.
+    pub page: Option<SocketAddr>,
     opened: oneshot::Receiver<Result<(), KeeperError>>,
 }
 
@@ -520,6 +540,11 @@ pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Task
     let tls = tls_mode(&settings, &entry)?;
     let server = Server::bind(ListenOn { addr: settings.listen.address, tls }, Limits::default()).await?;
     let address = server.local_addr();
+    let page = match settings.page.clone() {
+        Some(page) => Some(PageDoor::bind(page).await?),
+        None => None,
+    };
+    let page_address = page.as_ref().map(PageDoor::address);
     let timekeepers = destruction::witnesses(charter.charter(), index)?;
     let witnesses = WitnessSet::of(charter.charter(), &LogName::Keeper(index))?;
     if !witnesses.knows(&settings.without) {
@@ -536,7 +561,9 @@ pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Task
     let gate = Gate::new();
     server.serve(gate.behind(doors::early(charter_bytes).merge(witness.routes())), tasks);
 
-    let opening = Opening { prepared, witnesses, witness, timekeepers, folder, gate, clock, tasks: tasks.clone() };
+    let tasks_of_opening = tasks.clone();
+    let opening =
+        Opening { prepared, witnesses, witness, timekeepers, folder, gate, clock, page, tasks: tasks_of_opening };
     let (told, opened) = oneshot::channel();
     let tasks_too = tasks.clone();
     tasks.spawn("opening", async move {
@@ -546,7 +573,7 @@ pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Task
         }
         let _nobody_asks = told.send(ended);
     });
-    Ok(Started { address, opened })
+    Ok(Started { address, page: page_address, opened })
 }
 
 /// What waits for the witnesses of the own log.
@@ -558,13 +585,14 @@ struct Opening {
     folder: DataFolder,
     gate: Gate,
     clock: Arc<dyn Clock>,
+    page: Option<PageDoor>,
     tasks: Tasks,
 }
 
 impl Opening {
     /// Start-up check 5, then everything that signs.
     async fn open(self) -> Result<(), KeeperError> {
-        let Self { prepared, witnesses, witness, timekeepers, folder, gate, clock, tasks } = self;
+        let Self { prepared, witnesses, witness, timekeepers, folder, gate, clock, page, tasks } = self;
         let stopping = tasks.stopping().clone();
         let fits = |record: &WitnessRecord| prepared.log.check_witnessed(record.checkpoint());
         let said = ask_before_start(&witnesses, &prepared.settings.without, fits, &stopping).await?;
@@ -573,6 +601,9 @@ impl Opening {
             tracing::warn!(missing, "a person had the keeper start without these witnesses; the log says so");
         }
         let (every, admin_socket) = (prepared.settings.every, prepared.settings.admin_socket());
+        let people = prepared.people.clone();
+        let mailer = prepared.mailer()?;
+        let data = prepared.settings.data.clone();
         let opening_clock = Arc::clone(&clock);
         let (missing, set) = (said.missing, witnesses.clone());
         let opened = tokio::task::spawn_blocking(move || prepared.open(&set, missing, opening_clock.as_ref())).await;
@@ -587,6 +618,15 @@ impl Opening {
 
         let listener = admin::bind(&admin_socket).map_err(KeeperError::Admin)?;
         admin::serve(listener, desk.clone(), witness, &tasks);
+        if let Some(page) = page {
+            let named = desk.visit(|office, _db, _now| Ok(office.named())).await;
+            let named = named.map_err(|_traced| KeeperError::Recovery)?;
+            page.serve(desk.clone(), people.clone(), named, Arc::clone(&clock), &tasks);
+        }
+        if let Some(mailer) = mailer {
+            let prompts = prompts::run(desk.clone(), people, mailer, data, Arc::clone(&clock), stopping.clone());
+            tasks.spawn("prompts", prompts);
+        }
         let timer = destruction::run(desk.clone(), timekeepers, every, clock, stopping.clone());
         tasks.spawn_essential("destruction", timer);
         let watched = desk.clone();
@@ -720,6 +760,14 @@ fn prepare(
 }
 
 impl Prepared {
+    /// What sends prompts, if people are to be told by mail.
+    fn mailer(&self) -> Result<Option<Mailer>, KeeperError> {
+        match (&self.settings.mail, &self.settings.page) {
+            (Some(mail), Some(page)) => Mailer::new(mail, &page.origin).map(Some),
+            (Some(_) | None, Some(_) | None) => Ok(None),
+        }
+    }
+
     /// Begins the log or goes on with it. Blocks.
     fn open(self, set: &WitnessSet, missing: Vec<String>, clock: &dyn Clock) -> Result<Opened, KeeperError> {
         let Self {
@@ -759,10 +807,10 @@ impl Prepared {
             kek,
             opening_key,
             trust,
+            passkeys: people.passkeys(),
             pending_trust: None,
             withdrawn: Withdrawn::default(),
             policies,
-            passkeys: people.passkeys(),
             declaration_texts,
             factors: settings.factors,
             requests_an_hour: settings.requests_an_hour,

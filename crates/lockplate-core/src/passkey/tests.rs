@@ -250,7 +250,7 @@ fn s_may_be_high_or_low_and_neither_number_zero_or_above_the_order() {
 fn keys_of_other_kinds_and_spellings_are_none() {
     let (es256, eddsa) = (SoftKey::es256(1).cose(), SoftKey::eddsa(1).cose());
     assert_eq!((es256.len(), eddsa.len()), (77, 42));
-    let rsa = hex::decode("a401030339010020430100012158fa").unwrap();
+    let rsa = hex::decode(format!("a401030339010020590100{}2143010001", "c5".repeat(256))).unwrap();
     let mut off_curve = es256.clone();
     off_curve[76] ^= 1;
     let mut p384 = es256.clone();

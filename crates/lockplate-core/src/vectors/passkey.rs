@@ -102,7 +102,7 @@ pub(super) fn cases() -> Vec<Case> {
             "bad_passkey_rsa",
             "an RSA key",
             &es256,
-            json!({"cose": "a401030339010020430100012158fa"}),
+            json!({"cose": format!("a401030339010020590100{}2143010001", "c5".repeat(256))}),
             &["cose"],
             MALFORMED,
         ),

@@ -135,13 +135,13 @@ pub(super) struct Office {
     pub(super) kek: KekTable,
     pub(super) opening_key: HpkeSecretKey,
     pub(super) trust: Trust,
+    /// Passkeys of this keeper's people by their ids, which the charter names.
+    pub(super) passkeys: BTreeMap<[u8; 32], Passkey>,
     /// The trust list that waits for its time.
     pub(super) pending_trust: Option<PendingTrust>,
     /// Papers and keys that no longer count.
     pub(super) withdrawn: Withdrawn,
     pub(super) policies: Policies,
-    /// Passkeys of this keeper's people by their ids, which the charter names.
-    pub(super) passkeys: BTreeMap<[u8; 32], Passkey>,
     pub(super) declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
     pub(super) factors: BTreeSet<String>,
     /// Requests that one agency may file in an hour.
@@ -169,6 +169,12 @@ impl Office {
 
     pub(super) const fn index(&self) -> KeeperIndex {
         self.keeper.index()
+    }
+
+    /// Its place and its name for people.
+    pub(super) fn named(&self) -> (KeeperIndex, String) {
+        let name = self.charter().keeper(self.index()).map(|entry| entry.name.clone());
+        (self.index(), name.unwrap_or_default())
     }
 
     /// The later of the two clocks: expired by either is expired (reliability.md section 1).

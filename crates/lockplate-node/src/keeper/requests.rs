@@ -646,6 +646,12 @@ fn plate_tag(key: &Secret<32>, agency: AgencyId, plate: &str) -> Result<[u8; 32]
     Ok(tag)
 }
 
+impl From<Reason> for ReasonText {
+    fn from(reason: Reason) -> Self {
+        Self { rule: reason.rule, say: reason.say, cite: reason.cite, fix: reason.fix }
+    }
+}
+
 /// The step of `authorisation.md` section 3 at which the paper fell: no rule of the leaf, but what the officer has to mend.
 fn why_no_paper(step: Step) -> Reason {
     Reason { rule: step.id().to_owned(), say: step.say().to_owned(), cite: None, fix: Some(step.fix().to_owned()) }
@@ -656,12 +662,6 @@ const fn allowed(outcome: &Outcome) -> Outcome {
     match outcome {
         Outcome::Ask(duties) | Outcome::Allow(duties) => Outcome::Allow(*duties),
         Outcome::Deny => Outcome::Deny,
-    }
-}
-
-impl From<Reason> for ReasonText {
-    fn from(reason: Reason) -> Self {
-        Self { rule: reason.rule, say: reason.say, cite: reason.cite, fix: reason.fix }
     }
 }
 

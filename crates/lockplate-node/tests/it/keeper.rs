@@ -116,6 +116,11 @@ pub(crate) fn header_at(issuer: &str, issued: u64) -> Header {
 
 impl Town {
     pub(crate) async fn new() -> Self {
+        Self::with_people(|_folder| (Vec::new(), String::new())).await
+    }
+
+    /// The second keeper has more people: files of their keys, and what its configuration says of them.
+    pub(crate) async fn with_people(people: impl FnOnce(&Path) -> (Vec<PathBuf>, String)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = State::parse("CT").unwrap();
         let keys = folder.path().join("agency");
@@ -135,6 +140,7 @@ impl Town {
         let mut cards = Vec::new();
         let mut files = Vec::new();
         let mut addresses = Vec::new();
+        let (more, settings_of_people) = people(folder.path());
         for place in 1..=3_u8 {
             let data = folder.path().join(format!("keeper-{place}"));
             std::fs::create_dir_all(data.join("keys")).unwrap();
@@ -147,7 +153,8 @@ impl Town {
             };
             let keeper_files = KeeperFiles::in_folder(&data.join("keys"));
             let human = folder.path().join(format!("human-{place}.pem"));
-            cards.push(found_keeper(&keeper_files, &[human], &party, &mut SystemRng).unwrap());
+            let humans: Vec<_> = core::iter::once(human).chain(more.iter().filter(|_| place == 2).cloned()).collect();
+            cards.push(found_keeper(&keeper_files, &humans, &party, &mut SystemRng).unwrap());
             files.push(keeper_files);
             addresses.push(address);
         }
@@ -207,7 +214,8 @@ impl Town {
             let file = folder.path().join("keeper.toml");
             let text = format!(
                 "data = 'keeper-{place}'\ncharter = 'charter.auth'\nplace = {place}\n[listen]\naddress = '{address}'\n\
-                 [destruction]\nevery_seconds = 1\n[limits]\nrequests_an_hour = {REQUESTS_AN_HOUR}"
+                 [destruction]\nevery_seconds = 1\n[limits]\nrequests_an_hour = {REQUESTS_AN_HOUR}\n{}",
+                if place == 2 { settings_of_people.as_str() } else { "" }
             );
             let config: KeeperConfig = settings::parse(&file, &text).unwrap();
             KeeperSettings::try_from((file.as_path(), config)).unwrap()
@@ -245,6 +253,31 @@ impl Town {
 
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.clock.now_ms()).unwrap() / 1_000
+    }
+
+    /// A request under a fresh warrant waits for one of the second keeper's people; its digest in hex.
+    pub(crate) async fn wait_for_a_person(&self, paper: &SignedPaper) -> String {
+        let asked = self.ask(Purpose::CrimeInvestigation, Basis::SearchWarrant, Some(paper));
+        let waits: KeeperAnswer = post(&self.keepers()[1], "/v1/requests", &asked.body[1]).await.unwrap();
+        assert_eq!(waits.state, AnswerState::Waiting, "{:?}", waits.reasons);
+        hex::encode(asked.filed.request.signed_hash())
+    }
+
+    /// Hours of the window, dealt and closed, so that there is something to ask for.
+    pub(crate) async fn one_closed_hour(&self) {
+        let (dealt, header) = self.deal().await;
+        self.store(&dealt, &header).await;
+        let close = EpochClose {
+            epoch_id: dealt.header().epoch_id,
+            header_hash: dealt.header().hash(),
+            cells_padded: 16,
+            segment_root: [1; 32],
+            erased_at: Timestamp(NOW),
+        };
+        let ended = EpochEnded { close: B64(self.recorder().sign(close).to_bytes()) };
+        for keeper in &self.keepers() {
+            let _done: Done = post(keeper, "/v1/closes", &ended).await.unwrap();
+        }
     }
 
     pub(crate) async fn start(&mut self, place: usize) {

@@ -19,6 +19,8 @@
 #[cfg(test)]
 mod agency;
 #[cfg(test)]
+mod authenticator;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod federation;
@@ -28,6 +30,8 @@ mod keeper;
 mod openings;
 #[cfg(test)]
 mod orders;
+#[cfg(test)]
+mod people;
 #[cfg(test)]
 mod ports;
 #[cfg(test)]
