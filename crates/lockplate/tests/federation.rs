@@ -25,7 +25,7 @@ const PLATE: &str = "KLM8067";
 /// Exit code, lines of standard output, standard error.
 fn search(town: &Town, words: &[&str]) -> (i32, Vec<String>, String) {
     let config = town.home("officer").join("officer.toml");
-    let done = command(BINARY).arg("search").arg("--config").arg(config).args(words).output().unwrap();
+    let done = command(BINARY).arg("--config").arg(config).arg("search").args(words).output().unwrap();
     let stdout = String::from_utf8(done.stdout).unwrap();
     let stderr = String::from_utf8(done.stderr).unwrap();
     (done.status.code().unwrap_or(-1), stdout.lines().map(str::to_owned).collect(), stderr)
