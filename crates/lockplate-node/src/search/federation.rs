@@ -101,14 +101,14 @@ impl End {
         }
     }
 
-    const fn of_code(code: u8) -> Option<Option<Self>> {
-        Some(match code {
+    const fn of_code(code: u8) -> Result<Option<Self>, SearchFault> {
+        Ok(match code {
             0 => None,
             1 => Some(Self::Found),
             2 => Some(Self::NoMatch),
             3 => Some(Self::Refused),
             4 => Some(Self::Gone),
-            _ => return None,
+            _ => return Err(TORN),
         })
     }
 }
@@ -559,7 +559,7 @@ impl Federation {
             let (request, rest) = rest.split_first_chunk::<32>().ok_or(TORN)?;
             let &[end] = rest else { return Err(TORN) };
             let owner = self.owners.iter().position(|owner| owner.id.0 == *id).ok_or(OTHER_OWNER)?;
-            Ok(Part { owner, request: *request, end: End::of_code(end).ok_or(TORN)? })
+            Ok(Part { owner, request: *request, end: End::of_code(end)? })
         };
         parts.iter().map(part).collect()
     }

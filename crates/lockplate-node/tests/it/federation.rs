@@ -254,7 +254,7 @@ struct Country {
 }
 
 impl Country {
-    async fn new() -> Self {
+    fn found() -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
         rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
@@ -496,7 +496,7 @@ impl Costs {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he_names() {
     let costs = Costs::begin();
-    let mut country = Country::new().await;
+    let mut country = Country::found();
     costs.say("founded");
     country.start().await;
     costs.say("started");
