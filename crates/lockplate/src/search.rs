@@ -307,15 +307,14 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
 }
 
 impl OfficerConfig {
-    /// Name, charter and hash of each owner, the one of `charter` first.
-    fn owners(&self) -> Result<Vec<(Option<String>, &Path, &str)>, &'static str> {
-        let first = match (&self.charter, &self.charter_hash) {
-            (Some(charter), Some(hash)) => Some((None, charter.as_path(), hash.as_str())),
+    /// Every owner, the one of `charter` first.
+    fn owners(&self) -> Result<Vec<OwnerConfig>, &'static str> {
+        let first = match (self.charter.clone(), self.charter_hash.clone()) {
+            (Some(charter), Some(charter_hash)) => Some(OwnerConfig { name: None, charter, charter_hash }),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err("`charter` and `charter_hash` stand together"),
         };
-        let more = self.owner.iter().map(|one| (one.name.clone(), one.charter.as_path(), one.charter_hash.as_str()));
-        let owners: Vec<_> = first.into_iter().chain(more).collect();
+        let owners: Vec<_> = first.into_iter().chain(self.owner.iter().cloned()).collect();
         if owners.is_empty() {
             return Err("no owner is named: add `charter` with `charter_hash`, or `[[owner]]`");
         }
@@ -352,10 +351,10 @@ impl Desk {
         let owners = config.owners().map_err(refuse)?;
         let owners = owners
             .into_iter()
-            .map(|(name, charter, hash)| {
+            .map(|OwnerConfig { name, charter, charter_hash }| {
                 let charter = CharterFile::verify(&read_public_file(&base.join(charter))?)
                     .map_err(|error| refuse(&format!("the charter it names is not valid: {error}")))?;
-                if hex_of(&charter.hash()) != hash {
+                if hex_of(&charter.hash()) != charter_hash {
                     return Err(refuse(
                         "`charter_hash` is not the hash of the charter: it is another charter than the one pinned",
                     )
@@ -754,7 +753,27 @@ mod tests {
         assert!(AgencyId::parse(&config.agency).is_some());
         let owners = config.owners().unwrap();
         assert_eq!(owners.len(), 3, "the one of `charter` and two more");
-        assert!(owners.iter().all(|(_, _, hash)| hash.len() == 64));
+        assert!(owners.iter().all(|owner| owner.charter_hash.len() == 64));
+        assert_eq!(owners[1].name.as_deref(), Some("Eastport"));
+
+        // What names an owner by half, none, or too many is refused.
+        let with = |change: &dyn Fn(&mut OfficerConfig)| {
+            let mut config = config.clone();
+            change(&mut config);
+            config.owners().map(|owners| owners.len())
+        };
+        assert!(with(&|config| config.charter_hash = None).is_err());
+        assert!(with(&|config| config.charter = None).is_err());
+        let only_listed = |config: &mut OfficerConfig| (config.charter, config.charter_hash) = (None, None);
+        assert_eq!(with(&only_listed), Ok(2));
+        let fill = |count| move |config: &mut OfficerConfig| config.owner = vec![config.owner[0].clone(); count];
+        assert_eq!(with(&fill(OWNERS_MAX - 1)), Ok(OWNERS_MAX));
+        assert!(with(&fill(OWNERS_MAX)).is_err());
+        let nobody = |config: &mut OfficerConfig| {
+            only_listed(config);
+            config.owner.clear();
+        };
+        assert!(with(&nobody).is_err());
     }
 
     #[test]

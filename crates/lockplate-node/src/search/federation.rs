@@ -101,14 +101,14 @@ impl End {
         }
     }
 
-    const fn of_code(code: u8) -> Option<Option<Self>> {
-        Some(match code {
+    const fn of_code(code: u8) -> Result<Option<Self>, SearchFault> {
+        Ok(match code {
             0 => None,
             1 => Some(Self::Found),
             2 => Some(Self::NoMatch),
             3 => Some(Self::Refused),
             4 => Some(Self::Gone),
-            _ => return None,
+            _ => return Err(TORN),
         })
     }
 }
@@ -168,7 +168,8 @@ pub struct Tally {
     pub unavailable: usize,
     /// Failed on this machine or at the own desk.
     pub failed: usize,
-    worst: Option<ExitKind>,
+    /// The exit code of what failed.
+    pub worst: Option<ExitKind>,
 }
 
 impl Tally {
@@ -370,7 +371,7 @@ impl Federation {
     /// # Errors
     /// As [`Searcher::file`], where the desk does not take the first one or does not know the officer. What becomes of the others is told.
     pub async fn file(&self, officer: &Officer, drafted: &Drafted, told: &mut Told<'_>) -> Result<Tally, SearchFault> {
-        self.each(officer, &parts_of(drafted), Until::Filed, told).await
+        self.each(officer, &parts_of(drafted), Until::Filed, told).await.map(|(tally, _)| tally)
     }
 
     /// [`file`](Self::file), and [`fetch`](Self::fetch) of each request as soon as the desk has it.
@@ -385,9 +386,8 @@ impl Federation {
         keep: Keep<'_>,
         told: &mut Told<'_>,
     ) -> Result<Tally, SearchFault> {
-        let parts = parts_of(drafted);
-        let tally = self.each(officer, &parts, Until::FiledAndFetched(wait, keep), told).await?;
-        self.forget(&drafted.number, &parts, tally);
+        let (tally, ends) = self.each(officer, &parts_of(drafted), Until::FiledAndFetched(wait, keep), told).await?;
+        self.forget(&drafted.number, &ends)?;
         Ok(tally)
     }
 
@@ -443,18 +443,19 @@ impl Federation {
         told: &mut Told<'_>,
     ) -> Result<Tally, SearchFault> {
         let parts = self.parts(&officer.key, number)?;
-        let tally = self.each(officer, &parts, Until::Fetched(wait, keep), told).await?;
-        self.forget(number, &parts, tally);
+        let (tally, ends) = self.each(officer, &parts, Until::Fetched(wait, keep), told).await?;
+        self.forget(number, &ends)?;
         Ok(tally)
     }
 
+    /// Takes every request that has not ended as far as `until` says, all at once; the counts, and the requests with their ends.
     async fn each(
         &self,
         officer: &Officer,
         parts: &[Part],
         until: Until<'_>,
         told: &mut Told<'_>,
-    ) -> Result<Tally, SearchFault> {
+    ) -> Result<(Tally, Vec<Part>), SearchFault> {
         let (mut tally, mut ends) = (Tally::default(), parts.to_vec());
         parts.iter().filter_map(|part| part.end).for_each(|end| tally.end(end));
         let told = Mutex::new(told);
@@ -488,11 +489,12 @@ impl Federation {
             tell(part, News::Ended(&ended));
             if let (Some(number), Some(end)) = (&number, End::of(&ended)) {
                 ends.iter_mut().skip(at).take(1).for_each(|part| part.end = Some(end));
+                // The end first: after a crash between the two, a request without an end would have nothing to go on with.
                 self.save(number, &ends, &officer.key, &mut SystemRng)?;
                 Pending::remove(&self.folder, &part.request)?;
             }
         }
-        Ok(tally)
+        Ok((tally, ends))
     }
 
     /// One request to its end; no end where it was to be filed only.
@@ -528,14 +530,14 @@ impl Federation {
         (at, part, ended.await.transpose())
     }
 
-    /// The file of a federation whose requests have all ended is of no more use. Left behind it does no harm.
-    fn forget(&self, number: &[u8; 32], parts: &[Part], tally: Tally) {
-        if parts.len() > 1 && tally.open() == 0 && tally.lied == 0 && tally.failed == 0 {
-            let pending = |part: &Part| self.folder.join(format!("{}.pending", hex::encode(part.request))).exists();
-            if !parts.iter().any(pending) {
-                let _harmless = durable::remove(&self.path(number));
-            }
+    /// Nothing of a federation is kept once all its requests have ended.
+    fn forget(&self, number: &[u8; 32], ends: &[Part]) -> Result<(), SearchFault> {
+        if ends.len() < 2 || ends.iter().any(|part| part.end.is_none()) {
+            return Ok(());
         }
+        // Left by a crash after the end of one was written down.
+        ends.iter().try_for_each(|part| Pending::remove(&self.folder, &part.request))?;
+        durable::remove(&self.path(number)).map_err(|_os| SearchFault::File("the finished search could not be removed"))
     }
 
     fn owner(&self, at: usize) -> Result<&Owner, SearchFault> {
@@ -574,7 +576,7 @@ impl Federation {
             let (request, rest) = rest.split_first_chunk::<32>().ok_or(TORN)?;
             let &[end] = rest else { return Err(TORN) };
             let owner = self.owners.iter().position(|owner| owner.id.0 == *id).ok_or(OTHER_OWNER)?;
-            Ok(Part { owner, request: *request, end: End::of_code(end).ok_or(TORN)? })
+            Ok(Part { owner, request: *request, end: End::of_code(end)? })
         };
         parts.iter().map(part).collect()
     }
