@@ -222,15 +222,17 @@ impl<'a> Evidence<'a> {
     fn judge_ownership(&self, request: &Opened<SearchRequest>, now: Timestamp) -> OwnershipFacts {
         let (asked, text) = (request.request(), request.text());
         match self.named_attachment(asked) {
-            Some((_, object)) if action_of(asked.purpose, text.statement.statement().hold) == Action::OwnerAccess => judge_ownership(
-                &object,
-                self.charter.owner.id,
-                &text.statement.statement().plate,
-                &text.disclosures,
-                self.trust,
-                self.withdrawn,
-                now,
-            ),
+            Some((_, object)) if action_of(asked.purpose, text.statement.statement().hold) == Action::OwnerAccess => {
+                judge_ownership(
+                    &object,
+                    self.charter.owner.id,
+                    &text.statement.statement().plate,
+                    &text.disclosures,
+                    self.trust,
+                    self.withdrawn,
+                    now,
+                )
+            }
             Some(_) | None => OwnershipFacts::NONE,
         }
     }

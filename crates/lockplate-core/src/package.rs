@@ -422,10 +422,7 @@ pub fn check_epoch(charter: &CharterFile, header: &[u8], close: &[u8]) -> Result
     let header = header.verify(&key).map_err(unsigned)?;
     let close: Signed<EpochClose> = Signed::from_bytes(close).map_err(unsigned)?;
     let close = close.verify(&key).map_err(unsigned)?;
-    if header.agency != owner.owner.id
-        || header.charter_hash != charter.hash()
-        || close.header_hash != header.hash()
-    {
+    if header.agency != owner.owner.id || header.charter_hash != charter.hash() || close.header_hash != header.hash() {
         return Err(Error::owner("a period of the archive belongs to another archive, charter or close"));
     }
     Ok((header.clone(), close.clone()))
@@ -435,7 +432,9 @@ pub fn check_epoch(charter: &CharterFile, header: &[u8], close: &[u8]) -> Result
 #[must_use]
 pub fn is_package(bytes: &[u8]) -> bool {
     let needle = b"\"schema\":\"lockplate/package/1\"";
-    bytes.len() <= PACKAGE_BYTES_MAX && bytes.starts_with(b"{") && bytes.windows(needle.len()).any(|part| part == needle)
+    bytes.len() <= PACKAGE_BYTES_MAX
+        && bytes.starts_with(b"{")
+        && bytes.windows(needle.len()).any(|part| part == needle)
 }
 
 impl Package {

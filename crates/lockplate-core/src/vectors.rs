@@ -7,6 +7,7 @@
 mod attacks;
 mod dealing;
 mod encodings;
+mod kept;
 mod known;
 mod opening;
 mod ops;
@@ -140,6 +141,10 @@ const REQUIRED: &[&str] = &[
     "bad_notice_code_by_a_stranger",
     "bad_notice_code_expired",
     "bad_delay_notice_shortens",
+    "bad_statement_without_hold",
+    "bad_hold_over",
+    "bad_hold_end_moved",
+    "bad_revealed_cell_key",
 ];
 
 fn cases() -> Vec<Case> {
@@ -148,6 +153,7 @@ fn cases() -> Vec<Case> {
     cases.extend(attacks::cases());
     cases.extend(opening::cases());
     cases.extend(register::cases());
+    cases.extend(kept::cases());
     cases
 }
 

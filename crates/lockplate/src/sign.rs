@@ -113,7 +113,9 @@ fn new_case_key(key: &Path, name: &str, screen: &Screen) -> Result<ExitKind> {
         );
     } else {
         screen.line(&format!("{fingerprint}  {}", public.display()));
-        screen.note("Keep the key file where the case file is kept: what is sealed to it opens with it and with nothing else.");
+        screen.note(
+            "Keep the key file where the case file is kept: what is sealed to it opens with it and with nothing else.",
+        );
     }
     Ok(ExitKind::Done)
 }

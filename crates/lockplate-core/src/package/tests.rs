@@ -88,19 +88,10 @@ fn made(hold: bool) -> Made {
     buckets.retain(|place, _| cells.iter().any(|cell| (cell.epoch, cell.bucket) == *place));
     let (request, desk) = (asked.filed.request.signed_hash(), LogName::Desk(OWNER));
     let claim = DisclosureClaim { request_digest: request, grant_digest: grant.digest(), cells: 5, others: 1 };
-    let leaf = DisclosureLeaf {
-        request,
-        grant: grant.digest(),
-        owner: OWNER,
-        cells: 5,
-        others: 1,
-        outcome: Outcome::Found,
-    };
-    let mut proven = vec![
-        epoch_closed(&first, 4),
-        epoch_closed(&second, 5),
-        stamped(LogEntry::Disclosure(leaf), desk, 3),
-    ];
+    let leaf =
+        DisclosureLeaf { request, grant: grant.digest(), owner: OWNER, cells: 5, others: 1, outcome: Outcome::Found };
+    let mut proven =
+        vec![epoch_closed(&first, 4), epoch_closed(&second, 5), stamped(LogEntry::Disclosure(leaf), desk, 3)];
     for (signed, place) in grant.approvals.iter().zip(0..) {
         let index = signed.claimed().leaf_index;
         let log = LogName::Keeper(KeeperIndex(place + 1));
@@ -175,7 +166,7 @@ impl Made {
         let mut package = self.package.clone();
         change(&mut package);
         assert!(package != self.package, "something was changed");
-        self.check(&package.sign(&self.town.officer).unwrap()).err().expect("a change that nobody notices")
+        self.check(&package.sign(&self.town.officer).unwrap()).expect_err("a change that nobody notices")
     }
 
     fn without(&self, left_out: impl Fn(&Proven) -> bool) -> PackageFault {

@@ -9,7 +9,8 @@ use crate::api::KeeperAnswer;
 use crate::db::{DbError, DbErrorKind};
 
 /// Schema, one entry a version.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE request (digest BLOB PRIMARY KEY, owner BLOB NOT NULL, filed BLOB NOT NULL, openings TEXT NOT NULL,
     attachments TEXT NOT NULL, session BLOB, not_after INTEGER NOT NULL, grant_bytes BLOB,
     claim BLOB, outcome TEXT, log_from INTEGER, register INTEGER) STRICT;
@@ -19,10 +20,12 @@ CREATE TABLE keeper (digest BLOB NOT NULL REFERENCES request (digest), place INT
 CREATE TABLE passcode (key BLOB PRIMARY KEY, tries INTEGER NOT NULL, locked_until INTEGER NOT NULL) STRICT;
 CREATE TABLE directory (one INTEGER PRIMARY KEY CHECK (one = 1), serial INTEGER NOT NULL, issued INTEGER NOT NULL,
     roster BLOB NOT NULL, object BLOB NOT NULL) STRICT;
-", "
+",
+    "
 CREATE TABLE hold (digest BLOB PRIMARY KEY REFERENCES request (digest), claim BLOB NOT NULL, log_from INTEGER NOT NULL,
     register INTEGER) STRICT;
-"];
+",
+];
 
 /// A request as stored.
 pub(super) struct RequestRow {

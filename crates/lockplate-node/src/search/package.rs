@@ -31,7 +31,7 @@ use crate::api::CameraListed;
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::problem::ProblemKind;
 use crate::settings::create_secret_file;
-use crate::verify::package::{self as checker, PAGE_FILE, PackageError, PACKAGE_FILE};
+use crate::verify::package::{self as checker, PACKAGE_FILE, PAGE_FILE, PackageError};
 use crate::verify::receipt::ReceiptFault;
 
 /// What is kept of an answer besides what the screen shows.
@@ -174,14 +174,13 @@ impl Searcher {
         for find in &shown {
             buckets.insert((find.shown.epoch, find.shown.bucket), &find.bucket);
         }
-        let epochs: Vec<&ClosedEpoch> = answer
-            .epochs
-            .iter()
-            .filter(|epoch| places.iter().any(|(id, _)| *id == epoch.header.epoch_id))
-            .collect();
+        let epochs: Vec<&ClosedEpoch> =
+            answer.epochs.iter().filter(|epoch| places.iter().any(|(id, _)| *id == epoch.header.epoch_id)).collect();
         let receipts = self.receipts(&answer, &epochs, disclosure).await?;
-        let (cells, reads) =
-            package::show(shown.iter().map(|find| (find.shown.clone(), find.read.clone())).collect(), &pending.statement);
+        let (cells, reads) = package::show(
+            shown.iter().map(|find| (find.shown.clone(), find.read.clone())).collect(),
+            &pending.statement,
+        );
         let claim = DisclosureClaim {
             request_digest: pending.request_digest,
             grant_digest: grant.digest(),
@@ -228,18 +227,22 @@ impl Searcher {
             case_key: answer.hold.as_ref().map(|hold| hold.case_key),
             signature: None,
         };
-        let bytes = made.sign(&answer.officer.key).and_then(|made| made.to_bytes()).map_err(|error| match error.kind() {
-            ErrorKind::Invalid => SearchFault::Usage("so many reads do not fit one package; ask for a shorter window"),
-            ErrorKind::Malformed
-            | ErrorKind::KeeperMisbehaved
-            | ErrorKind::OwnerMisbehaved
-            | ErrorKind::TooFewKeepers { .. }
-            | ErrorKind::EpochDestroyed
-            | ErrorKind::Unavailable
-            | ErrorKind::Internal => error.into(),
-        })?;
+        let bytes =
+            made.sign(&answer.officer.key).and_then(|made| made.to_bytes()).map_err(|error| match error.kind() {
+                ErrorKind::Invalid => {
+                    SearchFault::Usage("so many reads do not fit one package; ask for a shorter window")
+                }
+                ErrorKind::Malformed
+                | ErrorKind::KeeperMisbehaved
+                | ErrorKind::OwnerMisbehaved
+                | ErrorKind::TooFewKeepers { .. }
+                | ErrorKind::EpochDestroyed
+                | ErrorKind::Unavailable
+                | ErrorKind::Internal => error.into(),
+            })?;
         // What a stranger would refuse is not handed out.
-        let checked = checker::check(&bytes, &self.charter, self.now().0).map_err(|error| refused(&error, charter, grant))?;
+        let checked =
+            checker::check(&bytes, &self.charter, self.now().0).map_err(|error| refused(&error, charter, grant))?;
         Ok((Zeroizing::new(bytes), checked.checked.keep_until))
     }
 
@@ -352,9 +355,9 @@ fn refused(error: &PackageError, charter: &Charter, grant: &Grant) -> SearchFaul
             what: "keepers' registers do not bear out what they approved; no package was written",
             evidence: None,
         },
-        PackageError::Package(PackageFault::Missing) => {
-            SearchFault::Unavailable("a public register does not show what the package rests on; no package was written")
-        }
+        PackageError::Package(PackageFault::Missing) => SearchFault::Unavailable(
+            "a public register does not show what the package rests on; no package was written",
+        ),
         _ => SearchFault::Internal("the own package does not hold; none was written"),
     }
 }

@@ -91,10 +91,7 @@ fn spaced(name: &str) -> String {
 }
 
 fn person(charter: &Charter, keeper: KeeperIndex) -> (String, String) {
-    charter
-        .keeper(keeper)
-        .map(|entry| (entry.name.clone(), entry.legal_entity.clone()))
-        .unwrap_or_default()
+    charter.keeper(keeper).map(|entry| (entry.name.clone(), entry.legal_entity.clone())).unwrap_or_default()
 }
 
 pub(super) fn render(it: &CheckedPackage) -> Result<String, askama::Error> {

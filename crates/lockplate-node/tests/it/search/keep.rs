@@ -99,7 +99,9 @@ async fn a_package_is_checked_without_the_network_and_no_byte_of_it_can_be_chang
     assert!(good.checked.keep_until >= Timestamp(NOW + 90 * DAY), "{:?}", good.checked.keep_until);
     good.check_page(&page).unwrap();
     let shown = String::from_utf8(page.clone()).unwrap();
-    for needed in [PLATE, "26-1234", "grey van", "Keeper 1", "2026-11-22T09:01:00.000Z", "not legal advice", "2 periods"] {
+    for needed in
+        [PLATE, "26-1234", "grey van", "Keeper 1", "2026-11-22T09:01:00.000Z", "not legal advice", "2 periods"]
+    {
         assert!(shown.contains(needed), "{needed}");
     }
     assert!(!shown.contains("<script") && !shown.contains("http://"));
@@ -124,7 +126,9 @@ async fn a_package_is_checked_without_the_network_and_no_byte_of_it_can_be_chang
         changed[at] ^= 1;
         assert!(town.check(&changed).is_err(), "byte {at} of {}", bytes.len());
     }
-    for field in ["bundle", "charter", "filed", "statement", "grant", "disclosure", "receipts", "header", "close", "proof"] {
+    for field in
+        ["bundle", "charter", "filed", "statement", "grant", "disclosure", "receipts", "header", "close", "proof"]
+    {
         let text = String::from_utf8(bytes.clone()).unwrap();
         let Some(at) = text.find(&format!("\"{field}\":")) else { continue };
         let mut changed = bytes.clone();
@@ -294,7 +298,8 @@ async fn a_hold_is_logged_before_it_is_written_and_opens_for_the_custodian_until
         (town.officer.key.sign(HoldClaim { cells: 3, ..claim }).to_bytes(), ProblemKind::Conflicting),
         (Vec::new(), ProblemKind::Malformed),
     ] {
-        let answer = town.public().post_json::<_, DisclosureLogged>(&door, &HoldMade { claim: B64(forged) }, None).await;
+        let answer =
+            town.public().post_json::<_, DisclosureLogged>(&door, &HoldMade { claim: B64(forged) }, None).await;
         assert!(matches!(&answer, Err(PeerError::Problem(p)) if p.kind() == expected), "{answer:?}");
     }
     assert_eq!(town.holds().await.len(), 1);
