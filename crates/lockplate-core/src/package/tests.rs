@@ -166,7 +166,7 @@ impl Made {
         let mut package = self.package.clone();
         change(&mut package);
         assert!(package != self.package, "something was changed");
-        self.check(&package.sign(&self.town.officer).unwrap()).err().expect("a change that nobody notices")
+        self.check(&package.sign(&self.town.officer).unwrap()).expect_err("a change that nobody notices")
     }
 
     fn without(&self, left_out: impl Fn(&Proven) -> bool) -> PackageFault {

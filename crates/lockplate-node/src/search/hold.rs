@@ -81,11 +81,12 @@ impl Searcher {
         let claim = answer.officer.key.sign(claim).to_bytes();
         let path = format!("/v1/desk/requests/{}/hold", hex::encode(request_digest));
         let made = HoldMade { claim: B64(claim.clone()) };
-        let logged: DisclosureLogged = self.desk.post_json(&path, &made, None).await.map_err(|error| match error {
-            PeerError::Problem(problem) if problem.kind() == ProblemKind::Conflicting => {
+        let logged: DisclosureLogged = self.desk.post_json(&path, &made, None).await.map_err(|error: PeerError| {
+            if error.problem() == Some(ProblemKind::Conflicting) {
                 SearchFault::Usage("another hold of this request was logged before: of another end, key or content")
+            } else {
+                error.into()
             }
-            error => error.into(),
         })?;
         let register = logged.register;
         let head = HoldHead { request_digest, grant_digest, until, register, case_key };
