@@ -15,10 +15,6 @@ pub(crate) fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub(crate) fn of_b64(text: &str) -> Vec<u8> {
-    URL_SAFE_NO_PAD.decode(text).unwrap()
-}
-
 pub(crate) struct Authenticator {
     key: SigningKey,
     pub(crate) credential: Vec<u8>,
@@ -27,6 +23,11 @@ pub(crate) struct Authenticator {
 impl Authenticator {
     pub(crate) fn new(seed: u8) -> Self {
         Self { key: SigningKey::from_slice(&[seed; 32]).unwrap(), credential: vec![seed; 16] }
+    }
+
+    /// The same key under another's credential id.
+    pub(crate) fn in_place_of(self, other: &Self) -> Self {
+        Self { credential: other.credential.clone(), ..self }
     }
 
     fn cose(&self) -> Vec<u8> {

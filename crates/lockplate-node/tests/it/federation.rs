@@ -399,7 +399,7 @@ impl Country {
             offence: Offence::Felony,
             offence_text: "an invented offence".to_owned(),
             facts: "A witness saw this invented car leave the yard in the morning.".to_owned(),
-            emergency: false,
+            emergency: None,
             from: Timestamp(NOW - 4 * HOUR),
             to: Timestamp(NOW - HOUR),
             on_behalf_of: None,

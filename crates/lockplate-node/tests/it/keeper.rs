@@ -268,7 +268,6 @@ impl Town {
         let (dealt, header) = self.deal().await;
         self.store(&dealt, &header).await;
         let close = EpochClose {
-            epoch_id: dealt.header().epoch_id,
             header_hash: dealt.header().hash(),
             cells_padded: 16,
             segment_root: [1; 32],
