@@ -1,5 +1,5 @@
 //! Public-key encryption of LPv1 section 2: HPKE (RFC 9180) base mode with X-Wing (0x647A), HKDF-SHA-256 and AES-256-GCM.
-//! Every use has its own info string; callers are the share envelopes, Openings and evaluation answers, and nothing else.
+//! Every use has its own info string; callers are the share envelopes, Openings, evaluation answers and evidence holds, and nothing else.
 
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;

@@ -230,15 +230,17 @@ impl<'a> Evidence<'a> {
     fn judge_ownership(&self, request: &Opened<SearchRequest>, now: Timestamp) -> OwnershipFacts {
         let (asked, text) = (request.request(), request.text());
         match self.named_attachment(asked) {
-            Some((_, object)) if action_of(asked.purpose) == Action::OwnerAccess => judge_ownership(
-                &object,
-                self.charter.owner.id,
-                &text.statement.statement().plate,
-                &text.disclosures,
-                self.trust,
-                self.withdrawn,
-                now,
-            ),
+            Some((_, object)) if action_of(asked.purpose, text.statement.statement().hold) == Action::OwnerAccess => {
+                judge_ownership(
+                    &object,
+                    self.charter.owner.id,
+                    &text.statement.statement().plate,
+                    &text.disclosures,
+                    self.trust,
+                    self.withdrawn,
+                    now,
+                )
+            }
             Some(_) | None => OwnershipFacts::NONE,
         }
     }
@@ -261,7 +263,7 @@ impl<'a> Evidence<'a> {
         now: Timestamp,
     ) -> core::result::Result<(Verified, Option<Step>), CodeRule> {
         let asked = request.request();
-        if asked.authorisation_digest == [0; 32] || action_of(asked.purpose) == Action::OwnerAccess {
+        if asked.authorisation_digest == [0; 32] || asked.purpose == Purpose::OwnRecord {
             return Ok((Verified::NONE, None));
         }
         let Some((file, _)) = self.named_attachment(asked) else { return Ok((Verified::NONE, Some(Step::Digest))) };
@@ -291,7 +293,7 @@ impl Standing {
         let statement = request.text().statement.statement();
         let elements = u32::try_from(asked.elements.len()).unwrap_or(u32::MAX);
         SearchFacts {
-            action: action_of(asked.purpose),
+            action: action_of(asked.purpose, statement.hold),
             officer: self.officer.clone(),
             owner: self.owner.clone(),
             archive_kind: self.archive_kind,
@@ -328,8 +330,13 @@ impl Standing {
     }
 }
 
-pub(crate) const fn action_of(purpose: Purpose) -> Action {
-    if matches!(purpose, Purpose::OwnRecord) { Action::OwnerAccess } else { Action::Search }
+/// What the rules are asked about. A hold is one whatever its purpose, so that none escapes the rules of holds.
+pub(crate) const fn action_of(purpose: Purpose, hold: bool) -> Action {
+    match (hold, purpose) {
+        (true, _) => Action::HoldEvidence,
+        (false, Purpose::OwnRecord) => Action::OwnerAccess,
+        (false, _) => Action::Search,
+    }
 }
 
 /// Days between two moments, rounded up; negative if `to` is before `from`.
@@ -348,7 +355,7 @@ pub(crate) fn days_up(from: Timestamp, to: Timestamp) -> i64 {
 pub(crate) fn plates_named(request: &Opened<SearchRequest>) -> u32 {
     let statement = request.text().statement.statement();
     let Ok(plate) = statement.plate.plate() else { return 0 };
-    let listed = match action_of(request.request().purpose) {
+    let listed = match action_of(request.request().purpose, statement.hold) {
         Action::OwnerAccess => BTreeSet::from([plate.fold()]),
         Action::Search | Action::HoldEvidence => crate::spellings::listed(plate.expose_text()),
     };
@@ -388,6 +395,7 @@ pub(crate) fn request_leaf(
         .collect();
     let leaf = RequestLeaf {
         on_behalf_of: standing.on_behalf_of.id,
+        action: action_of(request.request().purpose, statement.hold),
         assurance: standing.paper.assurance,
         judicial: standing.paper.judicial,
         emergency: statement.emergency,
@@ -420,7 +428,8 @@ pub(crate) fn bare_leaf(
         requester: asked.requester_agency,
         on_behalf_of: asked.requester_agency,
         officer: officer_pseudonym(owner, &asked.officer_key, record.time),
-        action: action_of(asked.purpose),
+        // Whether it is a hold stands in the statement, which could not be read or did not count.
+        action: action_of(asked.purpose, false),
         purpose: asked.purpose,
         basis: asked.basis,
         assurance: Assurance::None,

@@ -70,9 +70,17 @@ impl Json {
     /// `Invalid` if the value is outside the alphabet (integer over 2^53 - 1, text not NFC or with a control character, a key
     /// not `[a-z_]`), nested too deep, or longer than [`JSON_BYTES_MAX`].
     pub fn to_canonical_bytes(&self) -> Result<Vec<u8>> {
+        self.to_canonical_bytes_within(JSON_BYTES_MAX)
+    }
+
+    /// The same within another bound.
+    ///
+    /// # Errors
+    /// As [`Json::to_canonical_bytes`].
+    pub fn to_canonical_bytes_within(&self, bytes_max: usize) -> Result<Vec<u8>> {
         let mut out = String::new();
         write(self, &mut out, 0)?;
-        if out.len() > JSON_BYTES_MAX {
+        if out.len() > bytes_max {
             return Err(Error::invalid("the object is too long"));
         }
         Ok(out.into_bytes())
@@ -144,13 +152,21 @@ fn write_text(text: &str, out: &mut String) -> Result<()> {
 /// # Errors
 /// `Malformed` for everything else, texts over [`JSON_BYTES_MAX`] included.
 pub fn parse_canonical(bytes: &[u8]) -> Result<Json> {
+    parse_canonical_within(bytes, JSON_BYTES_MAX)
+}
+
+/// The same within another bound.
+///
+/// # Errors
+/// As [`parse_canonical`].
+pub fn parse_canonical_within(bytes: &[u8], bytes_max: usize) -> Result<Json> {
     let bad = || Error::malformed("not canonical json");
-    if bytes.len() > JSON_BYTES_MAX {
+    if bytes.len() > bytes_max {
         return Err(Error::malformed("the object is too long"));
     }
     let parsed: serde_json::Value = serde_json::from_slice(bytes).ok().ok_or_else(bad)?;
     let value = narrow(parsed, 0).ok_or_else(bad)?;
-    match value.to_canonical_bytes() {
+    match value.to_canonical_bytes_within(bytes_max) {
         Ok(again) if again == bytes => Ok(value),
         Ok(_) | Err(_) => Err(bad()),
     }
@@ -578,6 +594,14 @@ pub fn time_text(time: Timestamp) -> String {
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let rest = seconds % 86_400;
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
+}
+
+/// The same of milliseconds since the Unix epoch: `2026-11-22T14:00:07.250Z`. Before 1970: its first second.
+#[must_use]
+pub fn time_ms_text(time_ms: i64) -> String {
+    let seconds = u64::try_from(time_ms.div_euclid(1_000)).unwrap_or(0);
+    let whole = time_text(Timestamp(seconds));
+    format!("{}.{:03}Z", whole.trim_end_matches('Z'), time_ms.rem_euclid(1_000))
 }
 
 /// Reads exactly the form that [`time_text`] writes: years 1970 to 9999, no leap second, no offset, no fraction.

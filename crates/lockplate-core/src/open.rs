@@ -16,7 +16,7 @@ use crate::id::{EpochId, KeeperIndex};
 use crate::limits::{ELEMENT_EPOCHS_MAX, TAG_GAP_MAX};
 use crate::plate::PlateInput;
 use crate::read::Read;
-use crate::seal::{bucket_of, cell_keys, extract, open_cell};
+use crate::seal::{CellKeys, bucket_of, cell_keys, extract, open_cell};
 use crate::segment::VerifiedBucket;
 use crate::sign::{Signed, Statement, VerifyKey};
 use crate::wire::{Reader, Writer};
@@ -277,6 +277,47 @@ pub fn combine(
         }
     }
     Ok(keys)
+}
+
+/// The key of one cell: opens this cell and no other, not even of the same plate in the same epoch. What an officer may hand on.
+#[derive(Clone, Debug)]
+pub struct CellKey(Secret<32>);
+
+impl CellKey {
+    /// The key of the cell in which `read` stood.
+    ///
+    /// # Errors
+    /// `Internal` if `read` was not found under `key`.
+    pub fn of(key: &PlateKey, read: &OpenedRead) -> Result<Self> {
+        let keys = cell_keys(&key.prk, key.epoch_id, read.counter)?;
+        if keys.tag == read.tag && key.epoch_id == read.epoch_id {
+            Ok(Self(keys.into_key()))
+        } else {
+            Err(Error::internal("a read was found under another key"))
+        }
+    }
+
+    /// From its bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Secret::new(bytes))
+    }
+
+    /// Its bytes, for an evidence package.
+    #[must_use]
+    pub const fn to_secret(&self) -> &Secret<32> {
+        &self.0
+    }
+
+    /// Opens the one cell with this tag in a bucket that was proved under the logged root.
+    ///
+    /// # Errors
+    /// `OwnerMisbehaved` if the bucket has no such cell, or it does not open under this key to a well-formed record.
+    pub fn read(&self, epoch_id: EpochId, tag: [u8; 32], bucket: &VerifiedBucket<'_>) -> Result<Read> {
+        let cell = bucket.find(&tag).ok_or(Error::owner("a bucket has no cell of this tag"))?;
+        let record = open_cell(&CellKeys::revealed(tag, self.0.clone()), epoch_id, cell)?;
+        Read::from_record(&record).map_err(|_malformed| Error::owner("a cell holds no well-formed record"))
+    }
 }
 
 /// One opened read and where it stood.

@@ -388,7 +388,17 @@ pub fn check_opening(
         return Err(Error::invalid("an Opening is not the one the request binds"));
     }
     let plaintext = zeroize::Zeroizing::new(decrypt(secret, &request.opening_info(), &[], opening)?);
-    let text = OpeningText::decode(&plaintext)?;
+    check_text(filed, OpeningText::decode(&plaintext)?, hashes)
+}
+
+/// What [`check_opening`] does once an Opening is open: signatures, what the request binds, every B. Whoever was given the text itself, in
+/// an evidence package, checks it as a keeper does.
+pub(crate) fn check_text(
+    filed: FiledRequest,
+    text: OpeningText,
+    hashes: Vec<[u8; 32]>,
+) -> Result<Opened<SearchRequest>> {
+    let request = filed.verify()?.clone();
     if openings_hash(&text.statement.digest(&text.salts), &hashes) != request.openings_hash {
         return Err(Error::invalid("the Openings are not the ones the request binds"));
     }

@@ -52,7 +52,7 @@ impl SaltedName {
 
 /// A person as leaves commit to one. No name travels in a request (the directory has none either), so it is the empty text; the
 /// agency knows whose key it is.
-fn person(key: &[u8; 32]) -> Json {
+pub(crate) fn person(key: &[u8; 32]) -> Json {
     Json::object([("key", Json::bytes(key)), ("name", Json::text(""))])
 }
 

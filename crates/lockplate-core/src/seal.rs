@@ -123,6 +123,18 @@ pub(crate) struct CellKeys {
     key: Secret<32>,
 }
 
+impl CellKeys {
+    /// Tag and key of a cell that somebody revealed.
+    pub(crate) const fn revealed(tag: [u8; 32], key: Secret<32>) -> Self {
+        Self { tag, key }
+    }
+
+    /// The key, to reveal this one cell.
+    pub(crate) fn into_key(self) -> Secret<32> {
+        self.key
+    }
+}
+
 /// `T || K = HKDF-Expand(PRK, "LPv1 rec" || epoch_id || uint32 i, 64)`.
 pub(crate) fn cell_keys(prk: &Secret<32>, epoch_id: EpochId, counter: u32) -> Result<CellKeys> {
     let mut okm = zeroize::Zeroizing::new([0; 64]);

@@ -297,6 +297,19 @@ pub struct Why {
     pub state: StateMatch,
 }
 
+impl StateMatch {
+    /// In words.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Same => "state the same",
+            Self::Weak => "state uncertain",
+            Self::NotRead => "state not read",
+            Self::Another { .. } => "another state, uncertain",
+        }
+    }
+}
+
 impl Why {
     /// It counts as *others* in the Disclosure and is dropped.
     #[must_use]

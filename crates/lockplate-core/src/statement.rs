@@ -59,6 +59,8 @@ json_object! {
         facts: String,
         /// Declared as an emergency.
         emergency: bool,
+        /// The reads are to be kept as evidence: keepers decide about a hold, not about a search.
+        hold: bool,
         /// Digests of the `.auth` files and disclosures sent along.
         attachments: Vec<[u8; 32]>,
     }
@@ -221,6 +223,7 @@ mod tests {
             offence: OffenceStated { class: Offence::Felony, text: "burglary".to_owned() },
             facts: "A grey van left the yard after the break-in.".to_owned(),
             emergency: false,
+            hold: false,
             attachments: vec![[3; 32]],
         }
     }
@@ -236,6 +239,8 @@ mod tests {
         assert_ne!(text.digest(&salts), text.digest(&Secret::new([2; 32])));
         let other = StatementText::new(Statement { emergency: true, ..statement() }).unwrap();
         assert_ne!(text.digest(&salts), other.digest(&salts));
+        let hold = StatementText::new(Statement { hold: true, ..statement() }).unwrap();
+        assert_ne!(text.digest(&salts), hold.digest(&salts), "nobody can turn a search into a hold");
     }
 
     #[test]
@@ -289,6 +294,10 @@ mod tests {
         assert!(with(|s| s.attachments = vec![[0; 32]; ATTACHMENTS_MAX + 1]).is_err());
         let Json::Object(mut fields) = statement().to_json() else { panic!("an object") };
         fields.insert("extra".to_owned(), Json::Bool(true));
+        assert!(StatementText::from_bytes(&Json::Object(fields.clone()).to_canonical_bytes().unwrap()).is_err());
+        fields.remove("extra");
+        assert!(StatementText::from_bytes(&Json::Object(fields.clone()).to_canonical_bytes().unwrap()).is_ok());
+        fields.remove("hold");
         assert!(StatementText::from_bytes(&Json::Object(fields).to_canonical_bytes().unwrap()).is_err());
     }
 

@@ -170,6 +170,8 @@ pub(crate) struct Town {
     pub(crate) officer: SigningKey,
     pub(crate) auditor: HpkeSecretKey,
     pub(crate) now: Timestamp,
+    /// What is asked next is to be held as evidence.
+    pub(crate) hold: bool,
 }
 
 /// A closed epoch with its shares and its segment.
@@ -335,7 +337,7 @@ impl Town {
             })
             .collect();
         let officer = SigningKey::random(&mut rng);
-        Self { rng, charter, keepers, recorder, officer, auditor, now: Timestamp(NOON + 7_200) }
+        Self { rng, charter, keepers, recorder, officer, auditor, now: Timestamp(NOON + 7_200), hold: false }
     }
 
     pub(crate) fn prekey(&mut self, place: usize) -> (Signed<Prekey>, HpkeSecretKey) {
@@ -473,6 +475,7 @@ impl Town {
             offence: OffenceStated { class: Offence::Felony, text: "vehicle theft".to_owned() },
             facts: "the owner reported the car stolen last night".to_owned(),
             emergency: false,
+            hold: self.hold,
             attachments: vec![],
         })
         .unwrap();

@@ -7,6 +7,7 @@
 mod attacks;
 mod dealing;
 mod encodings;
+mod kept;
 mod known;
 mod opening;
 mod ops;
@@ -156,6 +157,10 @@ const REQUIRED: &[&str] = &[
     "bad_passkey_r_zero",
     "bad_passkey_s_order",
     "bad_passkey_rsa",
+    "bad_statement_without_hold",
+    "bad_hold_over",
+    "bad_hold_end_moved",
+    "bad_revealed_cell_key",
 ];
 
 fn cases() -> Vec<Case> {
@@ -165,6 +170,7 @@ fn cases() -> Vec<Case> {
     cases.extend(opening::cases());
     cases.extend(passkey::cases());
     cases.extend(register::cases());
+    cases.extend(kept::cases());
     cases
 }
 

@@ -452,6 +452,15 @@ pub struct DisclosureLogged {
     pub register: u64,
 }
 
+/// `POST /v1/desk/requests/{request digest, hex}/hold`: the officer's client says what it is about to keep as evidence; the desk logs it
+/// first. Digests and counts only. Answer: [`DisclosureLogged`]. A repeat finds the entry.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldMade {
+    /// `Signed<HoldClaim>` by the key that filed the request.
+    pub claim: B64,
+}
+
 /// `POST /v1/import` at an agency's own loopback or TLS listener: one chunk of a file. Lines keep their numbers, so that a
 /// repeated chunk changes nothing.
 #[derive(Debug, Serialize, Deserialize)]

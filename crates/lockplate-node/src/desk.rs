@@ -4,6 +4,7 @@
 
 mod disclosure;
 mod filing;
+mod hold;
 mod plan;
 mod store;
 
@@ -377,9 +378,11 @@ impl Desk {
             }
         };
         let pushed = locked(&self.inner.pushed);
-        let keepers = self.inner.owners.iter().flat_map(|(id, owner)| {
-            owner.clients.iter().map(move |(place, _)| (*id, owner, *place))
-        });
+        let keepers = self
+            .inner
+            .owners
+            .iter()
+            .flat_map(|(id, owner)| owner.clients.iter().map(move |(place, _)| (*id, owner, *place)));
         let missing = keepers.filter(|(id, _, place)| !pushed.contains(&(*id, *place, serial)));
         missing.map(|(_, owner, place)| self.push_to(owner, place)).collect()
     }
@@ -586,6 +589,7 @@ pub fn routes(desk: Desk) -> Router {
         .route("/v1/desk/requests", post(requests).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
         .route("/v1/desk/requests/{digest}/look", post(look))
         .route("/v1/desk/requests/{digest}/disclosure", post(disclosure::disclosure))
+        .route("/v1/desk/requests/{digest}/hold", post(hold::hold))
         .route("/v1/desk/requests/{digest}/culprits", post(culprits))
         .with_state(desk)
 }

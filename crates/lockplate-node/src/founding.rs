@@ -4,6 +4,7 @@
 //! decision that the law or the protocol reserves: it makes files. They go to the settings of the roles.
 
 mod cards;
+mod case_key;
 mod charter;
 mod orders;
 mod papers;
@@ -27,6 +28,7 @@ pub use cards::{
     AgencyCard, AgencyFiles, AgencyParty, ArchiveCard, AuditorCard, AuditorFiles, KeeperCard, KeeperFiles, KeeperParty,
     WitnessCard, WitnessFiles, WitnessParty, found_agency, found_auditor, found_keeper, found_witness,
 };
+pub use case_key::{CaseKeyCard, make_case_key, read_case_key};
 pub use charter::{CharterTerms, assemble, auditor_entry, draft_charter, read_draft, sign_as_agency, sign_as_keeper};
 pub use orders::{
     AttestationOrder, CalledOrder, DelayOrder, Order, OwnershipOrder, PolicyChangeOrder, RevocationOrder,

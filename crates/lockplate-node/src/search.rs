@@ -6,8 +6,10 @@ mod answer;
 mod draft;
 mod fault;
 pub mod federation;
+mod hold;
 mod load;
 mod owner;
+mod package;
 mod pending;
 
 use core::time::Duration;
@@ -38,7 +40,9 @@ use zeroize::Zeroizing;
 pub use answer::{Culprit, Fetched, Found, Proof, SCHEMA};
 pub use draft::{Snapped, count_elements, snap};
 pub use fault::{Liar, Refusal, SearchFault};
+pub use hold::{HoldFile, open_hold};
 pub use owner::{LoggedRoots, logged_roots};
+pub use package::{Keep, Kept, write_package};
 
 use crate::api::{
     AnswerState, B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade,
@@ -85,6 +89,8 @@ pub struct Asked {
     pub facts: String,
     /// What is feared, where it is declared as an emergency: then a second person of [`Officer::seconds`] is a supervisor.
     pub emergency: Option<Danger>,
+    /// The reads are to be kept as evidence ([`hold`]).
+    pub hold: bool,
     /// Window, from (inclusive); snapped inward.
     pub from: Timestamp,
     /// Window, to (exclusive); snapped inward.
@@ -284,7 +290,24 @@ impl Searcher {
         wait: Duration,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<Fetched, SearchFault> {
+        self.fetch_kept(officer, request_digest, wait, Keep::Nothing, seen).await
+    }
+
+    /// As [`fetch`](Self::fetch), and keeps the answer as an evidence package or a hold. The pending search is deleted once that is
+    /// durable too.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); `Usage` if a hold was asked for and none is kept, or the other way round.
+    pub async fn fetch_kept(
+        &self,
+        officer: &Officer,
+        request_digest: &[u8; 32],
+        wait: Duration,
+        keep: Keep<'_>,
+        seen: &mut (dyn FnMut(&DeskStatus) + Send),
+    ) -> Result<Fetched, SearchFault> {
         let pending = Pending::load(&self.folder, &officer.key, request_digest)?;
+        keep.fits(pending.statement.statement().hold)?;
         if pending.charter_hash != self.charter.hash() {
             return Err(SearchFault::File("the pending search was filed under another charter"));
         }
@@ -307,9 +330,26 @@ impl Searcher {
         };
         let cells = u64::try_from(opened.cells.len()).unwrap_or(u64::MAX);
         let cameras = if opened.cells.is_empty() { BTreeMap::new() } else { owner::cameras(&self.archive).await };
+        let mut answer = package::Answer {
+            officer,
+            pending: &pending,
+            filed: &filed,
+            grant: &grant,
+            finds: opened.finds,
+            epochs: opened.epochs,
+            cells,
+            others: 0,
+            hold: None,
+            deadline,
+        };
         let (found, others) = answer::lines(opened.cells, &pending.asked, pending.state, &cameras);
         let outcome = if found.is_empty() { "none" } else { "found" };
+        answer.others = others;
+        if let Keep::Hold { case_key, until, .. } = keep {
+            answer.hold = self.log_hold(&answer, case_key, until).await?;
+        }
         let disclosure = self.disclose(officer, request_digest, &grant_digest, (cells, others), outcome).await;
+        let kept = self.keep(answer, keep, disclosure, &cameras).await?;
         if disclosure.is_some() {
             Pending::remove(&self.folder, request_digest)?;
         }
@@ -327,6 +367,7 @@ impl Searcher {
             culprits: opened.culprits,
             register: register(&status),
             disclosure,
+            kept,
         })
     }
 
@@ -429,7 +470,7 @@ impl Searcher {
         let _opening = self.load.opens();
         let keys = combine(&evaluations, &pending.inputs, &headers)?;
         let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
-        let cells: Vec<Vec<OpenedCell>> = stream::iter(keys.iter().map(|key| {
+        let cells: Vec<Vec<(OpenedCell, package::Find)>> = stream::iter(keys.iter().map(|key| {
             let epoch = places.get(&key.epoch_id()).copied();
             async move {
                 let epoch = epoch.ok_or(SearchFault::Internal("a key is of an epoch of the grant"))?;
@@ -439,7 +480,8 @@ impl Searcher {
         .buffered(self.load.buckets_at_a_time())
         .try_collect()
         .await?;
-        Ok(OpenedAll { cells: cells.into_iter().flatten().collect(), culprits })
+        let (cells, finds) = cells.into_iter().flatten().unzip();
+        Ok(OpenedAll { cells, finds, epochs, culprits })
     }
 
     /// Every close must be on the register. The archive shows a close once it is durable, the register once it is confirmed.
@@ -536,7 +578,7 @@ impl Searcher {
         pending: &Pending,
         key: &PlateKey,
         epoch: &ClosedEpoch,
-    ) -> Result<Vec<OpenedCell>, SearchFault> {
+    ) -> Result<Vec<(OpenedCell, package::Find)>, SearchFault> {
         let path = format!("/v1/epochs/{}/buckets/{}", hex::encode(key.epoch_id().0), key.bucket());
         let bytes = self.archive.get_bytes(&path, &[]).await?;
         let root = epoch.close.segment_root;
@@ -547,9 +589,10 @@ impl Searcher {
                 open(key, &bucket)
             });
         match opened {
-            Ok(reads) => Ok(reads
+            Ok(reads) => reads
                 .into_iter()
                 .map(|read| {
+                    let find = package::Find::of(key, &read, &bytes)?;
                     let proof = Proof {
                         epoch_id: key.epoch_id().0,
                         header_hash: epoch.close.header_hash,
@@ -557,9 +600,9 @@ impl Searcher {
                         bucket: key.bucket(),
                         tag: read.tag,
                     };
-                    OpenedCell { read, proof }
+                    Ok((OpenedCell { read, proof }, find))
                 })
-                .collect()),
+                .collect(),
             Err(error) => {
                 let shown = json!({
                     "epoch": shown_epochs(core::slice::from_ref(epoch)),
@@ -618,6 +661,8 @@ impl Searcher {
 
 struct OpenedAll {
     cells: Vec<OpenedCell>,
+    finds: Vec<package::Find>,
+    epochs: Vec<ClosedEpoch>,
     culprits: Vec<Culprit>,
 }
 

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod alarm;
+pub mod package;
 pub mod pin;
 pub mod receipt;
 

@@ -361,6 +361,9 @@ fn show(request: &WaitingRequest, screen: &Screen) {
     if request.emergency {
         screen.line("  EMERGENCY is declared");
     }
+    if request.hold {
+        screen.line("  The reads are to be kept as evidence");
+    }
     screen.line(&format!("  signed    by the officer and {} more", request.second_signatures));
     let judge = match &request.authorisation {
         Some(digest) => format!("Is the paper {} signed by a judge, and for this plate and time?", short(digest)),

@@ -2,6 +2,7 @@
 //! requests, waits for the keepers, checks every answer and opens the reads; a request that is not answered yet stands, and `fetch` goes on
 //! with it.
 
+mod keep;
 mod paper;
 mod report;
 
@@ -54,6 +55,8 @@ pub(crate) struct SearchArgs {
     ask: AskArgs,
     #[command(flatten)]
     wait: WaitArgs,
+    #[command(flatten)]
+    keep: keep::KeepArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,6 +69,8 @@ enum SearchTask {
     Fetch(FetchArgs),
     /// File the paper of an emergency: a court's, or a supervisor's written report
     Paper(paper::PaperArgs),
+    /// Open what was held as evidence, with the key of the case
+    OpenHold(keep::OpenHoldArgs),
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +85,8 @@ struct FetchArgs {
     number: NumberArgs,
     #[command(flatten)]
     wait: WaitArgs,
+    #[command(flatten)]
+    keep: keep::KeepArgs,
 }
 
 #[derive(Debug, Args)]
@@ -145,6 +152,9 @@ struct AskArgs {
     /// Declare an emergency, with --basis exigency and a supervisor's --second; a paper is due within 24 hours (`search paper`)
     #[arg(long, value_name = "DANGER", value_enum)]
     emergency: Option<Feared>,
+    /// Keep what is found as evidence: needs a case number, a supervisor's --second, and --case-key
+    #[arg(long)]
+    hold: bool,
 }
 
 /// How far spellings go.
@@ -214,9 +224,13 @@ struct OwnerConfig {
 /// Carries out one task.
 pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
     let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
+    if let Some(SearchTask::OpenHold(open)) = &args.task {
+        return keep::open(open, screen);
+    }
     check_usage(&args)?;
     let desk = Desk::open(&path)?;
     match args.task {
+        Some(SearchTask::OpenHold(_)) => Err(Ended::internal("a hold is opened without a desk").into()),
         Some(SearchTask::File(ask)) => {
             let (drafted, spared, officer) = desk.draft(&ask)?;
             let mut report = Report::new(&desk.federation, drafted.number, drafted.parts.len(), screen);
@@ -235,9 +249,12 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
             let digest = digest_of(&fetch.number.request)?;
             let officer = desk.officer(&[])?;
             let wait = fetch.wait.duration();
+            let case_key = fetch.keep.case_key()?;
+            let keep = fetch.keep.keep(case_key.as_ref())?;
             let owners = desk.federation.requests(&officer, &digest)?;
             let mut report = Report::new(&desk.federation, digest, owners, screen);
-            let told = desk.federation.fetch(&officer, &digest, wait, &mut |part, news| report.hear(part, &news)).await;
+            let told =
+                desk.federation.fetch(&officer, &digest, wait, keep, &mut |part, news| report.hear(part, &news)).await;
             Ok(report.end(told?))
         }
         Some(SearchTask::Paper(args)) => {
@@ -249,9 +266,14 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
         None => {
             let (drafted, spared, officer) = desk.draft(&args.ask)?;
             let wait = args.wait.duration();
+            let case_key = args.keep.case_key()?;
+            let keep = args.keep.keep(case_key.as_ref())?;
             let mut report = Report::new(&desk.federation, drafted.number, drafted.parts.len(), screen);
             report.begin(&drafted, &spared);
-            let told = desk.federation.search(&officer, &drafted, wait, &mut |part, news| report.hear(part, &news)).await;
+            let told = desk
+                .federation
+                .search(&officer, &drafted, wait, keep, &mut |part, news| report.hear(part, &news))
+                .await;
             Ok(report.end(told?))
         }
     }
@@ -268,23 +290,31 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
     let ask = match &args.task {
         Some(SearchTask::File(ask)) => ask.as_ref(),
         Some(SearchTask::Status(number)) => return digest_of(&number.request).map(drop),
-        Some(SearchTask::Fetch(fetch)) => return digest_of(&fetch.number.request).map(drop),
+        Some(SearchTask::Fetch(fetch)) => {
+            return digest_of(&fetch.number.request).and_then(|_| fetch.keep.check());
+        }
         Some(SearchTask::Paper(args)) => return digest_of(args.request()).map(drop),
-        None => &args.ask,
+        Some(SearchTask::OpenHold(_)) => return Ok(()),
+        None => {
+            args.keep.check()?;
+            if args.ask.hold != args.keep.holds() {
+                return Err(usage("--hold", "--case-key FILE with it, and --case-key only with it").into());
+            }
+            &args.ask
+        }
     };
     ask.vocabulary().map(drop)
 }
 
 impl OfficerConfig {
-    /// Name, charter and hash of each owner, the one of `charter` first.
-    fn owners(&self) -> Result<Vec<(Option<String>, &Path, &str)>, &'static str> {
-        let first = match (&self.charter, &self.charter_hash) {
-            (Some(charter), Some(hash)) => Some((None, charter.as_path(), hash.as_str())),
+    /// Every owner, the one of `charter` first.
+    fn owners(&self) -> Result<Vec<OwnerConfig>, &'static str> {
+        let first = match (self.charter.clone(), self.charter_hash.clone()) {
+            (Some(charter), Some(charter_hash)) => Some(OwnerConfig { name: None, charter, charter_hash }),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err("`charter` and `charter_hash` stand together"),
         };
-        let more = self.owner.iter().map(|one| (one.name.clone(), one.charter.as_path(), one.charter_hash.as_str()));
-        let owners: Vec<_> = first.into_iter().chain(more).collect();
+        let owners: Vec<_> = first.into_iter().chain(self.owner.iter().cloned()).collect();
         if owners.is_empty() {
             return Err("no owner is named: add `charter` with `charter_hash`, or `[[owner]]`");
         }
@@ -321,10 +351,10 @@ impl Desk {
         let owners = config.owners().map_err(refuse)?;
         let owners = owners
             .into_iter()
-            .map(|(name, charter, hash)| {
+            .map(|OwnerConfig { name, charter, charter_hash }| {
                 let charter = CharterFile::verify(&read_public_file(&base.join(charter))?)
                     .map_err(|error| refuse(&format!("the charter it names is not valid: {error}")))?;
-                if hex_of(&charter.hash()) != hash {
+                if hex_of(&charter.hash()) != charter_hash {
                     return Err(refuse(
                         "`charter_hash` is not the hash of the charter: it is another charter than the one pinned",
                     )
@@ -429,6 +459,7 @@ impl Desk {
             offence_text: ask.offence_text.clone(),
             facts: named(&ask.facts),
             emergency: ask.emergency.map(Feared::danger),
+            hold: ask.hold,
             from: moment(&ask.from, now).ok_or_else(|| usage("--from", "2026-11-22T14:00:00Z, -72h or now"))?,
             to: moment(&ask.to, now).ok_or_else(|| usage("--to", "2026-11-22T14:00:00Z, -1h or now"))?,
             on_behalf_of,
@@ -722,7 +753,27 @@ mod tests {
         assert!(AgencyId::parse(&config.agency).is_some());
         let owners = config.owners().unwrap();
         assert_eq!(owners.len(), 3, "the one of `charter` and two more");
-        assert!(owners.iter().all(|(_, _, hash)| hash.len() == 64));
+        assert!(owners.iter().all(|owner| owner.charter_hash.len() == 64));
+        assert_eq!(owners[1].name.as_deref(), Some("Eastport"));
+
+        // What names an owner by half, none, or too many is refused.
+        let with = |change: &dyn Fn(&mut OfficerConfig)| {
+            let mut config = config.clone();
+            change(&mut config);
+            config.owners().map(|owners| owners.len())
+        };
+        assert!(with(&|config| config.charter_hash = None).is_err());
+        assert!(with(&|config| config.charter = None).is_err());
+        let only_listed = |config: &mut OfficerConfig| (config.charter, config.charter_hash) = (None, None);
+        assert_eq!(with(&only_listed), Ok(2));
+        let fill = |count| move |config: &mut OfficerConfig| config.owner = vec![config.owner[0].clone(); count];
+        assert_eq!(with(&fill(OWNERS_MAX - 1)), Ok(OWNERS_MAX));
+        assert!(with(&fill(OWNERS_MAX)).is_err());
+        let nobody = |config: &mut OfficerConfig| {
+            only_listed(config);
+            config.owner.clear();
+        };
+        assert!(with(&nobody).is_err());
     }
 
     #[test]

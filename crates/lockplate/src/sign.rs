@@ -12,8 +12,8 @@ use lockplate_node::api::{B64, PolicyFile, PolicyFiled};
 use lockplate_node::client::PeerError;
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{self, Order};
-use lockplate_node::policy_folder;
 use lockplate_node::oversight::Oversight;
+use lockplate_node::policy_folder;
 use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::settings::create_secret_file;
@@ -60,6 +60,15 @@ enum SignTask {
         #[arg(long)]
         name: String,
     },
+    /// Make the key of a case for a records custodian, to which held reads are sealed
+    NewCaseKey {
+        /// Key file to make; the public half gets this name with .pub behind it
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Whose it is, such as "Records, Millbrook Police Department"
+        #[arg(long)]
+        name: String,
+    },
     /// Add a signature to a paper that several sign, such as a policy change
     Add {
         /// The signed paper; the signature is added to the file
@@ -95,6 +104,7 @@ enum SignTask {
 pub(crate) async fn run(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
     match args.task {
         Some(SignTask::NewKey { key, name }) => new_key(&key, &name, screen),
+        Some(SignTask::NewCaseKey { key, name }) => new_case_key(&key, &name, screen),
         Some(SignTask::Add { paper, key, name, yes }) => add(&paper, &key, &name, yes, screen),
         Some(SignTask::File { paper, bundle, allows, charter }) => {
             let change = policy_files(bundle.as_deref(), allows.as_deref())?;
@@ -110,6 +120,30 @@ fn new_key(key: &Path, name: &str, screen: &Screen) -> Result<ExitKind> {
         screen.document(&json!({ "schema": "lockplate/sign/1", "key": public.to_string() }));
     } else {
         screen.line(&public.to_string());
+    }
+    Ok(ExitKind::Done)
+}
+
+fn new_case_key(key: &Path, name: &str, screen: &Screen) -> Result<ExitKind> {
+    let mut public = key.as_os_str().to_owned();
+    public.push(".pub");
+    let public = PathBuf::from(public);
+    if public.try_exists().unwrap_or(true) {
+        return Err(Ended::config(format!("{}: is there already", public.display())).into());
+    }
+    let card = founding::make_case_key(key, name, &mut SystemRng)?;
+    let fingerprint = card.fingerprint().unwrap_or_default();
+    durable::write_new(&public, serde_json::to_string(&card)?.as_bytes())
+        .with_context(|| format!("{}: cannot be created", public.display()))?;
+    if screen.json() {
+        screen.document(
+            &json!({ "schema": "lockplate/sign/1", "case_key": fingerprint, "name": name, "public": public }),
+        );
+    } else {
+        screen.line(&format!("{fingerprint}  {}", public.display()));
+        screen.note(
+            "Keep the key file where the case file is kept: what is sealed to it opens with it and with nothing else.",
+        );
     }
     Ok(ExitKind::Done)
 }

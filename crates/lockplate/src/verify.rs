@@ -2,6 +2,8 @@
 //! owner, the keepers, the witnesses that confirmed and the custody label; otherwise it says who lied and where the evidence is, what could
 //! not be had, or which rules are broken.
 
+mod package;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,7 @@ use lockplate_node::follow::evidence::{Evidence, Verdict};
 use lockplate_node::follow::{self, FollowError, Freshness, Reader};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::verify::alarm::{self, AlarmFault};
+use lockplate_node::verify::package::PACKAGE_FILE;
 use lockplate_node::verify::pin::{self, PinError, Target};
 use lockplate_node::verify::receipt::{self, ReceiptFault, Receipted, Trust};
 use lockplate_node::verify::{CHARTER_FILE, Confirmation, Look, Watch};
@@ -30,8 +33,8 @@ use crate::agency::now;
 use crate::exit::Ended;
 use crate::screen::Screen;
 
-/// Bytes of a file given as an argument: the largest is an evidence file.
-const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes of a file given as an argument: the largest is an evidence package, of 96 MiB at most.
+const FILE_BYTES_MAX: u64 = 96 * 1024 * 1024;
 /// How a receipt begins.
 const RECEIPT_MAGIC: &[u8] = b"c2sp.org/tlog-proof@v1\n";
 /// Where evidence goes that was not asked to be saved elsewhere, below the working folder.
@@ -43,7 +46,7 @@ const BY_TRUST_FILE: &str = "as the keys of the trust file signed it, whosever t
 /// Check what an agency and its keepers publish, and say by whom it is valid.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Address with the charter's hash (https://host/#HASH), charter file, saved folder, receipt, alarm or evidence file
+    /// Address with the charter's hash (https://host/#HASH), charter file, saved folder, evidence package, receipt, alarm or evidence file
     target: String,
     /// Hash that the charter must have, where TARGET is a file or a saved folder
     #[arg(long, value_name = "HASH")]
@@ -79,11 +82,18 @@ pub(crate) async fn run(args: VerifyArgs, screen: &Screen) -> Result<ExitKind> {
             let charter = pinned(pin::fetch_charter(&base, hash).await)?;
             fetch_and_judge(&args, charter, PinnedBy::Hash, screen).await
         }
+        Target::Path(path) if path.join(PACKAGE_FILE).is_file() => {
+            let path = path.join(PACKAGE_FILE);
+            package::judge(&args, &path, &read_file(&path)?, hash, screen)
+        }
         Target::Path(path) if path.is_dir() => saved(&args, &path, hash, screen).await,
         Target::Path(path) => {
             let bytes = read_file(&path)?;
             if bytes.starts_with(RECEIPT_MAGIC) {
                 return judge_receipt(&args, &path, &bytes, hash, screen);
+            }
+            if package::is_package(&path, &bytes) {
+                return package::judge(&args, &path, &bytes, hash, screen);
             }
             if bytes.trim_ascii_start().starts_with(b"{") && !bytes.windows(2).any(|pair| pair == b"\n\n") {
                 if alarm::is_alarm(&bytes) {

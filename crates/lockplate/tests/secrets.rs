@@ -224,6 +224,29 @@ fn no_planted_plate_and_no_key_in_any_file_trace_or_core() {
         assert_eq!(searched.code, 0, "{} {}", searched.document, searched.stderr);
         assert_eq!(searched.times().len(), 1, "the plate is found once");
     }
+    // What a court gets names its plate, and lies where the officer puts it; what is held is sealed and may lie anywhere.
+    let package = outside.path().join("package");
+    let kept = town.search_with(&plates[0], &["--package", &package.display().to_string()]);
+    assert_eq!(kept.code, 0, "{} {}", kept.document, kept.stderr);
+    let (hits, files) = Scanner::new(&plates, &[]).folder(&package);
+    assert!(files.len() == 2 && hits.iter().all(|hit| hit.name == plates[0]), "its own plate and no other");
+    let supervisor = town.supervisor().display().to_string();
+    let case = town.home("officer").join("case.key").display().to_string();
+    let made = command(BINARY).args(["sign", "new-case-key", "--name", "Records", "--key", &case]).output().unwrap();
+    assert_eq!(made.status.code(), Some(0));
+    let (public, folder) = (format!("{case}.pub"), town.home("officer").display().to_string());
+    let hold = ["--hold", "--case-key", &public, "--hold-folder", &folder, "--second", &supervisor];
+    // The new list of officers reaches the keepers within seconds.
+    let mut held = town.search_with(&plates[1], &hold);
+    for _again in 0..20 {
+        if held.code == 0 {
+            break;
+        }
+        pause(500);
+        held = town.search_with(&plates[1], &hold);
+    }
+    assert_eq!(held.code, 0, "{} {}", held.document, held.stderr);
+    assert_eq!(held.document["result"], "held");
     // Requests that are filed and not fetched wait in the officer's folder, sealed.
     for plate in &plates[20..25] {
         let filed = town.file_only(plate);

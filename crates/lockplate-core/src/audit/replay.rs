@@ -201,7 +201,7 @@ fn check_code(asked: &SearchRequest, decided: Decided<'_>) -> Result<Replayed, R
 }
 
 /// What the leaf repeats of the request.
-fn check_stated(
+pub(crate) fn check_stated(
     charter: &Charter,
     opened: &Opened<SearchRequest>,
     Decided { leaf, time, dealt }: Decided<'_>,
@@ -222,7 +222,7 @@ fn check_stated(
         ("agency", leaf.requester == asked.requester_agency),
         ("agency that it is for", leaf.on_behalf_of == statement.on_behalf_of),
         ("officer", leaf.officer == officer_pseudonym(leaf.owner, &asked.officer_key, time)),
-        ("action", leaf.action == action_of(asked.purpose)),
+        ("action", leaf.action == action_of(asked.purpose, statement.hold)),
         ("purpose", leaf.purpose == asked.purpose),
         ("basis", leaf.basis == asked.basis),
         ("paper", leaf.authorisation == paper && (paper.is_some() || without_paper)),

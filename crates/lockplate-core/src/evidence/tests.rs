@@ -139,3 +139,12 @@ fn owner_access_covers_the_plate_as_registered_and_no_near_spelling() {
     let plates = |asked: &Asked| facts(&town, asked, &[]).plates;
     assert_eq!((plates(&same), plates(&near), plates(&search)), (1, 2, 1));
 }
+
+#[test]
+fn a_hold_is_decided_as_one_whatever_its_purpose() {
+    for purpose in Purpose::ALL {
+        assert_eq!(action_of(*purpose, true), Action::HoldEvidence);
+    }
+    assert_eq!(action_of(Purpose::OwnRecord, false), Action::OwnerAccess);
+    assert_eq!(action_of(Purpose::StolenVehicle, false), Action::Search);
+}

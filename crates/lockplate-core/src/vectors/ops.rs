@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use serde_json::{Value, json};
 
-use super::{hx, register_ops};
+use super::{hx, kept, register_ops};
 use crate::approval::{Approval, Grant};
 use crate::charter::CharterFile;
 use crate::decision::{DecisionRecord, HumanDecision};
@@ -130,6 +130,7 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
             let verified = proof.verify(wanted, &array(input, "segment_root"), byte(input, "bucket_bits"))?;
             Ok(json!({"cells": verified.cells().len()}))
         }
+        "decode-statement" | "hold-digests" | "unwrap-hold" | "open-revealed" => kept::execute(op, input),
         other => register_ops::execute(other, input),
     }
 }
@@ -283,7 +284,7 @@ fn key(input: &Value, name: &str) -> VerifyKey {
     VerifyKey(array(input, name))
 }
 
-fn hpke(input: &Value, name: &str) -> HpkeSecretKey {
+pub(super) fn hpke(input: &Value, name: &str) -> HpkeSecretKey {
     HpkeSecretKey::from_seed(Secret::new(array(input, name)))
 }
 

@@ -9,7 +9,8 @@ use crate::api::KeeperAnswer;
 use crate::db::{DbError, DbErrorKind};
 
 /// Schema, one entry a version.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE request (digest BLOB PRIMARY KEY, owner BLOB NOT NULL, filed BLOB NOT NULL, openings TEXT NOT NULL,
     attachments TEXT NOT NULL, session BLOB, not_after INTEGER NOT NULL, grant_bytes BLOB,
     claim BLOB, outcome TEXT, log_from INTEGER, register INTEGER) STRICT;
@@ -19,7 +20,12 @@ CREATE TABLE keeper (digest BLOB NOT NULL REFERENCES request (digest), place INT
 CREATE TABLE passcode (key BLOB PRIMARY KEY, tries INTEGER NOT NULL, locked_until INTEGER NOT NULL) STRICT;
 CREATE TABLE directory (one INTEGER PRIMARY KEY CHECK (one = 1), serial INTEGER NOT NULL, issued INTEGER NOT NULL,
     roster BLOB NOT NULL, object BLOB NOT NULL) STRICT;
-"];
+",
+    "
+CREATE TABLE hold (digest BLOB PRIMARY KEY REFERENCES request (digest), claim BLOB NOT NULL, log_from INTEGER NOT NULL,
+    register INTEGER) STRICT;
+",
+];
 
 /// A request as stored.
 pub(super) struct RequestRow {
@@ -59,6 +65,30 @@ pub(super) struct Claimed {
     pub(super) outcome: String,
     /// Size of the desk's log before the leaf: where a repeat looks for a leaf whose number was lost in a crash.
     pub(super) log_from: i64,
+}
+
+/// A hold as the officer's client claimed it, written down before its leaf.
+pub(super) struct Held {
+    /// Statement and signature.
+    pub(super) claim: Vec<u8>,
+    /// Size of the desk's log before the leaf.
+    pub(super) log_from: i64,
+    /// Its entry, once it is known to be there.
+    pub(super) register: Option<i64>,
+}
+
+/// The hold of a request.
+pub(super) fn hold(connection: &Connection, digest: &[u8; 32]) -> Result<Option<Held>, DbError> {
+    let sql = "SELECT claim, log_from, register FROM hold WHERE digest = ?1";
+    let read = |row: &Row<'_>| Ok(Held { claim: row.get(0)?, log_from: row.get(1)?, register: row.get(2)? });
+    Ok(connection.query_row(sql, [digest], read).optional()?)
+}
+
+/// Writes a hold down before its leaf.
+pub(super) fn insert_hold(connection: &Connection, digest: &[u8; 32], held: &Held) -> Result<(), DbError> {
+    let sql = "INSERT INTO hold (digest, claim, log_from, register) VALUES (?1, ?2, ?3, ?4)";
+    connection.execute(sql, params![digest, held.claim, held.log_from, held.register])?;
+    Ok(())
 }
 
 /// One keeper of a request.

@@ -113,6 +113,8 @@ pub struct WaitingRequest {
     pub facts: String,
     /// Declared as an emergency.
     pub emergency: bool,
+    /// The reads are to be kept as evidence.
+    pub hold: bool,
     /// Second persons whose signature was verified.
     pub second_signatures: u32,
     /// Epochs the rules allow.
@@ -208,6 +210,7 @@ impl Office {
             offence_class: statement.offence.class.name().to_owned(),
             facts: statement.facts.clone(),
             emergency: statement.emergency,
+            hold: statement.hold,
             second_signatures: count(opened.filed().seconds.len()),
             epochs: count(row.record.epochs.len()),
             rules: row.record.rules.iter().cloned().collect(),

@@ -5,14 +5,14 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lockplate_core::Timestamp;
-use lockplate_core::json::time_text;
+use lockplate_core::json::{time_ms_text, time_text};
 use lockplate_core::open::OpenedRead;
 use lockplate_core::plate::Jurisdiction;
-use lockplate_core::spellings::{StateMatch, Why, why_matched};
+use lockplate_core::spellings::{Why, why_matched};
 use serde_json::{Value, json};
 
 use super::Snapped;
+use super::package::Kept;
 use crate::api::CameraListed;
 
 /// Schema name of [`Fetched::to_json`].
@@ -66,9 +66,7 @@ impl Found {
     /// The time as RFC 3339 UTC with milliseconds.
     #[must_use]
     pub fn time_text(&self) -> String {
-        let seconds = u64::try_from(self.time_ms.div_euclid(1_000)).unwrap_or(0);
-        let whole = time_text(Timestamp(seconds));
-        format!("{}.{:03}Z", whole.trim_end_matches('Z'), self.time_ms.rem_euclid(1_000))
+        time_ms_text(self.time_ms)
     }
 
     /// Why its text matched, in words without a character of a plate.
@@ -80,12 +78,7 @@ impl Found {
     /// How its state relates to the one asked, in words.
     #[must_use]
     pub const fn why_state(&self) -> &'static str {
-        match self.why.state {
-            StateMatch::Same => "state the same",
-            StateMatch::Weak => "state uncertain",
-            StateMatch::NotRead => "state not read",
-            StateMatch::Another { .. } => "another state, uncertain",
-        }
+        self.why.state.label()
     }
 
     fn to_json(&self) -> Value {
@@ -151,6 +144,8 @@ pub struct Fetched {
     pub register: Vec<(u8, String, u64)>,
     /// Entry of the disclosure in the desk's log; `None` if the desk could not be told yet (fetch again).
     pub disclosure: Option<u64>,
+    /// What was written of it.
+    pub kept: Option<Kept>,
 }
 
 impl Fetched {

@@ -145,6 +145,8 @@ pub(super) fn draft(
         charter_hash: charter.hash(),
         response,
         inputs: text.elements,
+        statement: text.statement,
+        salts: text.salts,
         asked: asked.plate.clone(),
         state: asked.state,
         filed: filed.to_bytes(),
@@ -216,6 +218,7 @@ fn statement(
         offence: OffenceStated { class: asked.offence, text: asked.offence_text.clone() },
         facts: asked.facts.clone(),
         emergency: asked.emergency.is_some(),
+        hold: asked.hold,
         attachments: digests.collect(),
     })?)
 }

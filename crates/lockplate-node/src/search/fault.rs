@@ -58,6 +58,8 @@ pub enum SearchFault {
     Waiting(DeskState),
     /// The epochs asked for are destroyed.
     Gone,
+    /// The time is over for which opened reads may be kept.
+    Over,
     /// A file of the officer cannot be used; a fixed sentence.
     File(&'static str),
     /// Our bug.
@@ -73,7 +75,7 @@ impl SearchFault {
             Self::Refused(_) => ExitKind::Refused,
             Self::Lied { .. } => ExitKind::Lied,
             Self::Unavailable(_) | Self::Waiting(_) => ExitKind::Unavailable,
-            Self::Gone => ExitKind::Gone,
+            Self::Gone | Self::Over => ExitKind::Gone,
             Self::File(_) => ExitKind::Config,
             Self::Internal(_) => ExitKind::Internal,
         }
@@ -97,6 +99,7 @@ impl fmt::Display for SearchFault {
                 f.write_str("a person at a keeper is asked; fetch the answer later")
             }
             Self::Waiting(_) => f.write_str("the keepers have not all answered; fetch the answer later"),
+            Self::Over => f.write_str("the time is over for which these reads may be kept"),
             Self::Gone => f.write_str("the hours asked for are destroyed and cannot be read again by anybody"),
         }
     }

@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::pending::{Pending, TORN, open_sealed, seal_to};
-use super::{Asked, Fetched, Filed, Officer, SearchFault, Searcher};
+use super::{Asked, Fetched, Filed, Keep, Officer, SearchFault, Searcher};
 use crate::api::DeskStatus;
 use crate::client::PeerClient;
 use crate::clock::Clock;
@@ -78,7 +78,7 @@ impl End {
             Ok(fetched) if fetched.found.is_empty() => Some(Self::NoMatch),
             Ok(_) => Some(Self::Found),
             Err(SearchFault::Refused(_)) => Some(Self::Refused),
-            Err(SearchFault::Gone) => Some(Self::Gone),
+            Err(SearchFault::Gone | SearchFault::Over) => Some(Self::Gone),
             Err(
                 SearchFault::Usage(_)
                 | SearchFault::NotSignedIn
@@ -101,14 +101,14 @@ impl End {
         }
     }
 
-    const fn of_code(code: u8) -> Option<Option<Self>> {
-        Some(match code {
+    const fn of_code(code: u8) -> Result<Option<Self>, SearchFault> {
+        Ok(match code {
             0 => None,
             1 => Some(Self::Found),
             2 => Some(Self::NoMatch),
             3 => Some(Self::Refused),
             4 => Some(Self::Gone),
-            _ => return None,
+            _ => return Err(TORN),
         })
     }
 }
@@ -168,7 +168,8 @@ pub struct Tally {
     pub unavailable: usize,
     /// Failed on this machine or at the own desk.
     pub failed: usize,
-    worst: Option<ExitKind>,
+    /// The exit code of what failed.
+    pub worst: Option<ExitKind>,
 }
 
 impl Tally {
@@ -190,14 +191,11 @@ impl Tally {
         };
         let count = match fault {
             SearchFault::Refused(_) => return self.end(End::Refused),
-            SearchFault::Gone => return self.end(End::Gone),
+            SearchFault::Gone | SearchFault::Over => return self.end(End::Gone),
             SearchFault::Lied { .. } => &mut self.lied,
             SearchFault::Waiting(_) => &mut self.waiting,
             SearchFault::Unavailable(_) => &mut self.unavailable,
-            SearchFault::Usage(_)
-            | SearchFault::NotSignedIn
-            | SearchFault::File(_)
-            | SearchFault::Internal(_) => {
+            SearchFault::Usage(_) | SearchFault::NotSignedIn | SearchFault::File(_) | SearchFault::Internal(_) => {
                 let worst = self.worst.filter(|worst| *worst == ExitKind::Internal);
                 self.worst = worst.or(Some(fault.exit_kind()));
                 &mut self.failed
@@ -269,7 +267,9 @@ impl Federation {
             let owner = &charter.charter().owner;
             let (name, id) = (name.unwrap_or_else(|| owner.name.clone()), owner.id);
             if made.iter().any(|other| other.id == id || is_named(&other.name, &name)) {
-                return Err(SearchFault::File("an owner, or a name of one, stands twice in the officer's configuration"));
+                return Err(SearchFault::File(
+                    "an owner, or a name of one, stands twice in the officer's configuration",
+                ));
             }
             let mut searcher = Searcher::new(charter, desk.clone(), folder.to_owned(), Arc::clone(clock))?;
             if let Some(first) = made.first() {
@@ -371,7 +371,7 @@ impl Federation {
     /// # Errors
     /// As [`Searcher::file`], where the desk does not take the first one or does not know the officer. What becomes of the others is told.
     pub async fn file(&self, officer: &Officer, drafted: &Drafted, told: &mut Told<'_>) -> Result<Tally, SearchFault> {
-        self.each(officer, &parts_of(drafted), Until::Filed, told).await
+        self.each(officer, &parts_of(drafted), Until::Filed, told).await.map(|(tally, _)| tally)
     }
 
     /// [`file`](Self::file), and [`fetch`](Self::fetch) of each request as soon as the desk has it.
@@ -383,11 +383,11 @@ impl Federation {
         officer: &Officer,
         drafted: &Drafted,
         wait: Duration,
+        keep: Keep<'_>,
         told: &mut Told<'_>,
     ) -> Result<Tally, SearchFault> {
-        let parts = parts_of(drafted);
-        let tally = self.each(officer, &parts, Until::FiledAndFetched(wait), told).await?;
-        self.forget(&drafted.number, &parts, tally);
+        let (tally, ends) = self.each(officer, &parts_of(drafted), Until::FiledAndFetched(wait, keep), told).await?;
+        self.forget(&drafted.number, &ends)?;
         Ok(tally)
     }
 
@@ -415,11 +415,7 @@ impl Federation {
     ///
     /// # Errors
     /// `File` where there is no such search here; as [`Searcher::status`].
-    pub async fn status(
-        &self,
-        officer: &Officer,
-        number: &[u8; 32],
-    ) -> Result<Vec<(Part, DeskStatus)>, SearchFault> {
+    pub async fn status(&self, officer: &Officer, number: &[u8; 32]) -> Result<Vec<(Part, DeskStatus)>, SearchFault> {
         let parts = match self.parts(&officer.key, number) {
             Err(SearchFault::File(_)) if self.owners.len() == 1 => {
                 vec![Part { owner: 0, request: *number, end: None }]
@@ -443,29 +439,37 @@ impl Federation {
         officer: &Officer,
         number: &[u8; 32],
         wait: Duration,
+        keep: Keep<'_>,
         told: &mut Told<'_>,
     ) -> Result<Tally, SearchFault> {
         let parts = self.parts(&officer.key, number)?;
-        let tally = self.each(officer, &parts, Until::Fetched(wait), told).await?;
-        self.forget(number, &parts, tally);
+        let (tally, ends) = self.each(officer, &parts, Until::Fetched(wait, keep), told).await?;
+        self.forget(number, &ends)?;
         Ok(tally)
     }
 
+    /// Takes every request that has not ended as far as `until` says, all at once; the counts, and the requests with their ends.
     async fn each(
         &self,
         officer: &Officer,
         parts: &[Part],
-        until: Until,
+        until: Until<'_>,
         told: &mut Told<'_>,
-    ) -> Result<Tally, SearchFault> {
+    ) -> Result<(Tally, Vec<Part>), SearchFault> {
         let (mut tally, mut ends) = (Tally::default(), parts.to_vec());
         parts.iter().filter_map(|part| part.end).for_each(|end| tally.end(end));
         let told = Mutex::new(told);
         let tell = |part: &Part, news: News<'_>| told.lock().unwrap_or_else(PoisonError::into_inner)(part, news);
-        let work = Work { officer, until, filing: Semaphore::new(FILINGS_AT_A_TIME), tell: &tell };
+        let work = Work {
+            officer,
+            is_single: parts.len() == 1,
+            until,
+            filing: Semaphore::new(FILINGS_AT_A_TIME),
+            tell: &tell,
+        };
         let mut open = parts.iter().enumerate().filter(|(_, part)| part.end.is_none());
         let mut all = FuturesUnordered::new();
-        if !matches!(until, Until::Fetched(_))
+        if !matches!(until, Until::Fetched(..))
             && let Some((at, first)) = open.next()
         {
             // A desk that is away, or does not know the officer, is found out by one request and not by a hundred.
@@ -485,11 +489,12 @@ impl Federation {
             tell(part, News::Ended(&ended));
             if let (Some(number), Some(end)) = (&number, End::of(&ended)) {
                 ends.iter_mut().skip(at).take(1).for_each(|part| part.end = Some(end));
+                // The end first: after a crash between the two, a request without an end would have nothing to go on with.
                 self.save(number, &ends, &officer.key, &mut SystemRng)?;
                 Pending::remove(&self.folder, &part.request)?;
             }
         }
-        Ok(tally)
+        Ok((tally, ends))
     }
 
     /// One request to its end; no end where it was to be filed only.
@@ -502,28 +507,37 @@ impl Federation {
     ) -> (usize, &'a Part, Option<Result<Fetched, SearchFault>>) {
         let ended = async {
             let owner = self.owner(part.owner)?;
-            if !is_sent && !matches!(work.until, Until::Fetched(_)) {
+            if !is_sent && !matches!(work.until, Until::Fetched(..)) {
                 work.send(owner, part).await?;
             }
             match work.until {
                 Until::Filed => Ok(None),
-                Until::FiledAndFetched(wait) | Until::Fetched(wait) => {
+                Until::FiledAndFetched(wait, keep) | Until::Fetched(wait, keep) => {
                     let mut seen = |status: &DeskStatus| (work.tell)(part, News::Status(status));
-                    owner.searcher.fetch(work.officer, &part.request, wait, &mut seen).await.map(Some)
+                    // Each owner's answer stands for itself, in a folder of its own where there are several.
+                    let own = keep.folder().filter(|_| !work.is_single).map(|folder| folder.join(owner.id.to_string()));
+                    let keep = match (&own, keep.folder()) {
+                        (Some(own), Some(folder)) => {
+                            make_folders(folder, own, keep)?;
+                            keep.within(own)
+                        }
+                        _ => keep,
+                    };
+                    owner.searcher.fetch_kept(work.officer, &part.request, wait, keep, &mut seen).await.map(Some)
                 }
             }
         };
         (at, part, ended.await.transpose())
     }
 
-    /// The file of a federation whose requests have all ended is of no more use. Left behind it does no harm.
-    fn forget(&self, number: &[u8; 32], parts: &[Part], tally: Tally) {
-        if parts.len() > 1 && tally.open() == 0 && tally.lied == 0 && tally.failed == 0 {
-            let pending = |part: &Part| self.folder.join(format!("{}.pending", hex::encode(part.request))).exists();
-            if !parts.iter().any(pending) {
-                let _harmless = durable::remove(&self.path(number));
-            }
+    /// Nothing of a federation is kept once all its requests have ended.
+    fn forget(&self, number: &[u8; 32], ends: &[Part]) -> Result<(), SearchFault> {
+        if ends.len() < 2 || ends.iter().any(|part| part.end.is_none()) {
+            return Ok(());
         }
+        // Left by a crash after the end of one was written down.
+        ends.iter().try_for_each(|part| Pending::remove(&self.folder, &part.request))?;
+        durable::remove(&self.path(number)).map_err(|_os| SearchFault::File("the finished search could not be removed"))
     }
 
     fn owner(&self, at: usize) -> Result<&Owner, SearchFault> {
@@ -562,7 +576,7 @@ impl Federation {
             let (request, rest) = rest.split_first_chunk::<32>().ok_or(TORN)?;
             let &[end] = rest else { return Err(TORN) };
             let owner = self.owners.iter().position(|owner| owner.id.0 == *id).ok_or(OTHER_OWNER)?;
-            Ok(Part { owner, request: *request, end: End::of_code(end).ok_or(TORN)? })
+            Ok(Part { owner, request: *request, end: End::of_code(end)? })
         };
         parts.iter().map(part).collect()
     }
@@ -573,15 +587,16 @@ const OTHER_OWNER: SearchFault =
 
 /// How far each request is taken.
 #[derive(Debug, Clone, Copy)]
-enum Until {
+enum Until<'a> {
     Filed,
-    FiledAndFetched(Duration),
-    Fetched(Duration),
+    FiledAndFetched(Duration, Keep<'a>),
+    Fetched(Duration, Keep<'a>),
 }
 
 struct Work<'a> {
     officer: &'a Officer,
-    until: Until,
+    is_single: bool,
+    until: Until<'a>,
     filing: Semaphore,
     tell: &'a (dyn Fn(&Part, News<'_>) + Send + Sync + 'a),
 }
@@ -594,6 +609,15 @@ impl Work<'_> {
         (self.tell)(part, News::Filed);
         Ok(())
     }
+}
+
+/// The folder of all owners, closed to others, and for holds that of one; a package makes its own.
+fn make_folders(folder: &Path, own: &Path, keep: Keep<'_>) -> Result<(), SearchFault> {
+    let made = durable::create_dir(folder).and_then(|()| match keep {
+        Keep::Hold { .. } => durable::create_dir(own),
+        Keep::Nothing | Keep::Package { .. } => Ok(()),
+    });
+    made.map_err(|_os| SearchFault::File("the folder for what is kept cannot be made"))
 }
 
 fn parts_of(drafted: &Drafted) -> Vec<Part> {

@@ -1,14 +1,14 @@
 //! The owner's side as a searcher meets it: epochs, buckets, the recorder's register. Nothing the archive says is believed:
 //! headers and closes are signed by the charter's recorders, closes stand in the signed register, buckets under their roots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf};
 use lockplate_core::epoch::{EpochClose, EpochHeader};
 use lockplate_core::id::EpochId;
-use lockplate_core::sign::{Signed, VerifyKey};
+use lockplate_core::package;
 use lockplate_log::limits::TILE_WIDTH;
 use lockplate_log::merkle::{self, leaf_hash};
 use lockplate_log::tile::parse_bundle;
@@ -72,27 +72,9 @@ pub(super) async fn epochs(
 }
 
 fn check_epoch(charter: &CharterFile, header: &[u8], close: &[u8]) -> Result<ClosedEpoch, SearchFault> {
-    let refused = |_core| owner_lied("the archive shows a period that its recorder did not sign");
-    let signed_header: Signed<EpochHeader> = Signed::from_bytes(header).map_err(refused)?;
-    let claimed = signed_header.claimed();
-    let owner = charter.charter();
-    let recorder =
-        owner.recorder(claimed.recorder).ok_or(owner_lied("the archive shows a period of an unknown recorder"))?;
-    let key = VerifyKey(recorder.key);
-    let header_value = signed_header.verify(&key).map_err(refused)?;
-    let signed_close: Signed<EpochClose> = Signed::from_bytes(close).map_err(refused)?;
-    let close_value = signed_close.verify(&key).map_err(refused)?;
-    if header_value.agency != owner.owner.id
-        || header_value.charter_hash != charter.hash()
-        || close_value.header_hash != header_value.hash()
-    {
-        return Err(owner_lied("a period of the archive belongs to another archive, charter or close"));
-    }
-    Ok(ClosedEpoch {
-        header: header_value.clone(),
-        close: close_value.clone(),
-        signed: (header.to_vec(), close.to_vec()),
-    })
+    let signed = (header.to_vec(), close.to_vec());
+    let (header, close) = package::check_epoch(charter, header, close)?;
+    Ok(ClosedEpoch { header, close, signed })
 }
 
 /// Reads the whole register of the owner's recorder, checks every leaf against its signed head, and returns the roots it says.
@@ -101,6 +83,44 @@ fn check_epoch(charter: &CharterFile, header: &[u8], close: &[u8]) -> Result<Clo
 /// # Errors
 /// `Lied` if the head is not signed by the charter's key or the leaves are not its leaves; `Unavailable` without an answer.
 pub async fn logged_roots(archive: &PeerClient, charter: &CharterFile) -> Result<LoggedRoots, SearchFault> {
+    let mut roots = LoggedRoots::new();
+    read_register(archive, charter, |_, entry| {
+        if let LogEntry::EpochClosed(closed) = entry
+            && roots.insert(closed.header, closed.root).is_some_and(|before| before != closed.root)
+        {
+            return Err(owner_lied("the register closes one period twice"));
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(roots)
+}
+
+/// Where in the register of the owner's recorder these periods were closed, by `header_hash`.
+pub(super) async fn closed_at(
+    archive: &PeerClient,
+    charter: &CharterFile,
+    headers: &BTreeSet<[u8; 32]>,
+) -> Result<BTreeMap<[u8; 32], u64>, SearchFault> {
+    let mut found = BTreeMap::new();
+    read_register(archive, charter, |index, entry| {
+        if let LogEntry::EpochClosed(closed) = entry
+            && headers.contains(&closed.header)
+        {
+            found.insert(closed.header, index);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Shows every known entry of the register with its index; all of them are checked against the signed head, after they were seen.
+async fn read_register(
+    archive: &PeerClient,
+    charter: &CharterFile,
+    mut see: impl FnMut(u64, &LogEntry) -> Result<(), SearchFault> + Send,
+) -> Result<(), SearchFault> {
     let bytes = archive.get_bytes("/log/recorder/checkpoint", &[]).await?;
     let signed = SignedCheckpoint::parse(&bytes, &charter.charter().archive.log_key)
         .map_err(|_note| owner_lied("the head of the register is not signed by the recorder"))?;
@@ -110,7 +130,6 @@ pub async fn logged_roots(archive: &PeerClient, charter: &CharterFile) -> Result
     }
     let other = || owner_lied("the register's entries are not those of its signed head");
     let mut hashes = Vec::new();
-    let mut roots = LoggedRoots::new();
     let width = u64::from(TILE_WIDTH);
     for index in 0..head.size().div_ceil(width) {
         let rest = head.size().saturating_sub(index.saturating_mul(width)).min(width);
@@ -119,19 +138,16 @@ pub async fn logged_roots(archive: &PeerClient, charter: &CharterFile) -> Result
             .map_err(|_range| SearchFault::Internal("a tile of a bounded log has a path"))?;
         let bundle = archive.get_bytes(&format!("/log/recorder/{path}"), &[]).await?;
         for leaf in parse_bundle(&bundle, rest).map_err(|_form| other())? {
+            let at = u64::try_from(hashes.len()).unwrap_or(u64::MAX);
             hashes.push(leaf_hash(leaf));
             let Ok(Leaf::Known(stamped)) = parse_leaf(leaf) else { continue };
-            if let LogEntry::EpochClosed(closed) = stamped.entry()
-                && roots.insert(closed.header, closed.root).is_some_and(|before| before != closed.root)
-            {
-                return Err(owner_lied("the register closes one period twice"));
-            }
+            see(at, stamped.entry())?;
         }
     }
     if merkle::root(&hashes) != head.root() {
         return Err(other());
     }
-    Ok(roots)
+    Ok(())
 }
 
 /// Every close must be the one in the register.

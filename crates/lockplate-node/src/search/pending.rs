@@ -11,6 +11,7 @@ use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::limits::ELEMENTS_MAX;
 use lockplate_core::plate::{Jurisdiction, PlateInput};
 use lockplate_core::sign::SigningKey;
+use lockplate_core::statement::StatementText;
 use lockplate_oprf::Secret;
 use lockplate_oprf::oprf::Blind;
 use lockplate_store::durable;
@@ -25,7 +26,7 @@ const LABEL: &[u8] = b"LPv1 pending search";
 /// Longest pending file: 24 Openings and 16 attachments at their bounds, twice over.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// First byte of the plaintext.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const NONCE_BYTES: usize = 12;
 
 /// A filed request as its officer's client holds it.
@@ -34,6 +35,10 @@ pub(super) struct Pending {
     pub(super) charter_hash: [u8; 32],
     pub(super) response: HpkeSecretKey,
     pub(super) inputs: Vec<(PlateInput, Blind)>,
+    /// What was sworn to; for holds and evidence packages.
+    pub(super) statement: StatementText,
+    /// s_r, likewise.
+    pub(super) salts: Secret<32>,
     /// The plate as typed.
     pub(super) asked: Zeroizing<String>,
     pub(super) state: Option<Jurisdiction>,
@@ -109,6 +114,8 @@ impl Pending {
             self.asked.as_bytes(),
             state.as_bytes(),
             &self.filed,
+            self.statement.expose_bytes(),
+            self.salts.expose_secret(),
         ];
         for ((input, _), blind) in self.inputs.iter().zip(&blinds) {
             fields.push(input.expose_bytes());
@@ -154,6 +161,8 @@ impl Pending {
             code => Some(Jurisdiction::parse(code)?),
         };
         let filed = next()?.to_vec();
+        let statement = StatementText::from_bytes(next()?).ok()?;
+        let salts = Secret::from_slice(next()?)?;
         let inputs = (0..inputs)
             .map(|_| Some((PlateInput::from_bytes(next()?)?, Blind::from_bytes(next()?).ok()?)))
             .collect::<Option<_>>()?;
@@ -164,6 +173,8 @@ impl Pending {
             charter_hash,
             response,
             inputs,
+            statement,
+            salts,
             asked,
             state,
             filed,
@@ -239,6 +250,24 @@ mod tests {
     use crate::rng::SystemRng;
     use lockplate_core::id::AgencyId;
     use lockplate_core::plate::Plate;
+    use lockplate_core::signed::VersionOne;
+    use lockplate_core::statement::{OffenceStated, PlateName, Statement};
+    use lockplate_core::vocabulary::Offence;
+
+    fn statement(plate: &Plate, state: Option<Jurisdiction>) -> StatementText {
+        StatementText::new(Statement {
+            v: VersionOne,
+            plate: PlateName::new(plate, state),
+            on_behalf_of: AgencyId([1; 16]),
+            case_number: "26-1234".to_owned(),
+            offence: OffenceStated { class: Offence::Felony, text: String::new() },
+            facts: "The owner reported it stolen.".to_owned(),
+            emergency: false,
+            hold: false,
+            attachments: Vec::new(),
+        })
+        .unwrap()
+    }
 
     fn pending() -> Pending {
         let plate = Plate::parse("AB12345").unwrap();
@@ -251,6 +280,8 @@ mod tests {
                 (PlateInput::new(AgencyId([1; 16]), &plate, state), Blind::random(&mut SystemRng)),
                 (PlateInput::new(AgencyId([1; 16]), &plate, None), Blind::random(&mut SystemRng)),
             ],
+            statement: statement(&plate, state),
+            salts: Secret::new([6; 32]),
             asked: Zeroizing::new("ab 12345".to_owned()),
             state,
             filed: b"a filed request".to_vec(),
@@ -267,8 +298,14 @@ mod tests {
         saved.save(folder.path(), &officer, &mut SystemRng).unwrap();
         let bytes = std::fs::read(path(folder.path(), &[7; 32])).unwrap();
         let blind = saved.inputs[0].1.to_secret();
-        let secrets: [&[u8]; 4] =
-            [b"12345", saved.response.seed().expose_secret(), blind.expose_secret(), saved.inputs[0].0.expose_bytes()];
+        let secrets: [&[u8]; 6] = [
+            b"12345",
+            b"26-1234",
+            &[6; 32],
+            saved.response.seed().expose_secret(),
+            blind.expose_secret(),
+            saved.inputs[0].0.expose_bytes(),
+        ];
         for secret in secrets {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret));
         }

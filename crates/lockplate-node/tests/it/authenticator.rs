@@ -25,11 +25,6 @@ impl Authenticator {
         Self { key: SigningKey::from_slice(&[seed; 32]).unwrap(), credential: vec![seed; 16] }
     }
 
-    /// The same key under another's credential id.
-    pub(crate) fn in_place_of(self, other: &Self) -> Self {
-        Self { credential: other.credential.clone(), ..self }
-    }
-
     fn cose(&self) -> Vec<u8> {
         let point = self.key.verifying_key().to_sec1_point(false);
         let head = hex::decode("a5010203262001215820").unwrap();

@@ -11,7 +11,6 @@ use futures_util::stream::{self, StreamExt as _};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait, LogName};
 use lockplate_core::entry::{Leaf, LogEntry, RequestDecision, RequestLeaf, parse_leaf};
-use lockplate_core::facts::AccessPolicy as _;
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::keeper::Verdict;
 use lockplate_core::plate::Jurisdiction;
@@ -30,11 +29,11 @@ use lockplate_node::keeper::{self, KeeperConfig, KeeperSettings, admin};
 use lockplate_node::officers::Roster;
 use lockplate_node::recorder::{RecorderError, Sealed, SealerProgram};
 use lockplate_node::rng::SystemRng;
-use lockplate_node::search::federation::{Federation, NamedOwner, News, Tally};
-use lockplate_node::search::{Asked, EMBARGO_S, Mode, Officer, SearchFault, desk_limits};
+use lockplate_node::search::federation::{Federation, NamedOwner, News, Part, Tally};
+use lockplate_node::search::{Asked, EMBARGO_S, Keep, Mode, Officer, SearchFault, desk_limits};
 use lockplate_node::settings;
 use lockplate_node::shutdown::{ExitKind, Tasks};
-use lockplate_policy::{Bundle, CedarPolicy};
+use lockplate_policy::Bundle;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -89,13 +88,15 @@ async fn hold(shown: SocketAddr, behind: SocketAddr, held: watch::Receiver<bool>
                     let mut bytes = vec![0; 16 * 1024];
                     while let Ok(count @ 1..) = from_caller.read(&mut bytes).await {
                         held.wait_for(|held| !held).await.unwrap();
-                        to_keeper.write_all(&bytes[..count]).await?;
+                        if to_keeper.write_all(&bytes[..count]).await.is_err() {
+                            break;
+                        }
                     }
-                    to_keeper.shutdown().await
                 };
-                let back = tokio::io::copy(&mut from_keeper, &mut to_caller);
+                // Whoever ends it, both ends learn of it.
                 tokio::select! {
-                    _over = async { tokio::join!(there, back) } => {}
+                    () = there => {}
+                    _over = tokio::io::copy(&mut from_keeper, &mut to_caller) => {}
                     () = stopping.cancelled() => {}
                 }
             });
@@ -149,7 +150,6 @@ impl Owner {
             humans.push(human);
         }
         let (from, until) = (Timestamp(NOW - DAY), Timestamp(NOW + 300 * DAY));
-        let policy = CedarPolicy::load(&Bundle::shipped(State::parse(state).unwrap())).unwrap();
         let terms = CharterTerms {
             archive_kind: ArchiveKind::Police,
             threshold: 2,
@@ -163,7 +163,7 @@ impl Owner {
                 agency_trust_entry(requester, from, until).unwrap(),
                 court_trust_entry("Judge 17", "District Court", judge.clone(), from, until),
             ],
-            policy: policy.digest(),
+            policy: Bundle::shipped(State::parse(state).unwrap()).digest(),
             policy_signers: vec![make_note_key(&path("policy.pem"), "clerk.example", &mut SystemRng).unwrap()],
             policy_quorum: 1,
             auditors: Vec::new(),
@@ -254,7 +254,7 @@ struct Country {
 }
 
 impl Country {
-    async fn new() -> Self {
+    fn found() -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
         rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
@@ -315,10 +315,7 @@ impl Country {
             hold(shown, behind, self.held.subscribe(), &self.doors).await;
         }
         let clock = Arc::clone(&self.clock);
-        stream::iter(self.owners.iter_mut().map(|owner| owner.start(&clock)))
-            .buffer_unordered(6)
-            .collect::<()>()
-            .await;
+        stream::iter(self.owners.iter_mut().map(|owner| owner.start(&clock))).buffer_unordered(6).collect::<()>().await;
         for number in WITH_READS {
             let archive = self.archive(number).await;
             self.archives.push(archive);
@@ -400,6 +397,7 @@ impl Country {
             offence_text: "an invented offence".to_owned(),
             facts: "A witness saw this invented car leave the yard in the morning.".to_owned(),
             emergency: None,
+            hold: false,
             from: Timestamp(NOW - 4 * HOUR),
             to: Timestamp(NOW - HOUR),
             on_behalf_of: None,
@@ -499,7 +497,7 @@ impl Costs {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he_names() {
     let costs = Costs::begin();
-    let mut country = Country::new().await;
+    let mut country = Country::found();
     costs.say("founded");
     country.start().await;
     costs.say("started");
@@ -511,13 +509,13 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
     let drafted = federation.draft(officer, &Country::unlawful(), &everybody, &mut SystemRng).unwrap();
     assert_eq!((drafted.parts.len(), drafted.left_out.len(), country.left(".pending").len()), (OWNERS, 0, OWNERS));
     let (mut refused, mut seen) = (BTreeMap::new(), 0_usize);
-    let mut hear = |part: &lockplate_node::search::federation::Part, news: News<'_>| match news {
+    let mut hear = |part: &Part, news: News<'_>| match news {
         News::Filed => {}
         News::Status(_) => seen += 1,
         News::Ended(Err(SearchFault::Refused(refusals))) => drop(refused.insert(part.owner, refusals.clone())),
         News::Ended(other) => panic!("{}: {other:?}", country.owners[part.owner].name),
     };
-    let tally = federation.search(officer, &drafted, PATIENCE, &mut hear).await.unwrap();
+    let tally = federation.search(officer, &drafted, PATIENCE, Keep::Nothing, &mut hear).await.unwrap();
     costs.say("refused");
     assert_eq!((tally.refused, refused.len(), tally.exit_kind()), (OWNERS, OWNERS, ExitKind::Refused));
     assert!(seen >= OWNERS);
@@ -566,7 +564,8 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
         digests.insert(leaf.request);
     }
     assert_eq!(digests.len(), OWNERS, "each owner's request is its own");
-    let states: BTreeSet<&str> = country.owners.iter().map(|owner| owner.charter.charter().owner.state.code()).collect();
+    let states: BTreeSet<&str> =
+        country.owners.iter().map(|owner| owner.charter.charter().owner.state.code()).collect();
     assert!(states.len() >= 6, "{states:?}");
 
     // A judge's warrant for one plate: of all owners those that it names are asked, and open exactly that.
@@ -590,7 +589,7 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
             country.approve(part.owner, &part.request).await;
         }
     };
-    let mut hear = |part: &lockplate_node::search::federation::Part, news: News<'_>| {
+    let mut hear = |part: &Part, news: News<'_>| {
         if let News::Ended(ended) = news {
             let told = match ended {
                 Ok(fetched) => Ok(fetched.found.iter().map(|one| (one.time_ms, one.text.clone())).collect::<Vec<_>>()),
@@ -600,7 +599,7 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
             assert!(ends.insert(part.owner, told).is_none());
         }
     };
-    let search = federation.search(officer, &drafted, PATIENCE, &mut hear);
+    let search = federation.search(officer, &drafted, PATIENCE, Keep::Nothing, &mut hear);
     let (tally, ()) = tokio::join!(search, approvals);
     let tally = tally.unwrap();
     costs.say("searched under the warrant");
@@ -635,7 +634,7 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
     let rounds = async {
         loop {
             unreached.clear();
-            let mut hear = |part: &lockplate_node::search::federation::Part, news: News<'_>| match news {
+            let mut hear = |part: &Part, news: News<'_>| match news {
                 News::Ended(Err(SearchFault::Refused(_))) => assert!(answered.insert(part.owner), "told once"),
                 News::Ended(Err(SearchFault::Unavailable(_) | SearchFault::Waiting(_))) => {
                     unreached.insert(part.owner);
@@ -643,7 +642,10 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
                 News::Ended(other) => panic!("{other:?}"),
                 News::Filed | News::Status(_) => {}
             };
-            let fetch = country.federation().fetch(officer, &drafted.number, Duration::from_secs(2), &mut hear).await;
+            let fetch = country
+                .federation()
+                .fetch(officer, &drafted.number, Duration::from_secs(2), Keep::Nothing, &mut hear)
+                .await;
             let tally = fetch.unwrap();
             assert_eq!(tally.refused + tally.open(), OWNERS);
             assert_eq!(tally.exit_kind(), ExitKind::Unavailable, "not all have said their last word");
@@ -658,7 +660,7 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
     country.held.send_replace(false);
     let slow = async {
         while !answered.contains(&SLOW) {
-            let mut hear = |part: &lockplate_node::search::federation::Part, news: News<'_>| match news {
+            let mut hear = |part: &Part, news: News<'_>| match news {
                 News::Ended(Err(SearchFault::Refused(_))) => assert!(answered.insert(part.owner), "told once"),
                 News::Ended(Err(SearchFault::Unavailable(_) | SearchFault::Waiting(_))) => {
                     assert!(away.contains(&part.owner));
@@ -667,7 +669,7 @@ async fn eighty_five_owners_refuse_by_name_in_public_and_open_to_a_judge_what_he
                 News::Filed | News::Status(_) => {}
             };
             let wait = Duration::from_secs(2);
-            country.federation().fetch(officer, &drafted.number, wait, &mut hear).await.unwrap();
+            country.federation().fetch(officer, &drafted.number, wait, Keep::Nothing, &mut hear).await.unwrap();
         }
     };
     tokio::time::timeout(PATIENCE, slow).await.expect("the slow one answers when it can");

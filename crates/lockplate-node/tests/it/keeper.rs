@@ -454,6 +454,7 @@ impl Town {
             offence: OffenceStated { class: Offence::Felony, text: "larceny of a motor vehicle".to_owned() },
             facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
             emergency: emergency.is_some(),
+            hold: false,
             attachments: Vec::new(),
         };
         let salts = Secret::random(&mut SystemRng);

@@ -199,7 +199,8 @@ async fn a_person_signs_in_reads_and_answers_with_a_passkey_and_nothing_else_cou
 
     // A sign-in by another key, on another page, or caused by another site opens nothing.
     let stranger = Authenticator::new(3);
-    let forged = Authenticator::new(3).in_place_of(&clerk);
+    let mut forged = Authenticator::new(3);
+    forged.credential = clerk.credential.clone();
     for wrong in [&stranger, &forged] {
         assert_eq!((browser.sign_in(wrong).await.status, browser.cookie.is_none()), (403, true));
     }

@@ -1,6 +1,8 @@
 //! Searches from file to disclosure: three keepers, an agency with recorder, archive and desk, real sealers, on loopback TLS.
 //! Keeper 2 and the archive stand behind doors that hold their keys and can lie.
 
+mod keep;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use lockplate_core::open::Evaluation;
 use lockplate_core::plate::{Jurisdiction, Plate};
 use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
 use lockplate_core::sign::{Signed, SigningKey};
-use lockplate_core::vocabulary::{ArchiveKind, Basis, Offence, Purpose, State};
+use lockplate_core::vocabulary::{ArchiveKind, Basis, Offence, Purpose, Role, State};
 use lockplate_node::agency::{self, Agency, AgencyConfig, AgencySettings};
 use lockplate_node::api::{
     B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade, Done, EpochList,
@@ -152,6 +154,7 @@ struct Town {
     settings: AgencySettings,
     agency: Option<Agency>,
     officer: Officer,
+    supervisor: SigningKey,
     archive: Arc<Front>,
     keeper_2: Arc<Front>,
     doors: Tasks,
@@ -298,6 +301,9 @@ impl Town {
         let roster = Roster::at(&path("agency/officers.json"));
         let (key, trained) = (officer.key.verify_key().0, Timestamp(NOW + 100 * DAY));
         roster.add_officer(&key, trained, &BTreeSet::new(), Some(PASSCODE), &mut SystemRng).unwrap();
+        let supervisor = SigningKey::random(&mut SystemRng);
+        let roles = BTreeSet::from([Role::Supervisor]);
+        roster.add_officer(&supervisor.verify_key().0, trained, &roles, None, &mut SystemRng).unwrap();
         let doors = Tasks::new();
         let archive = Front::open(public, &files.tls, private, &doors).await;
         let (own, shown) = addresses[1];
@@ -314,6 +320,7 @@ impl Town {
             keeper_settings,
             settings,
             officer,
+            supervisor,
             archive,
             keeper_2,
             doors,
@@ -395,6 +402,7 @@ impl Town {
             offence_text: "larceny of a motor vehicle".to_owned(),
             facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
             emergency: None,
+            hold: false,
             from: Timestamp(NOW - DAY),
             to: Timestamp(NOW),
             on_behalf_of: None,

@@ -15,8 +15,8 @@ use lockplate_node::shutdown::ExitKind;
 use serde_json::{Value, json};
 
 use super::{
-    counted, entries, fault_document, hex_of, progress, reason_lines, show, show_culprits, show_fault, show_filed,
-    state_words, status_document, table,
+    counted, entries, fault_document, hex_of, keep, progress, reason_lines, show, show_culprits, show_fault,
+    show_filed, state_words, status_document, table,
 };
 use crate::screen::Screen;
 
@@ -120,7 +120,7 @@ impl<'a> Report<'a> {
     fn tell_end(&mut self, part: &Part, ended: &Result<Fetched, SearchFault>) {
         if self.screen.json() {
             let document = match ended {
-                Ok(fetched) => fetched.to_json(),
+                Ok(fetched) => keep::document(fetched),
                 Err(fault) => fault_document(fault, &hex_of(&part.request)),
             };
             let mut document = with_owner(document, self.federation, part.owner);
@@ -131,7 +131,12 @@ impl<'a> Report<'a> {
         }
         let owner = part.owner;
         match ended {
-            Ok(fetched) if self.is_single() => show(fetched, self.screen),
+            Ok(fetched) if self.is_single() => {
+                if !keep::is_held(fetched) {
+                    show(fetched, self.screen);
+                }
+                keep::show_kept(fetched, self.screen);
+            }
             Err(fault) if self.is_single() => show_fault(fault, &self.number, self.screen),
             Ok(fetched) => self.tell_answer(owner, fetched),
             Err(fault) => self.tell_fault(owner, fault),
@@ -148,10 +153,14 @@ impl<'a> Report<'a> {
         };
         let searched = format!("{} searched{gone}; {}", counted(fetched.epochs, "period"), entries(fetched));
         if fetched.is_no_match() {
-            return self.screen.line(&format!("{name}: no match, checked ({searched})"));
+            self.screen.line(&format!("{name}: no match, checked ({searched})"));
+        } else if keep::is_held(fetched) {
+            self.screen.line(&format!("{name}: {searched}"));
+        } else {
+            self.screen.heading(&format!("{name}: {} found ({searched})", counted(fetched.found.len(), "read")));
+            self.screen.line(&table(fetched, Some(name)).to_string());
         }
-        self.screen.heading(&format!("{name}: {} found ({searched})", counted(fetched.found.len(), "read")));
-        self.screen.line(&table(fetched, Some(name)).to_string());
+        keep::show_kept(fetched, self.screen);
     }
 
     fn tell_fault(&mut self, owner: usize, fault: &SearchFault) {
@@ -234,7 +243,8 @@ impl<'a> Report<'a> {
     }
 
     fn not_asked_document(&self) -> Value {
-        let not_asked = self.not_asked.iter().map(|(owner, why)| with_owner(json!({ "why": why }), self.federation, *owner));
+        let not_asked =
+            self.not_asked.iter().map(|(owner, why)| with_owner(json!({ "why": why }), self.federation, *owner));
         not_asked.collect()
     }
 }
@@ -296,9 +306,10 @@ pub(super) fn show_statuses(federation: &Federation, number: &str, parts: &[(Par
 
 /// Where a request stands, and whose answer is missing.
 fn short(status: &DeskStatus) -> String {
-    let missing = status.keepers.iter().filter(|keeper| {
-        keeper.answer.as_ref().is_none_or(|answer| answer.state == AnswerState::Waiting)
-    });
+    let missing = status
+        .keepers
+        .iter()
+        .filter(|keeper| keeper.answer.as_ref().is_none_or(|answer| answer.state == AnswerState::Waiting));
     let missing: Vec<&str> = missing.map(|keeper| keeper.name.as_str()).collect();
     let state = state_words(status.state);
     if missing.is_empty() { state.to_owned() } else { format!("{state}; no answer yet of {}", missing.join(", ")) }
@@ -310,12 +321,11 @@ mod tests {
 
     #[test]
     fn the_counts_say_what_there_is_and_leave_out_what_there_is_not() {
-        let tally = Tally { found: 2, no_match: 29, refused: 40, ..Tally::default() };
-        assert_eq!(
-            counts_text(85, &tally, 1),
-            "31 of 85 answered, 2 with reads, 40 refused, 1 cannot be reached"
-        );
-        let tally = Tally { gone: 1, lied: 1, waiting: 3, failed: 1, ..Tally::default() };
+        let mut tally = Tally::default();
+        (tally.found, tally.no_match, tally.refused) = (2, 29, 40);
+        assert_eq!(counts_text(85, &tally, 1), "31 of 85 answered, 2 with reads, 40 refused, 1 cannot be reached");
+        let mut tally = Tally::default();
+        (tally.gone, tally.lied, tally.waiting, tally.failed) = (1, 1, 3, 1);
         assert_eq!(
             counts_text(6, &tally, 0),
             "0 of 6 answered, 0 with reads, 1 destroyed, 1 answered wrongly, 3 still to answer, 1 failed"

@@ -667,12 +667,34 @@ impl Town {
         self.run_search(&line)
     }
 
+    /// As [`Town::search`], with more on the command line.
+    pub fn search_with(&self, plate: &str, more: &[&str]) -> Searched {
+        let mut line = self.search_line(&["search"], plate);
+        line.extend(more.iter().map(|word| (*word).to_owned()));
+        self.run_search(&line)
+    }
+
+    /// A supervisor who can sign as a second person; the key file.
+    pub fn supervisor(&self) -> PathBuf {
+        let file = self.home("officer").join("supervisor.pem");
+        let key = make_person_key(&file, &mut SystemRng).unwrap();
+        let roster = lockplate_node::officers::Roster::at(&self.data("agency").join("officers.json"));
+        let trained = Timestamp(self.founded_at + 300 * DAY);
+        let roles = BTreeSet::from([lockplate_core::vocabulary::Role::Supervisor]);
+        roster.add_officer(&key, trained, &roles, None, &mut SystemRng).unwrap();
+        file
+    }
+
     /// Id of the agency.
     pub fn agency_id(&self) -> &str {
         &self.card.id
     }
 
     fn search_by(&self, verb: &[&str], plate: &str) -> Searched {
+        self.run_search(&self.search_line(verb, plate))
+    }
+
+    fn search_line(&self, verb: &[&str], plate: &str) -> Vec<String> {
         let (from, to) = self.window();
         let mut line: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
         line.extend(["--json".to_owned(), "--config".to_owned()]);
@@ -704,7 +726,7 @@ impl Town {
         if verb.len() == 1 {
             line.extend(["--wait".to_owned(), "25".to_owned()]);
         }
-        self.run_search(&line)
+        line
     }
 
     fn run_search(&self, line: &[String]) -> Searched {

@@ -1,6 +1,7 @@
 //! The lines of a result and the document that scripts read.
 
 use super::*;
+use lockplate_core::Timestamp;
 use lockplate_core::id::EpochId;
 use lockplate_core::plate::Plate;
 use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
@@ -88,6 +89,7 @@ fn fetched(found: Vec<Found>) -> Fetched {
         others: 0,
         culprits: vec![Culprit { keeper: 2, name: "Clerk".to_owned(), evidence: None }],
         register: vec![(1, "Court".to_owned(), 17)],
+        kept: None,
         disclosure: Some(4),
         found,
     }
