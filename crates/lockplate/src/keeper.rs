@@ -344,12 +344,14 @@ fn show(request: &WaitingRequest, screen: &Screen) {
     let spellings =
         if request.spellings == 1 { "1 spelling".to_owned() } else { format!("{} spellings", request.spellings) };
     screen.heading(&format!("Request {}", request.digest.get(..12).unwrap_or(&request.digest)));
+    let asks = agency(&request.requester_name, &request.requester);
     let asks = if request.on_behalf_of == request.requester {
-        request.requester.clone()
+        asks
     } else {
-        format!("{} on behalf of {}", request.requester, request.on_behalf_of)
+        format!("{asks} on behalf of {}", agency(&request.on_behalf_of_name, &request.on_behalf_of))
     };
     screen.line(&format!("  agency    {asks}"));
+    screen.line(&format!("  officer   {} (pseudonym of the public register)", request.officer));
     screen.line(&format!("  plate     {} ({state}), {spellings}", request.plate));
     let (from, to) = (time_text(Timestamp(request.window.0)), time_text(Timestamp(request.window.1)));
     screen.line(&format!("  time      {from} to {to}, {} periods", request.epochs));
@@ -367,10 +369,22 @@ fn show(request: &WaitingRequest, screen: &Screen) {
         Some(digest) => format!("Is the paper {} signed by a judge, and for this plate and time?", short(digest)),
         None => "No court paper is attached. Are the facts enough for this purpose?".to_owned(),
     };
+    if request.authorisation.is_some() {
+        let counts = if request.judicial { "counts as a judge's" } else { "does not count as a judge's" };
+        screen.line(&format!("  paper     verified as {}, {counts}", request.assurance));
+    }
+    for file in &request.attachments {
+        screen.line(&format!("  file      {file}"));
+    }
     screen.line(&format!("  rules     {}", request.rules.join(", ")));
     screen.line(&format!("  register  entry {}", request.register));
     screen.line(&format!("  to judge  {judge}"));
     screen.line(&format!("  answer until {}", time_text(Timestamp(request.not_after))));
+}
+
+/// By its name in the charter, with its id.
+fn agency(name: &str, id: &str) -> String {
+    if name.is_empty() { id.to_owned() } else { format!("{name} ({id})") }
 }
 
 fn short(digest: &str) -> &str {

@@ -138,8 +138,8 @@ crate::register::words::word_table! {
 
     enrol_title: "Make your passkey", "Cree su llave de acceso";
     enrol_who: "For {0}", "Para {0}";
-    enrol_text: "With it you sign your answers at this office. Your device asks for your finger, face or code, twice. No secret leaves the device.",
-        "Con ella firma sus respuestas en esta oficina. Su aparato pide su dedo, su cara o su código, dos veces. Ningún secreto sale del aparato.";
+    enrol_text: "With it you sign your answers at this office. Your device asks for your finger, face or code, twice. The secret stays in the device.",
+        "Con ella firma sus respuestas en esta oficina. Su aparato pide su dedo, su cara o su código, dos veces. El secreto se queda en el aparato.";
     enrol_two: "Make a second one on another device, and keep that device in another place.",
         "Cree otra en un segundo aparato, y guarde ese aparato en otro lugar.";
     enrol_button: "Make my passkey", "Crear mi llave de acceso";
