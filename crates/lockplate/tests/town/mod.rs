@@ -680,7 +680,7 @@ impl Town {
         let key = make_person_key(&file, &mut SystemRng).unwrap();
         let roster = lockplate_node::officers::Roster::at(&self.data("agency").join("officers.json"));
         let trained = Timestamp(self.founded_at + 300 * DAY);
-        let roles = std::collections::BTreeSet::from([lockplate_core::vocabulary::Role::Supervisor]);
+        let roles = BTreeSet::from([lockplate_core::vocabulary::Role::Supervisor]);
         roster.add_officer(&key, trained, &roles, None, &mut SystemRng).unwrap();
         file
     }

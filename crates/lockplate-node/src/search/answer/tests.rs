@@ -1,6 +1,7 @@
 //! The lines of a result and the document that scripts read.
 
 use super::*;
+use lockplate_core::Timestamp;
 use lockplate_core::id::EpochId;
 use lockplate_core::plate::Plate;
 use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
