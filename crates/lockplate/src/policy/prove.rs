@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lockplate_core::vocabulary::State;
 use lockplate_node::shutdown::ExitKind;
 use lockplate_policy::Bundle;
-use lockplate_prove::{Because, Cvc5, Failure, NoSolver, Progress, Report, prove};
+use lockplate_prove::{Because, Cvc5, Failure, NoSolver, Progress, Prover, Report};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -44,12 +44,14 @@ pub(crate) fn run(args: &ProveArgs, screen: &Screen) -> Result<ExitKind> {
     // All sets are read before the first is proved: a minute of work must not end in a misspelt folder.
     let checked = sets.iter().map(|rules| Ok((rules.name(), rules.checked()?))).collect::<Result<Vec<_>>>()?;
     let cvc5 = solver()?;
+    let version = cvc5.version().to_owned();
+    let prover = Prover::new(cvc5);
     let mut documents = Vec::new();
     let mut failed = false;
     for (name, bundle) in &checked {
         let bar = bar(screen, name);
         let began = Instant::now();
-        let report = prove(bundle, &cvc5, &|progress| advance(&bar, progress));
+        let report = prover.prove(bundle, &|progress| advance(&bar, progress));
         bar.finish_and_clear();
         let report = report.map_err(|error| Ended::internal(error.to_string()))?;
         let seconds = began.elapsed().as_secs();
@@ -65,14 +67,13 @@ pub(crate) fn run(args: &ProveArgs, screen: &Screen) -> Result<ExitKind> {
         screen.document(&json!({
             "schema": "lockplate/policy/1",
             "kind": "prove",
-            "solver": format!("cvc5 {}", cvc5.version()),
+            "solver": format!("cvc5 {version}"),
             "sets": documents,
             "exit": kind.code(),
         }));
     } else {
         screen.note(&format!(
-            "Proved with cvc5 {}. A proof is about these rules, not about the facts. {NOT_ADVICE}",
-            cvc5.version()
+            "Proved with cvc5 {version}. A proof is about these rules, not about the facts. {NOT_ADVICE}"
         ));
     }
     Ok(kind)
