@@ -50,7 +50,8 @@ impl fmt::Display for NoSolver {
 impl core::error::Error for NoSolver {}
 
 impl Cvc5 {
-    /// The solver at `program`: a path, or a name that is looked for on the PATH.
+    /// The solver at `program`: a path, or a name that is looked for on the PATH. Like everything here that asks the solver, it
+    /// runs a runtime of its own and must not be called from within one.
     ///
     /// # Errors
     /// It cannot be started, or it does not say that it is cvc5 within 10 s.
