@@ -251,7 +251,12 @@ const STEPS: &[fn(&mut Scene)] = &[
         scene.set(&["approverRoles"], &json!([]));
     },
     |scene| scene.set(&["approverRoles"], &json!([])),
-    |scene| scene.set(&["approvers"], &json!([])),
+    |scene| {
+        // Roles are those of second persons.
+        if scene.context.get("approverRoles") == Some(&json!([])) {
+            scene.set(&["approvers"], &json!([]));
+        }
+    },
     |scene| scene.set(&["mfa"], &Value::Bool(true)),
     |scene| scene.set(&["registeredOwner"], &Value::Bool(false)),
     |scene| scene.set(&["coRegistrantsConsent"], &Value::Bool(false)),

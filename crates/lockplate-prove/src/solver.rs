@@ -142,7 +142,15 @@ fn in_words(error: &CompilerError) -> String {
     match error {
         CompilerError::SolverUnknown => format!("the solver found no answer within {} s", PROOF_MAX.as_secs()),
         CompilerError::SolverError(error) => format!("the solver failed: {error}"),
-        other => format!("the question cannot be put to the solver: {other}"),
+        error @ (CompilerError::IncompleteSchema(_)
+        | CompilerError::ActionNotInSchema(_)
+        | CompilerError::CompileError(_)
+        | CompilerError::EncodeError(_)
+        | CompilerError::PolicyNotWellTyped { .. }
+        | CompilerError::NoPolicies) => format!("the question cannot be put to the solver: {error}"),
+        error @ (CompilerError::DecodeModel(_)
+        | CompilerError::ConcretizeError(_)
+        | CompilerError::ModelInvalid { .. }) => format!("the solver's answer cannot be read: {error}"),
     }
 }
 
