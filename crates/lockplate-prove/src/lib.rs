@@ -3,7 +3,7 @@
 //!
 //! **In scope**
 //! - the properties of `law.md` section 6, each for every kind of request: [`Prover`];
-//! - the relation of section 7, narrower, equal or looser: [`compare`];
+//! - the relation of section 7, narrower, equal or looser: [`compare()`];
 //! - a request that breaks a promise, told in plain words: [`Story`];
 //! - the solver cvc5 as a process: [`Cvc5`].
 //!

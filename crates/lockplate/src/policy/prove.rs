@@ -26,7 +26,7 @@ pub(crate) struct ProveArgs {
     /// State whose shipped rules are meant, by its two letters; any number of times
     #[arg(long, value_name = "XX", value_parser = parse_state)]
     state: Vec<State>,
-    /// All shipped packs together, and the rules of every state that has a pack
+    /// The rules of every state that has a pack, and all shipped packs together
     #[arg(long)]
     all: bool,
 }
@@ -35,11 +35,12 @@ pub(crate) struct ProveArgs {
 pub(crate) fn run(args: &ProveArgs, screen: &Screen) -> Result<ExitKind> {
     let mut sets: Vec<Rules> = args.folders.iter().cloned().map(Rules::Folder).collect();
     sets.extend(args.state.iter().copied().map(Rules::State));
-    if args.all || sets.is_empty() {
-        sets.push(Rules::All);
-    }
+    // The small ones first: which requests their rules decide is then known to all packs together.
     if args.all {
         sets.extend(Bundle::states_with_a_pack().map(Rules::State));
+    }
+    if args.all || sets.is_empty() {
+        sets.push(Rules::All);
     }
     // All sets are read before the first is proved: a minute of work must not end in a misspelt folder.
     let checked = sets.iter().map(|rules| Ok((rules.name(), rules.checked()?))).collect::<Result<Vec<_>>>()?;
@@ -106,7 +107,7 @@ fn tell(name: &str, report: &Report, seconds: u64, screen: &Screen) {
 }
 
 /// A failure with its story.
-pub(super) fn failure_words(failure: &Failure) -> String {
+fn failure_words(failure: &Failure) -> String {
     let about = failure.about.as_ref().map_or_else(String::new, |about| format!(" {about}"));
     let action = failure.action.as_ref().map_or_else(String::new, |action| format!(" ({action})"));
     let head = format!("FAILED {}{about}{action}: {}", failure.proof.sign(), failure.promise);
