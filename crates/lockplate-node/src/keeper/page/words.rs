@@ -10,8 +10,8 @@ crate::register::words::word_table! {
     nav_waiting: "Waiting", "En espera";
     sign_out: "Sign out", "Cerrar la sesión";
     signed_in: "Signed in: {0}", "Sesión de {0}";
-    own_office: "This page comes from your own office. Neither the police nor anybody else can change it.",
-        "Esta página viene de su propia oficina. Ni la policía ni nadie más la puede cambiar.";
+    own_office: "This page comes from the machine of your own office, not from the police.",
+        "Esta página viene de la máquina de su propia oficina, no de la policía.";
     passkey_needs: "Your passkey needs a browser with scripts switched on. All else on these pages can be read without them.",
         "Su llave de acceso necesita un navegador con scripts activados. Todo lo demás de estas páginas se puede leer sin ellos.";
     key_files: "People with a key file answer at the machine of the keeper instead.",
@@ -136,6 +136,7 @@ crate::register::words::word_table! {
     trouble_unavailable: "The answer could not be confirmed in time. Look at the list again in a minute, and see if the request still waits.",
         "La respuesta no se pudo confirmar a tiempo. Mire la lista otra vez en un minuto y vea si la solicitud aún espera.";
 
+    enrol_site: "Office of a keeper", "Oficina de un guardián";
     enrol_title: "Make your passkey", "Cree su llave de acceso";
     enrol_who: "For {0}", "Para {0}";
     enrol_text: "With it you sign your answers at this office. Your device asks for your finger, face or code, twice. The secret stays in the device.",
