@@ -7,7 +7,6 @@ use crate::approval::Grant;
 use crate::charter::LogName;
 use crate::entry::{DisclosureLeaf, EpochClosed, LogKind, Stamped};
 use crate::entry::{Leaf, LogEntry, Outcome, parse_leaf};
-use crate::facts::AccessPolicy as _;
 use crate::hold::HoldClaim;
 use crate::hold::{HeldFor, latest_until};
 use crate::id::KeeperIndex;
