@@ -12,6 +12,8 @@ use crate::disclosure::Disclosure;
 use crate::error::{Error, Result};
 use crate::id::AgencyId;
 use crate::json::{Field, Fields, Json, JsonObject, json_names, json_object};
+use crate::ownership::Ownership;
+use crate::request::{Opened, SearchRequest};
 use crate::signed::{Header, Signable, SignedObject, sealed};
 use crate::statement::PlateName;
 use crate::vocabulary::{Assurance, Basis, Offence, Purpose};
@@ -230,6 +232,82 @@ pub enum Step {
     Basis,
 }
 
+impl Step {
+    /// Its id, beside the rule that refuses the request (`base.claimed-paper`).
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        self.words().0
+    }
+
+    /// Why the paper does not count, for the officer.
+    #[must_use]
+    pub const fn say(self) -> &'static str {
+        self.words().1
+    }
+
+    /// What would mend it.
+    #[must_use]
+    pub const fn fix(self) -> &'static str {
+        self.words().2
+    }
+
+    const fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Digest => (
+                "paper.other-file",
+                "The file attached is not the paper that the request names.",
+                "Attach the paper itself.",
+            ),
+            Self::Form => (
+                "paper.form",
+                "The file attached is not a signed paper of a court or of the records custodian.",
+                "Attach the signed file as the court or the custodian made it.",
+            ),
+            Self::Signature => (
+                "paper.signature",
+                "The paper is not signed by a judge, clerk or custodian whose key this owner recognises, or was changed after signing.",
+                "Ask the court for a paper signed with its enrolled key, or have the owner's records custodian attest it.",
+            ),
+            Self::Validity => {
+                ("paper.expired", "The paper is not in force now.", "Ask the court for a paper that is in force.")
+            }
+            Self::Requester => (
+                "paper.other-agency",
+                "The paper names another agency or another officer.",
+                "Let the agency and officer file that the paper names.",
+            ),
+            Self::Owner => (
+                "paper.other-owner",
+                "The paper does not name this owner of reads.",
+                "Ask the owners that the paper names.",
+            ),
+            Self::Plate => (
+                "paper.other-plate",
+                "The paper does not name this plate, or the file that discloses its plate was not attached.",
+                "Ask for the plate that the paper names, and attach its disclosure.",
+            ),
+            Self::Scope => (
+                "paper.other-scope",
+                "The request goes beyond the paper's time, purpose or offence.",
+                "Ask within the time the paper covers, for its purpose and offence.",
+            ),
+            Self::Uses => {
+                ("paper.used-up", "The paper has been used as often as it allows.", "Ask the court for another paper.")
+            }
+            Self::Withdrawn => (
+                "paper.withdrawn",
+                "The paper was revoked, or a later one took its place.",
+                "Attach the paper in force.",
+            ),
+            Self::Basis => (
+                "paper.other-kind",
+                "The paper is of another kind than the basis stated.",
+                "State the basis that the paper is: a search warrant or a court order.",
+            ),
+        }
+    }
+}
+
 /// What a keeper verified of a request, as far as a paper is concerned.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PaperRequest {
@@ -255,13 +333,56 @@ pub struct PaperRequest {
     pub uses: u64,
 }
 
+impl PaperRequest {
+    /// What a request asks under its paper, used for the first time.
+    #[must_use]
+    pub fn of(request: &Opened<SearchRequest>) -> Self {
+        let (asked, statement) = (request.request(), request.text().statement.statement());
+        Self {
+            authorisation_digest: asked.authorisation_digest,
+            requester: asked.requester_agency,
+            owner: asked.owner_agency,
+            officer_key: asked.officer_key,
+            purpose: asked.purpose,
+            basis: asked.basis,
+            offence: statement.offence.class,
+            window: (asked.win_from, asked.win_to),
+            plate: statement.plate.clone(),
+            uses: 0,
+        }
+    }
+}
+
+/// Who withdrew a paper. A keeper may hear of it before it sees the paper, so whether it counts is seen then.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WithdrawnBy {
+    /// The key of this name, which counts if it issued the paper.
+    Issuer(String),
+    /// A later paper of this court, which counts if the paper is of the same court.
+    Court(String),
+    /// Enough policy signers.
+    Signers,
+}
+
 /// What a keeper knows of withdrawn papers and keys, from its own log and files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Withdrawn {
-    /// Digests of papers that were revoked or superseded.
-    pub papers: BTreeSet<[u8; 32]>,
+    /// Papers that were revoked or superseded, by digest.
+    pub papers: BTreeMap<[u8; 32], BTreeSet<WithdrawnBy>>,
     /// Keys that were revoked, by the text of their vkey, and from when.
     pub keys: BTreeMap<String, Timestamp>,
+}
+
+impl Withdrawn {
+    /// True if the paper of this digest, issuer and court (empty for papers of no court) was withdrawn by somebody who may.
+    #[must_use]
+    pub fn covers(&self, digest: &[u8; 32], issuer: &str, court: &str) -> bool {
+        self.papers.get(digest).into_iter().flatten().any(|by| match by {
+            WithdrawnBy::Issuer(name) => name == issuer,
+            WithdrawnBy::Court(of) => !court.is_empty() && of == court,
+            WithdrawnBy::Signers => true,
+        })
+    }
 }
 
 /// The facts that come of a paper.
@@ -317,13 +438,30 @@ pub fn judge(
         terms.window.0 <= request.window.0 && request.window.1 <= terms.window.1 && request.window.0 < request.window.1;
     step(inside && terms.purpose == request.purpose && terms.offence == request.offence, Step::Scope)?;
     step(request.uses < terms.max_requests, Step::Uses)?;
-    step(!withdrawn.papers.contains(&digest), Step::Withdrawn)?;
+    step(!withdrawn.covers(&digest, &paper.header.issuer, &terms.court), Step::Withdrawn)?;
     let (kind, judicial, assurance) = match &paper.source {
         PaperSource::Court(kind) => (*kind, true, Assurance::CourtKey),
         PaperSource::Attestation(attested) => (attested.paper_kind, accept_attested, Assurance::CustodianAttested),
     };
     step(kind.basis() == request.basis, Step::Basis)?;
     Ok(Verified { judicial, assurance, valid_from: terms.valid_from, valid_until: terms.valid_until })
+}
+
+/// The paper that a good paper takes the place of, and the court of both. A keeper that has seen the later one refuses the earlier.
+#[must_use]
+pub fn supersedes(
+    object: &SignedObject,
+    owner: AgencyId,
+    trust: &Trust,
+    withdrawn: &Withdrawn,
+    now: Timestamp,
+) -> Option<([u8; 32], WithdrawnBy)> {
+    let paper: Paper = object.read().ok()?;
+    let earlier = paper.terms.supersedes?;
+    let mut signers = recognised(object, &paper.header, trust, withdrawn, now).into_iter();
+    let good = signers.any(|entry| may_issue(entry, &paper, owner));
+    (good && !withdrawn.covers(&object.digest(), &paper.header.issuer, &paper.terms.court))
+        .then_some((earlier, WithdrawnBy::Court(paper.terms.court)))
 }
 
 /// Step 3: the issuer's own signature is good, and the issuer may issue this paper.
@@ -348,20 +486,14 @@ pub(crate) fn recognised<'t>(
     withdrawn: &Withdrawn,
     now: Timestamp,
 ) -> Vec<&'t TrustEntry> {
-    // One key may stand in the list twice (an expired entry and its renewal); the note layer wants each key once.
-    let keys: BTreeMap<String, VerifierKey> =
-        trust.entries().iter().map(|entry| (entry.vkey.to_string(), entry.vkey.clone())).collect();
-    let keys: Vec<VerifierKey> = keys.into_values().collect();
-    let Ok(good) = object.verify(&keys) else { return Vec::new() };
+    let Ok(good) = object.verify_entries(trust.entries()) else { return Vec::new() };
     // An object from the future would outlive a later revocation of its key.
     if header.issued > now {
         return Vec::new();
     }
     let revoked = |entry: &TrustEntry| withdrawn.keys.get(&entry.vkey.to_string()).is_some_and(|from| *from <= now);
-    trust
-        .entries()
-        .iter()
-        .filter(|entry| good.contains(&&entry.vkey) && entry.vkey.name().as_str() == header.issuer)
+    good.into_iter()
+        .filter(|entry| entry.vkey.name().as_str() == header.issuer)
         .filter(|entry| entry.is_valid_at(header.issued) && !revoked(entry))
         .collect()
 }
@@ -396,6 +528,17 @@ pub(crate) fn names_plate(plates: &[[u8; 32]], plate: &PlateName, disclosures: &
             && disclosure.name() == "plate"
             && *disclosure.expose_value() == plate.to_json()
     })
+}
+
+/// The owners whom an attached object is about: those that a court paper or an attestation names, the one of a proof of
+/// registration. `None` for an object of another kind, which names no owner. Says nothing of whether the object holds: each
+/// keeper judges that ([`judge`], step 6, and `judge_ownership`); a requester learns here whom to spare a request that cannot pass.
+#[must_use]
+pub fn owners_named(object: &SignedObject) -> Option<Vec<AgencyId>> {
+    if let Ok(paper) = object.read::<Paper>() {
+        return Some(paper.terms.owners);
+    }
+    object.read::<Ownership>().ok().map(|proof| vec![proof.body.owner])
 }
 
 /// The disclosure of a plate for a paper; its digest goes into [`PaperTerms::plates`]. 16 random bytes of salt.

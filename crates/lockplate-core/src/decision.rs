@@ -11,6 +11,9 @@ use crate::limits::ELEMENT_EPOCHS_MAX;
 use crate::sign::Statement;
 use crate::wire::{Reader, Writer};
 
+/// Version of the stored form of a decision; earlier ones are read.
+const RECORD_VERSION: u8 = 2;
+
 /// The outcome of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -41,6 +44,8 @@ pub struct DecisionRecord {
     pub epochs_refused: u32,
     /// Epochs inside the window whose keys are destroyed.
     pub epochs_destroyed: u32,
+    /// When the paper of a declared emergency is due, if the request is one and is allowed.
+    pub paper_due: Option<Timestamp>,
     /// Policy bundle in force.
     pub policy_digest: [u8; 32],
     /// Nothing is evaluated from this moment on.
@@ -56,7 +61,7 @@ impl DecisionRecord {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.u8(1).raw(&self.request_digest).raw(&self.request_id).raw(&self.officer_key);
+        w.u8(RECORD_VERSION).raw(&self.request_digest).raw(&self.request_id).raw(&self.officer_key);
         let (code, duties) = match self.outcome {
             Outcome::Allow(duties) => (1, duties),
             Outcome::Ask(duties) => (2, duties),
@@ -72,7 +77,8 @@ impl DecisionRecord {
             w.raw(&epoch.0);
         }
         w.u32(self.epochs_refused).u32(self.epochs_destroyed).raw(&self.policy_digest);
-        w.u64(self.not_after.0).u64(self.time.0).u64(self.leaf_index.unwrap_or(u64::MAX)).finish()
+        w.u64(self.not_after.0).u64(self.time.0).u64(self.leaf_index.unwrap_or(u64::MAX));
+        w.u64(self.paper_due.map_or(0, |due| due.0)).finish()
     }
 
     /// Reads the stored form; total.
@@ -82,7 +88,8 @@ impl DecisionRecord {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let torn = Error::malformed("a stored decision is not well-formed");
         let mut r = Reader::new(bytes);
-        if r.u8()? != 1 {
+        let version = r.u8()?;
+        if !(1..=RECORD_VERSION).contains(&version) {
             return Err(torn);
         }
         let (request_digest, request_id, officer_key) = (r.array()?, r.array()?, r.array()?);
@@ -108,7 +115,7 @@ impl DecisionRecord {
             return Err(torn);
         }
         let epochs = (0..count).map(|_| Ok(EpochId(r.array()?))).collect::<Result<_>>()?;
-        let record = Self {
+        let mut record = Self {
             request_digest,
             request_id,
             officer_key,
@@ -117,11 +124,15 @@ impl DecisionRecord {
             epochs,
             epochs_refused: r.u32()?,
             epochs_destroyed: r.u32()?,
+            paper_due: None,
             policy_digest: r.array()?,
             not_after: Timestamp(r.u64()?),
             time: Timestamp(r.u64()?),
             leaf_index: Some(r.u64()?).filter(|index| *index != u64::MAX),
         };
+        if version >= 2 {
+            record.paper_due = Some(Timestamp(r.u64()?)).filter(|due| due.0 != 0);
+        }
         r.end()?;
         Ok(record)
     }

@@ -19,6 +19,9 @@ use crate::vocabulary::{DeclarationName, Level, Role, State};
 pub const DIRECTORY_SECONDS_MAX: u64 = 7 * 86_400;
 /// A declaration is valid for at most two years.
 pub const DECLARATION_SECONDS_MAX: u64 = 731 * 86_400;
+/// A trust list that adds a key waits so long after its leaf: a false court is the shortest way round the law, and everybody gets time to see
+/// it.
+pub const TRUST_NOTICE_SECONDS: u64 = 72 * 3_600;
 /// What one party's clock may be ahead of another's, seconds.
 pub const CLOCK_SKEW_SECONDS_MAX: u64 = 300;
 
@@ -52,7 +55,7 @@ json_object! {
         role: TrustRole,
         /// The court, for a judge or a clerk; else empty.
         court: String,
-        /// The key. Passkeys (type 0xff) are kept, and their lines ignored by this release.
+        /// The key; type 0xff with the identifier `lockplate/webauthn-v1` and a COSE key for a passkey.
         vkey: VerifierKey,
         /// RP ID of a passkey; else empty.
         rp_id: String,
@@ -173,6 +176,17 @@ pub(crate) fn issued_by(header: &Header, good: &[&VerifierKey]) -> Result<()> {
     }
 }
 
+/// A trust list that may follow the one in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustChange {
+    /// The list.
+    pub next: Trust,
+    /// Entries that it adds or widens; with one it waits [`TRUST_NOTICE_SECONDS`] after its leaves.
+    pub added: Vec<TrustEntry>,
+    /// Entries that it drops or changes.
+    pub gone: Vec<TrustEntry>,
+}
+
 /// The keys a keeper of one owner recognises: the charter's list, or the newest verified one after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
@@ -232,6 +246,26 @@ impl Trust {
             digest: Some(object.digest()),
             entries: list.body.entries,
         })
+    }
+
+    /// What the list that follows would change, and how much that takes (`authorisation.md` section 7).
+    ///
+    /// # Errors
+    /// As [`Trust::succeed`], with the quorum that the change needs: one signer to take away, `quorum` for anything that adds.
+    pub fn follow(&self, object: &SignedObject, signers: &[VerifierKey], quorum: u8) -> Result<TrustChange> {
+        let list: TrustList = object.read()?;
+        let before = &self.entries;
+        // A key that stays with a later begin or an earlier end is less than it was; with anything else it is a new one.
+        let is_less = |entry: &TrustEntry| {
+            before.iter().any(|known| {
+                let span = TrustEntry { valid_from: known.valid_from, valid_until: known.valid_until, ..entry.clone() };
+                span == *known && known.valid_from <= entry.valid_from && entry.valid_until <= known.valid_until
+            })
+        };
+        let added: Vec<_> = list.body.entries.iter().filter(|entry| !is_less(entry)).cloned().collect();
+        let gone = before.iter().filter(|known| !list.body.entries.contains(known)).cloned().collect();
+        let quorum = if added.is_empty() { 1 } else { quorum };
+        Ok(TrustChange { next: self.succeed(object, signers, quorum)?, added, gone })
     }
 
     /// The keys of an agency that are valid now.
@@ -345,6 +379,12 @@ impl VerifiedDirectory {
     #[must_use]
     pub fn roles(&self, key_id: &[u8; 32]) -> Option<&BTreeSet<Role>> {
         self.officer(key_id).map(|officer| &officer.roles)
+    }
+
+    /// True if the key is an active person's whose training is not over.
+    #[must_use]
+    pub fn is_in_service(&self, key_id: &[u8; 32], now: Timestamp) -> bool {
+        self.officer(key_id).is_some_and(|officer| officer.active && now < officer.trained_until)
     }
 
     /// True if both keys are in the directory and belong to two persons: a filer's own other key is no second person.

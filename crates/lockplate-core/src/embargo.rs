@@ -58,7 +58,8 @@ pub fn verify_delay(
     });
     rule(by_court, "the order to delay notice is not signed by its court")?;
     let authorisation = object.digest();
-    rule(!withdrawn.papers.contains(&authorisation), "the order to delay notice was withdrawn")?;
+    let (issuer, court) = (&order.header.issuer, &order.body.court);
+    rule(!withdrawn.covers(&authorisation, issuer, court), "the order to delay notice was withdrawn")?;
     rule(order.body.request == *request_digest, "the order to delay notice is about another request")?;
     // Once published, nothing can be closed again; a new embargo would only say that there was something.
     rule(now < embargo, "the embargo is over")?;

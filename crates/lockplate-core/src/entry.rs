@@ -17,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::facts::Obligations;
 use crate::id::{AgencyId, KeeperIndex, RecorderId};
 use crate::json::{Field, Fields, Json, JsonObject, json_names, json_object, parse_canonical};
-use crate::sign::VerifyKey;
 use crate::vocabulary::{Action, Assurance, Basis, DeclarationName, Purpose};
 use crate::wire::th;
 
@@ -682,7 +681,7 @@ impl<T: JsonObject> JsonObject for Box<T> {
 
 impl HumanApprovalLeaf {
     /// The leaf of a human's decision on a request whose Opening this keeper opened, and the disclosure of who decided (name
-    /// `who`, value the person's key). The disclosure is private: it is kept with the request's Opening.
+    /// `who`, value the id of the person's key). The disclosure is private: it is kept with the request's Opening.
     ///
     /// # Errors
     /// None in practice: those of [`Disclosure::new`].
@@ -690,12 +689,12 @@ impl HumanApprovalLeaf {
         record: &DecisionRecord,
         request_index: u64,
         verdict: Verdict,
-        human: &VerifyKey,
+        human: &[u8; 32],
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Disclosure)> {
         let mut salt = [0; 16];
         rng.fill_bytes(&mut salt);
-        let who = Disclosure::new(salt, "who", &human.0.to_json())?;
+        let who = Disclosure::new(salt, "who", &human.to_json())?;
         let (decision, reason) = match verdict {
             Verdict::Approve => (HumanDecision::Approve, None),
             Verdict::PaperUnclear => (HumanDecision::Refuse, Some(RefusalReason::PaperUnclear)),

@@ -13,6 +13,7 @@ use crate::charter::{AcceptKeyFiles, Charter, CharterFile};
 use crate::decision::{CodeRule, DecisionRecord, Outcome};
 use crate::directory::{Trust, VerifiedDirectory, verify_declaration};
 use crate::disclosure::{SD_REQUEST, fill_digests};
+use crate::emergency::{Declared, verify_exigency};
 use crate::entry::{Escrow, RequestDecision, RequestLeaf, SaltedDigests, SdAlgorithm, officer_pseudonym};
 use crate::error::{Error, Result};
 use crate::facts::{AgencyFacts, LegalFacts, Obligations, OfficerFacts, SearchFacts};
@@ -22,7 +23,7 @@ use crate::ownership::{OwnershipFacts, judge_ownership};
 use crate::request::{FiledRequest, Opened, SearchRequest};
 use crate::salted::digests_of;
 use crate::signed::SignedObject;
-use crate::vocabulary::{Action, ArchiveKind, Assurance, DeclarationName, Purpose, Role};
+use crate::vocabulary::{Action, ArchiveKind, Assurance, Basis, DeclarationName, Purpose, Role};
 
 const DAY: u64 = 86_400;
 /// Longest embargo of a request that no rule allowed, days.
@@ -54,6 +55,10 @@ pub struct Standing {
     pub mfa: bool,
     /// The court paper.
     pub paper: Verified,
+    /// Why a paper that the request names does not count; none for one that does, or without one.
+    pub paper_fault: Option<Step>,
+    /// The emergency that two people declared, if that holds.
+    pub emergency: Option<Declared>,
     /// The proof of registration, for owner access.
     pub ownership: OwnershipFacts,
     /// Kind of the archive, from the charter.
@@ -144,6 +149,7 @@ pub fn gather(
         approver_roles.extend(directory.roles(&second.key_id).into_iter().flatten());
         approvers.push(facts);
     }
+    let (paper, paper_fault) = evidence.judge_paper(request, now)?;
     Ok(Standing {
         officer,
         owner: evidence.owner(),
@@ -151,7 +157,9 @@ pub fn gather(
         approvers,
         approver_roles,
         mfa: evidence.signed_in_with_two_factors(request, directory, now),
-        paper: evidence.judge_paper(request, now)?,
+        paper,
+        paper_fault,
+        emergency: evidence.declared_emergency(request, directory, now),
         ownership: evidence.judge_ownership(request, now),
         archive_kind: evidence.charter.archive_kind,
         epochs: evidence.epochs,
@@ -237,25 +245,29 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    fn judge_paper(&self, request: &Opened<SearchRequest>, now: Timestamp) -> core::result::Result<Verified, CodeRule> {
+    /// The first good declaration among what came along, where the officer states an emergency.
+    fn declared_emergency(
+        &self,
+        request: &Opened<SearchRequest>,
+        directory: &VerifiedDirectory,
+        now: Timestamp,
+    ) -> Option<Declared> {
+        let stated = request.text().statement.statement().emergency && request.request().basis == Basis::Exigency;
+        let mut attached = self.attachments.iter().filter(|_| stated);
+        attached.find_map(|bytes| verify_exigency(&SignedObject::parse(bytes).ok()?, request, directory, now).ok())
+    }
+
+    fn judge_paper(
+        &self,
+        request: &Opened<SearchRequest>,
+        now: Timestamp,
+    ) -> core::result::Result<(Verified, Option<Step>), CodeRule> {
         let asked = request.request();
-        if asked.authorisation_digest == [0; 32] {
-            return Ok(Verified::NONE);
+        if asked.authorisation_digest == [0; 32] || asked.purpose == Purpose::OwnRecord {
+            return Ok((Verified::NONE, None));
         }
-        let statement = request.text().statement.statement();
-        let Some((file, _)) = self.named_attachment(asked) else { return Ok(Verified::NONE) };
-        let paper = PaperRequest {
-            authorisation_digest: asked.authorisation_digest,
-            requester: asked.requester_agency,
-            owner: asked.owner_agency,
-            officer_key: asked.officer_key,
-            purpose: asked.purpose,
-            basis: asked.basis,
-            offence: statement.offence.class,
-            window: (asked.win_from, asked.win_to),
-            plate: statement.plate.clone(),
-            uses: self.paper_uses,
-        };
+        let Some((file, _)) = self.named_attachment(asked) else { return Ok((Verified::NONE, Some(Step::Digest))) };
+        let paper = PaperRequest { uses: self.paper_uses, ..PaperRequest::of(request) };
         match judge(
             file,
             &paper,
@@ -265,10 +277,10 @@ impl<'a> Evidence<'a> {
             self.charter.accept_attested,
             now,
         ) {
-            Ok(verified) => Ok(verified),
+            Ok(verified) => Ok((verified, None)),
             Err(Step::Basis) => Err(CodeRule::Facts),
             // A paper that does not hold counts as none; the policy then refuses a claimed court basis by name.
-            Err(_) => Ok(Verified::NONE),
+            Err(step) => Ok((Verified::NONE, Some(step))),
         }
     }
 }
@@ -308,7 +320,8 @@ impl Standing {
             approvers: self.approvers.clone(),
             approver_roles: self.approver_roles.clone(),
             mfa: self.mfa,
-            emergency_declared: statement.emergency,
+            // Stated beside another basis it is none, and the policy says so; stated as the basis it takes two people.
+            emergency_declared: self.emergency.is_some() || (statement.emergency && asked.basis != Basis::Exigency),
             prior_same_plate_30d: self.prior_same_plate_30d,
             requests_last_24h: self.requests_last_24h,
             registered_owner: self.ownership.registered_owner,

@@ -51,6 +51,7 @@ use crate::approval::{Approval, Decided, Grant};
 use crate::charter::CharterFile;
 pub use crate::decision::{CodeRule, DecisionRecord, HumanDecision, Outcome, Verdict};
 use crate::disclosure::Disclosure;
+use crate::emergency::Declared;
 use crate::entry::{
     EvaluationLeaf, HumanApprovalLeaf, LogEntry, LogKind, RequestDecision, Stamped, evaluated_grant, human_outcome,
     request_outcome,
@@ -64,6 +65,7 @@ use crate::id::{EpochId, KeeperIndex};
 use crate::limits::ELEMENT_EPOCHS_MAX;
 use crate::notice::NoticeKey;
 use crate::open::{Evaluation, EvaluationText, evaluation_info};
+use crate::person::{ByPerson, PersonKey};
 use crate::request::{FiledRequest, Opened, SearchRequest};
 use crate::sign::{Signed, SigningKey, VerifyKey};
 
@@ -230,7 +232,10 @@ impl<S: LogStorage> Keeper<S> {
             Some(rule) => PolicyVerdict::refused_by(rule),
             None => self.ask_policy(&request, standing, now),
         };
-        let record = self.record(request.filed(), verdict, standing.ask_human, standing.epochs_destroyed, now);
+        let mut record = self.record(request.filed(), verdict, standing.ask_human, standing.epochs_destroyed, now);
+        if record.outcome != Outcome::Deny {
+            record.paper_due = standing.emergency.map(Declared::deadline);
+        }
         // The nonce comes first: the notice tags, which the leaf commits to, hang on it.
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
@@ -332,13 +337,13 @@ impl<S: LogStorage> Keeper<S> {
     pub fn conclude(
         &mut self,
         record: DecisionRecord,
-        decision: &Signed<HumanDecision>,
-        human: &VerifyKey,
+        decision: &ByPerson<HumanDecision>,
+        human: &PersonKey,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<(Answer, Disclosure)> {
         let entry = self.charter.charter().keeper(self.index).ok_or(Error::internal("a keeper without its charter"))?;
-        if !entry.human_keys.contains(&human.0) {
+        if !entry.human_keys.contains(&human.id()) {
             return Err(Error::invalid("the key is not that of a person who decides for this keeper"));
         }
         let value = decision.verify(human)?;
@@ -351,7 +356,7 @@ impl<S: LogStorage> Keeper<S> {
         if now >= record.not_after {
             return Err(Error::invalid("the request has expired"));
         }
-        let (leaf, who) = HumanApprovalLeaf::new(&record, request_index, value.verdict, human, rng)?;
+        let (leaf, who) = HumanApprovalLeaf::new(&record, request_index, value.verdict, &human.id(), rng)?;
         let stamped = self.stamp(LogEntry::Approval(leaf), now, rng)?;
         let leaf_index = self.log.append(stamped).map_err(log_failed)?.index();
         Ok((self.finish(record, leaf_index)?, who))
@@ -561,6 +566,7 @@ impl<S: LogStorage> Keeper<S> {
             epochs: verdict.epochs,
             epochs_refused: verdict.refused,
             epochs_destroyed,
+            paper_due: None,
             policy_digest: self.policy.digest(),
             not_after: request.not_after,
             time: now,
@@ -642,6 +648,12 @@ impl<S: LogStorage> Keeper<S> {
     #[must_use]
     pub const fn key(&self) -> &SigningKey {
         &self.key
+    }
+
+    /// Decides by another policy from now on. The caller has logged the change, and its time has come; requests in hand keep the digest they
+    /// were decided under.
+    pub fn adopt(&mut self, policy: Box<dyn AccessPolicy + Send>) {
+        self.policy = policy;
     }
 
     /// The policy in force.

@@ -73,7 +73,7 @@ pub fn judge_ownership(
     let holds = by_custodian
         && in_force
         && body.owner == owner
-        && !withdrawn.papers.contains(&object.digest())
+        && !withdrawn.covers(&object.digest(), &header.issuer, "")
         && names_plate(&body.plates, plate, disclosures);
     if holds {
         OwnershipFacts { registered_owner: body.registered, co_registrants_consent: body.co_registrants_consent }

@@ -146,6 +146,11 @@ impl<T: Statement> Signed<T> {
         &self.bytes
     }
 
+    /// Value, exact bytes and signature, for the container of a person's signature.
+    pub(crate) fn into_parts(self) -> (T, Vec<u8>, [u8; 64]) {
+        (self.value, self.bytes, self.signature)
+    }
+
     /// The hash that was signed; for most statements also their digest.
     #[must_use]
     pub fn signed_hash(&self) -> [u8; 32] {
@@ -159,7 +164,7 @@ impl<T> core::fmt::Debug for Signed<T> {
     }
 }
 
-fn check_signature<T: Statement>(key: &VerifyKey, bytes: &[u8], signature: &[u8; 64]) -> Result<()> {
+pub(crate) fn check_signature<T: Statement>(key: &VerifyKey, bytes: &[u8], signature: &[u8; 64]) -> Result<()> {
     let refused = Error::invalid("a signature does not belong to the key that must have made it");
     let key = ed25519_dalek::VerifyingKey::from_bytes(&key.0).map_err(|_not_a_point| refused.clone())?;
     key.verify_strict(&T::signed_hash(bytes), &ed25519_dalek::Signature::from_bytes(signature))

@@ -2,11 +2,15 @@
 //! decides whom to trust; it says who signed what, and the digest by which leaves cite it. Charter, directory, trust list,
 //! declarations and court papers are all of this form.
 
+use std::collections::BTreeMap;
+
 use lockplate_log::note::{NoteSignature, NoteSigner, SignatureType, SignedNote, VerifierKey};
 
 use crate::Timestamp;
+use crate::directory::TrustEntry;
 use crate::error::{Error, Result};
 use crate::json::{Field, Fields, Json, json_object, parse_canonical};
+use crate::passkey::{Assertion, CoseKey, Passkey, RelyingParty};
 use crate::wire::th;
 
 /// Bytes of a signed object, signatures included.
@@ -131,7 +135,7 @@ impl SignedObject {
     }
 
     /// The keys of `known` whose Ed25519 signature over the text is good, at least one. Lines of unknown keys and of other
-    /// kinds of signature are ignored.
+    /// kinds of signature are ignored; [`SignedObject::verify_entries`] knows passkeys as well.
     ///
     /// # Errors
     /// `Invalid` if a known key's line fails (it spoils the whole object), or there is no good line at all.
@@ -145,6 +149,66 @@ impl SignedObject {
             .filter(|key| key.signature_type() == SignatureType::Ed25519)
             .collect();
         if keys.is_empty() { Err(refused) } else { Ok(keys) }
+    }
+
+    /// As [`SignedObject::verify`], for the entries of a trust list, whose keys may be passkeys: the entries under which a line is
+    /// good, at least one. A passkey's line is judged for the site that its own entry names.
+    ///
+    /// # Errors
+    /// `Invalid` if a known key's line fails (it spoils the whole object), or there is no good line at all.
+    pub fn verify_entries<'a>(&self, known: &'a [TrustEntry]) -> Result<Vec<&'a TrustEntry>> {
+        let refused = || Error::invalid("the signatures of the object do not hold");
+        // One key may stand in the list twice (an expired entry and its renewal); the note layer wants each key once.
+        let keys: BTreeMap<String, VerifierKey> =
+            known.iter().map(|entry| (entry.vkey.to_string(), entry.vkey.clone())).collect();
+        let keys: Vec<VerifierKey> = keys.into_values().collect();
+        let by_file = match self.verify(&keys) {
+            Ok(keys) => keys,
+            // The one error that says nothing against the object: no line is by any key file.
+            Err(_) if matches!(self.note.verify(&keys), Err(lockplate_log::Error::NoKnownSignature)) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let mut good = Vec::new();
+        let mut by_passkey: BTreeMap<String, bool> = BTreeMap::new();
+        for entry in known {
+            let holds = match self.is_by_passkey(entry) {
+                Some(holds) => {
+                    let any = by_passkey.entry(entry.vkey.to_string()).or_default();
+                    *any = *any || holds;
+                    holds
+                }
+                None => by_file.contains(&&entry.vkey),
+            };
+            if holds {
+                good.push(entry);
+            }
+        }
+        if good.is_empty() || by_passkey.into_values().any(|holds| !holds) { Err(refused()) } else { Ok(good) }
+    }
+
+    /// Whether the line by an entry's passkey holds; none if the entry is no passkey, or has no line here.
+    fn is_by_passkey(&self, entry: &TrustEntry) -> Option<bool> {
+        let key = CoseKey::of_verifier_key(&entry.vkey)?;
+        let line = self.note.signatures().iter().find(|line| line.is_by(&entry.vkey))?;
+        let holds = || {
+            let passkey = Passkey { key: key?, site: RelyingParty::new(&entry.rp_id, &entry.origins)? };
+            passkey.verify(&self.digest(), &Assertion::from_bytes(line.signature())?)
+        };
+        Some(holds().is_ok())
+    }
+
+    /// The file with one more signature: for objects that several sign.
+    ///
+    /// # Errors
+    /// `Invalid` if this key signed already, or the object is full.
+    pub fn cosign(&self, signer: &NoteSigner) -> Result<Vec<u8>> {
+        let signed = self.note.signatures().iter().any(|line| line.is_by(signer.verifier_key()));
+        if signed || self.note.signatures().len() >= OBJECT_SIGNATURES_MAX {
+            return Err(Error::invalid("this key signed already, or the object has all the signatures it can have"));
+        }
+        let note = self.note.clone().with_signature(sign_text(self.note.text(), signer)?);
+        let bytes = note.ok().ok_or(Error::invalid("the object cannot be signed so"))?.to_bytes();
+        if bytes.len() > OBJECT_BYTES_MAX { Err(Error::invalid("the signed object is too long")) } else { Ok(bytes) }
     }
 
     /// The file as it travels.
@@ -234,6 +298,8 @@ pub(crate) mod sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Timestamp;
+    use crate::directory::TrustRole;
     use lockplate_log::note::Origin;
     use proptest::prelude::*;
 
@@ -254,9 +320,64 @@ mod tests {
         assert_eq!(crate::id::b64url(&object.digest()), "qXrTm3mWVNQY805tj0fAYIVuWKT2fuHJ0i_25G9KaWE");
         let keys = [VerifierKey::parse(CLERK).unwrap(), VerifierKey::parse(PASSKEY).unwrap()];
         assert_eq!(object.verify(&keys).unwrap(), vec![&keys[0]]);
-        assert!(object.verify(&keys[1..]).is_err(), "a passkey alone is no signature this release can check");
+        assert!(object.verify(&keys[1..]).is_err(), "a passkey is known by its entry only");
         assert_eq!(object.to_bytes(), SAMPLE.as_bytes());
         assert_eq!(format!("{object:?}"), "SignedObject(..)");
+    }
+
+    fn entry(vkey: &str) -> TrustEntry {
+        TrustEntry {
+            name: "Somebody".to_owned(),
+            role: TrustRole::Judge,
+            court: "Superior Court, Millbrook".to_owned(),
+            vkey: VerifierKey::parse(vkey).unwrap(),
+            rp_id: "superior-court.ct.example".to_owned(),
+            origins: vec!["https://sign.superior-court.ct.example".to_owned()],
+            valid_from: Timestamp(0),
+            valid_until: Timestamp(u64::MAX),
+            may_issue: false,
+            agency: None,
+        }
+    }
+
+    #[test]
+    fn a_line_by_a_passkey_of_the_trust_list_counts_for_its_own_site() {
+        let object = SignedObject::parse(SAMPLE.as_bytes()).unwrap();
+        let (clerk, judge) = (entry(CLERK), entry(PASSKEY));
+        let both = [clerk.clone(), judge.clone()];
+        assert_eq!(object.verify_entries(&both).unwrap(), vec![&both[0], &both[1]]);
+        assert_eq!(object.verify_entries(&both[1..]).unwrap(), vec![&both[1]], "a passkey alone");
+        assert_eq!(object.verify_entries(&both[..1]).unwrap(), vec![&both[0]], "an unknown passkey's line is ignored");
+        assert!(object.verify_entries(&[]).is_err());
+        // A renewal under another page: only the entry whose site fits answers, and nothing is spoilt.
+        let moved = TrustEntry { origins: vec!["https://new.superior-court.ct.example".to_owned()], ..judge.clone() };
+        let renewed = [moved.clone(), judge.clone()];
+        assert_eq!(object.verify_entries(&renewed).unwrap(), vec![&renewed[1]]);
+        // A known key whose line fails spoils the object, the good line beside it as well.
+        let other_site = TrustEntry { rp_id: "ct.example".to_owned(), ..judge.clone() };
+        let no_site = TrustEntry { rp_id: String::new(), ..judge.clone() };
+        for spoilt in [moved, other_site, no_site] {
+            assert!(object.verify_entries(&[clerk.clone(), spoilt]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_known_line_that_fails_spoils_the_object_whichever_kind_it_is() {
+        let known = [entry(CLERK), entry(PASSKEY)];
+        let lines: Vec<&str> = SAMPLE.lines().collect();
+        let note = |clerk: &str, judge: &str| {
+            let text = format!("{}\n\n{clerk}\n{judge}\n", lines[0]);
+            SignedObject::parse(text.as_bytes()).unwrap().verify_entries(&known).is_ok()
+        };
+        assert!(note(lines[2], lines[3]));
+        // The last 16 letters are inside the signature.
+        let spoil = |line: &str| {
+            let (head, tail) = line.split_at(line.len() - 16);
+            let turned = if tail.starts_with('A') { "B" } else { "A" };
+            format!("{head}{turned}{}", tail.split_at(1).1)
+        };
+        assert!(!note(&spoil(lines[2]), lines[3]));
+        assert!(!note(lines[2], &spoil(lines[3])));
     }
 
     #[test]

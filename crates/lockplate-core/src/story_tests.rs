@@ -11,6 +11,7 @@ use crate::error::ErrorKind;
 use crate::id::KeeperIndex;
 use crate::keeper::{Answer, CodeRule, HeldEpoch, HumanDecision, Outcome, Verdict};
 use crate::open::{Evaluation, OpenedRead, VerifiedEvaluation, combine, open, verify_evaluation};
+use crate::person::{ByPerson, PersonKey};
 use crate::request::check_opening;
 use crate::sign::Signed;
 use crate::town::{Asked, Closed, NOON, Town, read};
@@ -294,17 +295,17 @@ fn a_waiting_request_needs_the_right_human() {
         time: town.now,
     };
     let (now, yes, no) = (town.now, say(Verdict::Approve), say(Verdict::Doubt));
-    let stranger = town.keepers[1].human.sign(yes.clone());
-    let key = town.keepers[1].human.verify_key();
+    let stranger = ByPerson::with_key(&town.keepers[1].human, yes.clone());
+    let key = PersonKey::File(town.keepers[1].human.verify_key());
     assert!(town.keepers[0].keeper.conclude(record.clone(), &stranger, &key, now, &mut town.rng).is_err());
-    let human = town.keepers[0].human.verify_key();
+    let human = PersonKey::File(town.keepers[0].human.verify_key());
     let for_other = HumanDecision { request_digest: [0; 32], ..yes.clone() };
-    let wrong = town.keepers[0].human.sign(for_other);
+    let wrong = ByPerson::with_key(&town.keepers[0].human, for_other);
     assert!(town.keepers[0].keeper.conclude(record.clone(), &wrong, &human, now, &mut town.rng).is_err());
-    let signed = town.keepers[0].human.sign(no);
+    let signed = ByPerson::with_key(&town.keepers[0].human, no);
     let (refused, _) = town.keepers[0].keeper.conclude(record.clone(), &signed, &human, now, &mut town.rng).unwrap();
     assert!(matches!(refused, Answer::Refused { .. }));
-    let signed = town.keepers[0].human.sign(yes);
+    let signed = ByPerson::with_key(&town.keepers[0].human, yes);
     let (answer, _) = town.keepers[0].keeper.conclude(record, &signed, &human, now, &mut town.rng).unwrap();
     let Answer::Approved { approval, record } = answer else { panic!("not approved") };
     // A process that ended after the leaf finds the decision in its log: the same approval, no second leaf.

@@ -226,6 +226,15 @@ impl Town {
     }
 
     pub(crate) fn with_entities(humans: u8, entities: [&str; 3]) -> Self {
+        Self::with(humans, entities, None)
+    }
+
+    /// One of the first keeper's people has a passkey as well.
+    pub(crate) fn with_passkey(humans: u8, key_id: [u8; 32]) -> Self {
+        Self::with(humans, ["Town clerk", "Superior court", "County auditor"], Some(key_id))
+    }
+
+    fn with(humans: u8, entities: [&str; 3], passkey: Option<[u8; 32]>) -> Self {
         let mut rng = ChaCha20Rng::from_seed([42; 32]);
         let recorder = SigningKey::random(&mut rng);
         let auditor = HpkeSecretKey::random(&mut rng);
@@ -243,7 +252,7 @@ impl Town {
                     witness_key: witness_key(&format!("k{place}.example/witness"), place + 60),
                     url: format!("https://k{place}.example"),
                     tls_pin: [place; 32],
-                    human_keys: vec![human.verify_key().0],
+                    human_keys: core::iter::once(human.verify_key().0).chain(passkey.filter(|_| place == 1)).collect(),
                 };
                 secrets.push((opening, human));
                 entry
@@ -420,6 +429,8 @@ impl Town {
             approver_roles: BTreeSet::new(),
             mfa: true,
             paper: Verified::NONE,
+            paper_fault: None,
+            emergency: None,
             ownership: OwnershipFacts::NONE,
             archive_kind: ArchiveKind::Police,
             epochs: epochs

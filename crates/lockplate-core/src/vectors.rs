@@ -11,6 +11,8 @@ mod kept;
 mod known;
 mod opening;
 mod ops;
+mod orders;
+mod passkey;
 mod register;
 mod register_ops;
 
@@ -141,6 +143,27 @@ const REQUIRED: &[&str] = &[
     "bad_notice_code_by_a_stranger",
     "bad_notice_code_expired",
     "bad_delay_notice_shortens",
+    "bad_approval_passkey_of_another_verdict",
+    "bad_approval_passkey_of_a_stranger",
+    "bad_passkey_type_create",
+    "bad_passkey_challenge_padded",
+    "bad_passkey_challenge_of_another",
+    "bad_passkey_origin_with_port",
+    "bad_passkey_origin_of_a_sub_domain",
+    "bad_passkey_origin_http",
+    "bad_passkey_cross_origin",
+    "bad_passkey_rp_id",
+    "bad_passkey_user_not_present",
+    "bad_passkey_user_not_verified",
+    "bad_passkey_r_zero",
+    "bad_passkey_s_order",
+    "bad_passkey_rsa",
+    "bad_exigency_one_signature",
+    "bad_exigency_same_person",
+    "bad_emergency_report_by_the_officer",
+    "bad_revocation_by_a_stranger",
+    "bad_policy_change_13_days",
+    "bad_policy_change_silent",
     "bad_statement_without_hold",
     "bad_hold_over",
     "bad_hold_end_moved",
@@ -152,8 +175,10 @@ fn cases() -> Vec<Case> {
     cases.extend(dealing::cases());
     cases.extend(attacks::cases());
     cases.extend(opening::cases());
+    cases.extend(passkey::cases());
     cases.extend(register::cases());
     cases.extend(kept::cases());
+    cases.extend(orders::cases());
     cases
 }
 

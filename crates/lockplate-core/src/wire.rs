@@ -52,6 +52,11 @@ impl Writer {
         self.u8(u8::try_from(bytes.len()).unwrap_or(u8::MAX)).raw(bytes)
     }
 
+    /// Two length bytes; callers stay below 65,536 by construction.
+    pub(crate) fn lv16(&mut self, bytes: &[u8]) -> &mut Self {
+        self.u16(u16::try_from(bytes.len()).unwrap_or(u16::MAX)).raw(bytes)
+    }
+
     /// Four length bytes.
     pub(crate) fn lv32(&mut self, bytes: &[u8]) -> &mut Self {
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).raw(bytes)
@@ -101,6 +106,11 @@ impl<'a> Reader<'a> {
         self.raw(usize::from(len))
     }
 
+    pub(crate) fn lv16(&mut self) -> Result<&'a [u8]> {
+        let len = self.u16()?;
+        self.raw(usize::from(len))
+    }
+
     /// A four-byte length of at most `max`.
     pub(crate) fn lv32(&mut self, max: usize) -> Result<&'a [u8]> {
         let len = usize::try_from(self.u32()?).map_err(|_wide| Error::malformed("a length is too large"))?;
@@ -108,6 +118,11 @@ impl<'a> Reader<'a> {
             return Err(Error::malformed("a length is too large"));
         }
         self.raw(len)
+    }
+
+    /// What is left, for formats of other people that say their length themselves.
+    pub(crate) const fn rest(self) -> &'a [u8] {
+        self.0
     }
 
     pub(crate) fn end(self) -> Result<()> {

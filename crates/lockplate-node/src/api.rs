@@ -137,6 +137,66 @@ pub struct NoticeEvaluated {
     pub elements: Vec<B64>,
 }
 
+/// `POST /v1/papers` at a keeper: the paper that files an emergency.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaperFiled {
+    /// `request_digest` of the emergency.
+    pub request: B64,
+    /// The paper (`.auth`): a court's, or a supervisor's `emergency-report`.
+    pub object: B64,
+    /// Disclosures of the plates of a court's paper, sealed to this keeper.
+    pub disclosures: Option<B64>,
+}
+
+/// One file of a policy bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    /// Path inside the bundle's folder.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl PolicyFile {
+    /// From a file of a bundle.
+    #[must_use]
+    pub fn new((path, text): (&str, &str)) -> Self {
+        Self { path: path.to_owned(), text: text.to_owned() }
+    }
+}
+
+/// `POST /v1/policies` at a keeper: a policy change with its bundle.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFiled {
+    /// The `policy-change` (`.auth`).
+    pub object: B64,
+    /// The files of the bundle that follows; none to cancel a change that waits.
+    pub files: Vec<PolicyFile>,
+    /// The published text that says what a looser policy allows.
+    pub allows: Option<String>,
+}
+
+/// `GET /policy/<digest, hex>` at a keeper, by anybody: a bundle that is, was or may come in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyShown {
+    /// `lockplate/policy-bundle/1`.
+    pub schema: String,
+    /// Policy digest, 64 hex digits.
+    pub digest: String,
+    /// Requests are decided under it now.
+    pub in_force: bool,
+    /// In force from, unix seconds; 0 for the bundle of the founding.
+    pub effective: u64,
+    /// What it newly allows, where it is not seen to be narrower than the one before.
+    pub allows: Option<String>,
+    /// Its files.
+    pub files: Vec<PolicyFile>,
+}
+
 /// How a keeper stands to a request: answer of `POST /v1/requests`, repeats included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::post;
 use axum::{Json, Router};
+use futures_util::stream::{self, StreamExt as _};
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::{SessionBody, SessionStatement, verify_session};
 use lockplate_core::charter::CharterFile;
@@ -30,8 +31,10 @@ use lockplate_core::signed::{Header, Signable as _, SignedObject, VersionOne};
 use lockplate_log::NoteSigner;
 use lockplate_oprf::Secret;
 use rusqlite::params;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::api::{
@@ -60,6 +63,12 @@ const FACTORS: [&str; 2] = ["swk", "pwd"];
 /// A directory is signed anew after a day; changed officers are noticed within seconds ("within 60 s", section 5).
 const DIRECTORY_RENEW_SECONDS: i64 = 86_400;
 const DIRECTORY_LOOK: Duration = Duration::from_secs(5);
+/// Keepers that get the directory at a time: those that are away hold a place for the seconds that a call may take.
+const PUSHES_AT_A_TIME: usize = 64;
+/// Calls to one keeper at a time. Each keeper has its own count, so one that hangs holds up nobody else's.
+const CALLS_A_KEEPER: usize = 8;
+/// Requests that are worked on at a time: a hundred officers who each ask a hundred owners.
+const UNDER_WAY_MAX: usize = 10_000;
 /// Times a directory is pushed at once, where the one before was overtaken meanwhile.
 const PUSHES_MAX: usize = 3;
 
@@ -171,7 +180,21 @@ struct Flags {
 /// An owner and the clients of its keepers.
 struct Owner {
     charter: CharterFile,
-    clients: Vec<(u8, PeerClient)>,
+    clients: Vec<(u8, KeeperClient)>,
+}
+
+/// The way to one keeper, for a bounded number of callers.
+struct KeeperClient {
+    client: PeerClient,
+    turns: Semaphore,
+}
+
+impl KeeperClient {
+    /// POSTs when it is its turn.
+    async fn post_json<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, PeerError> {
+        let _turn = self.turns.acquire().await;
+        self.client.post_json(path, body, None).await
+    }
 }
 
 impl Owner {
@@ -179,12 +202,15 @@ impl Owner {
         let limits = CallLimits { body_bytes: ANSWER_BYTES_MAX, ..CallLimits::default() };
         let client = |url: &str, pin| PeerClient::new(url, PeerTrust::Pinned(pin), limits);
         let clients = charter.charter().keepers.iter();
-        let clients = clients.map(|keeper| Ok((keeper.index.0, client(&keeper.url, keeper.tls_pin)?)));
+        let clients = clients.map(|keeper| {
+            let client = client(&keeper.url, keeper.tls_pin)?;
+            Ok((keeper.index.0, KeeperClient { client, turns: Semaphore::new(CALLS_A_KEEPER) }))
+        });
         let clients = clients.collect::<Result<_, _>>().map_err(DeskError::Address)?;
         Ok(Self { charter, clients })
     }
 
-    fn client(&self, place: u8) -> Option<&PeerClient> {
+    fn client(&self, place: u8) -> Option<&KeeperClient> {
         self.clients.iter().find(|(own, _)| *own == place).map(|(_, client)| client)
     }
 
@@ -330,21 +356,35 @@ impl Desk {
             {
                 tracing::warn!(%error, "sealed openings that nobody needs any more are still here");
             }
-            let pushes = self
-                .inner
-                .owners
-                .values()
-                .flat_map(|owner| owner.clients.iter().map(move |(place, _)| (owner, *place)));
-            let pushes: Vec<_> = pushes.map(|(owner, place)| self.push_to(owner, place)).collect();
+            let pushes = self.pushes().await;
             tokio::select! {
                 () = stopping.cancelled() => return,
-                _done = futures_util::future::join_all(pushes) => {}
+                () = stream::iter(pushes).buffer_unordered(PUSHES_AT_A_TIME).collect::<()>() => {}
             }
             tokio::select! {
                 () = stopping.cancelled() => return,
                 () = tokio::time::sleep(DIRECTORY_LOOK) => {}
             }
         }
+    }
+
+    /// A push for each keeper that has not the directory in force.
+    async fn pushes(&self) -> Vec<impl Future<Output = ()> + Send + '_> {
+        let serial = match self.directory().await {
+            Ok(directory) => directory.serial,
+            Err(fault) => {
+                tracing::error!(%fault, "the directory of officers cannot be signed");
+                return Vec::new();
+            }
+        };
+        let pushed = locked(&self.inner.pushed);
+        let keepers = self
+            .inner
+            .owners
+            .iter()
+            .flat_map(|(id, owner)| owner.clients.iter().map(move |(place, _)| (*id, owner, *place)));
+        let missing = keepers.filter(|(id, _, place)| !pushed.contains(&(*id, *place, serial)));
+        missing.map(|(_, owner, place)| self.push_to(owner, place)).collect()
     }
 
     fn wake(&self, digest: [u8; 32]) {
@@ -358,6 +398,12 @@ impl Desk {
         drop(jobs);
         let desk = self.clone();
         self.inner.tasks.spawn("request", async move { desk.drive(digest).await });
+    }
+
+    /// Whether one more request may be worked on; one that is under way already may come again.
+    fn has_room(&self, digest: &[u8; 32]) -> bool {
+        let jobs = locked(&self.inner.jobs);
+        jobs.len() < UNDER_WAY_MAX || jobs.contains_key(digest)
     }
 
     async fn woken(&self, digest: &[u8; 32]) {
@@ -458,7 +504,7 @@ impl Desk {
             }
             last = Some(directory.serial);
             let body = ObjectFiled { object: B64(directory.object) };
-            match client.post_json::<_, Done>("/v1/directories", &body, None).await {
+            match client.post_json::<_, Done>("/v1/directories", &body).await {
                 Ok(Done {}) => {
                     if self.push_declarations(client, id, place).await {
                         locked(&self.inner.pushed).insert(entry);
@@ -478,13 +524,13 @@ impl Desk {
     }
 
     /// False if the keeper has to be told again.
-    async fn push_declarations(&self, client: &PeerClient, owner: [u8; 16], place: u8) -> bool {
+    async fn push_declarations(&self, client: &KeeperClient, owner: [u8; 16], place: u8) -> bool {
         for (named, object) in &self.inner.declarations {
             if named.is_some_and(|named| named != owner) {
                 continue;
             }
             let body = ObjectFiled { object: B64(object.clone()) };
-            match client.post_json::<_, Done>("/v1/declarations", &body, None).await {
+            match client.post_json::<_, Done>("/v1/declarations", &body).await {
                 Ok(Done {}) => {}
                 // Said no: it will say so again; a request shows it to the officer.
                 Err(PeerError::Problem(problem))
@@ -647,6 +693,9 @@ async fn requests(
         || not_after <= desk.now_i64()
     {
         return Err(ProblemKind::Invalid.into());
+    }
+    if !desk.has_room(&digest) {
+        return Err(ProblemKind::Unavailable.into());
     }
     // What opens a plate travels in the Openings: a disclosure that comes here would be written down in clear.
     if body.attachments.iter().any(|one| SignedObject::parse(&one.0).is_err()) {

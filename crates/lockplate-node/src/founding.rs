@@ -19,6 +19,7 @@ use lockplate_oprf::Secret;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::passkeys::PasskeyFileError;
 use crate::settings::{KeyFileError, read_or_create_signing_key, read_signing_key};
 use crate::shutdown::ExitKind;
 use crate::tls::TlsError;
@@ -29,7 +30,10 @@ pub use cards::{
 };
 pub use case_key::{CaseKeyCard, make_case_key, read_case_key};
 pub use charter::{CharterTerms, assemble, auditor_entry, draft_charter, read_draft, sign_as_agency, sign_as_keeper};
-pub use orders::{DelayOrder, Order, OwnershipOrder};
+pub use orders::{
+    AttestationOrder, CalledOrder, DelayOrder, Order, OwnershipOrder, PolicyChangeOrder, RevocationOrder,
+    TrustListOrder, cosign,
+};
 pub use papers::{
     DeclarationTerms, PlateOrdered, SignedPaper, WarrantOrder, agency_trust_entry, auditor_trust_entry,
     court_trust_entry, custodian_trust_entry, declaration_text, declaration_texts, sign_declaration, sign_warrant,
@@ -42,6 +46,8 @@ pub use settings::{DECLARATION_FILE, KeeperTerms, OfficerTerms, keeper_toml, off
 pub enum FoundingError {
     /// A key file is missing, open to others, already there, or unreadable.
     KeyFile(KeyFileError),
+    /// The file of a person's passkey.
+    Passkey(PasskeyFileError),
     /// The TLS key cannot be used.
     Tls(TlsError),
     /// A name is empty, too long, or has a character that names of keys may not have.
@@ -57,7 +63,7 @@ impl FoundingError {
     #[must_use]
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::KeyFile(_) | Self::Name(_) | Self::Refused(_) | Self::Rule(_) => ExitKind::Config,
+            Self::KeyFile(_) | Self::Passkey(_) | Self::Name(_) | Self::Refused(_) | Self::Rule(_) => ExitKind::Config,
             Self::Tls(cause) => cause.exit_kind(),
         }
     }
@@ -67,6 +73,7 @@ impl fmt::Display for FoundingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KeyFile(cause) => cause.fmt(f),
+            Self::Passkey(cause) => cause.fmt(f),
             Self::Tls(cause) => cause.fmt(f),
             Self::Name(what) | Self::Refused(what) => f.write_str(what),
             Self::Rule(cause) => cause.fmt(f),
@@ -78,6 +85,7 @@ impl core::error::Error for FoundingError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::KeyFile(cause) => cause.source(),
+            Self::Passkey(cause) => cause.source(),
             Self::Tls(cause) => cause.source(),
             Self::Rule(cause) => cause.source(),
             Self::Name(_) | Self::Refused(_) => None,
@@ -88,6 +96,12 @@ impl core::error::Error for FoundingError {
 impl From<KeyFileError> for FoundingError {
     fn from(cause: KeyFileError) -> Self {
         Self::KeyFile(cause)
+    }
+}
+
+impl From<PasskeyFileError> for FoundingError {
+    fn from(cause: PasskeyFileError) -> Self {
+        Self::Passkey(cause)
     }
 }
 
@@ -155,4 +169,4 @@ fn in_folder(folder: &Path, name: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

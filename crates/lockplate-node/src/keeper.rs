@@ -6,13 +6,20 @@ pub mod admin;
 mod db;
 mod destruction;
 mod doors;
+mod emergencies;
+pub mod enrol;
 mod evaluations;
 pub mod kek;
 mod notice;
 mod office;
 mod openings;
+mod orders;
+mod page;
 mod parties;
+mod people;
+mod policies;
 pub mod prekeys;
+mod prompts;
 mod recovery;
 mod requests;
 pub mod restore;
@@ -26,6 +33,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use lockplate_core::Timestamp;
+use lockplate_core::authorisation::Withdrawn;
 use lockplate_core::charter::{Charter, CharterFile, KeeperEntry, LogName};
 use lockplate_core::directory::Trust;
 use lockplate_core::entry::{CharterLeaf, Genesis, LogEntry, LogKind, LogResumed, PolicyLeaf, PolicyRelation};
@@ -38,7 +46,7 @@ use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_log::{CosignatureSigner, NoteSigner, WitnessRecord};
 use lockplate_oprf::Secret;
-use lockplate_policy::{Bundle, CedarPolicy, FILES_MAX, LoadError};
+use lockplate_policy::{Bundle, CedarPolicy, LoadError};
 use lockplate_store::log_files::{AcquireError, FileLogStorage};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -47,6 +55,13 @@ use tokio::sync::oneshot;
 use self::kek::{KekError, KekTable};
 use self::notice::CodesNow;
 use self::office::{Desk, Office, Unfinished};
+pub use self::page::PageConfig;
+use self::page::{PageDoor, PageSettings};
+pub use self::people::PersonConfig;
+use self::people::{People, PersonSettings};
+use self::policies::Policies;
+pub use self::prompts::{MailConfig, MailSecurity};
+use self::prompts::{MailSettings, Mailer};
 use crate::client::AddressError;
 use crate::clock::Clock;
 use crate::cosign::{Cosigner, Heads, NoWitnesses, NotStarted, WitnessSet, ask_before_start};
@@ -56,6 +71,8 @@ use crate::gate::Gate;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::log_door::{self, LogDoor};
 use crate::own_log::OwnLog;
+use crate::passkeys::PasskeyFileError;
+use crate::policy_folder::{self, PolicyFolderError};
 use crate::release::Published;
 use crate::rng::SystemRng;
 use crate::settings::{self, ConfigError, DataFolder, KeyFileError, read_public_file, read_secret, read_signing_key};
@@ -102,6 +119,16 @@ pub struct KeeperConfig {
     /// Scheduled destruction.
     #[serde(default)]
     pub destruction: DestructionConfig,
+    /// The page of this keeper's people; without it there is none.
+    pub page: Option<PageConfig>,
+    /// Prompts by mail; without it there are none.
+    pub mail: Option<MailConfig>,
+    /// Who decides here.
+    #[serde(default)]
+    pub people: Vec<PersonConfig>,
+    /// What one agency may ask for.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// `[listen]`.
@@ -183,6 +210,21 @@ impl Default for PrekeysConfig {
     }
 }
 
+/// `[limits]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests that one agency may file in an hour, refused ones too. More are turned away without an entry, so that nobody can fill the
+    /// log; the quota of an officer is the policy's.
+    pub requests_an_hour: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { requests_an_hour: 1_000 }
+    }
+}
+
 /// `[destruction]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -210,6 +252,10 @@ pub struct KeeperSettings {
     declarations: BTreeMap<DeclarationName, PathBuf>,
     stock_days: u32,
     every: Duration,
+    people: Vec<PersonSettings>,
+    page: Option<PageSettings>,
+    mail: Option<MailSettings>,
+    requests_an_hour: u32,
     /// Names of witnesses of the own log that a person does not wait for.
     without: BTreeSet<String>,
 }
@@ -265,10 +311,16 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
         if !(1..=EVERY_SECONDS_MAX).contains(&every_seconds) {
             return Err(refuse(format!("`destruction.every_seconds` is from 1 to {EVERY_SECONDS_MAX}")));
         }
+        if config.limits.requests_an_hour == 0 {
+            return Err(refuse("`limits.requests_an_hour` is at least 1".to_owned()));
+        }
         if config.login.factors.len() < 2 {
             return Err(refuse(
                 "`login.factors` names fewer than two factors, so nobody could ever show two".to_owned(),
             ));
+        }
+        if config.mail.is_some() && config.page.is_none() {
+            return Err(refuse("`mail` needs a `page`, to which its link leads".to_owned()));
         }
         let keys = KeysConfig {
             signing: data.join(&config.keys.signing),
@@ -288,6 +340,10 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             declarations,
             stock_days: config.prekeys.stock_days,
             every: Duration::from_secs(every_seconds),
+            people: people::check(file, config.people)?,
+            page: config.page.map(|page| PageSettings::check(file, &data, page)).transpose()?,
+            mail: config.mail.map(|mail| MailSettings::check(file, mail)).transpose()?,
+            requests_an_hour: config.limits.requests_an_hour,
             without: BTreeSet::new(),
             data,
         })
@@ -318,6 +374,8 @@ pub enum KeeperError {
     Db(DbError),
     /// The database or log refused what was left of the last run.
     Recovery,
+    /// The file of a person's passkey.
+    Passkey(PasskeyFileError),
     /// TLS.
     Tls(TlsError),
     /// The address.
@@ -342,6 +400,7 @@ impl KeeperError {
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
             Self::File(_)
+            | Self::Passkey(_)
             | Self::Unfit(_)
             | Self::Core(_)
             | Self::Policy(_)
@@ -367,6 +426,7 @@ impl fmt::Display for KeeperError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(cause) => cause.fmt(f),
+            Self::Passkey(cause) => cause.fmt(f),
             Self::Unfit(what) => f.write_str(what),
             Self::Core(cause) => cause.fmt(f),
             Self::Policy(cause) => write!(f, "the policy bundle was refused: {cause}"),
@@ -392,6 +452,7 @@ impl core::error::Error for KeeperError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::File(cause) => Some(cause),
+            Self::Passkey(cause) => Some(cause),
             Self::Core(cause) => Some(cause),
             Self::Policy(cause) => Some(cause),
             Self::PolicyFolder(cause) | Self::Admin(cause) => Some(cause),
@@ -421,7 +482,7 @@ macro_rules! from_cause {
 }
 
 from_cause! {
-    File(KeyFileError) Core(lockplate_core::Error) Policy(LoadError) LogFolder(AcquireError) Log(lockplate_log::Error)
+    File(KeyFileError) Passkey(PasskeyFileError) Core(lockplate_core::Error) Policy(LoadError) LogFolder(AcquireError) Log(lockplate_log::Error)
     Kek(KekError) Db(DbError) Tls(TlsError) Listen(ListenError) Address(AddressError) Witnesses(NoWitnesses)
     Witness(WitnessError) NotStarted(NotStarted)
 }
@@ -448,6 +509,8 @@ pub async fn run(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: Tasks) 
 pub struct Started {
     /// Where it answers.
     pub address: SocketAddr,
+    /// Where the page of its people answers, once it is ready.
+    pub page: Option<SocketAddr>,
     opened: oneshot::Receiver<Result<(), KeeperError>>,
 }
 
@@ -477,6 +540,11 @@ pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Task
     let tls = tls_mode(&settings, &entry)?;
     let server = Server::bind(ListenOn { addr: settings.listen.address, tls }, Limits::default()).await?;
     let address = server.local_addr();
+    let page = match settings.page.clone() {
+        Some(page) => Some(PageDoor::bind(page).await?),
+        None => None,
+    };
+    let page_address = page.as_ref().map(PageDoor::address);
     let timekeepers = destruction::witnesses(charter.charter(), index)?;
     let witnesses = WitnessSet::of(charter.charter(), &LogName::Keeper(index))?;
     if !witnesses.knows(&settings.without) {
@@ -493,7 +561,9 @@ pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Task
     let gate = Gate::new();
     server.serve(gate.behind(doors::early(charter_bytes).merge(witness.routes())), tasks);
 
-    let opening = Opening { prepared, witnesses, witness, timekeepers, folder, gate, clock, tasks: tasks.clone() };
+    let tasks_of_opening = tasks.clone();
+    let opening =
+        Opening { prepared, witnesses, witness, timekeepers, folder, gate, clock, page, tasks: tasks_of_opening };
     let (told, opened) = oneshot::channel();
     let tasks_too = tasks.clone();
     tasks.spawn("opening", async move {
@@ -503,7 +573,7 @@ pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Task
         }
         let _nobody_asks = told.send(ended);
     });
-    Ok(Started { address, opened })
+    Ok(Started { address, page: page_address, opened })
 }
 
 /// What waits for the witnesses of the own log.
@@ -515,13 +585,14 @@ struct Opening {
     folder: DataFolder,
     gate: Gate,
     clock: Arc<dyn Clock>,
+    page: Option<PageDoor>,
     tasks: Tasks,
 }
 
 impl Opening {
     /// Start-up check 5, then everything that signs.
     async fn open(self) -> Result<(), KeeperError> {
-        let Self { prepared, witnesses, witness, timekeepers, folder, gate, clock, tasks } = self;
+        let Self { prepared, witnesses, witness, timekeepers, folder, gate, clock, page, tasks } = self;
         let stopping = tasks.stopping().clone();
         let fits = |record: &WitnessRecord| prepared.log.check_witnessed(record.checkpoint());
         let said = ask_before_start(&witnesses, &prepared.settings.without, fits, &stopping).await?;
@@ -530,6 +601,9 @@ impl Opening {
             tracing::warn!(missing, "a person had the keeper start without these witnesses; the log says so");
         }
         let (every, admin_socket) = (prepared.settings.every, prepared.settings.admin_socket());
+        let people = prepared.people.clone();
+        let mailer = prepared.mailer()?;
+        let data = prepared.settings.data.clone();
         let opening_clock = Arc::clone(&clock);
         let (missing, set) = (said.missing, witnesses.clone());
         let opened = tokio::task::spawn_blocking(move || prepared.open(&set, missing, opening_clock.as_ref())).await;
@@ -544,6 +618,15 @@ impl Opening {
 
         let listener = admin::bind(&admin_socket).map_err(KeeperError::Admin)?;
         admin::serve(listener, desk.clone(), witness, &tasks);
+        if let Some(page) = page {
+            let named = desk.visit(|office, _db, _now| Ok(office.named())).await;
+            let named = named.map_err(|_traced| KeeperError::Recovery)?;
+            page.serve(desk.clone(), people.clone(), named, Arc::clone(&clock), &tasks);
+        }
+        if let Some(mailer) = mailer {
+            let prompts = prompts::run(desk.clone(), people, mailer, data, Arc::clone(&clock), stopping.clone());
+            tasks.spawn("prompts", prompts);
+        }
         let timer = destruction::run(desk.clone(), timekeepers, every, clock, stopping.clone());
         tasks.spawn_essential("destruction", timer);
         let watched = desk.clone();
@@ -554,8 +637,9 @@ impl Opening {
         });
         let door = LogDoor::new(public, Some(doors::receipts(desk.clone())));
         let opened = openings::publication::routes(LOG_PREFIX, desk.clone());
-        let shared = doors::Doors { desk, stopping: tasks.stopping().clone() };
-        gate.open(doors::routes(shared).merge(opened).merge(log_door::routes(LOG_PREFIX, door)));
+        let shared = doors::Doors { desk: desk.clone(), stopping: tasks.stopping().clone() };
+        let rules = policies::routes(desk);
+        gate.open(doors::routes(shared).merge(rules).merge(opened).merge(log_door::routes(LOG_PREFIX, door)));
         Ok(())
     }
 }
@@ -596,7 +680,9 @@ struct Prepared {
     opening_key: HpkeSecretKey,
     notice: NoticeKey,
     policy: CedarPolicy,
+    policies: Policies,
     declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
+    people: People,
     log: OwnLog,
     public: PathBuf,
     /// None before the log is begun.
@@ -635,7 +721,8 @@ fn prepare(
         return Err(KeeperError::Unfit("the opening key is not the charter's opening key of this keeper"));
     }
     let notice = NoticeKey::from_seed(&Secret::new(*read_secret(&settings.keys.notice)?))?;
-    let policy = CedarPolicy::load(&bundle(&settings, charter.charter())?)?;
+    let bundle = bundle(&settings, charter.charter())?;
+    let policy = CedarPolicy::load(&bundle)?;
     if policy.digest() != charter.charter().policy {
         return Err(KeeperError::Unfit("the policy bundle is not the one that the charter names by its digest"));
     }
@@ -656,12 +743,14 @@ fn prepare(
     let database = if first { None } else { Some(Db::open(&database_path, db::MIGRATIONS)?) };
     let kek = KekTable::open(&settings.data.join("kek"), &mut SystemRng)?;
     Ok(Prepared {
+        people: People::read(&settings.people, &entry.human_keys)?,
         settings,
         charter,
         signing,
         opening_key,
         notice,
         policy,
+        policies: Policies::founding(bundle),
         declaration_texts,
         log,
         public,
@@ -671,6 +760,14 @@ fn prepare(
 }
 
 impl Prepared {
+    /// What sends prompts, if people are to be told by mail.
+    fn mailer(&self) -> Result<Option<Mailer>, KeeperError> {
+        match (&self.settings.mail, &self.settings.page) {
+            (Some(mail), Some(page)) => Mailer::new(mail, &page.origin).map(Some),
+            (Some(_) | None, Some(_) | None) => Ok(None),
+        }
+    }
+
     /// Begins the log or goes on with it. Blocks.
     fn open(self, set: &WitnessSet, missing: Vec<String>, clock: &dyn Clock) -> Result<Opened, KeeperError> {
         let Self {
@@ -680,7 +777,9 @@ impl Prepared {
             opening_key,
             notice,
             policy,
+            policies,
             declaration_texts,
+            people,
             log,
             public,
             database,
@@ -708,8 +807,13 @@ impl Prepared {
             kek,
             opening_key,
             trust,
+            passkeys: people.passkeys(),
+            pending_trust: None,
+            withdrawn: Withdrawn::default(),
+            policies,
             declaration_texts,
             factors: settings.factors,
+            requests_an_hour: settings.requests_an_hour,
             prekeys_max: prekeys::stock_max(settings.stock_days),
             unfinished: Unfinished::default(),
             codes_now: CodesNow::default(),
@@ -751,31 +855,14 @@ fn founding_leaves(keeper: &Keeper<FileLogStorage>, now: Timestamp) -> Vec<LogEn
 
 fn bundle(settings: &KeeperSettings, charter: &Charter) -> Result<Bundle, KeeperError> {
     let Some(folder) = &settings.policy_folder else { return Ok(Bundle::shipped(charter.owner.state)) };
-    let mut files = Vec::new();
-    for (folder, prefix) in [(folder.clone(), ""), (folder.join("props"), "props/")] {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !prefix.is_empty() => continue,
-            Err(error) => return Err(KeeperError::PolicyFolder(error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(KeeperError::PolicyFolder)?;
-            let path = entry.path();
-            if !path.is_file() {
-                continue;
-            }
-            if files.len() > FILES_MAX {
-                return Err(KeeperError::Unfit("the folder of the policy bundle holds too many files"));
-            }
-            let unreadable = KeeperError::Unfit("a file of the policy bundle is not text, or its name is not");
-            let bytes = std::fs::read(&path).map_err(KeeperError::PolicyFolder)?;
-            let (Ok(name), Ok(text)) = (entry.file_name().into_string(), String::from_utf8(bytes)) else {
-                return Err(unreadable);
-            };
-            files.push((format!("{prefix}{name}"), text));
+    policy_folder::read(folder).map_err(|error| match error {
+        PolicyFolderError::Io(error) => KeeperError::PolicyFolder(error),
+        PolicyFolderError::TooLarge => {
+            KeeperError::Unfit("the folder of the policy bundle holds too many files, or too large ones")
         }
-    }
-    Ok(Bundle::from_files(files)?)
+        PolicyFolderError::NotText => KeeperError::Unfit("a file of the policy bundle is not text, or its name is not"),
+        PolicyFolderError::Bundle(error) => error.into(),
+    })
 }
 
 /// The clock in whole seconds; times before 1970 are zero, which every validity refuses.

@@ -42,6 +42,8 @@ pub mod officers;
 pub mod oversight;
 mod own_log;
 pub mod party_log;
+pub mod passkeys;
+pub mod policy_folder;
 pub mod problem;
 pub mod recorder;
 pub mod register;

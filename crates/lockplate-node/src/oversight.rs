@@ -8,7 +8,7 @@ use lockplate_core::charter::Charter;
 use lockplate_core::id::KeeperIndex;
 use lockplate_oprf::Element;
 
-use crate::api::{B64, Done, NoticeEvaluated, ObjectFiled, OpeningGiven, ReviewLogged};
+use crate::api::{B64, Done, NoticeEvaluated, ObjectFiled, OpeningGiven, PaperFiled, PolicyFiled, ReviewLogged};
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::keeper::LOG_PREFIX;
 use crate::problem::ProblemKind;
@@ -97,13 +97,31 @@ impl Oversight {
         Ok(logged.register)
     }
 
-    /// Files a court's signed delay of notice; a repeat is harmless.
+    /// Files what a court, a custodian or policy signers ordered; a repeat is harmless.
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn file_delay(&self, keeper: KeeperIndex, order: &[u8]) -> Result<(), PeerError> {
+    pub async fn file_order(&self, keeper: KeeperIndex, order: &[u8]) -> Result<(), PeerError> {
         let body = ObjectFiled { object: B64(order.to_vec()) };
         let Done {} = self.at(keeper)?.post_json("/v1/authorisations", &body, None).await?;
+        Ok(())
+    }
+
+    /// Files a policy change with its bundle; a repeat is harmless.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn file_policy(&self, keeper: KeeperIndex, change: &PolicyFiled) -> Result<(), PeerError> {
+        let Done {} = self.at(keeper)?.post_json("/v1/policies", change, None).await?;
+        Ok(())
+    }
+
+    /// Files the paper of an emergency; a repeat is harmless.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn file_paper(&self, keeper: KeeperIndex, paper: &PaperFiled) -> Result<(), PeerError> {
+        let Done {} = self.at(keeper)?.post_json("/v1/papers", paper, None).await?;
         Ok(())
     }
 }

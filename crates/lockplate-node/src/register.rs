@@ -12,11 +12,11 @@ mod figures;
 mod keep;
 mod overview;
 mod prose;
-mod say;
+pub(crate) mod say;
 mod serve;
 mod shell;
 mod site;
-mod words;
+pub(crate) mod words;
 
 pub use export::{ExportError, write_to};
 pub use keep::Keeping;

@@ -5,7 +5,9 @@
 mod answer;
 mod draft;
 mod fault;
+pub mod federation;
 mod hold;
+mod load;
 mod owner;
 mod package;
 mod pending;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockplate_core::approval::Grant;
 use lockplate_core::charter::CharterFile;
+use lockplate_core::emergency::Danger;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::open::{PlateKey, VerifiedEvaluation, combine, open, verify_evaluation};
@@ -50,17 +53,14 @@ use crate::clock::Clock;
 use crate::problem::ProblemKind;
 use crate::settings;
 use answer::OpenedCell;
+use load::Load;
 use owner::ClosedEpoch;
 use pending::Pending;
 
-/// Buckets that are fetched at a time.
-const BUCKETS_AT_A_TIME: usize = 8;
 /// Bytes of one answer of the archive: a bucket of a quarter million cells.
 const ARCHIVE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one answer of the desk: a grant and 16 evaluations at their bounds, in base64.
 const DESK_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Pause between two looks at the desk.
-const POLL: Duration = Duration::from_millis(250);
 /// How long a request may wait for its keepers, unless said otherwise: a day.
 pub const VALID_FOR_S: u64 = 86_400;
 /// The wish for the end of the embargo, unless said otherwise: 180 days after filing.
@@ -87,8 +87,8 @@ pub struct Asked {
     pub offence_text: String,
     /// The facts that make the search lawful; one line.
     pub facts: String,
-    /// Declared as an emergency.
-    pub emergency: bool,
+    /// What is feared, where it is declared as an emergency: then a second person of [`Officer::seconds`] is a supervisor.
+    pub emergency: Option<Danger>,
     /// The reads are to be kept as evidence ([`hold`]).
     pub hold: bool,
     /// Window, from (inclusive); snapped inward.
@@ -159,6 +159,7 @@ pub struct Searcher {
     archive: PeerClient,
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    load: Arc<Load>,
 }
 
 impl core::fmt::Debug for Searcher {
@@ -188,7 +189,7 @@ impl Searcher {
         let limits = CallLimits { body_bytes: ARCHIVE_BODY_BYTES_MAX, ..CallLimits::default() };
         let archive = PeerClient::new(&owner.url, PeerTrust::Pinned(owner.tls_pin), limits)
             .map_err(|_address| SearchFault::File("the charter's archive address cannot be used"))?;
-        Ok(Self { charter, desk, archive, folder, clock })
+        Ok(Self { charter, desk, archive, folder, clock, load: Arc::default() })
     }
 
     fn now(&self) -> Timestamp {
@@ -206,11 +207,22 @@ impl Searcher {
         asked: &Asked,
         rng: &mut R,
     ) -> Result<Filed, SearchFault> {
+        let (pending, filed) = self.draft(officer, asked, rng)?;
+        self.send(officer, &pending).await?;
+        Ok(filed)
+    }
+
+    /// The request, signed and on this machine's disk; nothing is sent.
+    fn draft<R: CryptoRng + Send>(
+        &self,
+        officer: &Officer,
+        asked: &Asked,
+        rng: &mut R,
+    ) -> Result<(Pending, Filed), SearchFault> {
         let (pending, window) = draft::draft(&self.charter, officer, asked, self.now(), rng)?;
         pending.save(&self.folder, &officer.key, rng)?;
         let filed = Filed { request_digest: pending.request_digest, window, elements: pending.inputs.len() };
-        self.send(officer, &pending).await?;
-        Ok(filed)
+        Ok((pending, filed))
     }
 
     /// Files the pending request again: the same bytes, so a repeat changes nothing.
@@ -218,6 +230,7 @@ impl Searcher {
         let session = match &officer.passcode {
             None => None,
             Some(passcode) => {
+                let _turn = self.load.log_on().await;
                 let asked = SessionAsked {
                     officer_key: B64(officer.key.verify_key().0.to_vec()),
                     passcode: passcode.as_str().to_owned(),
@@ -277,7 +290,7 @@ impl Searcher {
         wait: Duration,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<Fetched, SearchFault> {
-        self.fetch_kept(officer, request_digest, wait, Keep::Nothing, seen).await.map(|(fetched, _)| fetched)
+        self.fetch_kept(officer, request_digest, wait, Keep::Nothing, seen).await
     }
 
     /// As [`fetch`](Self::fetch), and keeps the answer as an evidence package or a hold. The pending search is deleted once that is
@@ -292,7 +305,7 @@ impl Searcher {
         wait: Duration,
         keep: Keep<'_>,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
-    ) -> Result<(Fetched, Option<Kept>), SearchFault> {
+    ) -> Result<Fetched, SearchFault> {
         let pending = Pending::load(&self.folder, &officer.key, request_digest)?;
         keep.fits(pending.statement.statement().hold)?;
         if pending.charter_hash != self.charter.hash() {
@@ -300,6 +313,7 @@ impl Searcher {
         }
         let filed = FiledRequest::from_bytes(&pending.filed)?;
         let deadline = self.clock.monotonic().saturating_add(wait);
+        let _under_way = self.load.waits();
         let status = self.granted(officer, &pending, deadline, seen).await?;
         let grant = self.check_grant(&status, &filed)?;
         let opened = self.open_all(officer, &pending, &filed, &grant, deadline, seen).await;
@@ -340,7 +354,7 @@ impl Searcher {
             Pending::remove(&self.folder, request_digest)?;
         }
         let request = filed.request.claimed();
-        let fetched = Fetched {
+        Ok(Fetched {
             request_digest: *request_digest,
             grant_digest,
             window: Snapped { from: request.win_from, to: request.win_to, moved: false },
@@ -353,8 +367,8 @@ impl Searcher {
             culprits: opened.culprits,
             register: register(&status),
             disclosure,
-        };
-        Ok((fetched, kept))
+            kept,
+        })
     }
 
     /// [`file`](Self::file), then [`fetch`](Self::fetch).
@@ -422,7 +436,7 @@ impl Searcher {
                 SearchFault::Waiting(state)
             });
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(self.load.pause()).await;
         Ok(())
     }
 
@@ -453,6 +467,7 @@ impl Searcher {
         self.check_register(&epochs, pending, deadline).await?;
         let headers: Vec<_> = epochs.iter().map(|epoch| epoch.header.clone()).collect();
         let (evaluations, culprits) = self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
+        let _opening = self.load.opens();
         let keys = combine(&evaluations, &pending.inputs, &headers)?;
         let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
         let cells: Vec<Vec<(OpenedCell, package::Find)>> = stream::iter(keys.iter().map(|key| {
@@ -462,7 +477,7 @@ impl Searcher {
                 self.bucket(pending, key, epoch).await
             }
         }))
-        .buffered(BUCKETS_AT_A_TIME)
+        .buffered(self.load.buckets_at_a_time())
         .try_collect()
         .await?;
         let (cells, finds) = cells.into_iter().flatten().unzip();
@@ -482,7 +497,7 @@ impl Searcher {
             if !matches!(fault, SearchFault::Unavailable(_)) || self.clock.monotonic() >= deadline {
                 return Err(self.with_evidence(fault, "register", pending, &json!({ "epochs": shown_epochs(epochs) })));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(self.load.pause()).await;
         }
     }
 

@@ -35,9 +35,20 @@ const SHIPPED_BASE: [(&str, &str); 3] = [
     ("props/00-base.cedar", include_str!("../packs/props/00-base.cedar")),
 ];
 
-/// Connecticut, the default pack.
-const SHIPPED_CT: [(&str, &str); 2] =
-    [("ct.cedar", include_str!("../packs/ct.cedar")), ("props/ct.cedar", include_str!("../packs/props/ct.cedar"))];
+/// A state's code, its pack and the pack's properties.
+type StatePack = (&'static str, [(&'static str, &'static str); 2]);
+
+macro_rules! state_packs {
+    ($($code:literal $name:literal)*) => { [$(($code, [
+        (concat!($name, ".cedar"), include_str!(concat!("../packs/", $name, ".cedar"))),
+        (concat!("props/", $name, ".cedar"), include_str!(concat!("../packs/props/", $name, ".cedar"))),
+    ])),*] };
+}
+
+/// The states with a pack (`law.md` section 1). Connecticut's is the default pack.
+const STATE_PACKS: [StatePack; 10] = state_packs! {
+    "CA" "ca" "CT" "ct" "IL" "il" "MN" "mn" "NH" "nh" "NJ" "nj" "NM" "nm" "VA" "va" "VT" "vt" "WA" "wa"
+};
 
 /// The files of one bundle, sorted by path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,11 +85,23 @@ impl Bundle {
     /// The bundle compiled into this crate for owners in `state`: the base pack, and the state's pack where there is one.
     #[must_use]
     pub fn shipped(state: State) -> Self {
-        let state_pack: &[(&str, &str)] = match state.code() {
-            "CT" => &SHIPPED_CT,
-            _ => &[],
-        };
-        let files = SHIPPED_BASE.iter().chain(state_pack);
+        Self::of_packs(STATE_PACKS.iter().filter(|(code, _)| *code == state.code()))
+    }
+
+    /// The base pack with every state's pack: for proofs and tests, and for no owner. It decides for an owner in a state as
+    /// that state's bundle does, because each rule of a state asks for the owner's state.
+    #[must_use]
+    pub fn shipped_all() -> Self {
+        Self::of_packs(STATE_PACKS.iter())
+    }
+
+    /// The states that have a pack, by code.
+    pub fn states_with_a_pack() -> impl Iterator<Item = State> {
+        STATE_PACKS.iter().filter_map(|(code, _)| State::parse(code))
+    }
+
+    fn of_packs(packs: impl Iterator<Item = &'static StatePack>) -> Self {
+        let files = SHIPPED_BASE.iter().chain(packs.flat_map(|(_, files)| files));
         Self { files: files.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect() }
     }
 

@@ -4,14 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::{Authorizer, Decision, Response};
+use cedar_policy::{Authorizer, Decision, Effect, Entities, PolicySet, Request, Response};
 use lockplate_core::facts::{AccessPolicy, Obligations, PolicyAnswer, Reason, SearchFacts};
 
 use crate::bundle::Bundle;
 use crate::error::LoadError;
 use crate::explain::{ENGINE_RULE, keeper_reason};
-use crate::facts::cedar_request;
+use crate::facts::{ListFacts, cedar_list_request, cedar_request};
 use crate::lint::{self, Rules};
+use crate::question::Question;
 
 /// A checked bundle with the engine that decides under it. Immutable; shared by reference between threads.
 #[derive(Debug)]
@@ -20,6 +21,15 @@ pub struct CedarPolicy {
     authorizer: Authorizer,
     digest: [u8; 32],
     engine: String,
+}
+
+/// Every rule that matched, whatever was decided: where a forbid matched, the engine no longer names the permits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spoken {
+    /// Ids of the permits that matched.
+    pub permits: BTreeSet<String>,
+    /// Ids of the forbids that matched.
+    pub forbids: BTreeSet<String>,
 }
 
 impl CedarPolicy {
@@ -45,10 +55,60 @@ impl CedarPolicy {
         self.rules.words.keys().map(String::as_str)
     }
 
-    /// `None` where the facts make no request under the schema.
-    fn ask(&self, facts: &SearchFacts) -> Option<Response> {
-        let (request, entities) = cedar_request(facts, &self.rules.schema)?;
+    /// One decision on an entry of a hot list or a hit, fail-closed as every decision.
+    #[must_use]
+    pub fn rule_on_list(&self, facts: &ListFacts) -> PolicyAnswer {
+        self.answered(cedar_list_request(facts, &self.rules.schema))
+    }
+
+    /// One decision on a question of either kind.
+    #[must_use]
+    pub fn answer(&self, question: &Question) -> PolicyAnswer {
+        match question {
+            Question::Search(facts) => self.rule_on(facts),
+            Question::List(facts) => self.rule_on_list(facts),
+        }
+    }
+
+    /// Every rule that has something to say on a question. For explanations: it decides nothing.
+    #[must_use]
+    pub fn spoken(&self, question: &Question) -> Spoken {
+        let asked = match question {
+            Question::Search(facts) => cedar_request(facts, &self.rules.schema),
+            Question::List(facts) => cedar_list_request(facts, &self.rules.schema),
+        };
+        let Some((request, entities)) = asked else { return Spoken::default() };
+        let alone = |effect: Effect| -> BTreeSet<String> {
+            let some = self.rules.policies.policies().filter(|policy| policy.effect() == effect).cloned();
+            // The ids are unique in the whole set, so they are in a part of it.
+            let Ok(set) = PolicySet::from_policies(some) else { return BTreeSet::new() };
+            matched(&self.authorizer.is_authorized(&request, &set, &entities))
+        };
+        Spoken { permits: alone(Effect::Permit), forbids: alone(Effect::Forbid) }
+    }
+
+    fn ask(&self, asked: Option<(Request, Entities)>) -> Option<Response> {
+        let (request, entities) = asked?;
         Some(self.authorizer.is_authorized(&request, &self.rules.policies, &entities))
+    }
+
+    /// `None` where the facts make no request under the schema.
+    fn answered(&self, asked: Option<(Request, Entities)>) -> PolicyAnswer {
+        let Some(response) = self.ask(asked) else {
+            return refused(BTreeSet::new());
+        };
+        let matched = matched(&response);
+        let failed = response.diagnostics().errors().next().is_some();
+        match response.decision() {
+            Decision::Allow if failed => refused(BTreeSet::new()),
+            Decision::Allow => match self.obligations(&matched) {
+                Some(obligations) => PolicyAnswer::Allow { rules: matched, obligations },
+                None => refused(BTreeSet::new()),
+            },
+            // Property R proves that a shipped bundle always names a rule; if one day it does not, that is a failure too.
+            Decision::Deny if failed || matched.is_empty() => refused(matched),
+            Decision::Deny => PolicyAnswer::Deny { rules: matched },
+        }
     }
 
     /// All duties of the permits that matched: permits only ever add duties to each other.
@@ -73,26 +133,16 @@ impl AccessPolicy for CedarPolicy {
     }
 
     fn rule_on(&self, facts: &SearchFacts) -> PolicyAnswer {
-        let Some(response) = self.ask(facts) else {
-            return refused(BTreeSet::new());
-        };
-        let matched: BTreeSet<String> = response.diagnostics().reason().map(ToString::to_string).collect();
-        let failed = response.diagnostics().errors().next().is_some();
-        match response.decision() {
-            Decision::Allow if failed => refused(BTreeSet::new()),
-            Decision::Allow => match self.obligations(&matched) {
-                Some(obligations) => PolicyAnswer::Allow { rules: matched, obligations },
-                None => refused(BTreeSet::new()),
-            },
-            // Property R proves that a shipped bundle always names a rule; if one day it does not, that is a failure too.
-            Decision::Deny if failed || matched.is_empty() => refused(matched),
-            Decision::Deny => PolicyAnswer::Deny { rules: matched },
-        }
+        self.answered(cedar_request(facts, &self.rules.schema))
     }
 
     fn explain(&self, rule: &str) -> Option<Reason> {
         self.rules.words.get(rule).map(|words| words.reason.clone()).or_else(|| keeper_reason(rule))
     }
+}
+
+fn matched(response: &Response) -> BTreeSet<String> {
+    response.diagnostics().reason().map(ToString::to_string).collect()
 }
 
 /// Refused because the engine failed, beside the forbids that matched all the same.
@@ -134,7 +184,7 @@ when { context.elementEpochs * 9223372036854775807 > 5 };
         // Past the lint, as if a construct that can fail were one day on its list.
         let policy = CedarPolicy::of(lint::read(&bundle).unwrap(), bundle.digest());
         let facts = stolen_car();
-        let response = policy.ask(&facts).unwrap();
+        let response = policy.ask(cedar_request(&facts, &policy.rules.schema)).unwrap();
         assert_eq!(response.decision(), Decision::Allow, "Cedar skips the forbid");
         assert_eq!(response.diagnostics().errors().count(), 1);
         assert_eq!(policy.rule_on(&facts), refused(BTreeSet::new()));

@@ -13,6 +13,7 @@ use lockplate_core::facts::{Obligations, Reason};
 use serde_json::{Value, json};
 
 use crate::bundle::{BASE_PACK, Bundle, POLICIES_MAX, SCHEMA};
+use crate::checked::{Check, Property};
 use crate::error::{Fault, LoadError};
 
 /// Attribute accesses in a row that a policy may use: `principal.agency.state` and `resource.owner.state` need three.
@@ -69,8 +70,8 @@ pub(crate) struct Words {
     pub(crate) reason: Reason,
     /// Of a permit; a forbid has none.
     pub(crate) obligations: Option<Obligations>,
-    file: String,
-    redundant: Option<String>,
+    pub(crate) file: String,
+    pub(crate) redundant: Option<String>,
 }
 
 /// Parses schema and packs and takes the annotations in. The result is only fit for a decision after [`check`].
@@ -104,8 +105,8 @@ pub(crate) fn read(bundle: &Bundle) -> Result<Rules, LoadError> {
     Ok(Rules { schema, policies, words })
 }
 
-/// Everything of `law.md` section 3 that [`read`] did not need to know.
-pub(crate) fn check(bundle: &Bundle, rules: &Rules) -> Result<(), LoadError> {
+/// Everything of `law.md` section 3 that [`read`] did not need to know. The properties, in the order of the files.
+pub(crate) fn check(bundle: &Bundle, rules: &Rules) -> Result<Vec<Property>, LoadError> {
     for (path, _, text) in bundle.packs() {
         check_format(path, text)?;
     }
@@ -260,19 +261,25 @@ impl<'a> Notes<'a> {
         Words { reason, obligations, file: self.file.to_owned(), redundant: redundant.map(str::to_owned) }
     }
 
-    fn property(&self) -> Result<(), LoadError> {
+    fn property(&self, policy: Policy) -> Result<Property, LoadError> {
         self.only(&["check", "constitution", "say"])?;
-        self.required("say")?;
-        self.parsed("check", |check| ["never", "always"].contains(&check).then_some(()))?;
-        match self.optional("constitution")? {
-            None | Some("true") => Ok(()),
-            Some(_) => Err(self.refused(Fault::AnnotationMalformed("constitution"))),
-        }
+        let say = self.required("say")?.to_owned();
+        let check = self.parsed("check", |check| match check {
+            "never" => Some(Check::Never),
+            "always" => Some(Check::Always),
+            _ => None,
+        })?;
+        let constitution = match self.optional("constitution")? {
+            None => false,
+            Some("true") => true,
+            Some(_) => return Err(self.refused(Fault::AnnotationMalformed("constitution"))),
+        };
+        Ok(Property { policy, file: self.file.to_owned(), say, check, constitution })
     }
 }
 
 /// `P90D`: whole days of ISO 8601, nothing else.
-fn days(text: &str) -> Option<u32> {
+pub(crate) fn days(text: &str) -> Option<u32> {
     let digits = text.strip_prefix('P')?.strip_suffix('D')?;
     number(digits).filter(|days| *days <= DAYS_MAX)
 }
@@ -350,8 +357,9 @@ fn check_format(path: &str, text: &str) -> Result<(), LoadError> {
 }
 
 /// Properties are proved by `policy prove`, not here; but one that cannot be read would prove nothing.
-fn check_properties(bundle: &Bundle, schema: &Schema) -> Result<(), LoadError> {
+fn check_properties(bundle: &Bundle, schema: &Schema) -> Result<Vec<Property>, LoadError> {
     let mut taken = BTreeSet::new();
+    let mut list = Vec::new();
     for (path, text) in bundle.properties() {
         check_format(path, text)?;
         let mut properties = PolicySet::new();
@@ -361,15 +369,19 @@ fn check_properties(bundle: &Bundle, schema: &Schema) -> Result<(), LoadError> {
             if property.effect() != Effect::Permit {
                 return Err(refused(Fault::PropertyNotPermit));
             }
-            Notes::of(path, &id, &property).property()?;
-            check_constructs(&property).map_err(refused)?;
             let renamed = property.new_id(PolicyId::new(&id));
+            let read = Notes::of(path, &id, &property).property(renamed.clone())?;
+            check_constructs(&property).map_err(refused)?;
             properties.add(renamed).map_err(|error| refused(Fault::Syntax(error.to_string())))?;
             if !taken.insert(id.clone()) {
                 return Err(LoadError::new(path, Some(&id), Fault::Id("is taken")));
             }
+            if list.len() == POLICIES_MAX {
+                return Err(LoadError::new(path, Some(&id), Fault::TooLarge));
+            }
+            list.push(read);
         }
         validate(&properties, schema, |_| path)?;
     }
-    Ok(())
+    Ok(list)
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
@@ -15,6 +16,7 @@ use lockplate_node::api::{AnswerState, KeeperAnswer};
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{self, KeeperFiles, KeeperParty, KeeperTerms};
 use lockplate_node::keeper::admin::{self, WaitingRequest};
+use lockplate_node::keeper::enrol::{self, EnrolError, EnrolTerms};
 use lockplate_node::keeper::{self, KeeperSettings, restore};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
@@ -24,6 +26,9 @@ use serde_json::json;
 use crate::Globals;
 use crate::exit::Ended;
 use crate::screen::Screen;
+
+/// What the last page of an enrolment gets to be shown.
+const LAST_PAGE: Duration = Duration::from_secs(2);
 
 /// The commented template, which is the sample of the documentation.
 const TEMPLATE: &str = include_str!("../../../docs/samples/keeper.toml");
@@ -42,6 +47,8 @@ pub(crate) struct KeeperArgs {
 enum KeeperTask {
     /// Run the keeper (what happens without a subcommand)
     Run(RunArgs),
+    /// Serve one page on which a person who decides here makes a passkey; writes its public file
+    Enrol(EnrolArgs),
     /// Make this keeper's keys and its card for the agency
     Init(InitArgs),
     /// Sign the agency's draft charter, after comparing it with this keeper's own keys; writes keeper.toml
@@ -87,6 +94,25 @@ struct ClearArgs {
 }
 
 #[derive(Debug, Args)]
+struct EnrolArgs {
+    /// The person's name, such as "A. Clerk"
+    #[arg(long)]
+    name: String,
+    /// File to write; it holds no secret
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Loopback address and port to listen at
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8543")]
+    listen: SocketAddr,
+    /// Origin under which browsers will see the keeper's page: https://HOST, or http://localhost:PORT on this machine
+    #[arg(long, value_name = "URL")]
+    origin: String,
+    /// Host for which the passkey is made: that of the origin, or a parent of it
+    #[arg(long, value_name = "HOST")]
+    rp_id: String,
+}
+
+#[derive(Debug, Args)]
 struct InitArgs {
     /// Folder to make: keys and data in DIR/data, the card in DIR/card.json
     #[arg(long, value_name = "DIR")]
@@ -103,7 +129,8 @@ struct InitArgs {
     /// Address under which the others reach it, https://..
     #[arg(long)]
     url: String,
-    /// Key file of a person who decides here; made where absent. Belongs on that person's own medium
+    /// File of a passkey from `keeper enrol`, or key file, of a person who decides here. A key file is made where absent, and belongs
+    /// on that person's own medium
     #[arg(long = "human", value_name = "FILE", required = true)]
     humans: Vec<PathBuf>,
 }
@@ -178,6 +205,7 @@ pub(crate) async fn run(args: KeeperArgs, globals: &Globals, screen: &Screen) ->
     match args.task {
         None => serve(globals, &RunArgs::default()).await,
         Some(KeeperTask::Run(run)) => serve(globals, &run).await,
+        Some(KeeperTask::Enrol(enrol)) => enrol_person(enrol, screen).await,
         Some(KeeperTask::Init(init)) => make(&init, screen),
         Some(KeeperTask::SignCharter(sign)) => sign_charter(&sign, screen),
         Some(KeeperTask::Waiting) => waiting(&settings(globals)?, screen).await,
@@ -208,6 +236,41 @@ async fn serve(globals: &Globals, run: &RunArgs) -> Result<ExitKind> {
     let finished = tasks.finish(SHUTDOWN_MAX).await;
     ran?;
     finished.map_err(|unfinished| Ended::internal(unfinished.to_string()))?;
+    Ok(ExitKind::Done)
+}
+
+/// Serves the page until a passkey is made, or a signal ends it.
+async fn enrol_person(args: EnrolArgs, screen: &Screen) -> Result<ExitKind> {
+    if args.out.exists() {
+        return Err(Ended::config(format!(
+            "{}: is there already; a person's second passkey gets a file of its own",
+            args.out.display()
+        ))
+        .into());
+    }
+    let tasks = Tasks::new();
+    tasks.stop_on_signals().context("the system refuses signal handlers")?;
+    let terms = EnrolTerms { name: args.name, listen: args.listen, origin: args.origin, rp_id: args.rp_id };
+    let waiting = enrol::enrol(terms, &tasks, &mut SystemRng).await?;
+    screen.note(&format!("Open this address in the person's browser: {}", waiting.url));
+    let made = tokio::select! {
+        made = waiting.finish() => made,
+        () = tasks.stopping().cancelled() => Err(EnrolError::Stopped),
+    };
+    if let Ok(made) = &made {
+        write_json(&args.out, &serde_json::to_value(made.to_file())?)?;
+    }
+    // The page that says "done" still leaves, and fetches its style.
+    tokio::time::sleep(LAST_PAGE).await;
+    let finished = tasks.finish(SHUTDOWN_MAX).await;
+    let id = lockplate_core::id::b64url(&made?.passkey.key.id());
+    finished.map_err(|unfinished| Ended::internal(unfinished.to_string()))?;
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/keeper/1", "passkey": id, "file": args.out }));
+    } else {
+        screen.line(&format!("Passkey made; its public half is in {}.", args.out.display()));
+        screen.line("Give this file to keeper init with --human, and name it in [[people]] of keeper.toml.");
+    }
     Ok(ExitKind::Done)
 }
 
@@ -281,12 +344,14 @@ fn show(request: &WaitingRequest, screen: &Screen) {
     let spellings =
         if request.spellings == 1 { "1 spelling".to_owned() } else { format!("{} spellings", request.spellings) };
     screen.heading(&format!("Request {}", request.digest.get(..12).unwrap_or(&request.digest)));
+    let asks = agency(&request.requester_name, &request.requester);
     let asks = if request.on_behalf_of == request.requester {
-        request.requester.clone()
+        asks
     } else {
-        format!("{} on behalf of {}", request.requester, request.on_behalf_of)
+        format!("{asks} on behalf of {}", agency(&request.on_behalf_of_name, &request.on_behalf_of))
     };
     screen.line(&format!("  agency    {asks}"));
+    screen.line(&format!("  officer   {} (pseudonym of the public register)", request.officer));
     screen.line(&format!("  plate     {} ({state}), {spellings}", request.plate));
     let (from, to) = (time_text(Timestamp(request.window.0)), time_text(Timestamp(request.window.1)));
     screen.line(&format!("  time      {from} to {to}, {} periods", request.epochs));
@@ -304,10 +369,22 @@ fn show(request: &WaitingRequest, screen: &Screen) {
         Some(digest) => format!("Is the paper {} signed by a judge, and for this plate and time?", short(digest)),
         None => "No court paper is attached. Are the facts enough for this purpose?".to_owned(),
     };
+    if request.authorisation.is_some() {
+        let counts = if request.judicial { "counts as a judge's" } else { "does not count as a judge's" };
+        screen.line(&format!("  paper     verified as {}, {counts}", request.assurance));
+    }
+    for file in &request.attachments {
+        screen.line(&format!("  file      {file}"));
+    }
     screen.line(&format!("  rules     {}", request.rules.join(", ")));
     screen.line(&format!("  register  entry {}", request.register));
     screen.line(&format!("  to judge  {judge}"));
     screen.line(&format!("  answer until {}", time_text(Timestamp(request.not_after))));
+}
+
+/// By its name in the charter, with its id.
+fn agency(name: &str, id: &str) -> String {
+    if name.is_empty() { id.to_owned() } else { format!("{name} ({id})") }
 }
 
 fn short(digest: &str) -> &str {

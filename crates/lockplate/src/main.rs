@@ -11,6 +11,7 @@ mod exit;
 mod import;
 mod keeper;
 mod owner_code;
+mod policy;
 mod screen;
 mod search;
 mod sign;
@@ -71,10 +72,12 @@ enum Verb {
     Witness(Box<witness::WitnessArgs>),
     /// Bring files of reads in
     Import(import::ImportArgs),
-    /// Ask one owner's keepers about one plate
+    /// Ask the keepers of one or more owners about one plate
     Search(Box<search::SearchArgs>),
     /// Sign a court's order, or a proof of registration
     Sign(sign::SignArgs),
+    /// Look at rules, ask them, test them, prove what they promise
+    Policy(policy::PolicyArgs),
     /// Check what an agency and its keepers publish, and say by whom it is valid
     Verify(verify::VerifyArgs),
     /// Watch the public logs, and count what they say
@@ -106,6 +109,7 @@ impl Verb {
             Self::Search(_) => "search",
             Self::Witness(_) => "witness",
             Self::Sign(_) => "sign",
+            Self::Policy(_) => "policy",
             Self::Sealer => "sealer",
             Self::Completions(_) => "completions",
         }
@@ -171,6 +175,7 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
         Verb::Search(args) => runtime.block_on(search::run(*args, &globals, screen)),
         Verb::Witness(args) => runtime.block_on(witness::run(*args, &globals, screen)),
         Verb::Sign(args) => runtime.block_on(sign::run(args, screen)),
+        Verb::Policy(args) => policy::run(&args, screen),
         Verb::Verify(args) => runtime.block_on(verify::run(args, screen)),
         Verb::Audit(args) => runtime.block_on(audit::run(args, screen)),
         Verb::Sealer => Ok(ExitKind::Usage),

@@ -1,7 +1,10 @@
-//! `lockplate search`: one plate, one window, one request. The officer's own machine draws up and signs the request, waits for the
-//! keepers, checks every answer and opens the reads; a request that is not answered yet stands, and `fetch` goes on with it.
+//! `lockplate search`: one plate, one window, one request to each owner that is asked. The officer's own machine draws up and signs the
+//! requests, waits for the keepers, checks every answer and opens the reads; a request that is not answered yet stands, and `fetch` goes on
+//! with it.
 
 mod keep;
+mod paper;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
+use lockplate_core::emergency::Danger;
 use lockplate_core::id::{AgencyId, from_b64url};
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::plate::Jurisdiction;
@@ -20,14 +24,16 @@ use lockplate_node::api::{AnswerState, DeskState, DeskStatus, ReasonText};
 use lockplate_node::client::{PeerClient, PeerTrust};
 use lockplate_node::clock::{Clock, SystemClock};
 use lockplate_node::rng::SystemRng;
+use lockplate_node::search::federation::{Drafted, Federation, NamedOwner, OWNERS_MAX};
 use lockplate_node::search::{
-    self, Asked, EMBARGO_S, Fetched, Filed, Mode, Officer, Refusal, SearchFault, Searcher, VALID_FOR_S, desk_limits,
+    self, Asked, EMBARGO_S, Fetched, Filed, Mode, Officer, Refusal, SearchFault, VALID_FOR_S, desk_limits,
     read_person_key,
 };
 use lockplate_node::settings::{self, ConfigError, read_public_file, read_secret_file};
 use lockplate_node::shutdown::ExitKind;
+use report::Report;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::Globals;
@@ -39,7 +45,7 @@ const ATTACHED_BYTES_MAX: u64 = 64 * 1024;
 /// Longest wait on the command line, seconds: a week.
 const WAIT_SECONDS_MAX: u64 = 7 * 86_400;
 
-/// Ask one owner's keepers about one plate.
+/// Ask the keepers of one or more owners about one plate.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct SearchArgs {
@@ -55,19 +61,21 @@ pub(crate) struct SearchArgs {
 
 #[derive(Debug, Subcommand)]
 enum SearchTask {
-    /// File a request and print its number; does not wait
+    /// File the request, one to each owner, and print the number; does not wait
     File(Box<AskArgs>),
-    /// Show where a request stands
+    /// Show where a search stands
     Status(NumberArgs),
-    /// Wait for the answer of a filed request and open it
+    /// Wait for the answers of a filed search and open them
     Fetch(FetchArgs),
+    /// File the paper of an emergency: a court's, or a supervisor's written report
+    Paper(paper::PaperArgs),
     /// Open what was held as evidence, with the key of the case
     OpenHold(keep::OpenHoldArgs),
 }
 
 #[derive(Debug, Args)]
 struct NumberArgs {
-    /// Number of the request, 64 digits
+    /// Number of the search, 64 digits
     request: String,
 }
 
@@ -90,6 +98,12 @@ struct WaitArgs {
 
 #[derive(Debug, Args)]
 struct AskArgs {
+    /// Owner to ask, by the name in officer.toml or by its id; may be given more than once
+    #[arg(long, value_name = "NAME|ID")]
+    owner: Vec<String>,
+    /// Ask every owner of officer.toml; with a paper, every owner that it names
+    #[arg(long, conflicts_with = "owner")]
+    all_owners: bool,
     /// The plate, whole: letters and digits
     #[arg(long, required = true)]
     plate: Option<String>,
@@ -135,9 +149,9 @@ struct AskArgs {
     /// Id of the agency for which the request is made, if not the officer's own
     #[arg(long, value_name = "ID")]
     on_behalf_of: Option<String>,
-    /// Declare an emergency; a paper is due within 24 hours (its deadline is not enforced in this version)
-    #[arg(long)]
-    emergency: bool,
+    /// Declare an emergency, with --basis exigency and a supervisor's --second; a paper is due within 24 hours (`search paper`)
+    #[arg(long, value_name = "DANGER", value_enum)]
+    emergency: Option<Feared>,
     /// Keep what is found as evidence: needs a case number, a supervisor's --second, and --case-key
     #[arg(long)]
     hold: bool,
@@ -154,12 +168,37 @@ enum Spellings {
     Wide,
 }
 
-/// `officer.toml`: who asks, at which desk, under which charter. Paths are relative to the file.
+/// What is feared in an emergency.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Feared {
+    /// Somebody may die
+    Life,
+    /// Somebody was taken
+    Abduction,
+    /// Somebody may be gravely hurt
+    SeriousInjury,
+    /// Somebody dangerous escapes
+    Escape,
+}
+
+impl Feared {
+    const fn danger(self) -> Danger {
+        match self {
+            Self::Life => Danger::Life,
+            Self::Abduction => Danger::Abduction,
+            Self::SeriousInjury => Danger::SeriousInjury,
+            Self::Escape => Danger::Escape,
+        }
+    }
+}
+
+/// `officer.toml`: who asks, at which desk, under which charters. Paths are relative to the file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OfficerConfig {
-    charter: PathBuf,
-    charter_hash: String,
+    /// The owner that is asked where none is named.
+    charter: Option<PathBuf>,
+    charter_hash: Option<String>,
     agency: String,
     desk: String,
     desk_pin: String,
@@ -167,6 +206,19 @@ pub(crate) struct OfficerConfig {
     #[serde(default)]
     passcode_file: Option<PathBuf>,
     folder: PathBuf,
+    /// Further owners.
+    #[serde(default)]
+    owner: Vec<OwnerConfig>,
+}
+
+/// One `[[owner]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnerConfig {
+    /// What `--owner` calls it; the name of its charter where nothing is said.
+    name: Option<String>,
+    charter: PathBuf,
+    charter_hash: String,
 }
 
 /// Carries out one task.
@@ -180,35 +232,56 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
     match args.task {
         Some(SearchTask::OpenHold(_)) => Err(Ended::internal("a hold is opened without a desk").into()),
         Some(SearchTask::File(ask)) => {
-            let (asked, officer) = desk.asked(&ask)?;
-            let filed = desk.searcher.file(&officer, &asked, &mut SystemRng).await?;
-            show_filed(&filed, screen);
-            if screen.json() {
-                screen.document(&json!({
-                    "schema": search::SCHEMA, "request": hex_of(&filed.request_digest), "state": "filed",
-                }));
-            } else {
-                screen.line(&hex_of(&filed.request_digest));
-            }
-            Ok(ExitKind::Done)
+            let (drafted, spared, officer) = desk.draft(&ask)?;
+            let mut report = Report::new(&desk.federation, drafted.number, drafted.parts.len(), screen);
+            report.begin(&drafted, &spared);
+            let filed = desk.federation.file(&officer, &drafted, &mut |part, news| report.hear(part, &news)).await;
+            Ok(report.filed(filed?))
         }
         Some(SearchTask::Status(number)) => {
             let officer = desk.officer(&[])?;
-            let status = desk.searcher.status(&officer, &digest_of(&number.request)?).await?;
-            show_status(&number.request, &status, screen);
+            let digest = digest_of(&number.request)?;
+            let parts = desk.federation.status(&officer, &digest).await?;
+            report::show_statuses(&desk.federation, &number.request, &parts, screen);
             Ok(ExitKind::Done)
         }
         Some(SearchTask::Fetch(fetch)) => {
             let digest = digest_of(&fetch.number.request)?;
             let officer = desk.officer(&[])?;
-            desk.fetch(&officer, &digest, (&fetch.wait, &fetch.keep), screen).await
+            let wait = fetch.wait.duration();
+            let case_key = fetch.keep.case_key()?;
+            let keep = fetch.keep.keep(case_key.as_ref())?;
+            let owners = desk.federation.requests(&officer, &digest)?;
+            let mut report = Report::new(&desk.federation, digest, owners, screen);
+            let told =
+                desk.federation.fetch(&officer, &digest, wait, keep, &mut |part, news| report.hear(part, &news)).await;
+            Ok(report.end(told?))
+        }
+        Some(SearchTask::Paper(args)) => {
+            let owner = args.owner().map_or(Some(0), |text| desk.federation.find(text));
+            let charter = owner.and_then(|owner| desk.federation.charter(owner));
+            let charter = charter.ok_or_else(|| usage("--owner", "the name or id of an owner of officer.toml"))?;
+            paper::file(&args, charter, screen).await
         }
         None => {
-            let (asked, officer) = desk.asked(&args.ask)?;
-            let filed = desk.searcher.file(&officer, &asked, &mut SystemRng).await?;
-            show_filed(&filed, screen);
-            desk.fetch(&officer, &filed.request_digest, (&args.wait, &args.keep), screen).await
+            let (drafted, spared, officer) = desk.draft(&args.ask)?;
+            let wait = args.wait.duration();
+            let case_key = args.keep.case_key()?;
+            let keep = args.keep.keep(case_key.as_ref())?;
+            let mut report = Report::new(&desk.federation, drafted.number, drafted.parts.len(), screen);
+            report.begin(&drafted, &spared);
+            let told = desk
+                .federation
+                .search(&officer, &drafted, wait, keep, &mut |part, news| report.hear(part, &news))
+                .await;
+            Ok(report.end(told?))
         }
+    }
+}
+
+impl WaitArgs {
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds.min(WAIT_SECONDS_MAX))
     }
 }
 
@@ -220,6 +293,7 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
         Some(SearchTask::Fetch(fetch)) => {
             return digest_of(&fetch.number.request).and_then(|_| fetch.keep.check());
         }
+        Some(SearchTask::Paper(args)) => return digest_of(args.request()).map(drop),
         Some(SearchTask::OpenHold(_)) => return Ok(()),
         None => {
             args.keep.check()?;
@@ -230,6 +304,23 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
         }
     };
     ask.vocabulary().map(drop)
+}
+
+impl OfficerConfig {
+    /// Every owner, the one of `charter` first.
+    fn owners(&self) -> Result<Vec<OwnerConfig>, &'static str> {
+        let first = match (self.charter.clone(), self.charter_hash.clone()) {
+            (Some(charter), Some(charter_hash)) => Some(OwnerConfig { name: None, charter, charter_hash }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err("`charter` and `charter_hash` stand together"),
+        };
+        let owners: Vec<_> = first.into_iter().chain(self.owner.iter().cloned()).collect();
+        if owners.is_empty() {
+            return Err("no owner is named: add `charter` with `charter_hash`, or `[[owner]]`");
+        }
+        // Before a hundred and one charters are read.
+        if owners.len() > OWNERS_MAX { Err("more than 100 owners are named") } else { Ok(owners) }
+    }
 }
 
 impl AskArgs {
@@ -248,7 +339,7 @@ impl AskArgs {
 struct Desk {
     config: OfficerConfig,
     base: PathBuf,
-    searcher: Searcher,
+    federation: Federation,
     clock: Arc<SystemClock>,
 }
 
@@ -257,22 +348,67 @@ impl Desk {
         let config: OfficerConfig = settings::load_over(path, std::env::vars())?;
         let refuse = |what: &str| ConfigError::refused(path, None, what);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
-        let charter = CharterFile::verify(&read_public_file(&base.join(&config.charter))?)
-            .map_err(|error| refuse(&format!("the charter it names is not valid: {error}")))?;
-        if hex_of(&charter.hash()) != config.charter_hash {
-            return Err(refuse(
-                "`charter_hash` is not the hash of the charter: it is another charter than the one pinned",
-            )
-            .into());
-        }
+        let owners = config.owners().map_err(refuse)?;
+        let owners = owners
+            .into_iter()
+            .map(|OwnerConfig { name, charter, charter_hash }| {
+                let charter = CharterFile::verify(&read_public_file(&base.join(charter))?)
+                    .map_err(|error| refuse(&format!("the charter it names is not valid: {error}")))?;
+                if hex_of(&charter.hash()) != charter_hash {
+                    return Err(refuse(
+                        "`charter_hash` is not the hash of the charter: it is another charter than the one pinned",
+                    )
+                    .into());
+                }
+                Ok(NamedOwner { name, charter })
+            })
+            .collect::<Result<Vec<_>>>()?;
         let pin = from_b64url(&config.desk_pin).ok_or_else(|| refuse("`desk_pin` is not the pin of a TLS key"))?;
         let client = PeerClient::new(&config.desk, PeerTrust::Pinned(pin), desk_limits())?;
         let folder = base.join(&config.folder);
         crate::keeper::private_folder(&folder)?;
         let clock = Arc::new(SystemClock::new());
         let shared: Arc<dyn Clock> = Arc::<SystemClock>::clone(&clock);
-        let searcher = Searcher::new(charter, client, folder, shared)?;
-        Ok(Self { config, base, searcher, clock })
+        let federation = Federation::new(owners, &client, &folder, &shared)?;
+        Ok(Self { config, base, federation, clock })
+    }
+
+    /// The owners that are asked, and those that are spared a request that cannot pass.
+    fn choose(&self, ask: &AskArgs, asked: &Asked) -> Result<(Vec<usize>, Vec<usize>)> {
+        let all: Vec<usize> = (0..self.federation.len()).collect();
+        if ask.all_owners {
+            let named = self.federation.named_by_paper(&all, asked);
+            if named.is_empty() {
+                return Err(usage("--auth", "a paper that names an owner of officer.toml").into());
+            }
+            let spared = all.into_iter().filter(|owner| !named.contains(owner)).collect();
+            return Ok((named, spared));
+        }
+        if ask.owner.is_empty() {
+            // The owner of `charter`, or the only one there is.
+            return if self.config.charter.is_some() || self.federation.len() == 1 {
+                Ok((vec![0], Vec::new()))
+            } else {
+                Err(usage("--owner", "one or more owners of officer.toml, or --all-owners").into())
+            };
+        }
+        let mut owners = Vec::new();
+        for text in &ask.owner {
+            let owner = self.federation.find(text);
+            let owner = owner.ok_or_else(|| usage("--owner", "the name or id of an owner of officer.toml"))?;
+            if !owners.contains(&owner) {
+                owners.push(owner);
+            }
+        }
+        Ok((owners, Vec::new()))
+    }
+
+    /// The requests, and the owners that are spared one.
+    fn draft(&self, ask: &AskArgs) -> Result<(Drafted, Vec<usize>, Officer)> {
+        let (asked, officer) = self.asked(ask)?;
+        let (owners, spared) = self.choose(ask, &asked)?;
+        let drafted = self.federation.draft(&officer, &asked, &owners, &mut SystemRng)?;
+        Ok((drafted, spared, officer))
     }
 
     fn officer(&self, seconds: &[PathBuf]) -> Result<Officer> {
@@ -322,7 +458,7 @@ impl Desk {
             offence,
             offence_text: ask.offence_text.clone(),
             facts: named(&ask.facts),
-            emergency: ask.emergency,
+            emergency: ask.emergency.map(Feared::danger),
             hold: ask.hold,
             from: moment(&ask.from, now).ok_or_else(|| usage("--from", "2026-11-22T14:00:00Z, -72h or now"))?,
             to: moment(&ask.to, now).ok_or_else(|| usage("--to", "2026-11-22T14:00:00Z, -1h or now"))?,
@@ -333,36 +469,6 @@ impl Desk {
             embargo_s: EMBARGO_S,
         };
         Ok((asked, self.officer(&ask.second)?))
-    }
-
-    async fn fetch(
-        &self,
-        officer: &Officer,
-        digest: &[u8; 32],
-        (wait, keep): (&WaitArgs, &keep::KeepArgs),
-        screen: &Screen,
-    ) -> Result<ExitKind> {
-        let case_key = keep.case_key()?;
-        let wait = Duration::from_secs(wait.seconds.min(WAIT_SECONDS_MAX));
-        let mut last = String::new();
-        let mut seen = |status: &DeskStatus| {
-            let line = progress(status);
-            if line != last {
-                screen.note(&line);
-                last = line;
-            }
-        };
-        match self.searcher.fetch_kept(officer, digest, wait, keep.keep(case_key.as_ref())?, &mut seen).await {
-            Ok((fetched, None)) => {
-                show(&fetched, screen);
-                Ok(ExitKind::Done)
-            }
-            Ok((fetched, Some(kept))) => {
-                keep::show_kept(&fetched, &kept, screen);
-                Ok(ExitKind::Done)
-            }
-            Err(fault) => Ok(show_fault(&fault, &hex_of(digest), screen)),
-        }
     }
 }
 
@@ -471,27 +577,46 @@ const fn state_words(state: DeskState) -> &'static str {
     }
 }
 
-fn show_status(number: &str, status: &DeskStatus, screen: &Screen) {
-    if screen.json() {
-        let keepers: Vec<_> = status
-            .keepers
-            .iter()
-            .map(|keeper| json!({ "keeper": keeper.index, "name": keeper.name, "answer": keeper.answer, "problem": keeper.problem }))
-            .collect();
-        screen.document(&json!({
-            "schema": search::SCHEMA, "request": number, "state": status.state, "keepers": keepers,
-            "answers": status.evaluations.len(),
-        }));
-    } else {
-        screen.line(&progress(status));
-    }
+fn status_document(number: &str, status: &DeskStatus) -> Value {
+    let keepers: Vec<_> = status
+        .keepers
+        .iter()
+        .map(|keeper| json!({ "keeper": keeper.index, "name": keeper.name, "answer": keeper.answer, "problem": keeper.problem }))
+        .collect();
+    json!({
+        "schema": search::SCHEMA, "request": number, "state": status.state, "keepers": keepers,
+        "answers": status.evaluations.len(),
+    })
 }
 
 fn show(fetched: &Fetched, screen: &Screen) {
-    if screen.json() {
-        screen.document(&fetched.to_json());
-        return;
+    show_culprits(fetched, screen);
+    if fetched.is_no_match() {
+        screen.heading("No match, checked.");
+    } else {
+        screen.line(&table(fetched, None).to_string());
+        let reads = counted(fetched.found.len(), "read");
+        screen.heading(&format!("{reads} found, each proved to have been there before anybody asked."));
     }
+    let gone = if fetched.epochs_destroyed > 0 {
+        format!("; {} more are destroyed and cannot be read again", fetched.epochs_destroyed)
+    } else {
+        String::new()
+    };
+    screen.line(&format!("{} searched{gone}.", counted(fetched.epochs, "period")));
+    screen.line(&format!("On the public register: {}.", entries(fetched)));
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn entries(fetched: &Fetched) -> String {
+    let entries: Vec<String> = fetched.register.iter().map(|(_, name, entry)| format!("{name} no. {entry}")).collect();
+    entries.join(", ")
+}
+
+fn show_culprits(fetched: &Fetched, screen: &Screen) {
     for culprit in &fetched.culprits {
         let evidence =
             culprit.evidence.as_ref().map_or_else(String::new, |path| format!(" Evidence: {}", path.display()));
@@ -500,63 +625,53 @@ fn show(fetched: &Fetched, screen: &Screen) {
             culprit.keeper, culprit.name
         ));
     }
-    if fetched.is_no_match() {
-        screen.heading("No match, checked.");
-    } else {
-        let mut table = Table::new();
-        table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["time", "camera", "place", "read as", "confidence", "why"]);
-        for found in &fetched.found {
-            let read_as =
-                found.state.as_ref().map_or_else(|| found.text.clone(), |state| format!("{} ({state})", found.text));
-            let confidence =
-                found.confidence.map_or_else(|| "not said".to_owned(), |conf| format!("{}.{} %", conf / 10, conf % 10));
-            table.add_row([
-                found.time_text(),
-                found.camera.to_string(),
-                found.place.clone().unwrap_or_default(),
-                read_as,
-                confidence,
-                format!("{}; {}", found.why_text(), found.why_state()),
-            ]);
-        }
-        screen.line(&table.to_string());
-        let reads =
-            if fetched.found.len() == 1 { "1 read".to_owned() } else { format!("{} reads", fetched.found.len()) };
-        screen.heading(&format!("{reads} found, each proved to have been there before anybody asked."));
-    }
-    let periods = if fetched.epochs == 1 { "1 period".to_owned() } else { format!("{} periods", fetched.epochs) };
-    let gone = if fetched.epochs_destroyed > 0 {
-        format!("; {} more are destroyed and cannot be read again", fetched.epochs_destroyed)
-    } else {
-        String::new()
-    };
-    screen.line(&format!("{periods} searched{gone}."));
-    let entries: Vec<String> = fetched.register.iter().map(|(_, name, entry)| format!("{name} no. {entry}")).collect();
-    screen.line(&format!("On the public register: {}.", entries.join(", ")));
 }
 
-/// Prints why there is no result and returns the exit code. Never "no match".
-fn show_fault(fault: &SearchFault, number: &str, screen: &Screen) -> ExitKind {
-    let kind = fault.exit_kind();
-    if screen.json() {
-        let mut document = exit::problem("search", kind, &fault.to_string());
-        if let Some(fields) = document.as_object_mut() {
-            fields.insert("request".to_owned(), json!(number));
-            if let SearchFault::Refused(refusals) = fault {
-                let refusals: Vec<_> = refusals
-                    .iter()
-                    .map(|one| json!({ "keeper": one.keeper, "name": one.name, "register": one.register, "reasons": one.reasons }))
-                    .collect();
-                fields.insert("refusals".to_owned(), json!(refusals));
-            }
-            if let SearchFault::Lied { evidence, .. } = fault {
-                fields.insert("evidence".to_owned(), json!(evidence));
-            }
-        }
-        screen.document(&document);
-        return kind;
+/// The reads found, with their owner where there is more than one.
+fn table(fetched: &Fetched, owner: Option<&str>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    let columns = ["time", "camera", "place", "read as", "confidence", "why"];
+    table.set_header(owner.map(|_| "owner").into_iter().chain(columns));
+    for found in &fetched.found {
+        let read_as =
+            found.state.as_ref().map_or_else(|| found.text.clone(), |state| format!("{} ({state})", found.text));
+        let confidence =
+            found.confidence.map_or_else(|| "not said".to_owned(), |conf| format!("{}.{} %", conf / 10, conf % 10));
+        let cells = [
+            found.time_text(),
+            found.camera.to_string(),
+            found.place.clone().unwrap_or_default(),
+            read_as,
+            confidence,
+            format!("{}; {}", found.why_text(), found.why_state()),
+        ];
+        table.add_row(owner.map(str::to_owned).into_iter().chain(cells));
     }
+    table
+}
+
+/// The document of a search without a result.
+fn fault_document(fault: &SearchFault, number: &str) -> Value {
+    let mut document = exit::problem("search", fault.exit_kind(), &fault.to_string());
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("request".to_owned(), json!(number));
+        if let SearchFault::Refused(refusals) = fault {
+            let refusals: Vec<_> = refusals
+                .iter()
+                .map(|one| json!({ "keeper": one.keeper, "name": one.name, "register": one.register, "reasons": one.reasons }))
+                .collect();
+            fields.insert("refusals".to_owned(), json!(refusals));
+        }
+        if let SearchFault::Lied { evidence, .. } = fault {
+            fields.insert("evidence".to_owned(), json!(evidence));
+        }
+    }
+    document
+}
+
+/// Prints why there is no result. Never "no match".
+fn show_fault(fault: &SearchFault, number: &str, screen: &Screen) {
     if let SearchFault::Refused(refusals) = fault {
         show_refusals(refusals, screen);
     } else {
@@ -568,7 +683,6 @@ fn show_fault(fault: &SearchFault, number: &str, screen: &Screen) -> ExitKind {
     if matches!(fault, SearchFault::Waiting(_) | SearchFault::Unavailable(_)) {
         screen.note(&format!("the request stands; go on with: lockplate search fetch {number}"));
     }
-    kind
 }
 
 fn show_refusals(refusals: &[Refusal], screen: &Screen) {
@@ -586,18 +700,23 @@ fn refusal_lines(refusals: &[Refusal]) -> Vec<String> {
             told.push(reason);
         }
     }
+    let mut lines = reason_lines(told);
+    lines.extend(refusals.iter().map(|refusal| {
+        let rules: Vec<&str> = refusal.reasons.iter().map(|reason| reason.rule.as_str()).collect();
+        format!("  {} (register no. {}): {}", refusal.name, refusal.register, rules.join(", "))
+    }));
+    lines
+}
+
+fn reason_lines<'a>(reasons: impl IntoIterator<Item = &'a ReasonText>) -> Vec<String> {
     let mut lines = Vec::new();
-    for reason in told {
+    for reason in reasons {
         lines.push(format!("  {}", reason.rule));
         lines.push(format!("    why     {}", reason.say));
         lines.extend(reason.cite.iter().map(|cite| format!("    law     {cite} (not legal advice)")));
         lines.extend(reason.fix.iter().map(|fix| format!("    lawful  {fix}")));
         lines.push(String::new());
     }
-    lines.extend(refusals.iter().map(|refusal| {
-        let rules: Vec<&str> = refusal.reasons.iter().map(|reason| reason.rule.as_str()).collect();
-        format!("  {} (register no. {}): {}", refusal.name, refusal.register, rules.join(", "))
-    }));
     lines
 }
 
@@ -632,7 +751,29 @@ mod tests {
         let config: OfficerConfig = settings::parse(Path::new("docs/samples/officer.toml"), text).unwrap();
         assert!(from_b64url::<32>(&config.desk_pin).is_some());
         assert!(AgencyId::parse(&config.agency).is_some());
-        assert_eq!(config.charter_hash.len(), 64);
+        let owners = config.owners().unwrap();
+        assert_eq!(owners.len(), 3, "the one of `charter` and two more");
+        assert!(owners.iter().all(|owner| owner.charter_hash.len() == 64));
+        assert_eq!(owners[1].name.as_deref(), Some("Eastport"));
+
+        // What names an owner by half, none, or too many is refused.
+        let with = |change: &dyn Fn(&mut OfficerConfig)| {
+            let mut config = config.clone();
+            change(&mut config);
+            config.owners().map(|owners| owners.len())
+        };
+        assert!(with(&|config| config.charter_hash = None).is_err());
+        assert!(with(&|config| config.charter = None).is_err());
+        let only_listed = |config: &mut OfficerConfig| (config.charter, config.charter_hash) = (None, None);
+        assert_eq!(with(&only_listed), Ok(2));
+        let fill = |count| move |config: &mut OfficerConfig| config.owner = vec![config.owner[0].clone(); count];
+        assert_eq!(with(&fill(OWNERS_MAX - 1)), Ok(OWNERS_MAX));
+        assert!(with(&fill(OWNERS_MAX)).is_err());
+        let nobody = |config: &mut OfficerConfig| {
+            only_listed(config);
+            config.owner.clear();
+        };
+        assert!(with(&nobody).is_err());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `lockplate sign`: an order of a court or of a records custodian becomes a signed paper. It runs where the key is; the plate
-//! stays in the order and in the disclosure, which the signer hands to the officer.
+//! `lockplate sign`: an order of a court, of a records custodian or of policy signers becomes a signed paper. It runs where the key is; the
+//! plate stays in the order and in the disclosure, which the signer hands to the officer.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
+use lockplate_core::signed::SignedObject;
+use lockplate_node::api::{B64, PolicyFile, PolicyFiled};
 use lockplate_node::client::PeerError;
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{self, Order};
 use lockplate_node::oversight::Oversight;
+use lockplate_node::policy_folder;
 use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::settings::create_secret_file;
@@ -66,11 +69,32 @@ enum SignTask {
         #[arg(long)]
         name: String,
     },
-    /// Hand a signed delay of notice to every keeper
+    /// Add a signature to a paper that several sign, such as a policy change
+    Add {
+        /// The signed paper; the signature is added to the file
+        #[arg(value_name = "PAPER")]
+        paper: PathBuf,
+        /// The signer's key file
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Name of the key
+        #[arg(long)]
+        name: String,
+        /// Do not ask before signing
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Hand a signed paper to every keeper: a delay of notice, a revocation, a trust list, a policy change
     File {
         /// The signed paper
         #[arg(value_name = "PAPER")]
         paper: PathBuf,
+        /// Folder of the bundle that a policy change names
+        #[arg(long, value_name = "DIR")]
+        bundle: Option<PathBuf>,
+        /// Text for the public that says what a looser policy allows
+        #[arg(long, value_name = "FILE")]
+        allows: Option<PathBuf>,
         #[command(flatten)]
         charter: CharterArgs,
     },
@@ -81,7 +105,11 @@ pub(crate) async fn run(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
     match args.task {
         Some(SignTask::NewKey { key, name }) => new_key(&key, &name, screen),
         Some(SignTask::NewCaseKey { key, name }) => new_case_key(&key, &name, screen),
-        Some(SignTask::File { paper, charter }) => file(&paper, &charter, screen).await,
+        Some(SignTask::Add { paper, key, name, yes }) => add(&paper, &key, &name, yes, screen),
+        Some(SignTask::File { paper, bundle, allows, charter }) => {
+            let change = policy_files(bundle.as_deref(), allows.as_deref())?;
+            file(&paper, change, &charter, screen).await
+        }
         None => sign(args, screen),
     }
 }
@@ -120,14 +148,61 @@ fn new_case_key(key: &Path, name: &str, screen: &Screen) -> Result<ExitKind> {
     Ok(ExitKind::Done)
 }
 
+/// What several sign names no plate: the object itself is what is shown.
+fn add(paper: &Path, key: &Path, name: &str, yes: bool, screen: &Screen) -> Result<ExitKind> {
+    let before = read_bounded(paper)?;
+    let object = SignedObject::parse(&before).map_err(|error| Ended::usage(format!("{}: {error}", paper.display())))?;
+    screen.note(object.text().trim_end());
+    if !yes && !agreed(screen)? {
+        return Err(Ended::of(ExitKind::Interrupted, "not signed").into());
+    }
+    let after = founding::cosign(&before, key, name)?;
+    durable::replace(paper, &after).with_context(|| format!("{}: cannot be replaced", paper.display()))?;
+    let digest = hex_of(&object.digest());
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/sign/1", "digest": digest, "paper": paper }));
+    } else {
+        screen.line(&format!("Signed: {} (fingerprint {}).", paper.display(), digest.get(..16).unwrap_or(&digest)));
+    }
+    Ok(ExitKind::Done)
+}
+
+/// The files that go with a policy change; none for any other paper.
+fn policy_files(bundle: Option<&Path>, allows: Option<&Path>) -> Result<Option<(Vec<PolicyFile>, Option<String>)>> {
+    let text = |path: &Path| {
+        let read = String::from_utf8(read_bounded(path)?);
+        anyhow::Ok(read.map_err(|_bytes| Ended::usage(format!("{}: not a text", path.display())))?)
+    };
+    let allows = allows.map(|path| text(path)).transpose()?;
+    let Some(folder) = bundle else { return Ok(allows.map(|text| (Vec::new(), Some(text)))) };
+    let bundle = policy_folder::read(folder).map_err(|fault| Ended::usage(format!("{}: {fault}", folder.display())))?;
+    Ok(Some((bundle.files().map(PolicyFile::new).collect(), allows)))
+}
+
 /// Every keeper writes it into its own log, and each stands for itself: one that is away gets it by the same command later.
-async fn file(paper: &Path, charter: &CharterArgs, screen: &Screen) -> Result<ExitKind> {
+async fn file(
+    paper: &Path,
+    with: Option<(Vec<PolicyFile>, Option<String>)>,
+    charter: &CharterArgs,
+    screen: &Screen,
+) -> Result<ExitKind> {
     let order = read_bounded(paper)?;
+    let is_policy = SignedObject::parse(&order).is_ok_and(|object| {
+        object.fields().and_then(|mut fields| fields.take::<String>("kind")).is_ok_and(|kind| kind == "policy-change")
+    });
+    let change = is_policy.then(|| {
+        let (files, allows) = with.unwrap_or_default();
+        PolicyFiled { object: B64(order.clone()), files, allows }
+    });
     let charter = charter.charter(screen).await?;
     let oversight = Oversight::new(charter.charter())?;
     let (mut ended, mut told) = (ExitKind::Done, Vec::new());
     for keeper in &charter.charter().keepers {
-        let said = match oversight.file_delay(keeper.index, &order).await {
+        let filed = match &change {
+            Some(change) => oversight.file_policy(keeper.index, change).await,
+            None => oversight.file_order(keeper.index, &order).await,
+        };
+        let said = match filed {
             Ok(()) => "written into its register".to_owned(),
             Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::NotFound => {
                 ended = ExitKind::Refused;
@@ -135,7 +210,7 @@ async fn file(paper: &Path, charter: &CharterArgs, screen: &Screen) -> Result<Ex
             }
             Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::Invalid => {
                 ended = ExitKind::Refused;
-                "refused; the key must be on its list, and the time at most 366 days from now and before the erasure"
+                "refused; is it signed by who may, for this owner, in force, and does it follow what is in force?"
                     .to_owned()
             }
             Err(error) => {

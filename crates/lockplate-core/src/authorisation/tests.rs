@@ -1,7 +1,8 @@
 use super::*;
+use crate::passkey::{self, tests::SoftKey};
 use crate::plate::{Jurisdiction, Plate};
 use crate::signed::VersionOne;
-use lockplate_log::note::{NoteSigner, Origin};
+use lockplate_log::note::{NoteSignature, NoteSigner, Origin, SignatureType, SignedNote};
 
 const DAY: u64 = 86_400;
 const NOW: Timestamp = Timestamp(1_795_356_000);
@@ -119,7 +120,8 @@ fn run(mut case: Case) -> core::result::Result<Verified, Step> {
         case.request.authorisation_digest = [9; 32];
     }
     if case.revoke_paper {
-        case.withdrawn.papers.insert(case.request.authorisation_digest);
+        let by = WithdrawnBy::Court("Superior Court, Millbrook".to_owned());
+        case.withdrawn.papers.insert(case.request.authorisation_digest, [by].into());
     }
     let trust = Trust::founding(OWNER, &case.entries);
     judge(&file, &case.request, &case.disclosures, &trust, &case.withdrawn, case.accept_attested, NOW)
@@ -142,6 +144,31 @@ fn an_attested_warrant_counts_only_if_the_charter_says_so() {
     let on = run(case(attestation())).unwrap();
     assert_eq!((on.judicial, on.assurance), (true, Assurance::CustodianAttested));
     assert_eq!((off.judicial, off.assurance), (false, Assurance::CustodianAttested));
+}
+
+/// A warrant under a judge's passkey; `wanted` is what the judge's authenticator signed.
+fn by_passkey(wanted: impl FnOnce([u8; 32]) -> [u8; 32]) -> core::result::Result<Verified, Step> {
+    let (soft, mut case) = (SoftKey::es256(1), case(paper()));
+    let public = [passkey::NOTE_IDENTIFIER, &soft.cose()].concat();
+    let vkey =
+        VerifierKey::new(Origin::parse(JUDGE).unwrap(), SignatureType::Other(passkey::NOTE_TYPE), &public).unwrap();
+    case.entries[0].vkey = vkey.clone();
+    case.entries[0].rp_id = passkey::tests::RP_ID.to_owned();
+    case.entries[0].origins = vec![passkey::tests::ORIGIN.to_owned()];
+    let text = crate::signed::text_of(&case.paper).unwrap();
+    let digest = crate::wire::th("authorisation", &[text.as_bytes()]);
+    let line = NoteSignature::new(vkey.name().clone(), vkey.id(), &soft.sign(&wanted(digest)).to_bytes()).unwrap();
+    let file = SignedNote::new(&text, vec![line]).unwrap().to_bytes();
+    case.request.authorisation_digest = digest;
+    let trust = Trust::founding(OWNER, &case.entries);
+    judge(&file, &case.request, &case.disclosures, &trust, &case.withdrawn, true, NOW)
+}
+
+#[test]
+fn a_judges_passkey_is_a_courts_key() {
+    let verified = by_passkey(|digest| digest).unwrap();
+    assert_eq!((verified.judicial, verified.assurance), (true, Assurance::CourtKey));
+    assert_eq!(by_passkey(|_| [9; 32]), Err(Step::Signature), "signed another paper");
 }
 
 type GoodCase = (&'static str, fn(&mut Case));
@@ -301,4 +328,25 @@ fn a_session_needs_two_factors_a_recent_log_on_and_the_request() {
     assert_eq!(check(|s| s.body.amr.clear(), &desk), Ok(false));
     assert!(check(|_| (), &signer("alpr.millbrook.example/desk", 31)).is_err());
     assert!(check(|s| s.header.issuer = "another".to_owned(), &desk).is_err());
+}
+
+#[test]
+fn owners_are_read_from_the_papers_that_name_some() {
+    let named = |file: Vec<u8>| owners_named(&SignedObject::parse(&file).unwrap());
+    let judge = signer(JUDGE, 17);
+    assert_eq!(named(paper().sign(&[&judge]).unwrap()), Some(vec![AgencyId([8; 16]), OWNER]));
+    assert_eq!(named(attestation().sign(&[&signer(CUSTODIAN, 18)]).unwrap()), Some(vec![AgencyId([8; 16]), OWNER]));
+    let proof = Ownership {
+        header: Header { v: VersionOne, nonce: [1; 16], issued: NOW, issuer: CUSTODIAN.to_owned() },
+        body: crate::ownership::OwnershipBody {
+            owner: OWNER,
+            person: [1; 32],
+            plates: vec![[2; 32]],
+            registered: true,
+            co_registrants_consent: true,
+            until: days(10),
+        },
+    };
+    assert_eq!(named(proof.sign(&[&signer(CUSTODIAN, 18)]).unwrap()), Some(vec![OWNER]));
+    assert_eq!(named(session().sign(&[&signer("alpr.millbrook.example/desk", 30)]).unwrap()), None);
 }

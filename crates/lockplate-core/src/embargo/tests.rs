@@ -1,4 +1,5 @@
 use super::*;
+use crate::authorisation::WithdrawnBy;
 use crate::directory::TrustEntry;
 use crate::id::AgencyId;
 use crate::signed::{Header, Signable as _, VersionOne};
@@ -91,7 +92,7 @@ fn a_withdrawn_order_or_key_is_none() {
     let with = |withdrawn: &Withdrawn| verify_delay(&object, &REQUEST, EMBARGO, &trust, withdrawn, NOW);
     assert!(with(&Withdrawn::default()).is_ok());
     let mut papers = Withdrawn::default();
-    papers.papers.insert(object.digest());
+    papers.papers.insert(object.digest(), [WithdrawnBy::Court(COURT.to_owned())].into());
     assert!(with(&papers).is_err());
     let mut keys = Withdrawn::default();
     keys.keys.insert(judge().verifier_key().to_string(), NOW);

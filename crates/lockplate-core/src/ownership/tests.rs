@@ -1,5 +1,5 @@
 use super::*;
-use crate::authorisation::disclose_plate;
+use crate::authorisation::{WithdrawnBy, disclose_plate};
 use crate::directory::TrustEntry;
 use crate::plate::{Jurisdiction, Plate};
 use crate::signed::{Header, Signable as _, VersionOne};
@@ -92,6 +92,6 @@ fn a_withdrawn_proof_is_none() {
         judge_ownership(&object, OWNER, &plate("AB12345"), &disclosures, &trust, withdrawn, NOW)
     };
     assert_eq!(judge(&withdrawn), BOTH);
-    withdrawn.papers.insert(object.digest());
+    withdrawn.papers.insert(object.digest(), [WithdrawnBy::Signers].into());
     assert_eq!(judge(&withdrawn), OwnershipFacts::NONE);
 }

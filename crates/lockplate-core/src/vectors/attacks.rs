@@ -14,6 +14,7 @@ use crate::epoch::EpochHeader;
 use crate::error::ErrorKind;
 use crate::id::{AgencyId, KeeperIndex};
 use crate::keeper::{Answer, HumanDecision, Verdict};
+use crate::person::ByPerson;
 use crate::plate::{Jurisdiction, Plate, PlateInput};
 use crate::request::{FiledRequest, SearchRequest, openings_hash};
 use crate::town::{NOON, OWNER, Town, read};
@@ -208,7 +209,7 @@ fn grants() -> Vec<Case> {
 }
 
 /// The inputs that make keeper 1.
-fn keeper_one(town: &Town) -> Value {
+pub(super) fn keeper_one(town: &Town) -> Value {
     json!({"charter": hx(town.charter.bytes()), "index": 1, "keeper_seed": hx([1; 32]), "log_seed": hx([41; 32]), "rng": hx([92; 32])})
 }
 
@@ -220,12 +221,13 @@ fn human() -> Vec<Case> {
     standing.ask_human = true;
     let Answer::Waiting { record } = town.answer(0, &asked, &standing).unwrap() else { panic!("not waiting") };
     let key = &town.keepers[0].human;
-    let decision = key.sign(HumanDecision {
+    let decision = HumanDecision {
         request_digest: record.request_digest,
         index: KeeperIndex(1),
         verdict: Verdict::Approve,
         time: town.now,
-    });
+    };
+    let decision = ByPerson::with_key(key, decision);
     let mut input = keeper_one(&town);
     input["record"] = hx(record.to_bytes());
     input["decision"] = hx(decision.to_bytes());

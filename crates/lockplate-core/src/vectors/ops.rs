@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use serde_json::{Value, json};
 
-use super::{hx, kept, register_ops};
+use super::{hx, kept, orders, register_ops};
 use crate::approval::{Approval, Grant};
 use crate::charter::CharterFile;
 use crate::decision::{DecisionRecord, HumanDecision};
@@ -20,6 +20,8 @@ use crate::epoch::{EpochClose, EpochHeader, EpochKind, EpochPlan, HeldShare, Pre
 use crate::error::{Error, Result};
 use crate::id::{AgencyId, EpochId, KeeperIndex, RecorderId};
 use crate::keeper::{Answer, HeldEpoch, Keeper};
+use crate::passkey::{Assertion, CoseKey, Passkey, RelyingParty};
+use crate::person::{ByPerson, PersonKey};
 use crate::plate::PlateInput;
 use crate::request::{FiledRequest, SearchRequest, check_opening};
 use crate::seal::{cell_keys, open_cell, seal_cell};
@@ -84,18 +86,19 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
             Ok(json!({"grant_digest": hx(grant.digest())}))
         }
         "conclude" => {
-            let decision = Signed::<HumanDecision>::from_bytes(&bytes(input, "decision"))?;
+            let decision = ByPerson::<HumanDecision>::from_bytes(&bytes(input, "decision"))?;
             let record = DecisionRecord::from_bytes(&bytes(input, "record"))?;
-            let (answer, _disclosure) = keeper(input)?.conclude(
-                record,
-                &decision,
-                &key(input, "human"),
-                time(input, "now"),
-                &mut rng(input),
-            )?;
+            let (answer, _disclosure) =
+                keeper(input)?.conclude(record, &decision, &person(input)?, time(input, "now"), &mut rng(input))?;
             let Answer::Approved { approval, .. } = answer else { panic!("the decision of the vector is a yes") };
             let _: &Signed<Approval> = &approval;
             Ok(json!({"approval": hx(approval.to_bytes())}))
+        }
+        "check-passkey" => {
+            let passkey = Passkey { key: CoseKey::parse(&bytes(input, "cose"))?, site: site(input)? };
+            let assertion = Assertion::from_bytes(&bytes(input, "assertion"))?;
+            passkey.verify(&array(input, "challenge"), &assertion)?;
+            Ok(json!({"key_id": hx(passkey.key.id())}))
         }
         "evaluate" => {
             let grant = Grant::from_bytes(&bytes(input, "grant"))?;
@@ -128,8 +131,24 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
             Ok(json!({"cells": verified.cells().len()}))
         }
         "decode-statement" | "hold-digests" | "unwrap-hold" | "open-revealed" => kept::execute(op, input),
+        "check-exigency" | "check-emergency-report" | "check-revocation" | "check-policy-change" => {
+            orders::execute(op, input)
+        }
         other => register_ops::execute(other, input),
     }
+}
+
+/// 32 bytes are a key file's public key; a COSE key comes with its site.
+fn person(input: &Value) -> Result<PersonKey> {
+    let human = bytes(input, "human");
+    match <[u8; 32]>::try_from(human.as_slice()) {
+        Ok(key) => Ok(PersonKey::File(VerifyKey(key))),
+        Err(_longer) => Ok(PersonKey::Passkey(Box::new(Passkey { key: CoseKey::parse(&human)?, site: site(input)? }))),
+    }
+}
+
+fn site(input: &Value) -> Result<RelyingParty> {
+    RelyingParty::new(register_ops::text(input, "rp_id"), &[register_ops::text(input, "origin").to_owned()])
 }
 
 fn deal(input: &Value) -> Result<Value> {

@@ -120,7 +120,7 @@ fn ownership(input: &Value) -> Result<Value> {
     }))
 }
 
-fn text<'a>(input: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(input: &'a Value, name: &str) -> &'a str {
     input[name].as_str().unwrap_or_else(|| panic!("the input {name} is no text"))
 }
 

@@ -214,7 +214,7 @@ impl Desk {
             ask_human: ask,
             slip: B64(self.inner.slip_key.sign(slip).to_bytes()),
         };
-        let answered = client.post_json::<_, KeeperAnswer>("/v1/requests", &body, None).await;
+        let answered = client.post_json::<_, KeeperAnswer>("/v1/requests", &body).await;
         self.answered(digest, owner, place, answered).await
     }
 
@@ -306,7 +306,7 @@ impl Desk {
         let owner = self.owner(loaded.row.owner).ok_or(DeskFault::Gone)?;
         let client = owner.client(place).ok_or(DeskFault::Gone)?;
         let shown = GrantShown { grant: B64(loaded.row.grant.ok_or(DeskFault::Gone)?) };
-        let (evaluating, bytes) = match client.post_json::<_, Evaluated>("/v1/evaluations", &shown, None).await {
+        let (evaluating, bytes) = match client.post_json::<_, Evaluated>("/v1/evaluations", &shown).await {
             Ok(Evaluated { evaluation: B64(bytes) }) => {
                 let signed = Signed::<Evaluation>::from_bytes(&bytes).ok();
                 let good = signed.is_some_and(|signed| owner.key(place).is_some_and(|key| signed.verify(&key).is_ok()));

@@ -29,6 +29,7 @@ fn officer() -> [u8; 32] {
 
 struct Office {
     _folder: tempfile::TempDir,
+    desk: Desk,
     router: Router,
     desk_key: lockplate_log::VerifierKey,
     clock: Arc<TestClock>,
@@ -71,7 +72,7 @@ async fn office() -> Office {
         declarations: Vec::new(),
     };
     let desk = Desk::start(settings, log, clock.clone(), &tasks).unwrap();
-    Office { _folder: folder, router: routes(desk), desk_key: public, clock, roster, tasks }
+    Office { _folder: folder, router: routes(desk.clone()), desk, desk_key: public, clock, roster, tasks }
 }
 
 impl Office {
@@ -168,4 +169,54 @@ async fn what_is_no_request_of_an_owner_known_here_is_refused() {
     let named = json!({"keeper": 1, "call": ""});
     assert_eq!(office.post(&format!("/v1/desk/requests/{}/culprits", "00".repeat(32)), &named).await.0, 404);
     office.tasks.finish(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_desk_works_on_so_many_requests_and_no_more() {
+    let office = office().await;
+    let digest = |number: usize| {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_be_bytes());
+        digest
+    };
+    let begin = |number| {
+        let job = Job { flags: Vec::new(), again: false, wake: Arc::default() };
+        locked(&office.desk.inner.jobs).insert(digest(number), job);
+    };
+    (1..UNDER_WAY_MAX).for_each(begin);
+    assert!(office.desk.has_room(&digest(0)), "the last place");
+    begin(0);
+    assert!(!office.desk.has_room(&digest(UNDER_WAY_MAX)));
+    assert!(office.desk.has_room(&digest(7)), "one that is under way comes again");
+    office.desk.forget(&digest(7));
+    assert!(office.desk.has_room(&digest(UNDER_WAY_MAX)));
+    office.tasks.finish(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_keeper_gets_so_many_calls_at_a_time() {
+    use crate::http::{Limits, ListenOn, Server, TlsMode};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let tasks = Tasks::new();
+    let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let slow = |State(counts): State<Arc<(AtomicUsize, AtomicUsize)>>| async move {
+        let now = counts.0.fetch_add(1, Ordering::Relaxed) + 1;
+        counts.1.fetch_max(now, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        counts.0.fetch_sub(1, Ordering::Relaxed);
+        Json(Done {})
+    };
+    let on = ListenOn { addr: "127.0.0.1:0".parse().unwrap(), tls: TlsMode::PlainLoopback };
+    let server = Server::bind(on, Limits::default()).await.unwrap();
+    let address = format!("http://{}", server.local_addr());
+    server.serve(Router::new().route("/slow", post(slow)).with_state(Arc::clone(&counts)), &tasks);
+    let client = PeerClient::new(&address, PeerTrust::PlainLoopback, CallLimits::default()).unwrap();
+    let keeper = KeeperClient { client, turns: Semaphore::new(CALLS_A_KEEPER) };
+    let calls = (0..5 * CALLS_A_KEEPER).map(|_| keeper.post_json::<_, Done>("/slow", &Done {}));
+    for answer in futures_util::future::join_all(calls).await {
+        answer.unwrap();
+    }
+    assert_eq!(counts.1.load(Ordering::Relaxed), CALLS_A_KEEPER);
+    tasks.finish(Duration::from_secs(5)).await.unwrap();
 }

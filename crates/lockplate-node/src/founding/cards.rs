@@ -12,6 +12,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use super::{FoundingError, cosignature_signer, in_folder, make_note_key, make_person_key};
+use crate::passkeys::EnrolledPasskey;
 use crate::settings::{folder_is_there, read_or_create_secret, read_or_create_signing_key};
 use crate::tls::TlsIdentity;
 
@@ -187,7 +188,7 @@ pub struct KeeperCard {
     pub url: String,
     /// SHA-256 of its TLS key, base64url.
     pub tls_pin: String,
-    /// Ed25519 keys of the people who decide for it, base64url.
+    /// Ids of the keys of the people who decide for it, base64url.
     pub human_keys: Vec<String>,
 }
 
@@ -278,9 +279,9 @@ pub(super) const WITNESS_CARD: &str = "lockplate-witness-card/1";
 /// What an auditor's card calls itself.
 pub(super) const AUDITOR_CARD: &str = "lockplate-auditor-card/1";
 
-/// Makes a keeper's keys (those that are there are kept) and its card. `human_keys` are key files of the people who decide;
-/// they are made where absent and belong on those people's own media, not in the keeper's folder. The folders for them must be
-/// there: a mistyped medium is told before any key is made.
+/// Makes a keeper's keys (those that are there are kept) and its card. `human_keys` are files of the people who decide: passkeys'
+/// files as `keeper enrol` wrote them, or key files, which are made where absent and belong on those people's own media, not in
+/// the keeper's folder. The folders for them must be there: a mistyped medium is told before any key is made.
 ///
 /// # Errors
 /// [`FoundingError`]: a key file, the TLS key, or a name.
@@ -301,7 +302,14 @@ pub fn found_keeper(
     let tls = TlsIdentity::load_or_create(&files.tls)?;
     let human_keys = human_keys
         .iter()
-        .map(|path| Ok(b64url(&make_person_key(path, rng)?)))
+        .map(|path| {
+            let id = if EnrolledPasskey::is_at(path)? {
+                EnrolledPasskey::read(path)?.passkey.key.id()
+            } else {
+                make_person_key(path, rng)?
+            };
+            Ok(b64url(&id))
+        })
         .collect::<Result<Vec<_>, FoundingError>>()?;
     Ok(KeeperCard {
         schema: KEEPER_CARD.to_owned(),

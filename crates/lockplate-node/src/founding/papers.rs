@@ -22,13 +22,21 @@ use super::{AgencyCard, AuditorCard, FoundingError, note_signer};
 
 /// Words of the declaration under CT Public Act 26-14, version 1. Wording unconfirmed, a lawyer must supply it.
 const CT_26_14_V1: &str = include_str!("../../../../docs/declarations/ct-26-14-v1.txt");
+/// The same under 625 ILCS 5/2-130(c).
+const IL_2_130_C_V1: &str = include_str!("../../../../docs/declarations/il-2-130-c-v1.txt");
+/// The same under P.L.2026, c.4 of New Jersey.
+const NJ_2026_4_V1: &str = include_str!("../../../../docs/declarations/nj-2026-4-v1.txt");
+/// The same under Laws 2026, chapter 20 of New Mexico.
+const NM_2026_20_V1: &str = include_str!("../../../../docs/declarations/nm-2026-20-v1.txt");
 
 /// The exact words a declaration carries by digest; none for a declaration whose words nobody has written down.
 #[must_use]
 pub const fn declaration_text(name: DeclarationName) -> Option<&'static str> {
     match name {
         DeclarationName::Ct2614 => Some(CT_26_14_V1),
-        DeclarationName::Il2130c | DeclarationName::Nj20264 | DeclarationName::Nm202620 => None,
+        DeclarationName::Il2130c => Some(IL_2_130_C_V1),
+        DeclarationName::Nj20264 => Some(NJ_2026_4_V1),
+        DeclarationName::Nm202620 => Some(NM_2026_20_V1),
     }
 }
 
@@ -203,7 +211,19 @@ pub fn sign_warrant(
     now: Timestamp,
     rng: &mut impl CryptoRng,
 ) -> Result<SignedPaper, FoundingError> {
-    let judge = note_signer(key, &order.issuer)?;
+    let kind = PaperKind::from_name(&order.kind).ok_or(refused("kind: neither search-warrant nor court-order"))?;
+    sign_paper(order, PaperSource::Court(kind), key, now, rng)
+}
+
+/// Signs a paper of a court, or what a custodian says of one.
+pub(super) fn sign_paper(
+    order: &WarrantOrder,
+    source: PaperSource,
+    key: &Path,
+    now: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<SignedPaper, FoundingError> {
+    let signer = note_signer(key, &order.issuer)?;
     let mut disclosures = Vec::new();
     let mut plates = Vec::new();
     for plate in &order.plates {
@@ -215,9 +235,7 @@ pub fn sign_warrant(
     }
     let paper = Paper {
         header: header(&order.issuer, now, rng),
-        source: PaperSource::Court(
-            PaperKind::from_name(&order.kind).ok_or(refused("kind: neither search-warrant nor court-order"))?,
-        ),
+        source,
         terms: PaperTerms {
             court: order.court.clone(),
             docket: order.docket.clone(),
@@ -239,7 +257,7 @@ pub fn sign_warrant(
             supersedes: optional(&order.supersedes, "supersedes: not a digest")?,
         },
     };
-    let auth = paper.sign(&[&judge])?;
+    let auth = paper.sign(&[&signer])?;
     let digest = SignedObject::parse(&auth)?.digest();
     Ok(SignedPaper { auth, disclosures, person: None, digest })
 }
@@ -318,6 +336,6 @@ pub(super) fn agency(text: &str, what: &'static str) -> Result<AgencyId, Foundin
     AgencyId::parse(text).ok_or(refused(what))
 }
 
-fn optional(text: &str, what: &'static str) -> Result<Option<[u8; 32]>, FoundingError> {
+pub(super) fn optional(text: &str, what: &'static str) -> Result<Option<[u8; 32]>, FoundingError> {
     if text.is_empty() { Ok(None) } else { from_b64url(text).map(Some).ok_or(refused(what)) }
 }

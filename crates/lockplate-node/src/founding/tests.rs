@@ -6,6 +6,7 @@ use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait, LogName, Wi
 use lockplate_core::directory::Declaration;
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::embargo::DelayNotice;
+use lockplate_core::id::b64url;
 use lockplate_core::ownership::Ownership;
 use lockplate_core::signed::SignedObject;
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName};
@@ -69,6 +70,19 @@ fn terms(folder: &TempDir, trust: Vec<lockplate_core::directory::TrustEntry>) ->
         agency_leaves: LeafWait::Durable,
         agencies: Vec::new(),
     }
+}
+
+/// The charter of an owner of this name with two keepers, signed by all; for tests of what reads charters.
+pub(crate) fn signed_charter(name: &str, epoch_seconds: u64) -> CharterFile {
+    let folder = tempfile::tempdir().unwrap();
+    let (owner_files, owner) = agency(&folder, "alpr.example", true);
+    let keepers = [keeper(&folder, 1), keeper(&folder, 2)];
+    let cards = [keepers[0].1.clone(), keepers[1].1.clone()];
+    let terms = CharterTerms { epoch_seconds, ..terms(&folder, Vec::new()) };
+    let charter = draft_charter(&AgencyCard { name: name.to_owned(), ..owner }, &cards, terms).unwrap();
+    let mut lines = vec![sign_as_agency(&charter, &owner_files).unwrap().to_string()];
+    lines.extend(keepers.iter().map(|(files, _)| sign_as_keeper(&charter, files).unwrap().1.to_string()));
+    assemble(&charter, &lines).unwrap()
 }
 
 #[test]
@@ -329,4 +343,28 @@ fn a_missing_folder_of_a_person_is_told_before_any_key_is_made() {
     assert!(std::fs::read_dir(&keys).unwrap().next().is_none() && !humans[0].exists(), "nothing was made");
     std::fs::create_dir(human.parent().unwrap()).unwrap();
     assert!(found_keeper(&files, &humans, &party, &mut SystemRng).is_ok());
+}
+
+#[test]
+fn a_passkeys_file_and_a_key_file_stand_on_one_card_by_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, passkey) = (folder.path().join("keys"), folder.path().join("clerk.json"));
+    std::fs::create_dir(&keys).unwrap();
+    let enrolled = crate::passkeys::tests::sample();
+    std::fs::write(&passkey, serde_json::to_vec(&enrolled.to_file()).unwrap()).unwrap();
+    let party = KeeperParty {
+        name: "Clerk".to_owned(),
+        legal_entity: "Clerk".to_owned(),
+        host: "clerk.example".to_owned(),
+        url: "https://clerk.example".to_owned(),
+    };
+    let humans = [passkey.clone(), folder.path().join("deputy.pem")];
+    let files = KeeperFiles::in_folder(&keys);
+    let card = found_keeper(&files, &humans, &party, &mut SystemRng).unwrap();
+    let deputy = make_person_key(&humans[1], &mut SystemRng).unwrap();
+    assert_eq!(card.human_keys, [b64url(&enrolled.passkey.key.id()), b64url(&deputy)]);
+    // A torn file is told, and no key is made in its place.
+    std::fs::write(&passkey, "{}").unwrap();
+    assert!(matches!(found_keeper(&files, &humans, &party, &mut SystemRng), Err(FoundingError::Passkey(_))));
+    assert_eq!(std::fs::read(&passkey).unwrap(), b"{}");
 }

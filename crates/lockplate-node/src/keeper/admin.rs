@@ -12,6 +12,7 @@ use std::time::Duration;
 use lockplate_core::Timestamp;
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::{HumanDecision, Verdict};
+use lockplate_core::person::ByPerson;
 use lockplate_core::sign::SigningKey;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::db;
 use super::office::{Desk, Fault, Office};
 use super::requests::place;
-use crate::api::{B64, KeeperAnswer};
+use crate::api::{B64, KeeperAnswer, ReasonText};
 use crate::problem::ProblemKind;
 use crate::shutdown::{ExitKind, Tasks};
 use crate::witness::{StandingError, Witness};
@@ -72,14 +73,28 @@ pub struct WaitingRequest {
     pub keeper: u8,
     /// The asking agency's id.
     pub requester: String,
+    /// Its name in the charter, or empty.
+    pub requester_name: String,
+    /// The officer's pseudonym of this year, as in the public register, 20 hex digits.
+    pub officer: String,
     /// The agency for which it asks.
     pub on_behalf_of: String,
+    /// Its name in the charter, or empty.
+    pub on_behalf_of_name: String,
     /// Purpose, as in the policy schema.
     pub purpose: String,
     /// Legal basis stated.
     pub basis: String,
     /// Digest of the court paper, hex; none without one. Rules that name a court's paper took part only if it was verified.
     pub authorisation: Option<String>,
+    /// How the machine verified a court paper, as in the policy schema: none, custodianAttested, courtKey.
+    pub assurance: String,
+    /// A paper by a judge that counts for this request.
+    pub judicial: bool,
+    /// Statutory declarations of the two agencies that are in force here.
+    pub declarations: Vec<String>,
+    /// Fingerprints (digests, hex) of the files that came along.
+    pub attachments: Vec<String>,
     /// The plate.
     pub plate: String,
     /// Its state, if named.
@@ -92,6 +107,8 @@ pub struct WaitingRequest {
     pub case_number: String,
     /// Offence in words.
     pub offence: String,
+    /// Class of the offence, as in the policy schema.
+    pub offence_class: String,
     /// Facts stated.
     pub facts: String,
     /// Declared as an emergency.
@@ -104,6 +121,8 @@ pub struct WaitingRequest {
     pub epochs: u32,
     /// The rules that took part.
     pub rules: Vec<String>,
+    /// What they say, in their order; those that say nothing are left out.
+    pub rule_words: Vec<ReasonText>,
     /// Entry in the public log.
     pub register: u64,
     /// Nothing can be decided from then on, unix seconds.
@@ -130,45 +149,85 @@ impl fmt::Debug for WaitingRequest {
 }
 
 impl Office {
-    fn list_waiting(&mut self, connection: &mut Connection, now: Timestamp) -> Result<Vec<WaitingRequest>, Fault> {
+    pub(super) fn list_waiting(
+        &mut self,
+        connection: &mut Connection,
+        now: Timestamp,
+    ) -> Result<Vec<WaitingRequest>, Fault> {
         let rows = db::requests_waiting(connection, WAITING_MAX)?;
-        // A person decides on what stands in a confirmed log only.
-        let published = self.releaser.published();
-        let confirmed = |row: &&db::RequestRow| row.record.leaf_index.is_some_and(|index| index < published);
-        let open = rows.iter().filter(confirmed).filter(|row| now < row.record.not_after);
-        let shown = open.map(|row| self.show(connection, row));
+        let shown = rows.iter().filter(|row| self.may_be_decided(row, now)).map(|row| self.show(connection, row, now));
         shown.collect()
     }
 
-    fn show(&self, connection: &Connection, row: &db::RequestRow) -> Result<WaitingRequest, Fault> {
+    /// Entry in the log, since when it waits, and until when, of every request that waits for a person; nothing is opened.
+    pub(super) fn waiting_numbers(&mut self, connection: &mut Connection, now: Timestamp) -> Result<Vec<Waits>, Fault> {
+        let rows = db::requests_waiting(connection, WAITING_MAX)?;
+        let open = rows.iter().filter(|row| self.may_be_decided(row, now));
+        let numbers = open.filter_map(|row| Some(Waits { number: row.record.leaf_index?, since: row.record.time }));
+        Ok(numbers.collect())
+    }
+
+    /// A person decides on what stands in a confirmed log, and in time, only.
+    fn may_be_decided(&self, row: &db::RequestRow, now: Timestamp) -> bool {
+        let published = self.releaser.published();
+        row.record.leaf_index.is_some_and(|index| index < published) && now < row.record.not_after
+    }
+
+    fn show(&self, connection: &Connection, row: &db::RequestRow, now: Timestamp) -> Result<WaitingRequest, Fault> {
         let opened = self.reopen(connection, row)?;
         let (asked, statement) = (opened.request(), opened.text().statement.statement());
         let paper = asked.authorisation_digest;
         let count = |many: usize| u32::try_from(many).unwrap_or(u32::MAX);
+        let name_of = |id| self.charter().agency(id).map(|page| page.name.clone()).unwrap_or_default();
+        let register = row.record.leaf_index.unwrap_or(0);
+        let leaf = self.logged_request(register)?.leaf;
+        let mut declarations = self.declared(connection, asked.requester_agency, now)?;
+        if statement.on_behalf_of != asked.requester_agency {
+            declarations.extend(self.declared(connection, statement.on_behalf_of, now)?);
+        }
+        let policy = self.keeper.policy();
         Ok(WaitingRequest {
             digest: hex::encode(row.record.request_digest),
             keeper: place(self.index()),
             requester: asked.requester_agency.to_string(),
+            requester_name: name_of(asked.requester_agency),
+            officer: hex::encode(leaf.officer),
             on_behalf_of: statement.on_behalf_of.to_string(),
+            on_behalf_of_name: name_of(statement.on_behalf_of),
             purpose: asked.purpose.name().to_owned(),
             basis: asked.basis.name().to_owned(),
             authorisation: (paper != [0; 32]).then(|| hex::encode(paper)),
+            assurance: leaf.assurance.name().to_owned(),
+            judicial: leaf.judicial,
+            declarations: declarations.into_iter().map(|name| name.name().to_owned()).collect(),
+            attachments: statement.attachments.iter().map(hex::encode).collect(),
             plate: statement.plate.text.clone(),
             state: statement.plate.state.map(|state| state.code().to_owned()),
             spellings: count(asked.elements.len()),
             window: (asked.win_from.0, asked.win_to.0),
             case_number: statement.case_number.clone(),
             offence: statement.offence.text.clone(),
+            offence_class: statement.offence.class.name().to_owned(),
             facts: statement.facts.clone(),
             emergency: statement.emergency,
             hold: statement.hold,
             second_signatures: count(opened.filed().seconds.len()),
             epochs: count(row.record.epochs.len()),
             rules: row.record.rules.iter().cloned().collect(),
-            register: row.record.leaf_index.unwrap_or(0),
+            rule_words: row.record.rules.iter().filter_map(|rule| policy.explain(rule)).map(ReasonText::from).collect(),
+            register,
             not_after: row.record.not_after.0,
         })
     }
+}
+
+/// A request that waits, without anything of what it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waits {
+    /// Entry in the public log.
+    pub(super) number: u64,
+    /// When it was decided that a person is asked.
+    pub(super) since: Timestamp,
 }
 
 /// Binds the socket, in place of one that an earlier process left. The caller holds the lock of the data folder.
@@ -368,7 +427,7 @@ pub async fn decide(
     let mut request_digest = [0; 32];
     hex::decode_to_slice(&request.digest, &mut request_digest).map_err(|_form| AdminError::Malformed)?;
     let decision = HumanDecision { request_digest, index: KeeperIndex(request.keeper), verdict, time: now };
-    match call(socket, &Asked::Decide { decision: B64(key.sign(decision).to_bytes()) }).await? {
+    match call(socket, &Asked::Decide { decision: B64(ByPerson::with_key(key, decision).to_bytes()) }).await? {
         Said::Decided { answer } => Ok(answer),
         Said::Waiting { .. } | Said::Witnessed { .. } | Said::Cleared { .. } | Said::Refused { .. } => {
             Err(AdminError::Malformed)

@@ -143,6 +143,7 @@ impl Office {
         self.drop_old_periods(connection, now)?;
         Self::drop_old_codes(connection, now)?;
         db::erase_evaluations(connection, self.latest(now))?;
+        self.log_overdue_papers(connection, self.latest(now))?;
         self.note_progress(connection)?;
         Ok(!db::epochs_due(connection, now, 1)?.is_empty() || self.openings_are_due(connection, now)?)
     }

@@ -11,14 +11,15 @@ use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
+use rusqlite::Connection;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::office::Desk;
+use super::office::{Desk, Office};
 use super::requests::Filing;
 use crate::api::{
-    B64, Done, EpochEnded, Evaluated, GrantShown, ObjectFiled, OpeningGiven, Prekeys, PrekeysAsked, RequestFiled,
-    ReviewLogged, ShareDealt, ShareStored, TimeTold,
+    B64, Done, EpochEnded, Evaluated, GrantShown, ObjectFiled, OpeningGiven, PaperFiled, PolicyFiled, Prekeys,
+    PrekeysAsked, RequestFiled, ReviewLogged, ShareDealt, ShareStored, TimeTold,
 };
 use crate::http::BoundedJson;
 use crate::log_door::Receipts;
@@ -29,6 +30,9 @@ const GRANT_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Bytes of a filing's body: nine sealed Openings of 64 KiB and seventeen objects of 16 KiB, in base64, and room.
 const FILING_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of a policy change's body: all packs that are shipped have a tenth of it.
+const POLICY_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What the doors share.
 #[derive(Clone, Debug)]
@@ -51,6 +55,8 @@ pub(super) fn routes(doors: Doors) -> Router {
         .route("/v1/declarations", post(declarations))
         .route("/v1/requests", post(requests).layer(DefaultBodyLimit::max(FILING_BODY_BYTES_MAX)))
         .route("/v1/authorisations", post(authorisations))
+        .route("/v1/papers", post(papers))
+        .route("/v1/policies", post(policies).layer(DefaultBodyLimit::max(POLICY_BODY_BYTES_MAX)))
         .route("/v1/auditor/openings", post(auditor_openings))
         .route("/v1/reviews", post(reviews))
         .route("/v1/notice", post(notice))
@@ -107,7 +113,25 @@ async fn authorisations(
     BoundedJson(body): BoundedJson<ObjectFiled>,
 ) -> Result<Json<Done>, Problem> {
     let B64(object) = body.object;
-    doors.desk.answer(move |office, db, now| office.delay_notice(db, &object, now)).await?;
+    doors.desk.answer(move |office, db, now| office.file_order(db, &object, now)).await?;
+    Ok(Json(Done {}))
+}
+
+async fn papers(State(doors): State<Doors>, BoundedJson(body): BoundedJson<PaperFiled>) -> Result<Json<Done>, Problem> {
+    let request = body.request.0.as_slice().try_into().map_err(|_length| ProblemKind::Malformed)?;
+    let filed = move |office: &mut Office, db: &mut Connection, now| {
+        let sealed = body.disclosures.as_ref().map(|B64(sealed)| sealed.as_slice());
+        office.file_paper(db, (request, &body.object.0, sealed), now)
+    };
+    doors.desk.answer(filed).await?;
+    Ok(Json(Done {}))
+}
+
+async fn policies(
+    State(doors): State<Doors>,
+    BoundedJson(body): BoundedJson<PolicyFiled>,
+) -> Result<Json<Done>, Problem> {
+    doors.desk.answer(move |office, db, now| office.file_policy(db, &body, now)).await?;
     Ok(Json(Done {}))
 }
 

@@ -3,7 +3,6 @@
 //! and no plate; what it stores to answer a repeat is blinded as well, and goes after a day.
 
 use lockplate_core::Timestamp;
-use lockplate_core::authorisation::Withdrawn;
 use lockplate_core::notice::verify_code;
 use lockplate_core::signed::SignedObject;
 use rusqlite::{Connection, params};
@@ -54,7 +53,7 @@ impl Office {
     ) -> Result<Vec<u8>, Fault> {
         let object = SignedObject::parse(code)?;
         let owner = self.charter().owner.id;
-        let code = verify_code(&object, owner, &self.trust, &Withdrawn::default(), now)?;
+        let code = verify_code(&object, owner, &self.trust, &self.withdrawn, now)?;
         match db::notice_code(connection, &code.digest(), now)? {
             Some(Some(answer)) => return Ok(answer),
             Some(None) => return Err(ProblemKind::Spent.into()),

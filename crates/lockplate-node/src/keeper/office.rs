@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
+use lockplate_core::authorisation::Withdrawn;
 use lockplate_core::charter::{Charter, CharterFile, LeafWait};
 use lockplate_core::directory::Trust;
+use lockplate_core::entry::PaperStatus;
 use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::Keeper;
+use lockplate_core::passkey::Passkey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_core::{ErrorKind, Timestamp};
 use lockplate_log::{NoteSignature, SignedCheckpoint};
@@ -21,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::kek::{KekError, KekTable};
 use super::notice::CodesNow;
+use super::orders::PendingTrust;
+use super::policies::Policies;
 use super::requests::Filing;
 use crate::clock::Clock;
 use crate::cosign::{Heads, NotPublished, Publish};
@@ -120,6 +125,8 @@ pub(super) struct Unfinished {
     pub(super) erased: BTreeSet<(u64, u64)>,
     /// Orders to delay notice whose `embargo` leaf is there: digest of the object.
     pub(super) delays: BTreeSet<[u8; 32]>,
+    /// `paper` leaves of emergencies: request digest and what the leaf says, leaf index.
+    pub(super) papers: BTreeMap<([u8; 32], PaperStatus), u64>,
 }
 
 /// Everything a visitor may touch.
@@ -128,8 +135,17 @@ pub(super) struct Office {
     pub(super) kek: KekTable,
     pub(super) opening_key: HpkeSecretKey,
     pub(super) trust: Trust,
+    /// Passkeys of this keeper's people by their ids, which the charter names.
+    pub(super) passkeys: BTreeMap<[u8; 32], Passkey>,
+    /// The trust list that waits for its time.
+    pub(super) pending_trust: Option<PendingTrust>,
+    /// Papers and keys that no longer count.
+    pub(super) withdrawn: Withdrawn,
+    pub(super) policies: Policies,
     pub(super) declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
     pub(super) factors: BTreeSet<String>,
+    /// Requests that one agency may file in an hour.
+    pub(super) requests_an_hour: u32,
     pub(super) prekeys_max: u32,
     pub(super) unfinished: Unfinished,
     /// What the second clock said last, as its distance to this one; the later of both decides what is expired.
@@ -153,6 +169,12 @@ impl Office {
 
     pub(super) const fn index(&self) -> KeeperIndex {
         self.keeper.index()
+    }
+
+    /// Its place and its name for people.
+    pub(super) fn named(&self) -> (KeeperIndex, String) {
+        let name = self.charter().keeper(self.index()).map(|entry| entry.name.clone());
+        (self.index(), name.unwrap_or_default())
     }
 
     /// The later of the two clocks: expired by either is expired (reliability.md section 1).
@@ -285,7 +307,7 @@ impl Desk {
             // The turn of the database is the turn of the office: nobody else can hold this lock now.
             let mut office = inner.office.lock().map_err(|_poisoned| DbError::new(DbErrorKind::Fatal))?;
             let now = super::now(inner.clock.as_ref());
-            match work(&mut office, connection, now) {
+            match office.come_into_force(connection, now).and_then(|()| work(&mut office, connection, now)) {
                 Ok(value) => Ok(Ok(value)),
                 Err(Fault::Problem(kind)) => Ok(Err(kind)),
                 Err(Fault::Db(error)) => Err(error),

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{
-    DestroyMethod, DestroyReason, Leaf, LogEntry, ShareDestroyed, evaluated_grant, human_outcome, parse_leaf,
-    request_outcome,
+    DeclarationChange, DestroyMethod, DestroyReason, Leaf, LogEntry, ShareDestroyed, evaluated_grant, human_outcome,
+    parse_leaf, request_outcome,
 };
 use lockplate_core::epoch::EpochHeader;
 use lockplate_core::sign::Signed;
@@ -24,7 +24,9 @@ impl Office {
     /// Run once at start, before the doors open.
     pub(super) fn recover(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), Fault> {
         self.read_tail(connection)?;
-        self.finish_approvals(connection)?;
+        self.load_orders(connection)?;
+        self.load_policies(connection)?;
+        self.finish_approvals(connection, now)?;
         self.finish_destructions(connection, now)?;
         self.finish_erasures(connection, now)?;
         self.drop_orphaned_keys(connection, now)?;
@@ -43,7 +45,8 @@ impl Office {
             && unfinished.destroyed.is_empty()
             && unfinished.published.is_empty()
             && unfinished.erased.is_empty()
-            && unfinished.delays.is_empty();
+            && unfinished.delays.is_empty()
+            && unfinished.papers.is_empty();
         let size = self.keeper.log().size();
         if clean && db::log_indexed_to(connection)? < size {
             db::set_log_indexed_to(connection, size)?;
@@ -88,6 +91,11 @@ impl Office {
             }
         } else if let Ok(Leaf::Known(stamped)) = parse_leaf(leaf) {
             match stamped.entry() {
+                LogEntry::Declaration(entry) if entry.change == DeclarationChange::Withdraw => {
+                    db::delete_declaration(connection, &entry.object)?;
+                }
+                LogEntry::Paper(entry) => self.compare_paper(connection, entry, index)?,
+                LogEntry::Policy(entry) => db::note_bundle_leaf(connection, &entry.new, index)?,
                 LogEntry::Declaration(entry) => {
                     let filed = db::declarations(connection, entry.agency)?;
                     if !filed.iter().any(|known| is_object(known, &entry.object)) {
@@ -126,10 +134,10 @@ impl Office {
     }
 
     /// A person's decision that is in the log ends the waiting, whether or not the database says so yet.
-    fn finish_approvals(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+    fn finish_approvals(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), Fault> {
         let waiting: Vec<[u8; 32]> = self.unfinished.approvals.keys().copied().collect();
         for digest in waiting {
-            self.finish_waiting(connection, digest, None)?;
+            self.finish_waiting(connection, digest, None, now)?;
         }
         Ok(())
     }

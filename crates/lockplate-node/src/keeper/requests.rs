@@ -8,18 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use hkdf::Hkdf;
 use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Decided};
-use lockplate_core::authorisation::Withdrawn;
+use lockplate_core::authorisation::Step;
 use lockplate_core::charter::AUDITORS_MAX;
-use lockplate_core::directory::VerifiedDirectory;
+use lockplate_core::directory::{VerifiedDirectory, verify_declaration};
 use lockplate_core::evidence::{EpochInWindow, Evidence, gather};
 use lockplate_core::facts::Reason;
 use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::{AgencyId, KeeperIndex};
 use lockplate_core::keeper::{Answer, CodeRule, Decision, DecisionRecord, HumanDecision, Outcome};
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENT_EPOCHS_MAX, OPENING_BYTES_MAX};
+use lockplate_core::person::{ByPerson, PersonKey};
 use lockplate_core::request::{FiledRequest, SearchRequest, check_opening};
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_core::signed::SignedObject;
+use lockplate_core::vocabulary::DeclarationName;
 use lockplate_oprf::Secret;
 use rand_core::Rng as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -101,7 +103,16 @@ impl Filing {
 /// What is stored beside a decision.
 struct Prepared {
     decision: Decision,
+    beside: Beside,
+}
+
+/// What stands in no record of a decision.
+#[derive(Clone, Copy, Default)]
+struct Beside {
+    /// The plate, hidden, for the counter of searches for one plate.
     plate_tag: Option<[u8; 32]>,
+    /// Why the paper that came along does not count.
+    paper_fault: Option<Step>,
 }
 
 /// What a filing comes to before its leaf.
@@ -168,14 +179,14 @@ impl Office {
                 match self.begin_filing(connection, &filing, now) {
                     Ok(Begun::Answered(answer)) => drop(answers.insert(at, Ok(answer))),
                     // Dropped, a decision was never made: it is decided again when the row of the other one is there.
-                    Ok(Begun::Decided { prepared, .. }) if !counted.takes_plate(prepared.plate_tag) => {
+                    Ok(Begun::Decided { prepared, .. }) if !counted.takes_plate(prepared.beside.plate_tag) => {
                         later.push((at, filing));
                     }
                     Ok(Begun::Decided { prepared, leaf }) => decided.push((at, filing, *prepared, leaf)),
                     Err(fault) => drop(answers.insert(at, Err(fault))),
                 }
             }
-            self.log_and_store(connection, decided, &mut answers);
+            self.log_and_store(connection, decided, &mut answers, now);
             left = later;
         }
         answers.into_values().collect()
@@ -187,23 +198,25 @@ impl Office {
         connection: &mut Connection,
         decided: Vec<(usize, Filing, Prepared, Option<u64>)>,
         answers: &mut BTreeMap<usize, FilingAnswer>,
+        now: Timestamp,
     ) {
         let (mut fresh, mut decisions, mut logged) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, filing, Prepared { decision, plate_tag }, leaf) in decided {
+        for (at, filing, Prepared { decision, beside }, leaf) in decided {
             match leaf {
                 Some(index) => match self.keeper.resume(decision, index) {
-                    Ok(answer) => logged.push((at, filing, plate_tag, answer)),
+                    Ok(answer) => logged.push((at, filing, beside, answer)),
                     Err(error) => drop(answers.insert(at, Err(self.log_fault(error)))),
                 },
                 None => {
-                    fresh.push((at, filing, plate_tag));
+                    fresh.push((at, filing, beside));
                     decisions.push(decision);
                 }
             }
         }
         match self.keeper.answer_batch(decisions) {
             Ok(told) => {
-                logged.extend(fresh.into_iter().zip(told).map(|((at, filing, tag), answer)| (at, filing, tag, answer)));
+                let fresh = fresh.into_iter().zip(told);
+                logged.extend(fresh.map(|((at, filing, beside), answer)| (at, filing, beside, answer)));
             }
             Err(error) => {
                 for (at, ..) in fresh {
@@ -220,9 +233,9 @@ impl Office {
         let stored = (|| -> Result<Vec<(usize, FilingAnswer)>, Fault> {
             let mut transaction = db::begin(connection)?;
             let mut stored = Vec::new();
-            for (at, filing, plate_tag, answer) in &logged {
+            for (at, filing, beside, answer) in &logged {
                 let savepoint = transaction.savepoint()?;
-                let one = self.store_answer(&savepoint, filing, *plate_tag, answer);
+                let one = self.store_answer(&savepoint, filing, *beside, answer, now);
                 match one {
                     Ok(told) => {
                         savepoint.commit()?;
@@ -267,6 +280,10 @@ impl Office {
         if let Some(row) = db::request(connection, &digest)? {
             return Ok(Begun::Answered(resting(row.answer, self.keeper.log().size())));
         }
+        let hour = Timestamp(now.0.saturating_sub(3_600));
+        if db::requests_of(connection, asked.requester_agency, hour)? >= self.requests_an_hour {
+            return Err(ProblemKind::Rate.into());
+        }
         filing.filed.verify().map_err(|_signature| ProblemKind::NotSignedIn)?;
         if requester.roles(&asked.officer_key).is_none() {
             return Err(ProblemKind::NotSignedIn.into());
@@ -287,14 +304,16 @@ impl Office {
         &mut self,
         connection: &Connection,
         filing: &Filing,
-        plate_tag: Option<[u8; 32]>,
+        Beside { plate_tag, paper_fault }: Beside,
         answer: &Answer,
+        now: Timestamp,
     ) -> FilingAnswer {
         let digest = filing.filed.request.signed_hash();
         let asked = filing.filed.request.claimed();
         let record = answer.record();
         let index = record.leaf_index.ok_or(ProblemKind::Internal)?;
-        let told = tell(answer, index, self)?;
+        let told = tell(answer, index, paper_fault, self)?;
+        let due = self.paper_is_due(record, now)?;
         let paper = (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest);
         let logged = self.logged_request(index)?;
         let month = Month::of(logged.time);
@@ -331,6 +350,10 @@ impl Office {
             let sql = "INSERT INTO escrow (request, auditor, opening) VALUES (?1, ?2, ?3)";
             connection.execute(sql, params![digest, auditor, opening])?;
         }
+        if let Some((deadline, due_leaf)) = due {
+            self.store_emergency(connection, record, deadline)?;
+            return Ok(Unreleased::on_leaf(told, due_leaf));
+        }
         Ok(Unreleased::on_leaf(told, index))
     }
 
@@ -349,7 +372,7 @@ impl Office {
         });
         let refused = |office: &Self, rule: CodeRule| -> Result<Prepared, Fault> {
             let decision = office.keeper.refuse(&filing.filed, rule, now, &mut SystemRng)?;
-            Ok(Prepared { decision, plate_tag: None })
+            Ok(Prepared { decision, beside: Beside::default() })
         };
         let opened = match opened {
             Ok(opened) => opened,
@@ -358,6 +381,7 @@ impl Office {
                 return refused(self, CodeRule::Opening);
             }
         };
+        self.note_superseded(connection, &filing.attachments, now)?;
         let asked = opened.request().clone();
         let statement = opened.text().statement.statement();
         let acted_for = statement.on_behalf_of;
@@ -386,14 +410,15 @@ impl Office {
                 declarations.extend(filed.iter().filter_map(|object| SignedObject::parse(object).ok()));
             }
         }
+        let overdue_papers = Self::overdue_papers(connection, [asked.requester_agency, acted_for], self.latest(now))?;
         let evidence = Evidence {
             charter: self.charter(),
             trust: &self.trust,
-            withdrawn: &Withdrawn::default(),
+            withdrawn: &self.withdrawn,
             directories: &directories,
             declarations: &declarations,
             declaration_texts: &self.declaration_texts,
-            overdue_papers: &BTreeMap::new(),
+            overdue_papers: &overdue_papers,
             attachments: &filing.attachments,
             session: filing.session.as_deref(),
             factors: &self.factors,
@@ -409,7 +434,8 @@ impl Office {
             Ok(standing) => {
                 let decision = self.keeper.decide(opened, &standing, now, &mut SystemRng)?;
                 let [this_period, _] = tags;
-                Ok(Prepared { decision, plate_tag: Some(this_period) })
+                let beside = Beside { plate_tag: Some(this_period), paper_fault: standing.paper_fault };
+                Ok(Prepared { decision, beside })
             }
             Err(rule) => refused(self, rule),
         }
@@ -448,6 +474,22 @@ impl Office {
         let Ok(object) = SignedObject::parse(&bytes) else { return Ok(None) };
         let keys = self.trust.agency_keys(agency, now);
         Ok(VerifiedDirectory::verify(&object, agency, &keys, None, now).ok())
+    }
+
+    /// The declarations of an agency that are in force for this owner.
+    pub(super) fn declared(
+        &self,
+        connection: &Connection,
+        agency: AgencyId,
+        now: Timestamp,
+    ) -> Result<BTreeSet<DeclarationName>, Fault> {
+        let Some(directory) = self.fresh_directory(connection, agency, now)? else { return Ok(BTreeSet::new()) };
+        let keys = self.trust.agency_keys(agency, now);
+        let owner = (self.charter().owner.id, self.charter().owner.state);
+        let filed = db::declarations(connection, agency)?;
+        let filed = filed.iter().filter_map(|object| SignedObject::parse(object).ok());
+        let texts = &self.declaration_texts;
+        Ok(filed.filter_map(|object| verify_declaration(&object, &directory, &keys, owner, texts, now).ok()).collect())
     }
 
     /// HMAC of (agency, plate text) under the key of this period and of the one before. The keys of older periods are
@@ -510,22 +552,24 @@ impl Office {
         decision: &[u8],
         now: Timestamp,
     ) -> Result<Unreleased<Vec<u8>>, Fault> {
-        let decision = Signed::<HumanDecision>::from_bytes(decision)?;
+        let decision = ByPerson::<HumanDecision>::from_bytes(decision)?;
         let digest = decision.claimed().request_digest;
         let row = db::request(connection, &digest)?.ok_or(ProblemKind::NotFound)?;
         if !row.waits {
             return Err(ProblemKind::Conflicting.into());
         }
         let own = self.charter().keeper(self.index()).ok_or(ProblemKind::Internal)?;
-        let human = own
-            .human_keys
-            .iter()
-            .map(|key| VerifyKey(*key))
-            .find(|key| decision.verify(key).is_ok())
-            .ok_or(ProblemKind::NotSignedIn)?;
+        let claimed = *decision.claimed_key();
+        let human = match self.passkeys.get(&claimed) {
+            Some(passkey) => PersonKey::Passkey(Box::new(passkey.clone())),
+            None => PersonKey::File(VerifyKey(claimed)),
+        };
+        if !own.human_keys.contains(&claimed) || decision.verify(&human).is_err() {
+            return Err(ProblemKind::NotSignedIn.into());
+        }
         if self.unfinished.approvals.contains_key(&digest) {
             // The decision stands in the log already; a second one, the opposite even, must not.
-            let told = self.finish_waiting(connection, digest, None)?;
+            let told = self.finish_waiting(connection, digest, None, now)?;
             return Ok(self.resting_on_all(told));
         }
         let first = self.keeper.log().size();
@@ -535,7 +579,7 @@ impl Office {
             self.publish();
         }
         let (_answer, who) = concluded.map_err(|error| self.log_fault(error))?;
-        let told = self.finish_waiting(connection, digest, Some(who.expose_text()))?;
+        let told = self.finish_waiting(connection, digest, Some(who.expose_text()), now)?;
         Ok(self.resting_on_all(told))
     }
 
@@ -546,13 +590,22 @@ impl Office {
         connection: &mut Connection,
         digest: [u8; 32],
         who: Option<&str>,
+        now: Timestamp,
     ) -> Result<Vec<u8>, Fault> {
         let row = db::request(connection, &digest)?.ok_or(ProblemKind::NotFound)?;
         let index = self.unfinished.approvals.get(&digest).copied().ok_or(ProblemKind::Internal)?;
         let register = row.record.leaf_index.ok_or(ProblemKind::Internal)?;
         let answer = self.keeper.finish(row.record, index)?;
-        let told = tell(&answer, register, self)?;
-        let record = answer.record();
+        let told = tell(&answer, register, None, self)?;
+        let mut record = answer.record().clone();
+        if let Answer::Approved { .. } = &answer {
+            // A person's yes makes an emergency one: from here on its paper is due.
+            let allowed = DecisionRecord { outcome: allowed(&record.outcome), ..record.clone() };
+            if let Some((deadline, _leaf)) = self.paper_is_due(&allowed, now)? {
+                record.leaf_index = Some(register);
+                self.store_emergency(connection, &record, deadline)?;
+            }
+        }
         let who = match who {
             Some(text) => {
                 let name = self.month_key(connection, row.month)?;
@@ -593,6 +646,25 @@ fn plate_tag(key: &Secret<32>, agency: AgencyId, plate: &str) -> Result<[u8; 32]
     Ok(tag)
 }
 
+impl From<Reason> for ReasonText {
+    fn from(reason: Reason) -> Self {
+        Self { rule: reason.rule, say: reason.say, cite: reason.cite, fix: reason.fix }
+    }
+}
+
+/// The step of `authorisation.md` section 3 at which the paper fell: no rule of the leaf, but what the officer has to mend.
+fn why_no_paper(step: Step) -> Reason {
+    Reason { rule: step.id().to_owned(), say: step.say().to_owned(), cite: None, fix: Some(step.fix().to_owned()) }
+}
+
+/// What a person's yes makes of an outcome.
+const fn allowed(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Ask(duties) | Outcome::Allow(duties) => Outcome::Allow(*duties),
+        Outcome::Deny => Outcome::Deny,
+    }
+}
+
 fn refused_by_a_person() -> Reason {
     Reason {
         rule: "keeper.person".to_owned(),
@@ -603,7 +675,7 @@ fn refused_by_a_person() -> Reason {
 }
 
 /// The answer as it is stored and sent. `register` is the entry of the request, not that of a person's decision.
-fn tell(answer: &Answer, register: u64, office: &Office) -> Result<Vec<u8>, Fault> {
+fn tell(answer: &Answer, register: u64, paper_fault: Option<Step>, office: &Office) -> Result<Vec<u8>, Fault> {
     let record: &DecisionRecord = answer.record();
     let (state, approval) = match answer {
         Answer::Approved { approval, .. } => (AnswerState::Approved, Some(B64(approval.to_bytes()))),
@@ -616,16 +688,16 @@ fn tell(answer: &Answer, register: u64, office: &Office) -> Result<Vec<u8>, Faul
         Answer::Refused { approval, .. } if approval.claimed().decision == Decided::RefusedByHuman => {
             vec![refused_by_a_person()]
         }
-        Answer::Refused { .. } => record.rules.iter().filter_map(|rule| policy.explain(rule)).collect(),
+        Answer::Refused { .. } => {
+            let by_rule = record.rules.iter().filter_map(|rule| policy.explain(rule));
+            by_rule.chain(paper_fault.map(why_no_paper)).collect()
+        }
         Answer::Approved { .. } | Answer::Waiting { .. } => Vec::new(),
     };
     let told = KeeperAnswer {
         state,
         approval,
-        reasons: reasons
-            .into_iter()
-            .map(|reason| ReasonText { rule: reason.rule, say: reason.say, cite: reason.cite, fix: reason.fix })
-            .collect(),
+        reasons: reasons.into_iter().map(ReasonText::from).collect(),
         rules: record.rules.iter().cloned().collect(),
         register,
         humans_needed: match record.outcome {

@@ -12,6 +12,7 @@ use lockplate_core::spellings::{Why, why_matched};
 use serde_json::{Value, json};
 
 use super::Snapped;
+use super::package::Kept;
 use crate::api::CameraListed;
 
 /// Schema name of [`Fetched::to_json`].
@@ -143,6 +144,8 @@ pub struct Fetched {
     pub register: Vec<(u8, String, u64)>,
     /// Entry of the disclosure in the desk's log; `None` if the desk could not be told yet (fetch again).
     pub disclosure: Option<u64>,
+    /// What was written of it.
+    pub kept: Option<Kept>,
 }
 
 impl Fetched {

@@ -4,6 +4,7 @@
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{Charter, CharterFile};
 use lockplate_core::disclosure::Disclosure;
+use lockplate_core::emergency::{declare, facts_digest};
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::id::{AgencyId, RequestId};
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENTS_MAX};
@@ -99,11 +100,20 @@ pub(super) fn draft(
         inputs(owner.owner.id, asked)?.into_iter().map(|input| (input, Blind::random(rng))).collect();
     let authorisation = authorisation(asked)?;
     let disclosures = disclosures(asked)?;
-    let statement = statement(officer, asked, authorisation.as_ref(), &disclosures)?;
-    let text = OpeningText { elements: inputs, statement, disclosures, salts: Secret::random(rng) };
-    let response = HpkeSecretKey::random(rng);
+    let salts = Secret::random(rng);
     let mut request_id = [0; 16];
     rng.fill_bytes(&mut request_id);
+    let exigency = match asked.emergency {
+        None => None,
+        Some(danger) => {
+            let what = (request_id, danger, facts_digest(&salts, &asked.facts));
+            Some(declare(what, &officer.key, &officer.seconds, now, rng)?)
+        }
+    };
+    let attachments: Vec<Vec<u8>> = asked.authorisation.iter().cloned().chain(exigency).collect();
+    let statement = statement(officer, asked, &attachments, &disclosures)?;
+    let text = OpeningText { elements: inputs, statement, disclosures, salts };
+    let response = HpkeSecretKey::random(rng);
     let plan = SearchRequest {
         request_id: RequestId(request_id),
         owner_agency: owner.owner.id,
@@ -141,7 +151,7 @@ pub(super) fn draft(
         state: asked.state,
         filed: filed.to_bytes(),
         openings: openings.sealed,
-        attachments: asked.authorisation.iter().cloned().collect(),
+        attachments,
     };
     Ok((pending, window))
 }
@@ -171,7 +181,12 @@ fn authorisation(asked: &Asked) -> Result<Option<SignedObject>, SearchFault> {
 
 /// What opens the plates that the paper names: into the Openings, past the desk.
 fn disclosures(asked: &Asked) -> Result<Vec<Disclosure>, SearchFault> {
-    if asked.disclosures.len().saturating_add(usize::from(asked.authorisation.is_some())) > ATTACHMENTS_MAX {
+    let carried = asked
+        .disclosures
+        .len()
+        .saturating_add(asked.authorisation.iter().len())
+        .saturating_add(asked.emergency.iter().len());
+    if carried > ATTACHMENTS_MAX {
         return Err(SearchFault::Usage("too many disclosures: a request carries 16 with its paper"));
     }
     let parse = |text: &Zeroizing<String>| Disclosure::parse(text.trim());
@@ -182,7 +197,7 @@ fn disclosures(asked: &Asked) -> Result<Vec<Disclosure>, SearchFault> {
 fn statement(
     officer: &Officer,
     asked: &Asked,
-    authorisation: Option<&SignedObject>,
+    attachments: &[Vec<u8>],
     disclosures: &[Disclosure],
 ) -> Result<StatementText, SearchFault> {
     // A statement names one plate; keepers refuse elements that are no spellings of it.
@@ -193,7 +208,8 @@ fn statement(
         .filter(|plate| !plate.is_overlong())
         .ok_or(SearchFault::Usage("the plate needs at least one letter or digit, and at most 16"))?;
     // Named here too, so that all recipients were told of the same ones.
-    let digests = authorisation.map(SignedObject::digest).into_iter().chain(disclosures.iter().map(Disclosure::digest));
+    let objects = attachments.iter().filter_map(|bytes| Some(SignedObject::parse(bytes).ok()?.digest()));
+    let digests = objects.chain(disclosures.iter().map(Disclosure::digest));
     Ok(StatementText::new(Statement {
         v: VersionOne,
         plate: PlateName::new(&plate, asked.state),
@@ -201,7 +217,7 @@ fn statement(
         case_number: asked.case_number.clone(),
         offence: OffenceStated { class: asked.offence, text: asked.offence_text.clone() },
         facts: asked.facts.clone(),
-        emergency: asked.emergency,
+        emergency: asked.emergency.is_some(),
         hold: asked.hold,
         attachments: digests.collect(),
     })?)

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use super::hold::{HoldFile, Logged};
 use super::owner::{ClosedEpoch, closed_at};
 use super::pending::Pending;
-use super::{Liar, Officer, POLL, SearchFault, Searcher};
+use super::{Liar, Officer, SearchFault, Searcher};
 use crate::api::CameraListed;
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::problem::ProblemKind;
@@ -55,7 +55,27 @@ pub enum Keep<'a> {
     },
 }
 
-impl Keep<'_> {
+impl<'a> Keep<'a> {
+    /// The folder that is written to.
+    pub(super) const fn folder(&self) -> Option<&'a Path> {
+        match self {
+            Self::Nothing => None,
+            Self::Package { folder } | Self::Hold { folder, .. } => Some(folder),
+        }
+    }
+
+    /// The same in another folder.
+    pub(super) const fn within<'b>(self, folder: &'b Path) -> Keep<'b>
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Nothing => Keep::Nothing,
+            Self::Package { .. } => Keep::Package { folder },
+            Self::Hold { case_key, until, .. } => Keep::Hold { folder, case_key, until },
+        }
+    }
+
     /// A hold is decided under rules of its own, so what it finds goes to the custodian and nowhere else.
     pub(super) const fn fits(&self, hold: bool) -> Result<(), SearchFault> {
         match (self, hold) {
@@ -310,7 +330,7 @@ impl Searcher {
             if self.clock.monotonic() >= deadline {
                 return Err(SearchFault::Unavailable("an entry is not on a public register yet; fetch again"));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(self.load.pause()).await;
         }
     }
 }

@@ -55,7 +55,11 @@ impl core::fmt::Debug for Pending {
     }
 }
 
-const TORN: SearchFault = SearchFault::File("the pending search does not open under this key file");
+/// What lies there is not this officer's, or damaged.
+pub(super) const TORN: SearchFault = SearchFault::File("the pending search does not open under this key file");
+/// Nothing lies there.
+pub(super) const ABSENT: SearchFault =
+    SearchFault::File("there is no pending search of this number here; it was fetched, or filed elsewhere");
 
 impl Pending {
     /// Seals it to `folder`; durable on return. A repeat replaces it.
@@ -65,35 +69,12 @@ impl Pending {
         officer: &SigningKey,
         rng: &mut impl CryptoRng,
     ) -> Result<(), SearchFault> {
-        let mut nonce = [0; NONCE_BYTES];
-        rng.fill_bytes(&mut nonce);
-        let plaintext = self.encode();
-        let aad = [LABEL, &self.request_digest].concat();
-        let sealed = cipher(officer, &self.request_digest)?
-            .encrypt(&Nonce::from(nonce), Payload { msg: &plaintext, aad: &aad })
-            .map_err(|_aead| SearchFault::Internal("a pending search could not be sealed"))?;
-        let unwritten = |_os| SearchFault::File("the folder of pending searches cannot be written");
-        durable::create_dir(folder).map_err(unwritten)?;
-        durable::replace(&path(folder, &self.request_digest), &[nonce.as_slice(), &sealed].concat()).map_err(unwritten)
+        seal_to(&path(folder, &self.request_digest), LABEL, &self.request_digest, officer, &self.encode(), rng)
     }
 
     /// Opens the one of this digest.
     pub(super) fn load(folder: &Path, officer: &SigningKey, digest: &[u8; 32]) -> Result<Self, SearchFault> {
-        let path = path(folder, digest);
-        let absent = |_os| {
-            SearchFault::File("there is no pending search of this number here; it was fetched, or filed elsewhere")
-        };
-        let length = std::fs::metadata(&path).map_err(absent)?.len();
-        if length > FILE_BYTES_MAX {
-            return Err(TORN);
-        }
-        let bytes = std::fs::read(&path).map_err(absent)?;
-        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(TORN)?;
-        let aad = [LABEL, digest].concat();
-        let plaintext = cipher(officer, digest)?
-            .decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: &aad })
-            .map(Zeroizing::new)
-            .map_err(|_aead| TORN)?;
+        let plaintext = open_sealed(&path(folder, digest), LABEL, digest, officer)?.ok_or(ABSENT)?;
         Self::decode(&plaintext, *digest).ok_or(TORN)
     }
 
@@ -207,12 +188,55 @@ fn path(folder: &Path, digest: &[u8; 32]) -> PathBuf {
     folder.join(format!("{}.pending", hex::encode(digest)))
 }
 
-/// The key of one pending search. The signing key's seed serves as key material under a label of its own; HKDF keeps the two
-/// uses apart.
-fn cipher(officer: &SigningKey, digest: &[u8; 32]) -> Result<Aes256Gcm, SearchFault> {
+/// Seals a file of a search to its officer's key; durable on return. The label keeps kinds of files apart, the number files.
+pub(super) fn seal_to(
+    path: &Path,
+    label: &[u8],
+    number: &[u8; 32],
+    officer: &SigningKey,
+    plaintext: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<(), SearchFault> {
+    let mut nonce = [0; NONCE_BYTES];
+    rng.fill_bytes(&mut nonce);
+    let aad = [label, number].concat();
+    let sealed = cipher(officer, label, number)?
+        .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
+        .map_err(|_aead| SearchFault::Internal("a pending search could not be sealed"))?;
+    let unwritten = |_os| SearchFault::File("the folder of pending searches cannot be written");
+    if let Some(folder) = path.parent() {
+        durable::create_dir(folder).map_err(unwritten)?;
+    }
+    durable::replace(path, &[nonce.as_slice(), &sealed].concat()).map_err(unwritten)
+}
+
+/// Opens what [`seal_to`] wrote; `None` where there is no file.
+pub(super) fn open_sealed(
+    path: &Path,
+    label: &[u8],
+    number: &[u8; 32],
+    officer: &SigningKey,
+) -> Result<Option<Zeroizing<Vec<u8>>>, SearchFault> {
+    let length = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(_os) => return Err(ABSENT),
+    };
+    if length > FILE_BYTES_MAX {
+        return Err(TORN);
+    }
+    let bytes = std::fs::read(path).map_err(|_os| ABSENT)?;
+    let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(TORN)?;
+    let aad = [label, number].concat();
+    let opened = cipher(officer, label, number)?.decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: &aad });
+    opened.map(|plaintext| Some(Zeroizing::new(plaintext))).map_err(|_aead| TORN)
+}
+
+/// The key of one file. The signing key's seed serves as key material under a label of its own; HKDF keeps the two uses apart.
+fn cipher(officer: &SigningKey, label: &[u8], number: &[u8; 32]) -> Result<Aes256Gcm, SearchFault> {
     let mut key = Zeroizing::new([0; 32]);
-    Hkdf::<Sha256>::new(Some(digest), officer.to_seed().expose_secret())
-        .expand(LABEL, key.as_mut_slice())
+    Hkdf::<Sha256>::new(Some(number), officer.to_seed().expose_secret())
+        .expand(label, key.as_mut_slice())
         .map_err(|_length| SearchFault::Internal("32 bytes are within the bound of hkdf"))?;
     let mut array = Key::<Aes256Gcm>::from(*key);
     let cipher = Aes256Gcm::new(&array);

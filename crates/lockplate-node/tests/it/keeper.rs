@@ -1,7 +1,6 @@
 //! Three keepers on loopback TLS, founded as operators found them; the recorder and the officer are the core functions they
 //! will call.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use lockplate_core::authorisation::{SessionBody, SessionStatement};
 use lockplate_core::charter::{AcceptKeyFiles, AuditorEntry, CharterFile, KeeperEntry, LeafWait};
 use lockplate_core::directory::{Directory, DirectoryBody, OfficerEntry, TrustEntry, TrustRole};
 use lockplate_core::disclosure::Disclosure;
+use lockplate_core::emergency::{Danger, declare, facts_digest};
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf, request_outcome};
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::epoch::{
@@ -23,13 +23,13 @@ use lockplate_core::keeper::Verdict;
 use lockplate_core::open::{Evaluation, combine, open, verify_evaluation};
 use lockplate_core::plate::{Jurisdiction, Plate, PlateInput};
 use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
-use lockplate_core::request::{FiledRequest, OpeningText, SearchRequest, draft_request};
+use lockplate_core::request::{FiledRequest, OpeningText, SearchRequest, SecondSignature, draft_request};
 use lockplate_core::seal::Sealer;
 use lockplate_core::segment::Segment;
 use lockplate_core::sign::{Signed, SigningKey, VerifyKey};
 use lockplate_core::signed::{Header, Signable as _, VersionOne};
 use lockplate_core::statement::{OffenceStated, PlateName, Statement, StatementText};
-use lockplate_core::vocabulary::{ArchiveKind, Basis, Level, Offence, Purpose, State};
+use lockplate_core::vocabulary::{ArchiveKind, Basis, Level, Offence, Purpose, Role, State};
 use lockplate_log::note::VerifierKey;
 use lockplate_node::api::{
     AnswerState, B64, Done, EpochEnded, Evaluated, GrantShown, KeeperAnswer, ObjectFiled, Prekeys, PrekeysAsked,
@@ -62,6 +62,7 @@ pub(crate) const NOW: u64 = 1_795_348_800;
 pub(crate) const HOUR: u64 = 3_600;
 pub(crate) const DAY: u64 = 86_400;
 const RETENTION: u64 = 21 * DAY;
+pub(crate) const REQUESTS_AN_HOUR: u32 = 40;
 pub(crate) const PLATE: &str = "AB12345";
 pub(crate) const JUDGE: &str = "judge.court.example";
 pub(crate) const AUDITOR: &str = "auditor.example";
@@ -75,6 +76,7 @@ pub(crate) struct Town {
     pub(crate) agency: AgencyCard,
     pub(crate) agency_files: AgencyFiles,
     pub(crate) officer: SigningKey,
+    pub(crate) supervisor: SigningKey,
     settings: Vec<KeeperSettings>,
     tasks: Vec<Option<Tasks>>,
 }
@@ -84,6 +86,13 @@ pub(crate) struct Searched {
     pub(crate) body: Vec<RequestFiled>,
     pub(crate) inputs: Vec<(PlateInput, Blind)>,
     response: HpkeSecretKey,
+}
+
+/// Who signs an emergency beside the officer: the request, and the declaration if there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct Emergency<'a> {
+    pub(crate) seconds: &'a [&'a SigningKey],
+    pub(crate) declared_by: Option<&'a [&'a SigningKey]>,
 }
 
 pub(crate) fn write(path: &Path, bytes: &[u8]) {
@@ -101,16 +110,17 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-fn header(issuer: &str) -> Header {
-    header_at(issuer, NOW)
-}
-
 pub(crate) fn header_at(issuer: &str, issued: u64) -> Header {
     Header { v: VersionOne, nonce: random(), issued: Timestamp(issued), issuer: issuer.to_owned() }
 }
 
 impl Town {
     pub(crate) async fn new() -> Self {
+        Self::with_people(|_folder| (Vec::new(), String::new())).await
+    }
+
+    /// The second keeper has more people: files of their keys, and what its configuration says of them.
+    pub(crate) async fn with_people(people: impl FnOnce(&Path) -> (Vec<PathBuf>, String)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = State::parse("CT").unwrap();
         let keys = folder.path().join("agency");
@@ -130,6 +140,7 @@ impl Town {
         let mut cards = Vec::new();
         let mut files = Vec::new();
         let mut addresses = Vec::new();
+        let (more, settings_of_people) = people(folder.path());
         for place in 1..=3_u8 {
             let data = folder.path().join(format!("keeper-{place}"));
             std::fs::create_dir_all(data.join("keys")).unwrap();
@@ -142,7 +153,8 @@ impl Town {
             };
             let keeper_files = KeeperFiles::in_folder(&data.join("keys"));
             let human = folder.path().join(format!("human-{place}.pem"));
-            cards.push(found_keeper(&keeper_files, &[human], &party, &mut SystemRng).unwrap());
+            let humans: Vec<_> = core::iter::once(human).chain(more.iter().filter(|_| place == 2).cloned()).collect();
+            cards.push(found_keeper(&keeper_files, &humans, &party, &mut SystemRng).unwrap());
             files.push(keeper_files);
             addresses.push(address);
         }
@@ -202,7 +214,8 @@ impl Town {
             let file = folder.path().join("keeper.toml");
             let text = format!(
                 "data = 'keeper-{place}'\ncharter = 'charter.auth'\nplace = {place}\n[listen]\naddress = '{address}'\n\
-                 [destruction]\nevery_seconds = 1"
+                 [destruction]\nevery_seconds = 1\n[limits]\nrequests_an_hour = {REQUESTS_AN_HOUR}\n{}",
+                if place == 2 { settings_of_people.as_str() } else { "" }
             );
             let config: KeeperConfig = settings::parse(&file, &text).unwrap();
             KeeperSettings::try_from((file.as_path(), config)).unwrap()
@@ -212,6 +225,7 @@ impl Town {
             tasks: Vec::new(),
             clock: Arc::new(TestClock::new(i64::try_from(NOW * 1_000).unwrap())),
             officer: SigningKey::random(&mut SystemRng),
+            supervisor: SigningKey::random(&mut SystemRng),
             folder,
             charter,
             agency,
@@ -225,12 +239,44 @@ impl Town {
         for mut keeper in started {
             keeper.ready().await.unwrap();
         }
-        let directory = town.directory(1);
-        for keeper in town.keepers() {
+        town.push_directory(1).await;
+        town
+    }
+
+    pub(crate) async fn push_directory(&self, serial: u64) {
+        let directory = self.directory(serial);
+        for keeper in self.keepers() {
             let _done: Done =
                 post(&keeper, "/v1/directories", &ObjectFiled { object: B64(directory.clone()) }).await.unwrap();
         }
-        town
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.clock.now_ms()).unwrap() / 1_000
+    }
+
+    /// A request under a fresh warrant waits for one of the second keeper's people; its digest in hex.
+    pub(crate) async fn wait_for_a_person(&self, paper: &SignedPaper) -> String {
+        let asked = self.ask(Purpose::CrimeInvestigation, Basis::SearchWarrant, Some(paper));
+        let waits: KeeperAnswer = post(&self.keepers()[1], "/v1/requests", &asked.body[1]).await.unwrap();
+        assert_eq!(waits.state, AnswerState::Waiting, "{:?}", waits.reasons);
+        hex::encode(asked.filed.request.signed_hash())
+    }
+
+    /// Hours of the window, dealt and closed, so that there is something to ask for.
+    pub(crate) async fn one_closed_hour(&self) {
+        let (dealt, header) = self.deal().await;
+        self.store(&dealt, &header).await;
+        let close = EpochClose {
+            header_hash: dealt.header().hash(),
+            cells_padded: 16,
+            segment_root: [1; 32],
+            erased_at: Timestamp(NOW),
+        };
+        let ended = EpochEnded { close: B64(self.recorder().sign(close).to_bytes()) };
+        for keeper in &self.keepers() {
+            let _done: Done = post(keeper, "/v1/closes", &ended).await.unwrap();
+        }
     }
 
     pub(crate) async fn start(&mut self, place: usize) {
@@ -280,12 +326,12 @@ impl Town {
 
     fn directory(&self, serial: u64) -> Vec<u8> {
         let signer = note_signer(&self.agency_files.agency, "alpr.example/agency").unwrap();
-        let officer = OfficerEntry {
-            person: [1; 32],
-            keys: vec![self.officer.verify_key().0],
+        let officer = |person: u8, key: &SigningKey, roles: &[Role]| OfficerEntry {
+            person: [person; 32],
+            keys: vec![key.verify_key().0],
             trained_until: Timestamp(NOW + 100 * DAY),
             active: true,
-            roles: BTreeSet::new(),
+            roles: roles.iter().copied().collect(),
         };
         let body = DirectoryBody {
             agency: self.charter.charter().owner.id,
@@ -295,16 +341,32 @@ impl Town {
             level: Level::Local,
             law_enforcement: true,
             serial,
-            valid_until: Timestamp(NOW + 6 * DAY),
-            officers: vec![officer],
+            valid_until: Timestamp(self.now() + 6 * DAY),
+            officers: vec![officer(1, &self.officer, &[]), officer(2, &self.supervisor, &[Role::Supervisor])],
             desk_log: "alpr.example/log/desk".to_owned(),
             desk_key: VerifierKey::parse(&self.agency.desk_key).unwrap(),
         };
-        Directory { header: header("alpr.example/agency"), body }.sign(&[&signer]).unwrap()
+        Directory { header: header_at("alpr.example/agency", self.now()), body }.sign(&[&signer]).unwrap()
     }
 
     fn recorder(&self) -> SigningKey {
         statement_signer(&self.agency_files.recorder).unwrap()
+    }
+
+    /// An epoch of the hour before last that all keepers hold, closed; its segment is nobody's.
+    pub(crate) async fn close_epoch(&self) {
+        let (dealt, header) = self.deal().await;
+        assert_eq!(self.store(&dealt, &header).await.len(), 3);
+        let close = EpochClose {
+            header_hash: dealt.header().hash(),
+            cells_padded: 16,
+            segment_root: [1; 32],
+            erased_at: Timestamp(NOW),
+        };
+        let ended = EpochEnded { close: B64(self.recorder().sign(close).to_bytes()) };
+        for keeper in &self.keepers() {
+            let _done: Done = post(keeper, "/v1/closes", &ended).await.unwrap();
+        }
     }
 
     /// Prekeys of all keepers, and an epoch dealt to them; nothing is sent yet.
@@ -351,11 +413,22 @@ impl Town {
 
     /// A request of the own officer; `change` makes it another one.
     pub(crate) fn ask(&self, purpose: Purpose, basis: Basis, paper: Option<&SignedPaper>) -> Searched {
+        self.ask_with(purpose, basis, paper, None)
+    }
+
+    /// The same, declared as an emergency by the officer and those who sign with him.
+    pub(crate) fn ask_with(
+        &self,
+        purpose: Purpose,
+        basis: Basis,
+        paper: Option<&SignedPaper>,
+        emergency: Option<Emergency<'_>>,
+    ) -> Searched {
         let owner = self.charter.charter().owner.id;
         let plate = Plate::parse(PLATE).unwrap();
         let state = Jurisdiction::parse("US-CT");
         let response = HpkeSecretKey::random(&mut SystemRng);
-        let attachments: Vec<Vec<u8>> = paper.iter().map(|paper| paper.auth.clone()).collect();
+        let mut attachments: Vec<Vec<u8>> = paper.iter().map(|paper| paper.auth.clone()).collect();
         let disclosures = paper.iter().flat_map(|paper| &paper.disclosures);
         let draft = SearchRequest {
             request_id: RequestId(random()),
@@ -368,8 +441,8 @@ impl Town {
             elements: Vec::new(),
             win_from: Timestamp(NOW - DAY),
             win_to: Timestamp(NOW),
-            not_after: Timestamp(NOW + DAY),
-            notice_after: Timestamp(NOW + 30 * DAY),
+            not_after: Timestamp(self.now() + DAY),
+            notice_after: Timestamp(self.now() + 30 * DAY),
             response_pk: response.public_key().unwrap(),
             openings_hash: [0; 32],
         };
@@ -380,21 +453,32 @@ impl Town {
             case_number: "26-1234".to_owned(),
             offence: OffenceStated { class: Offence::Felony, text: "larceny of a motor vehicle".to_owned() },
             facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
-            emergency: false,
+            emergency: emergency.is_some(),
             hold: false,
             attachments: Vec::new(),
         };
+        let salts = Secret::random(&mut SystemRng);
+        if let Some(Emergency { declared_by: Some(by), .. }) = emergency {
+            let what = (draft.request_id.0, Danger::Abduction, facts_digest(&salts, &statement.facts));
+            let seconds: Vec<_> = by.iter().map(|key| SigningKey::from_seed(&key.to_seed())).collect();
+            attachments.push(declare(what, &self.officer, &seconds, Timestamp(self.now()), &mut SystemRng).unwrap());
+        }
         let text = OpeningText {
             elements: vec![(PlateInput::new(owner, &plate, state), Blind::random(&mut SystemRng))],
             statement: StatementText::new(statement).unwrap(),
             disclosures: disclosures.map(|text| Disclosure::parse(text).unwrap()).collect(),
-            salts: Secret::random(&mut SystemRng),
+            salts,
         };
         let keepers = self.entries().iter().map(|entry| &entry.opening_key);
         let auditors = self.charter.charter().auditors.iter().map(|auditor| &auditor.opening_key);
         let recipients: Vec<_> = keepers.chain(auditors).map(|key| HpkePublicKey::from_slice(key).unwrap()).collect();
         let (request, openings) = draft_request(draft, &text, &recipients, &mut SystemRng).unwrap();
-        let filed = FiledRequest { request: self.officer.sign(request), seconds: Vec::new() };
+        let request = self.officer.sign(request);
+        let seconds = emergency.iter().flat_map(|emergency| emergency.seconds);
+        let seconds = seconds
+            .map(|key| SecondSignature { key_id: key.verify_key().0, signature: key.countersign(&request) })
+            .collect();
+        let filed = FiledRequest { request, seconds };
         let session = self.session(filed.request.signed_hash());
         let (to_keepers, to_auditors) = openings.sealed.split_at(self.entries().len());
         let mut body: Vec<RequestFiled> = to_keepers
@@ -440,15 +524,19 @@ impl Town {
             subject: "officer".to_owned(),
             acr: String::new(),
             amr: ["pwd", "swk"].map(str::to_owned).into(),
-            auth_time: Timestamp(NOW),
+            auth_time: Timestamp(self.now()),
             request_digest,
         };
-        SessionStatement { header: header("alpr.example/desk"), body }.sign(&[&signer]).unwrap()
+        SessionStatement { header: header_at("alpr.example/desk", self.now()), body }.sign(&[&signer]).unwrap()
     }
 
     pub(crate) fn warrant(&self) -> SignedPaper {
+        sign_warrant(&self.order(), &self.folder.path().join("judge.pem"), Timestamp(NOW), &mut SystemRng).unwrap()
+    }
+
+    pub(crate) fn order(&self) -> WarrantOrder {
         let owner = self.agency.id.clone();
-        let order = WarrantOrder {
+        WarrantOrder {
             kind: "search-warrant".to_owned(),
             issuer: JUDGE.to_owned(),
             court: "Superior Court".to_owned(),
@@ -465,8 +553,7 @@ impl Town {
             max_requests: 3,
             pdf: String::new(),
             supersedes: String::new(),
-        };
-        sign_warrant(&order, &self.folder.path().join("judge.pem"), Timestamp(NOW), &mut SystemRng).unwrap()
+        }
     }
 
     /// What `lockplate doctor --store` finds in the folder of a keeper that is stopped.

@@ -19,11 +19,19 @@
 #[cfg(test)]
 mod agency;
 #[cfg(test)]
+mod authenticator;
+#[cfg(test)]
 mod doctor;
+#[cfg(test)]
+mod federation;
 #[cfg(test)]
 mod keeper;
 #[cfg(test)]
 mod openings;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
+mod people;
 #[cfg(test)]
 mod ports;
 #[cfg(test)]

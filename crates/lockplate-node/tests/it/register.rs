@@ -90,7 +90,7 @@ fn html(files: &BTreeMap<String, File>) -> impl Iterator<Item = (&String, &str)>
 }
 
 /// What a person reads or hears of a page: text, and the attributes that are read out.
-fn seen(html: &str) -> String {
+pub(crate) fn seen(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html.split_once("<body>").map_or(html, |(_, body)| body);
     while let Some((before, after)) = rest.split_once('<') {
@@ -114,7 +114,7 @@ fn seen(html: &str) -> String {
     text.replace("&#39;", "'").replace("&#34;", "\"").replace("&#60;", "<").replace("&#62;", ">").replace("&#38;", "&")
 }
 
-fn banned_in(text: &str) -> Vec<String> {
+pub(crate) fn banned_in(text: &str) -> Vec<String> {
     let words = text.split(|letter: char| !letter.is_alphanumeric()).map(str::to_lowercase);
     let banned = |word: &String| {
         BANNED.iter().map(|one| one.to_lowercase()).any(|one| match one.strip_suffix('*') {

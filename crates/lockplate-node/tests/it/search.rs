@@ -160,7 +160,7 @@ struct Town {
     doors: Tasks,
 }
 
-fn write(path: &Path, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
     std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), bytes).unwrap();
 }
 
@@ -401,7 +401,7 @@ impl Town {
             offence: Offence::Felony,
             offence_text: "larceny of a motor vehicle".to_owned(),
             facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
-            emergency: false,
+            emergency: None,
             hold: false,
             from: Timestamp(NOW - DAY),
             to: Timestamp(NOW),
@@ -525,7 +525,7 @@ fn disclosures_in(leaves: &[Vec<u8>]) -> Vec<(u64, DisclosureLeaf)> {
     known.collect()
 }
 
-fn late(plate: &str, captured_at: u64, camera: u32) -> PlacedRead {
+pub(crate) fn late(plate: &str, captured_at: u64, camera: u32) -> PlacedRead {
     let captured_at = i64::try_from(captured_at * 1_000).unwrap();
     let read = Read {
         source: 1,

@@ -102,6 +102,37 @@ fn ready() -> PathBuf {
     this.ancestors().nth(3).unwrap().join("verifiers")
 }
 
+/// The Python of one of the folders of `tests/verifiers`, if it was made ready.
+pub(crate) fn python_of(name: &str) -> Option<PathBuf> {
+    if !ready().join(format!("{name}.stamp")).exists() {
+        eprintln!("SKIPPED: {name} not installed; run tests/verifiers/install");
+        return None;
+    }
+    Some(ready().join(name).join("bin/python"))
+}
+
+#[test]
+fn other_peoples_code_judges_the_passkey_vectors_as_ours_does() {
+    let Some(python) = python_of("passkeys") else { return };
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let judge = |vectors: &Path| {
+        said(Command::new(&python).arg("-B").arg(top.join("tests/verifiers/passkeys/assertions.py")).arg(vectors))
+    };
+    let vectors = top.join("spec/vectors/v1");
+    judge(&vectors).unwrap();
+    // The program can refuse: a good case whose challenge is another's, called good.
+    let altered = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(&vectors).unwrap().map(|file| file.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.contains("_passkey_") {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let text = if name == "good_passkey_ed25519.json" { text.replace("070707", "070708") } else { text };
+            std::fs::write(altered.path().join(name), text).unwrap();
+        }
+    }
+    assert!(judge(altered.path()).unwrap_err().contains("good_passkey_ed25519"));
+}
+
 fn present(programs: &[Program]) -> Vec<Program> {
     let (there, absent): (Vec<Program>, Vec<Program>) = programs.iter().partition(|program| program.is_there());
     if !absent.is_empty() {

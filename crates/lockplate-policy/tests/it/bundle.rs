@@ -15,6 +15,52 @@ fn the_digest_is_that_of_sha256sum() {
 }
 
 #[test]
+fn every_states_files_are_the_reviewed_ones() {
+    // Each by `LC_ALL=C sha256sum 00-base.cedar lockplate.cedarschema XX.cedar props/* | sha256sum`, files sorted by path: a byte
+    // that changes in a shipped pack changes what its owners agreed to.
+    let known = [
+        ("CA", "0fcfed51dc0fae112323510ed8780e668fda41d049598582a1c9b38450127932"),
+        ("CT", "4fdaea120ae73f001dcb399a919b503e924a78d1792e4b575255105a36a57fb6"),
+        ("IL", "69848cc5ae9240b5eab8f1080a938bc3e8873be424ab54de407ac74af9522207"),
+        ("MN", "eb4af81202dfe1beb62a413f9aa9a0209c0d41b8bc6da96c79751ac4da1aed3c"),
+        ("NH", "decfe5a72d3a5eec29b2bca099c6b9ee8821351b9daae93683ce3b3cf13ac160"),
+        ("NJ", "5d72dd01f2c098894f8be0456067667cfc42d973912e6375fcac66f7d78cc9e7"),
+        ("NM", "ff09ffa61256a8f24b92d0425dee6ec0b48fbafd8b874122cf9d9bfdb788d391"),
+        ("VA", "3ac19f6037f26ec68b1ca15b80a69e71cc92f530113fb04d11d15c4ab581c12a"),
+        ("VT", "3394bc4bb540b8074ade0f0078a47bfe0142937734c6edf13da0c8c11566786e"),
+        ("WA", "3020678d1e367c6dce6061ce0e608bcb4c12957acb28f7f8ea53da126051aef9"),
+    ];
+    let shipped: Vec<(&str, String)> =
+        known.iter().map(|(code, _)| (*code, hex::encode(Bundle::shipped(state(code)).digest()))).collect();
+    assert_eq!(shipped, known.map(|(code, digest)| (code, digest.to_owned())));
+    let states: Vec<String> = Bundle::states_with_a_pack().map(|state| state.code().to_owned()).collect();
+    assert_eq!(states, known.map(|(code, _)| code.to_owned()));
+    let base = "003cfad1c41b5d9732be37369b84f67e69fb109befbb3fcfd608aa2f2ca66884";
+    assert_eq!(hex::encode(Bundle::shipped(state("OH")).digest()), base);
+    let all = "7d918f0e55c3e98a84e3574b78dffd71ed66d906d86847c6fe787bc782774399";
+    assert_eq!(hex::encode(Bundle::shipped_all().digest()), all);
+}
+
+#[test]
+fn every_shipped_bundle_can_be_loaded() {
+    for (code, forbids) in [
+        ("CT", 4),
+        ("CA", 2),
+        ("IL", 2),
+        ("NJ", 2),
+        ("NH", 2),
+        ("VA", 3),
+        ("WA", 4),
+        ("VT", 4),
+        ("MN", 3),
+        ("NM", 2),
+        ("TX", 0),
+    ] {
+        assert_eq!(shipped(code).rules().count(), 5 + 26 + forbids, "{code}");
+    }
+}
+
+#[test]
 fn the_digest_covers_every_file_and_no_order_of_giving() {
     let bundle = Bundle::shipped(state("CT"));
     let mut files = with_file(&bundle, SCHEMA, bundle.files().find(|(path, _)| *path == SCHEMA).unwrap().1);

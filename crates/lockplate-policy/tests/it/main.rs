@@ -11,6 +11,10 @@ mod matrix;
 #[cfg(test)]
 mod owner_access;
 #[cfg(test)]
+mod question;
+#[cfg(test)]
+mod relation;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod sample;

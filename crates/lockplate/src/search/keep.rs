@@ -13,9 +13,9 @@ use lockplate_node::founding::{CaseKeyCard, read_case_key};
 use lockplate_node::search::{Fetched, HoldFile, Keep, Kept, SearchFault, open_hold, write_package};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::verify::{package, pin};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{hex_of, show, usage};
+use super::{hex_of, usage};
 use crate::agency::now;
 use crate::exit::Ended;
 use crate::screen::Screen;
@@ -67,32 +67,41 @@ impl KeepArgs {
     }
 }
 
-/// Says what was kept. What is held is not shown: it is the custodian's now.
-pub(super) fn show_kept(fetched: &Fetched, kept: &Kept, screen: &Screen) {
-    match kept {
-        Kept::Package { folder, keep_until } => {
-            show(fetched, screen);
+/// What is held is not shown: it is the custodian's now.
+pub(super) fn document(fetched: &Fetched) -> Value {
+    match &fetched.kept {
+        Some(Kept::Hold(HoldFile { path, until, register, cells })) => json!({
+            "schema": lockplate_node::search::SCHEMA,
+            "request": hex_of(&fetched.request_digest),
+            "grant": hex_of(&fetched.grant_digest),
+            "result": "held",
+            "cells": cells,
+            "until": time_text(*until),
+            "file": path,
+            "hold": register,
+            "disclosure": fetched.disclosure,
+        }),
+        Some(Kept::Package { .. }) | None => fetched.to_json(),
+    }
+}
+
+/// True if the reads went to a custodian, and not to the officer.
+pub(super) const fn is_held(fetched: &Fetched) -> bool {
+    matches!(fetched.kept, Some(Kept::Hold(_)))
+}
+
+/// Says what was kept.
+pub(super) fn show_kept(fetched: &Fetched, screen: &Screen) {
+    match &fetched.kept {
+        None => {}
+        Some(Kept::Package { folder, keep_until }) => {
             screen.note(&format!(
                 "The evidence package is in {}; it names the plate and may be kept until {}.",
                 folder.display(),
                 time_text(*keep_until)
             ));
         }
-        Kept::Hold(HoldFile { path, until, register, cells }) => {
-            if screen.json() {
-                screen.document(&json!({
-                    "schema": lockplate_node::search::SCHEMA,
-                    "request": hex_of(&fetched.request_digest),
-                    "grant": hex_of(&fetched.grant_digest),
-                    "result": "held",
-                    "cells": cells,
-                    "until": time_text(*until),
-                    "file": path,
-                    "hold": register,
-                    "disclosure": fetched.disclosure,
-                }));
-                return;
-            }
+        Some(Kept::Hold(HoldFile { path, until, register, cells })) => {
             let reads = if *cells == 1 { "1 read".to_owned() } else { format!("{cells} reads") };
             screen.heading(&format!("{reads} held as evidence until {}.", time_text(*until)));
             screen.line(&format!("Sealed for the records custodian: {}", path.display()));

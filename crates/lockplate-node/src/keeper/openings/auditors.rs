@@ -5,7 +5,6 @@
 
 use lockplate_core::Timestamp;
 use lockplate_core::audit::{verify_call, verify_review};
-use lockplate_core::authorisation::Withdrawn;
 use lockplate_core::embargo::{DelayNotice, verify_delay};
 use lockplate_core::entry::{EmbargoLeaf, LogEntry, ReviewLeaf};
 use lockplate_core::signed::SignedObject;
@@ -30,7 +29,7 @@ impl Office {
     ) -> Result<Unreleased<OpeningGiven>, Fault> {
         let object = SignedObject::parse(call)?;
         let origin = self.keeper.log().origin().as_str();
-        let call = verify_call(&object, self.charter(), origin, &self.trust, &Withdrawn::default(), now)?;
+        let call = verify_call(&object, self.charter(), origin, &self.trust, &self.withdrawn, now)?;
         if call.index >= self.releaser.published() {
             return Err(ProblemKind::NotFound.into());
         }
@@ -62,7 +61,7 @@ impl Office {
         let object = SignedObject::parse(review)?;
         let published = self.releaser.published();
         let log = (self.keeper.log().origin().as_str(), published);
-        let review = verify_review(&object, self.charter(), log, &self.trust, &Withdrawn::default(), now)?;
+        let review = verify_review(&object, self.charter(), log, &self.trust, &self.withdrawn, now)?;
         let leaf = ReviewLeaf {
             from: review.from,
             to: review.to,
@@ -102,7 +101,7 @@ impl Office {
             return Ok(self.resting_on_all(()));
         }
         let embargo = db::embargo(connection, index)?.ok_or(ProblemKind::Conflicting)?;
-        let delay = verify_delay(&object, &request, embargo, &self.trust, &Withdrawn::default(), now)?;
+        let delay = verify_delay(&object, &request, embargo, &self.trust, &self.withdrawn, now)?;
         if self.erased_from(row.month) <= delay.until {
             // It would be erased unopened: then a shorter order is needed, or none.
             return Err(ProblemKind::Invalid.into());

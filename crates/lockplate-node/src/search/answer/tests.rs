@@ -89,6 +89,7 @@ fn fetched(found: Vec<Found>) -> Fetched {
         others: 0,
         culprits: vec![Culprit { keeper: 2, name: "Clerk".to_owned(), evidence: None }],
         register: vec![(1, "Court".to_owned(), 17)],
+        kept: None,
         disclosure: Some(4),
         found,
     }

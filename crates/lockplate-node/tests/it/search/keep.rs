@@ -14,14 +14,14 @@ use lockplate_node::verify::receipt::ReceiptFault;
 use super::*;
 
 impl Town {
-    async fn keep(&self, digest: &[u8; 32], keep: Keep<'_>) -> Result<(Fetched, Option<Kept>), SearchFault> {
+    async fn keep(&self, digest: &[u8; 32], keep: Keep<'_>) -> Result<Fetched, SearchFault> {
         self.searcher().fetch_kept(&self.officer, digest, PATIENCE, keep, &mut |_| {}).await
     }
 
     async fn package(&self, asked: &Asked) -> PathBuf {
         let digest = self.file(asked).await;
         let folder = self.folder.path().join(format!("package-{}", hex::encode(&digest[..4])));
-        let (_, kept) = self.keep(&digest, Keep::Package { folder: &folder }).await.unwrap();
+        let kept = self.keep(&digest, Keep::Package { folder: &folder }).await.unwrap().kept;
         let Some(Kept::Package { folder: written, .. }) = kept else { panic!("a package: {kept:?}") };
         assert_eq!(written, folder);
         folder
@@ -245,7 +245,8 @@ async fn a_hold_is_logged_before_it_is_written_and_opens_for_the_custodian_until
     let other = case_key_of_another();
     let wrong = Keep::Hold { folder: &held, case_key: &other, until: None };
     assert!(matches!(town.keep(&digest, wrong).await, Err(SearchFault::Usage(_))), "one hold a request");
-    let (fetched, kept) = town.keep(&digest, hold).await.unwrap();
+    let fetched = town.keep(&digest, hold).await.unwrap();
+    let kept = fetched.kept.clone();
     let Some(Kept::Hold(HoldFile { path, until, register, cells })) = kept else { panic!("{kept:?}") };
     assert_eq!((cells, fetched.cells), (2, 2));
     assert!((latest..latest + 60).contains(&until.0), "{until:?}");
@@ -306,7 +307,8 @@ async fn a_hold_is_logged_before_it_is_written_and_opens_for_the_custodian_until
     // Nothing found is nothing to hold; and a hold comes too late when the keys are gone.
     let nobody = Asked { hold: true, ..town.ask(NOBODY) };
     let nobody = town.searcher().file(&town.with_supervisor(), &nobody, &mut SystemRng).await.unwrap().request_digest;
-    let (fetched, kept) = town.keep(&nobody, hold).await.unwrap();
+    let fetched = town.keep(&nobody, hold).await.unwrap();
+    let kept = fetched.kept.clone();
     assert!(kept.is_none() && fetched.is_no_match());
     town.clock.advance(Duration::from_secs(RETENTION));
     let late = async {

@@ -1,0 +1,101 @@
+//! What the searches of one command share, so that a hundred owners cost the own desk and this machine little more than one: how often
+//! the desk is looked at, how many buckets are fetched at a time, whose turn it is to log on. Nothing here makes one owner wait for
+//! another one's answer.
+
+use core::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Pause between two looks at the desk for one request.
+const POLL: Duration = Duration::from_millis(250);
+/// Requests that may be looked at within one [`POLL`]: more make each look rarer, so that the desk answers some 32 looks a second.
+const LOOKS_A_POLL: usize = 8;
+/// Buckets that one owner's archive is asked for at a time.
+const BUCKETS_AT_A_TIME: usize = 8;
+/// Buckets that all archives together are asked for at a time. A share that was given stays, so 100 owners that begin at once
+/// together ask for some 220.
+const BUCKETS_OF_ALL: usize = 64;
+
+/// The count of what is under way.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    waiting: AtomicUsize,
+    opening: AtomicUsize,
+    log_on: Mutex<()>,
+}
+
+/// Counts for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Load {
+    /// A request whose answer is waited for.
+    pub(super) fn waits(&self) -> Counted<'_> {
+        Counted::new(&self.waiting)
+    }
+
+    /// An owner whose buckets are fetched.
+    pub(super) fn opens(&self) -> Counted<'_> {
+        Counted::new(&self.opening)
+    }
+
+    /// Pause before the next look at the same request.
+    pub(super) fn pause(&self) -> Duration {
+        let turns = self.waiting.load(Ordering::Relaxed).div_ceil(LOOKS_A_POLL).max(1);
+        POLL.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
+    }
+
+    /// One owner's share of the buckets.
+    pub(super) fn buckets_at_a_time(&self) -> usize {
+        let share = BUCKETS_OF_ALL.checked_div(self.opening.load(Ordering::Relaxed)).unwrap_or(BUCKETS_OF_ALL);
+        share.clamp(1, BUCKETS_AT_A_TIME)
+    }
+
+    /// The desk counts a try before it judges it and locks a key after five: so logging on goes one after the other.
+    pub(super) async fn log_on(&self) -> MutexGuard<'_, ()> {
+        self.log_on.lock().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_owners_are_looked_at_more_rarely_and_share_the_connections() {
+        let load = Load::default();
+        assert_eq!(load.pause(), POLL, "also before anybody waits");
+        let one = load.waits();
+        assert_eq!(load.pause(), POLL);
+        let more: Vec<_> = (1..100).map(|_| load.waits()).collect();
+        assert_eq!(load.pause(), POLL * 13, "100 requests, 8 looks a quarter of a second");
+        drop(more);
+        assert_eq!(load.pause(), POLL);
+        drop(one);
+
+        let (mut open, mut asked) = (Vec::new(), 0);
+        for _owner in 0..100 {
+            open.push(load.opens());
+            let share = load.buckets_at_a_time();
+            assert!((1..=BUCKETS_AT_A_TIME).contains(&share));
+            asked += share;
+        }
+        assert!(asked <= 4 * BUCKETS_OF_ALL, "{asked}");
+        open.truncate(1);
+        assert_eq!(load.buckets_at_a_time(), BUCKETS_AT_A_TIME);
+    }
+}
