@@ -24,7 +24,7 @@ use crate::settings::read_public_file;
 /// Version of `agency.db`.
 const AGENCY_SCHEMA: u32 = 1;
 /// Version of `desk.db`.
-const DESK_SCHEMA: u32 = 1;
+const DESK_SCHEMA: u32 = 2;
 
 /// What the log says of an epoch's end.
 #[derive(Clone, Copy, PartialEq, Eq)]
