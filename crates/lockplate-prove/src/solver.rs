@@ -82,10 +82,11 @@ impl Cvc5 {
         &self.version
     }
 
-    fn start(&self) -> Result<CedarSymCompiler<LocalSolver>, CompilerError> {
+    fn start(&self) -> Result<CedarSymCompiler<LocalSolver>, Box<CompilerError>> {
         let mut command = Command::new(&self.program);
         command.args(["--lang", "smt"]).arg(format!("--tlimit-per={}", self.limit.as_millis())).kill_on_drop(true);
-        CedarSymCompiler::new(LocalSolver::from_command(&mut command)?)
+        let solver = LocalSolver::from_command(&mut command).map_err(|error| Box::new(error.into()))?;
+        CedarSymCompiler::new(solver).map_err(Box::new)
     }
 }
 
