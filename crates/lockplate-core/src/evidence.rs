@@ -196,7 +196,9 @@ impl<'a> Evidence<'a> {
             id: owner.id,
             state: owner.state,
             level: owner.level,
-            law_enforcement: true,
+            // A charter does not say it; the owner's own directory, where the owner asks, does. Two descriptions of one agency
+            // would be no request for the engine.
+            law_enforcement: self.directories.get(&owner.id).is_none_or(|own| own.body().law_enforcement),
             declarations: BTreeSet::new(),
             overdue_papers: self.overdue_papers.get(&owner.id).copied().unwrap_or(0),
         }

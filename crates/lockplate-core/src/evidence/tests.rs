@@ -42,7 +42,7 @@ fn inputs(texts: &[&str]) -> Vec<PlateInput> {
     texts.iter().map(input).collect()
 }
 
-fn directory(town: &Town) -> VerifiedDirectory {
+fn directory(town: &Town, law_enforcement: bool) -> VerifiedDirectory {
     let desk = note_signer("alpr.example/desk", 231);
     let body = DirectoryBody {
         agency: OWNER,
@@ -50,7 +50,7 @@ fn directory(town: &Town) -> VerifiedDirectory {
         ori: String::new(),
         state: State::parse("CT").unwrap(),
         level: Level::Local,
-        law_enforcement: true,
+        law_enforcement,
         serial: 1,
         valid_until: Timestamp(town.now.0 + DAY),
         officers: vec![OfficerEntry {
@@ -71,6 +71,10 @@ fn directory(town: &Town) -> VerifiedDirectory {
 
 /// The facts of a request as keeper 1 gathers them.
 fn facts(town: &Town, asked: &Asked, attachments: &[Vec<u8>]) -> SearchFacts {
+    facts_under(town, asked, attachments, directory(town, true))
+}
+
+fn facts_under(town: &Town, asked: &Asked, attachments: &[Vec<u8>], own: VerifiedDirectory) -> SearchFacts {
     let trust = Trust::founding(
         OWNER,
         &[
@@ -78,7 +82,7 @@ fn facts(town: &Town, asked: &Asked, attachments: &[Vec<u8>]) -> SearchFacts {
             trust_entry(TrustRole::Custodian, &note_signer("custodian.example", 220)),
         ],
     );
-    let directories = BTreeMap::from([(OWNER, directory(town))]);
+    let directories = BTreeMap::from([(OWNER, own)]);
     let evidence = Evidence {
         charter: town.charter.charter(),
         trust: &trust,
@@ -147,4 +151,15 @@ fn a_hold_is_decided_as_one_whatever_its_purpose() {
     }
     assert_eq!(action_of(Purpose::OwnRecord, false), Action::OwnerAccess);
     assert_eq!(action_of(Purpose::StolenVehicle, false), Action::Search);
+}
+
+#[test]
+fn an_owner_that_is_no_law_enforcement_agency_has_one_description() {
+    let mut town = Town::new(0);
+    let asked = town.ask("AB12345", Purpose::OwnRecord);
+    for law_enforcement in [true, false] {
+        let facts = facts_under(&town, &asked, &[], directory(&town, law_enforcement));
+        assert_eq!(facts.officer.agency.law_enforcement, law_enforcement);
+        assert_eq!(facts.owner, facts.officer.agency, "two descriptions of one agency would be no request");
+    }
 }

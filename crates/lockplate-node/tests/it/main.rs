@@ -27,6 +27,8 @@ mod federation;
 #[cfg(test)]
 mod keeper;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod openings;
 #[cfg(test)]
 mod orders;

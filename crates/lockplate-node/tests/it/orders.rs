@@ -512,3 +512,71 @@ async fn a_hostile_agency_cannot_fill_the_log() {
     assert_eq!(file(&town, 0, &later).await.state, AnswerState::Refused, "an hour later it is heard again");
     town.stop_all().await;
 }
+
+/// Whatever a desk files, and with whom first, each keeper counts for itself, in its own log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hostile_desk_cannot_get_round_the_limits_of_an_officer_and_a_plate() {
+    const SAME_PLATE: u32 = 10;
+    const OF_AN_OFFICER: u32 = 200;
+    let mut town = Town::new().await;
+    town.close_epoch().await;
+    let stolen = |town: &Town| town.ask(Purpose::StolenVehicle, Basis::None, None);
+    let refused_by = |answer: &KeeperAnswer, rule: &str| {
+        answer.state == AnswerState::Refused && answer.rules.iter().any(|one| one == rule)
+    };
+
+    // One plate within 30 days: keepers 1 and 2 are asked, keeper 3 is kept in the dark.
+    let (mut of_officer, mut in_this_hour) = (0, 0);
+    for _request in 0..SAME_PLATE {
+        let searched = stolen(&town);
+        for place in [0, 1] {
+            assert_eq!(file(&town, place, &searched).await.state, AnswerState::Approved);
+        }
+        (of_officer, in_this_hour) = (of_officer + 1, in_this_hour + 1);
+    }
+    let eleventh = stolen(&town);
+    let answers = [file(&town, 0, &eleventh).await, file(&town, 1, &eleventh).await, file(&town, 2, &eleventh).await];
+    assert!(refused_by(&answers[0], "base.repeat") && refused_by(&answers[1], "base.repeat"), "{answers:?}");
+    assert_eq!(answers[2].state, AnswerState::Approved, "it has heard of none, and alone it is not enough");
+    // Nor does another officer of the agency help, nor a restart, nor the same request once more.
+    town.stop(0).await;
+    town.start(0).await;
+    assert_eq!(file(&town, 0, &eleventh).await, answers[0]);
+    let officer = std::mem::replace(&mut town.officer, SigningKey::from_seed(&town.supervisor.to_seed()));
+    assert!(refused_by(&file(&town, 0, &stolen(&town)).await, "base.repeat"));
+    town.officer = officer;
+    (of_officer, in_this_hour) = (of_officer + 1, in_this_hour + 2);
+
+    // One officer within a day, whatever becomes of the requests; the desk waits an hour each time the agency's own limit is reached.
+    let unlawful = |town: &Town| town.ask(Purpose::CivilImmigration, Basis::Detainer, None);
+    let mut hours = 0;
+    while of_officer < OF_AN_OFFICER {
+        if in_this_hour == REQUESTS_AN_HOUR {
+            town.clock.advance(Duration::from_secs(HOUR));
+            (hours, in_this_hour) = (hours + 1, 0);
+        }
+        let answer = file(&town, 0, &unlawful(&town)).await;
+        assert!(!answer.rules.iter().any(|rule| rule == "base.quota"), "{of_officer}");
+        (of_officer, in_this_hour) = (of_officer + 1, in_this_hour + 1);
+    }
+    town.clock.advance(Duration::from_secs(HOUR));
+    let over = stolen(&town);
+    let answer = file(&town, 0, &over).await;
+    assert!(refused_by(&answer, "base.quota"), "{:?}", answer.rules);
+    let leaf = entries(&town.leaves(0).await).into_iter().find_map(|entry| match entry {
+        LogEntry::Request(leaf) if leaf.request == over.filed.request.signed_hash() => Some(leaf),
+        _ => None,
+    });
+    assert!(leaf.unwrap().rules.contains("base.quota"), "it stands in the public log");
+    let officer = std::mem::replace(&mut town.officer, SigningKey::from_seed(&town.supervisor.to_seed()));
+    assert!(
+        !refused_by(&file(&town, 0, &unlawful(&town)).await, "base.quota"),
+        "another officer has a count of his own"
+    );
+    town.officer = officer;
+    town.clock.advance(Duration::from_secs(DAY - (hours + 1) * HOUR));
+    let answer = file(&town, 0, &unlawful(&town)).await;
+    assert!(answer.rules.iter().any(|rule| rule == "base.civil-immigration"), "{:?}", answer.rules);
+    assert!(!answer.rules.iter().any(|rule| rule == "base.quota"), "a day after the first of them");
+    town.stop_all().await;
+}

@@ -1,10 +1,13 @@
 //! The 546 cases of `cases.ndjson`, written by `cases.py`, a plain-Python reading of the rules that shares nothing with
-//! Cedar; and that a file of cases which is not exactly of that form is refused.
+//! Cedar; that a request file with the facts of each is read and explained as it is decided; and that a file of cases which is
+//! not exactly of that form is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockplate_core::facts::PolicyAnswer;
+use lockplate_core::facts::{AccessPolicy as _, AgencyFacts, LegalFacts, OfficerFacts, PolicyAnswer};
+use lockplate_core::json::time_text;
 use lockplate_policy::{Bundle, Case, CedarPolicy, Question};
+use serde_json::{Map, Value, json};
 
 const CASES: &str = include_str!("../data/cases.ndjson");
 
@@ -41,6 +44,114 @@ fn the_engine_agrees_with_the_plain_reading() {
     assert_eq!(shipped.len(), 11, "ten states with a pack, and one without");
     let unseen: Vec<&str> = all.rules().filter(|rule| !seen.contains(*rule)).collect();
     assert!(unseen.is_empty(), "no case for {unseen:?}");
+}
+
+/// A request file for `lockplate policy explain`. The labels say which agencies and officers are the same.
+fn request_file(question: &Question) -> String {
+    let (mut agencies, mut officers) = (Map::new(), Map::new());
+    let mut agency = |facts: &AgencyFacts| {
+        let label = format!("agency {}", facts.id);
+        let described = json!({
+            "state": facts.state.code(),
+            "level": facts.level.name(),
+            "lawEnforcement": facts.law_enforcement,
+            "declarations": facts.declarations.iter().map(|name| name.name()).collect::<Vec<_>>(),
+            "overduePapers": facts.overdue_papers,
+        });
+        let before = agencies.insert(label.clone(), described.clone());
+        assert!(before.is_none_or(|before| before == described), "one agency has one description");
+        label
+    };
+    let mut officer = |facts: &OfficerFacts, of: String| {
+        let label = format!("officer {}", facts.key_id[0]);
+        let trained = time_text(facts.trained_until);
+        officers.insert(label.clone(), json!({ "agency": of, "active": facts.active, "trainedUntil": trained }));
+        label
+    };
+    let legal = |facts: &LegalFacts| {
+        json!({
+            "kind": facts.kind.name(),
+            "judicial": facts.judicial,
+            "assurance": facts.assurance.name(),
+            "validFrom": time_text(facts.valid_from),
+            "validUntil": time_text(facts.valid_until),
+            "caseNumber": facts.case_number,
+            "offence": facts.offence.name(),
+            "factsStated": facts.facts_stated,
+        })
+    };
+    let mut file = match question {
+        Question::Search(facts) => json!({
+            "action": facts.action.name(),
+            "officer": officer(&facts.officer, agency(&facts.officer.agency)),
+            "archive": { "owner": agency(&facts.owner), "kind": facts.archive_kind.name() },
+            "onBehalfOf": agency(&facts.on_behalf_of),
+            "now": time_text(facts.now),
+            "from": time_text(facts.from),
+            "to": time_text(facts.to),
+            "windowDays": facts.window_days,
+            "ageDays": facts.age_days,
+            "purpose": facts.purpose.name(),
+            "legal": legal(&facts.legal),
+            "plates": facts.plates,
+            "variants": facts.variants,
+            "elementEpochs": facts.element_epochs,
+            "approvers":
+                facts.approvers.iter().map(|one| officer(one, agency(&one.agency))).collect::<Vec<_>>(),
+            "approverRoles": facts.approver_roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
+            "mfa": facts.mfa,
+            "emergencyDeclared": facts.emergency_declared,
+            "priorSamePlate30d": facts.prior_same_plate_30d,
+            "requestsLast24h": facts.requests_last_24h,
+            "registeredOwner": facts.registered_owner,
+            "coRegistrantsConsent": facts.co_registrants_consent,
+        }),
+        Question::List(facts) => json!({
+            "action": facts.action.name(),
+            "officer": officer(&facts.officer, agency(&facts.officer.agency)),
+            "archive": { "owner": agency(&facts.owner), "kind": facts.archive_kind.name() },
+            "onBehalfOf": agency(&facts.on_behalf_of),
+            "now": time_text(facts.now),
+            "purpose": facts.purpose.name(),
+            "legal": legal(&facts.legal),
+            "listClass": facts.list_class.name(),
+            "expiresInDays": facts.expires_in_days,
+            "approvers":
+                facts.approvers.iter().map(|one| officer(one, agency(&one.agency))).collect::<Vec<_>>(),
+            "approverRoles": facts.approver_roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
+            "mfa": facts.mfa,
+            "emergencyDeclared": facts.emergency_declared,
+        }),
+    };
+    file["agencies"] = Value::Object(agencies);
+    file["officers"] = Value::Object(officers);
+    file.to_string()
+}
+
+#[test]
+fn a_request_file_of_each_case_is_explained_as_it_is_decided() {
+    let mut shipped: BTreeMap<&str, CedarPolicy> = BTreeMap::new();
+    let cases = Case::read_all(CASES).unwrap();
+    for case in &cases {
+        let file = request_file(&case.question);
+        let read = Question::from_json(&file).unwrap_or_else(|error| panic!("{}: {error}", case.id));
+        // What `lockplate policy explain` asks: the shipped rules of the archive owner's state.
+        let policy = shipped
+            .entry(case.owner.code())
+            .or_insert_with(|| CedarPolicy::load(&Bundle::shipped(case.owner)).unwrap());
+        assert_eq!(policy.answer(&read), case.expected, "{}", case.id);
+        // What it prints: every rule with its words.
+        let (PolicyAnswer::Allow { rules, .. } | PolicyAnswer::Deny { rules }) = &case.expected;
+        for rule in rules {
+            assert!(policy.explain(rule).is_some_and(|reason| !reason.say.is_empty()), "{}: {rule}", case.id);
+        }
+        let spoken = policy.spoken(&read);
+        match &case.expected {
+            PolicyAnswer::Allow { .. } => assert_eq!((&spoken.permits, spoken.forbids.len()), (rules, 0), "{}", case.id),
+            PolicyAnswer::Deny { .. } => assert_eq!(&spoken.forbids, rules, "{}", case.id),
+        }
+    }
+    assert_eq!(cases.len(), 546);
 }
 
 #[test]
