@@ -308,7 +308,7 @@ fn sign_charter(args: &SignArgs, screen: &Screen) -> Result<ExitKind> {
         plain_loopback: false,
         destruction_every_seconds: (charter.retention_seconds / 20).clamp(1, 60),
     };
-    let words = founding::declaration_text(DeclarationName::Ct2614).unwrap_or_default();
+    let words = founding::declaration_text(DeclarationName::Ct2614);
     durable::replace(&args.folder.join(founding::DECLARATION_FILE), words.as_bytes())?;
     durable::replace(&args.folder.join("keeper.toml"), founding::keeper_toml(&terms).as_bytes())?;
     let label =

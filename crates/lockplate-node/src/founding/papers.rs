@@ -29,24 +29,22 @@ const NJ_2026_4_V1: &str = include_str!("../../../../docs/declarations/nj-2026-4
 /// The same under Laws 2026, chapter 20 of New Mexico.
 const NM_2026_20_V1: &str = include_str!("../../../../docs/declarations/nm-2026-20-v1.txt");
 
-/// The exact words a declaration carries by digest; none for a declaration whose words nobody has written down.
+/// The exact words a declaration carries by digest.
 #[must_use]
-pub const fn declaration_text(name: DeclarationName) -> Option<&'static str> {
+pub const fn declaration_text(name: DeclarationName) -> &'static str {
     match name {
-        DeclarationName::Ct2614 => Some(CT_26_14_V1),
-        DeclarationName::Il2130c => Some(IL_2_130_C_V1),
-        DeclarationName::Nj20264 => Some(NJ_2026_4_V1),
-        DeclarationName::Nm202620 => Some(NM_2026_20_V1),
+        DeclarationName::Ct2614 => CT_26_14_V1,
+        DeclarationName::Il2130c => IL_2_130_C_V1,
+        DeclarationName::Nj20264 => NJ_2026_4_V1,
+        DeclarationName::Nm202620 => NM_2026_20_V1,
     }
 }
 
 /// The words that keepers accept, by SHA-256 ([`lockplate_core::directory::verify_declaration`]).
 #[must_use]
 pub fn declaration_texts() -> BTreeMap<DeclarationName, [u8; 32]> {
-    DeclarationName::ALL
-        .iter()
-        .filter_map(|name| Some((*name, Sha256::digest(declaration_text(*name)?.as_bytes()).into())))
-        .collect()
+    let digest = |name| Sha256::digest(declaration_text(name).as_bytes()).into();
+    DeclarationName::ALL.iter().map(|name| (*name, digest(*name))).collect()
 }
 
 /// The entry of the trust list by which an owner's keepers recognise an agency's directory and declarations.
@@ -289,7 +287,7 @@ pub struct DeclarationTerms {
 /// Signs a declaration with the agency's key file; the `.auth` file.
 ///
 /// # Errors
-/// `KeyFile`; `Refused` for an unreadable card or a declaration without words; `Rule`.
+/// `KeyFile`; `Refused` for an unreadable card; `Rule`.
 pub fn sign_declaration(
     card: &AgencyCard,
     key: &Path,
@@ -300,8 +298,7 @@ pub fn sign_declaration(
     let vkey =
         VerifierKey::parse(&card.agency_key).map_err(|_grammar| refused("the agency's card has no readable key"))?;
     let signer = note_signer(key, vkey.name().as_str())?;
-    let words =
-        declaration_text(terms.declaration).ok_or(refused("nobody has written this declaration's words down"))?;
+    let words = declaration_text(terms.declaration);
     let declaration = Declaration {
         header: header(vkey.name().as_str(), now, rng),
         body: DeclarationBody {

@@ -330,10 +330,7 @@ impl Town {
                 destruction_every_seconds: 60,
             };
             write(&home.join("charter.auth"), charter.bytes());
-            write(
-                &home.join(DECLARATION_FILE),
-                declaration_text(DeclarationName::Ct2614).unwrap_or_default().as_bytes(),
-            );
+            write(&home.join(DECLARATION_FILE), declaration_text(DeclarationName::Ct2614).as_bytes());
             write(&home.join("keeper.toml"), keeper_toml(&keeper).as_bytes());
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
