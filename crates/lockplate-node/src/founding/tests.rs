@@ -110,6 +110,32 @@ fn parties_on_their_own_come_to_one_charter() {
 }
 
 #[test]
+fn no_charter_of_new_hampshire_keeps_a_read_for_longer_than_three_minutes() {
+    let folder = TempDir::new().unwrap();
+    let (_, owner) = agency(&folder, "alpr.example", true);
+    let keepers: Vec<_> = (1..=3).map(|place| keeper(&folder, place)).collect();
+    let cards: Vec<_> = keepers.iter().map(|(_, card)| card.clone()).collect();
+    let in_state = |state: &str, epoch_seconds, retention_seconds| {
+        let terms = CharterTerms { epoch_seconds, retention_seconds, ..terms(&folder, Vec::new()) };
+        draft_charter(&AgencyCard { state: state.to_owned(), ..owner.clone() }, &cards, terms)
+    };
+    // From the first read of an epoch on: its window, the retention, and the time that an end takes.
+    assert!(in_state("NH", 120, 45).is_ok() && in_state("NH", 1, 164).is_ok());
+    for (epoch, retention) in [(120, 46), (164, 2), (165, 1), (60, 900), (3_600, 21 * 86_400), (1, 86_400)] {
+        match in_state("NH", epoch, retention) {
+            Err(FoundingError::Refused(what)) => assert!(what.contains("3 minutes"), "{what}"),
+            other => panic!("{epoch} {retention}: {other:?}"),
+        }
+        assert!(in_state("CT", epoch, retention).is_ok(), "the law of another state");
+    }
+    // A keeper does not sign what an agency drafted by other means.
+    let mut draft = in_state("NH", 120, 45).unwrap();
+    assert!(sign_as_keeper(&draft, &keepers[0].0).is_ok());
+    draft.retention_seconds = 3_600;
+    assert!(matches!(sign_as_keeper(&draft, &keepers[0].0), Err(FoundingError::Refused(_))));
+}
+
+#[test]
 fn a_keeper_signs_no_draft_with_a_strangers_keys() {
     let folder = TempDir::new().unwrap();
     let (agency_files, owner) = agency(&folder, "alpr.example", true);
