@@ -122,7 +122,7 @@ async fn every_case_of_the_matrix_is_decided_at_a_real_keeper_as_on_paper() {
     for (why, ids) in &left_out {
         eprintln!("left out, {}: {why}: {}", ids.len(), ids.join(" "));
     }
-    assert!(asks.len() >= 400 && allowed >= 100 && rules.len() >= 50);
+    assert!(asks.len() >= 380 && allowed >= 100 && rules.len() >= 48);
 
     // The other two doors of a keeper: the same to be kept as evidence, and the same declared as an emergency.
     let mut others = Vec::new();
@@ -138,7 +138,7 @@ async fn every_case_of_the_matrix_is_decided_at_a_real_keeper_as_on_paper() {
     }
     let allowed = others.iter().filter(|(.., expected)| expected.is_allowed()).count();
     eprintln!("{} holds and emergencies, {allowed} of them allowed", others.len());
-    assert!(others.len() >= 800 && allowed >= 100);
+    assert!(others.len() >= 760 && allowed >= 100);
     file_all(&nation, asks).await;
     watch.say("searches filed and compared");
     file_all(&nation, others).await;
@@ -194,7 +194,7 @@ const DECLARED: [DeclarationName; 4] =
 async fn civil_immigration_without_a_judges_warrant_is_refused_at_every_door() {
     let watch = Watch::start();
     let states = cases::states();
-    assert_eq!(states.len(), 11);
+    assert_eq!(states.len(), 10);
     let archives = |state: &State| {
         let young = OwnerKind::police(*state);
         [young, OwnerKind { hours: Hours::Old, ..young }]
@@ -277,7 +277,7 @@ async fn civil_immigration_without_a_judges_warrant_is_refused_at_every_door() {
     eprintln!("{without} combinations without a judge's warrant, {filed} of them filed; {with} with one");
     assert!(filed >= 300);
     // Never in Illinois, Vermont, Washington and New Mexico; the others' own reading of the warrant stands in their packs.
-    assert_eq!(opened, BTreeSet::from(["CA", "CT", "MN", "NH", "NJ", "OH", "VA"]));
+    assert_eq!(opened, BTreeSet::from(["CA", "CT", "MN", "NJ", "OH", "VA"]));
     file_all(&nation, asks.into_iter().map(|(name, ask, expected, _)| (name, ask, expected)).collect()).await;
     watch.say("filed and compared");
     nation.end().await;
