@@ -173,7 +173,7 @@ fn policy_files(bundle: Option<&Path>, allows: Option<&Path>) -> Result<Option<(
         let read = String::from_utf8(read_bounded(path)?);
         anyhow::Ok(read.map_err(|_bytes| Ended::usage(format!("{}: not a text", path.display())))?)
     };
-    let allows = allows.map(|path| text(path)).transpose()?;
+    let allows = allows.map(text).transpose()?;
     let Some(folder) = bundle else { return Ok(allows.map(|text| (Vec::new(), Some(text)))) };
     let bundle = policy_folder::read(folder).map_err(|fault| Ended::usage(format!("{}: {fault}", folder.display())))?;
     Ok(Some((bundle.files().map(PolicyFile::new).collect(), allows)))
