@@ -10,7 +10,8 @@ use lockplate_core::Timestamp;
 use lockplate_core::entry::{HumanDecision as Said, Leaf, LogEntry, RefusalReason, parse_leaf};
 use lockplate_core::keeper::Verdict;
 use lockplate_node::founding::statement_signer;
-use lockplate_node::keeper::enrol::{EnrolError, EnrolTerms, enrol};
+use lockplate_node::keeper::enrol::{EnrolOffice, EnrolTerms, enrol};
+use lockplate_node::keeper::once::OnceError;
 use lockplate_node::keeper::{KeeperConfig, KeeperSettings, admin};
 use lockplate_node::passkeys::EnrolledPasskey;
 use lockplate_node::rng::SystemRng;
@@ -342,10 +343,16 @@ fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn enrolment_takes_one_passkey_that_works_on_this_very_page() {
     let listen = free_port();
-    let terms = EnrolTerms { name: "A. Clerk".to_owned(), listen, origin: ORIGIN.to_owned(), rp_id: RP_ID.to_owned() };
+    let terms = EnrolTerms {
+        office: EnrolOffice::Keeper,
+        name: "A. Clerk".to_owned(),
+        listen,
+        origin: ORIGIN.to_owned(),
+        rp_id: RP_ID.to_owned(),
+    };
     let tasks = Tasks::new();
     let strange = EnrolTerms { rp_id: "evil.example".to_owned(), ..terms.clone() };
-    assert!(matches!(enrol(strange, &tasks, &mut SystemRng).await, Err(EnrolError::Site(_))));
+    assert!(matches!(enrol(strange, &tasks, &mut SystemRng).await, Err(OnceError::Site(_))));
     let waiting = enrol(terms, &tasks, &mut SystemRng).await.unwrap();
     let path = waiting.url.strip_prefix(ORIGIN).unwrap().to_owned();
     assert!(path.len() > 40, "the address holds a secret");

@@ -47,12 +47,30 @@ pub(in crate::keeper) struct Enrol {
     pub(in crate::keeper) done: bool,
     pub(in crate::keeper) refused: bool,
     pub(in crate::keeper) who: String,
+    pub(in crate::keeper) what: &'static str,
     pub(in crate::keeper) name: String,
     pub(in crate::keeper) user: String,
     pub(in crate::keeper) rp_id: String,
     pub(in crate::keeper) action: String,
     pub(in crate::keeper) made: String,
     pub(in crate::keeper) shown: String,
+}
+
+#[derive(Template)]
+#[template(path = "keeper/paper.html")]
+pub(in crate::keeper) struct PaperPage {
+    pub(in crate::keeper) frame: Frame,
+    pub(in crate::keeper) w: &'static Words,
+    pub(in crate::keeper) done: bool,
+    pub(in crate::keeper) refused: bool,
+    pub(in crate::keeper) who: String,
+    pub(in crate::keeper) order: String,
+    pub(in crate::keeper) words: String,
+    pub(in crate::keeper) digits: String,
+    pub(in crate::keeper) rp_id: String,
+    pub(in crate::keeper) credential: String,
+    pub(in crate::keeper) action: String,
+    pub(in crate::keeper) challenge: String,
 }
 
 #[derive(Template)]
