@@ -31,7 +31,11 @@ mod tests {
         assert_eq!(words(&[0xff; 32]), ["zoo"; 8].join(" "));
         let mut one = [0; 32];
         one[1] = 0b0010_0000;
-        assert_eq!(words(&one), format!("ability {}", ["abandon"; 7].join(" ")), "the eleventh bit ends the first word");
+        assert_eq!(
+            words(&one),
+            format!("ability {}", ["abandon"; 7].join(" ")),
+            "the eleventh bit ends the first word"
+        );
         one[0] = 0xa5;
         assert_eq!(digits(&one), "a520000000000000");
     }

@@ -367,11 +367,7 @@ pub fn cosign(paper: &[u8], key: &Path, name: &str) -> Result<Vec<u8>, FoundingE
     Ok(SignedObject::parse(paper)?.cosign(&note_signer(key, name)?)?)
 }
 
-fn draft_delay(
-    order: &DelayOrder,
-    now: Timestamp,
-    rng: &mut impl CryptoRng,
-) -> Result<DraftPaper, FoundingError> {
+fn draft_delay(order: &DelayOrder, now: Timestamp, rng: &mut impl CryptoRng) -> Result<DraftPaper, FoundingError> {
     let body = DelayNoticeBody {
         court: order.court.clone(),
         docket: order.docket.clone(),
