@@ -156,8 +156,8 @@ crate::register::words::word_table! {
     paper_english: "The order is shown in English, as it was written.", "La orden se muestra en inglés, como se escribió.";
     paper_fingerprint: "Fingerprint of the paper", "Huella del documento";
     paper_digits: "The same in digits: {0}", "La misma en cifras: {0}";
-    paper_limit: "Your device does not show what it signs. Only this page does. So write these eight words on the paper order too. Whoever holds the paper can then see that you signed the same.",
-        "Su aparato no muestra lo que firma. Solo lo muestra esta página. Por eso escriba estas ocho palabras también en la orden de papel. Quien la tenga puede ver así que usted firmó lo mismo.";
+    paper_limit: "Your device does not show what it signs. Only this page does. So write these eight words on the paper order too. Whoever holds the paper can then check which file belongs to it.",
+        "Su aparato no muestra lo que firma. Solo lo muestra esta página. Por eso escriba estas ocho palabras también en la orden de papel. Quien la tenga puede comprobar así qué archivo le corresponde.";
     paper_terminal: "The program that opened this page printed the same words. If they differ, do not sign.",
         "El programa que abrió esta página mostró las mismas palabras. Si no son iguales, no firme.";
     paper_refused: "That was not signed as it must be. No paper was written. You can try again.",
