@@ -12,6 +12,7 @@ mod evaluations;
 pub mod kek;
 mod notice;
 mod office;
+pub mod once;
 mod openings;
 mod orders;
 mod page;
@@ -23,6 +24,7 @@ mod prompts;
 mod recovery;
 mod requests;
 pub mod restore;
+pub mod sign_page;
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};

@@ -17,6 +17,15 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      script-src 'self'; connect-src 'self'; require-trusted-types-for 'script'",
 );
 
+/// Whose page it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Office {
+    /// A keeper's: its people answer requests.
+    Keeper,
+    /// A court's, or a records custodian's: papers are signed.
+    Court,
+}
+
 /// Who is signed in, for the menu.
 pub(in crate::keeper) struct SignedIn {
     pub(super) who: String,
@@ -61,10 +70,19 @@ impl Frame {
         Self { is_home: true, ..self }
     }
 
-    /// For pages that are not the office's own list: with everything below `root`.
-    pub(in crate::keeper) fn apart(lang: Lang, title: String, office: String, root: &str, other: String) -> Self {
+    /// For pages that are not the office's own list: with everything below `root`. An office is what it is and its name.
+    pub(in crate::keeper) fn apart(
+        lang: Lang,
+        title: String,
+        (kind, office): (Office, String),
+        root: &str,
+        other: String,
+    ) -> Self {
         let root = format!("{root}/");
-        let site = Words::of(lang).enrol_site;
+        let site = match kind {
+            Office::Keeper => Words::of(lang).enrol_site,
+            Office::Court => Words::of(lang).court_site,
+        };
         Self { lang, title, office, site, home: root.clone(), root, is_home: false, other, signed_in: None }
     }
 
