@@ -147,7 +147,9 @@ fn a_request_file_of_each_case_is_explained_as_it_is_decided() {
         }
         let spoken = policy.spoken(&read);
         match &case.expected {
-            PolicyAnswer::Allow { .. } => assert_eq!((&spoken.permits, spoken.forbids.len()), (rules, 0), "{}", case.id),
+            PolicyAnswer::Allow { .. } => {
+                assert_eq!((&spoken.permits, spoken.forbids.len()), (rules, 0), "{}", case.id)
+            }
             PolicyAnswer::Deny { .. } => assert_eq!(&spoken.forbids, rules, "{}", case.id),
         }
     }

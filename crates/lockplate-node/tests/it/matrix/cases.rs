@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use lockplate_core::facts::SearchFacts;
-use lockplate_core::vocabulary::{ArchiveKind, Assurance, Basis, Level, Purpose, Role, State};
+use lockplate_core::vocabulary::{Assurance, Basis, Level, Purpose, Role, State};
 use lockplate_policy::{Case, Question};
 
 use super::ask::{Ask, By, CourtPaper, Filer, Flaw, Second};
