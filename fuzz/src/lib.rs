@@ -11,6 +11,8 @@ use lockplate_core::epoch::{EpochClose, EpochHeader, Prekey, PrekeyOrder, ShareR
 use lockplate_core::id::AgencyId;
 use lockplate_core::json::{parse_canonical, parse_time, time_text};
 use lockplate_core::open::Evaluation;
+use lockplate_core::passkey::{Assertion, CoseKey, Passkey, RelyingParty, read_registration};
+use lockplate_core::person::ByPerson;
 use lockplate_core::plate::{Jurisdiction, Plate, PlateInput};
 use lockplate_core::read::Read;
 use lockplate_core::request::{DisclosureClaim, FiledRequest, SearchRequest};
@@ -82,7 +84,10 @@ pub fn plate(data: &[u8]) {
     if let Ok(text) = core::str::from_utf8(data) {
         if let Some(plate) = Plate::parse(text) {
             let canonical = plate.expose_text().to_owned();
-            assert!((1..=16).contains(&canonical.chars().count()) && canonical.len() <= 57, "canonical text is bounded");
+            assert!(
+                (1..=16).contains(&canonical.chars().count()) && canonical.len() <= 57,
+                "canonical text is bounded"
+            );
             let again = Plate::parse(&canonical).expect("canonical text is a plate");
             assert_eq!(again.expose_text(), canonical, "canonical text is a fixed point");
             assert!(!again.is_overlong(), "canonical text needs no cut");
@@ -134,6 +139,30 @@ pub fn wire(data: &[u8]) {
         }
         14 => same(Signed::<EpochHeader>::from_bytes(body).ok().map(|signed| signed.to_bytes()), body),
         _ => same(Signed::<SearchRequest>::from_bytes(body).ok().map(|signed| signed.to_bytes()), body),
+    }
+}
+
+/// What a browser hands over: assertions, keys, registrations; and a person's signature. The first byte chooses.
+pub fn passkey(data: &[u8]) {
+    let (choice, body) = split(data);
+    let Ok(site) = RelyingParty::new("clerk.millbrook.example", &["https://keeper.clerk.millbrook.example".to_owned()])
+    else {
+        return;
+    };
+    match choice % 4 {
+        0 => same(Assertion::from_bytes(body).ok().map(|assertion| assertion.to_bytes()), body),
+        1 => same(CoseKey::parse(body).ok().map(|key| key.as_bytes().to_vec()), body),
+        2 => same(ByPerson::<HumanDecision>::from_bytes(body).ok().map(|said| said.to_bytes()), body),
+        _ => {
+            // The challenge of the vectors, so that seeds come as far as the key.
+            let (authenticator, client) = body.split_at(body.len().min(153));
+            drop(read_registration(&site, &[7; 32], authenticator, client).map(drop));
+        }
+    }
+    if let (Ok(key), Ok(assertion)) =
+        (CoseKey::parse(body.get(..77).unwrap_or_default()), Assertion::from_bytes(body.get(77..).unwrap_or_default()))
+    {
+        drop(Passkey { key, site }.verify(&[7; 32], &assertion));
     }
 }
 

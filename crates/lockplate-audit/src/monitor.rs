@@ -11,6 +11,7 @@ mod single;
 use lockplate_core::Timestamp;
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::epochs::destruction_deadline;
 use crate::logs::{LeafRef, LogName, Logs};
 use crate::time;
 
@@ -22,7 +23,8 @@ pub const DISCLOSURE_SECONDS: u64 = time::DAY;
 pub const PAPER_SECONDS: u64 = time::DAY;
 /// Windows after the end of its capture window in which an epoch is closed (M4).
 pub const CLOSE_WINDOWS: u64 = 2;
-/// Seconds after `destroy_after` within which a keeper says that its share is destroyed (M4).
+/// Seconds after `destroy_after` within which a keeper says that its share is destroyed; as long as the epoch was kept where that
+/// is less (M4).
 pub const DESTROY_SECONDS: u64 = time::DAY;
 /// Seconds between the leaf of a looser policy and its effect (M6).
 pub const LOOSER_SECONDS: u64 = 14 * time::DAY;

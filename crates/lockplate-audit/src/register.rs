@@ -56,6 +56,15 @@ impl<'a> Register<'a> {
         self.order.iter().filter_map(|(_, digest)| self.entry(EntryId(*digest)))
     }
 
+    /// Entries of declared emergencies, newest first.
+    pub fn emergencies(&self) -> impl Iterator<Item = Entry> + use<'_, 'a> {
+        let declared = self.order.iter().filter(|(_, digest)| {
+            let word = self.logs.requests().get(digest).and_then(|request| request.first_word());
+            word.is_some_and(|word| word.stated.emergency)
+        });
+        declared.filter_map(|(_, digest)| self.entry(EntryId(*digest)))
+    }
+
     /// One entry.
     #[must_use]
     pub fn entry(&self, id: EntryId) -> Option<Entry> {

@@ -10,7 +10,7 @@ use lockplate_core::vocabulary::Purpose;
 use serde::Serialize;
 
 use crate::logs::{Logs, RequestState};
-use crate::monitor::{DESTROY_SECONDS, PAPER_SECONDS, STALE_SECONDS};
+use crate::monitor::{PAPER_SECONDS, STALE_SECONDS, destruction_deadline};
 use crate::register::{Counts, Decision, Epochs, Party, cameras, count, deciding_rules, decision_of, paper};
 use crate::time::{self, Period, ZoneOffset};
 
@@ -578,11 +578,12 @@ fn destruction(logs: &Logs, period: Period, now: Timestamp) -> Destruction {
     let mut counts = Destruction::default();
     let tick = |counter: &mut u64, counts: bool| *counter = counter.saturating_add(u64::from(counts));
     for epoch in logs.epochs().values() {
-        let Some(due) = epoch.dealing().map(|said| said.entry.destroy_after) else { continue };
+        let Some(dealt) = epoch.dealing().map(|said| &said.entry) else { continue };
+        let due = dealt.destroy_after;
         if due > now || !period.holds(due) {
             continue;
         }
-        let deadline = Timestamp(due.0.saturating_add(DESTROY_SECONDS));
+        let deadline = destruction_deadline(dealt);
         for keeper in epoch.keepers_with_receipt() {
             let destroyed = epoch.destruction(keeper);
             tick(&mut counts.due, true);

@@ -13,7 +13,7 @@ use crate::directory::TrustEntry;
 use crate::error::{Error, Result};
 use crate::id::{AgencyId, KeeperIndex, RecorderId};
 use crate::json::{json_names, json_object};
-use crate::limits::{CHARTER_BYTES_MAX, KEEPERS_MAX};
+use crate::limits::{CHARTER_BYTES_MAX, EPOCHS_PER_DAY_MAX, KEEPERS_MAX};
 use crate::signed::{SignedObject, VersionOne, sign_text, text_of};
 use crate::vocabulary::{ArchiveKind, Level, State};
 use crate::wire::th;
@@ -40,6 +40,7 @@ pub const HUMANS_MAX: usize = 16;
 pub const NAME_CHARS_MAX: usize = 200;
 /// Shortest and longest epoch: a second (demonstrations), a day.
 pub const EPOCH_SECONDS: core::ops::RangeInclusive<u64> = 1..=86_400;
+const DAY_SECONDS: u64 = 86_400;
 /// Longest retention: ten years.
 pub const RETENTION_SECONDS_MAX: u64 = 3_653 * 86_400;
 /// Shortest time that openings are kept: a year (CJIS audit floor).
@@ -280,6 +281,14 @@ impl Charter {
     #[must_use]
     pub const fn destroy_after(&self, cap_to: u64) -> u64 {
         cap_to.saturating_add(self.retention_seconds)
+    }
+
+    /// Live epochs that a recorder may begin in 24 hours: [`EPOCHS_PER_DAY_MAX`], or twice the windows of a day where that is
+    /// more. One half is for windows as they pass, the other for restarts and dead sealers.
+    #[must_use]
+    pub fn live_epochs_per_day_max(&self) -> u32 {
+        let windows = DAY_SECONDS.div_ceil(self.epoch_seconds.max(1));
+        u32::try_from(windows.saturating_mul(2)).unwrap_or(u32::MAX).max(EPOCHS_PER_DAY_MAX)
     }
 
     /// The signed text: canonical JSON and LF.

@@ -268,4 +268,4 @@ pub fn verify_report(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -611,11 +611,13 @@ pub struct DueForDestruction {
 impl DueForDestruction {
     /// `own` is the keeper's clock, `witnessed` a time that another party signed. `destroyed_today` and `spans` are
     /// seconds of capture window: what was destroyed in the last 24 hours, so that a clock jump destroys at most one
-    /// epoch-day per real day.
+    /// epoch-day per real day. An epoch that is kept for a day at most, from its first read on, is not held up by that: all
+    /// there is of such an archive is less than what the brake lets go, and a delay would outlive the law's minutes.
     #[must_use]
     pub fn new(header: &EpochHeader, own: Timestamp, witnessed: Timestamp, destroyed_today_s: u64) -> Option<Self> {
         let span = header.cap_to.0.saturating_sub(header.cap_from.0);
-        let within_rate = destroyed_today_s == 0 || destroyed_today_s.saturating_add(span) <= 86_400;
+        let kept = header.destroy_after.0.saturating_sub(header.cap_from.0);
+        let within_rate = kept <= 86_400 || destroyed_today_s == 0 || destroyed_today_s.saturating_add(span) <= 86_400;
         let due = header.destroy_after <= own && header.destroy_after <= witnessed;
         (due && within_rate).then(|| Self { header_hash: header.hash() })
     }

@@ -32,7 +32,8 @@ pub const ATTACHMENTS_MAX: usize = 16;
 pub const ATTACHMENT_BYTES_MAX: usize = 16 * 1024;
 /// Signatures on one request: the officer's and second persons'.
 pub const REQUEST_SIGNATURES_MAX: usize = 4;
-/// Epochs that a recorder may start in 24 hours.
+/// Live epochs that a recorder may start in 24 hours, where windows are not so short that a day has more than half as many
+/// (`Charter::live_epochs_per_day_max`).
 pub const EPOCHS_PER_DAY_MAX: u32 = 200;
 /// Bytes of a charter file.
 pub const CHARTER_BYTES_MAX: usize = 64 * 1024;

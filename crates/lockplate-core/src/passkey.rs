@@ -8,7 +8,7 @@
 //! authenticator data of a registration without attestation (section 7.1). Out of scope: everything that a browser does.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
-use lockplate_log::note::{SignatureType, VerifierKey};
+use lockplate_log::note::{Origin, SignatureType, VerifierKey};
 use minicbor::data::Type;
 use p256::ecdsa::signature::Verifier as _;
 use sha2::{Digest as _, Sha256};
@@ -109,6 +109,16 @@ impl CoseKey {
     #[must_use]
     pub fn id(&self) -> [u8; 32] {
         th("passkey", &[&self.bytes])
+    }
+
+    /// The verifier key under which a trust list names it: type 0xff, our identifier, the COSE key (LPv1 section 11.2).
+    ///
+    /// # Errors
+    /// `Malformed` if `name` cannot be the name of a key.
+    pub fn verifier_key(&self, name: &str) -> Result<VerifierKey> {
+        let public = [NOTE_IDENTIFIER, &self.bytes].concat();
+        let key = Origin::parse(name).and_then(|name| VerifierKey::new(name, SignatureType::Other(NOTE_TYPE), &public));
+        key.ok().ok_or(Error::malformed("this cannot be the name of a key"))
     }
 
     /// The key of a verifier key of type 0xff with our identifier; none for verifier keys of other kinds.

@@ -76,19 +76,16 @@ pub enum Revoked {
 pub fn verify_revocation(object: &SignedObject, charter: &Charter, trust: &Trust, now: Timestamp) -> Result<Revoked> {
     let revocation: Revocation = object.read()?;
     let rule = |holds: bool, what: &'static str| if holds { Ok(()) } else { Err(Error::invalid(what)) };
-    // A key can be a policy signer's and stand in the trust list too; the note layer wants each once.
-    let texts: BTreeSet<String> = trust
-        .entries()
-        .iter()
-        .map(|entry| entry.vkey.to_string())
-        .chain(charter.policy_signers.iter().map(ToString::to_string))
-        .collect();
-    let keys: Vec<VerifierKey> = texts.iter().filter_map(|text| VerifierKey::parse(text).ok()).collect();
-    let good = object.verify(&keys)?;
+    // One of the two lists is enough; a passkey of the trust list counts as its key file would.
+    let (by_signers, by_list) = (object.verify(&charter.policy_signers), object.verify_entries(trust.entries()));
+    let mut good = by_signers.unwrap_or_default();
+    good.extend(by_list.unwrap_or_default().iter().map(|entry| &entry.vkey));
     issued_by(&revocation.header, &good)?;
     let issued = revocation.header.issued;
     rule(issued.0 <= now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX), "the revocation is of the future")?;
-    let signers = good.iter().filter(|key| charter.policy_signers.contains(key)).count();
+    let signers: BTreeSet<_> =
+        good.iter().filter(|key| charter.policy_signers.contains(key)).map(|key| key.id()).collect();
+    let signers = signers.len();
     let issuer = &revocation.header.issuer;
     match (revocation.body.object, revocation.body.key) {
         (Some(digest), None) => {

@@ -109,7 +109,7 @@ impl SignedObject {
     /// TH("authorisation", text with its LF): how requests and leaves name it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        th("authorisation", &[self.note.text().as_bytes()])
+        digest_of(self.note.text())
     }
 
     /// The signed line, its LF included.
@@ -218,6 +218,60 @@ impl SignedObject {
     }
 }
 
+/// An object that nobody signed yet, for a signature that is made elsewhere: a passkey signs in a browser, over the digest, and what
+/// comes back is taken only if it holds. Only [`Signable::unsigned`] makes one, so its text is always that of one of this crate's
+/// typed objects.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnsignedObject(String);
+
+impl core::fmt::Debug for UnsignedObject {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("UnsignedObject(..)")
+    }
+}
+
+impl UnsignedObject {
+    /// What [`SignedObject::digest`] will be, and the challenge of a passkey.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        digest_of(&self.0)
+    }
+
+    /// Signs with every key given and returns the file.
+    ///
+    /// # Errors
+    /// `Invalid` if the file would be over 16 KiB, or there are 0 or over 16 signers or one of them twice.
+    pub fn sign(&self, signers: &[&NoteSigner]) -> Result<Vec<u8>> {
+        self.with(signers.iter().map(|signer| sign_text(&self.0, signer)).collect::<Result<Vec<_>>>()?)
+    }
+
+    /// The file with the line of a passkey that signed exactly this object on one of its own pages. `name` is that of its verifier
+    /// key ([`CoseKey::verifier_key`]).
+    ///
+    /// # Errors
+    /// As [`Passkey::verify`]; `Malformed` if `name` cannot be the name of a key; `Invalid` if the file would be over 16 KiB.
+    pub fn sign_by_passkey(&self, name: &str, passkey: &Passkey, assertion: &Assertion) -> Result<Vec<u8>> {
+        passkey.verify(&self.digest(), assertion)?;
+        let key = passkey.key.verifier_key(name)?;
+        let line = NoteSignature::new(key.name().clone(), key.id(), &assertion.to_bytes());
+        self.with(vec![line.ok().ok_or(Error::internal("an assertion is never empty"))?])
+    }
+
+    fn with(&self, lines: Vec<NoteSignature>) -> Result<Vec<u8>> {
+        let count = lines.len();
+        let note = SignedNote::new(&self.0, lines).ok().ok_or(Error::invalid("the object cannot be signed so"))?;
+        let bytes = note.to_bytes();
+        if bytes.len() > OBJECT_BYTES_MAX || count > OBJECT_SIGNATURES_MAX {
+            return Err(Error::invalid("the signed object is too long"));
+        }
+        Ok(bytes)
+    }
+}
+
+fn digest_of(text: &str) -> [u8; 32] {
+    th("authorisation", &[text.as_bytes()])
+}
+
 /// The text of an object: its canonical JSON and LF.
 pub(crate) fn text_of(object: &impl Field) -> Result<String> {
     let mut text = String::from_utf8(object.to_json().to_canonical_bytes()?)
@@ -240,14 +294,15 @@ pub trait Signable: Field + sealed::Sealed {
     /// `Invalid` if a text of the object is outside the alphabet of canonical JSON, the file would be over 16 KiB, or there are
     /// 0 or over 16 signers or one of them twice.
     fn sign(&self, signers: &[&NoteSigner]) -> Result<Vec<u8>> {
-        let text = text_of(self)?;
-        let lines = signers.iter().map(|signer| sign_text(&text, signer)).collect::<Result<Vec<_>>>()?;
-        let note = SignedNote::new(&text, lines).ok().ok_or(Error::invalid("the object cannot be signed so"))?;
-        let bytes = note.to_bytes();
-        if bytes.len() > OBJECT_BYTES_MAX || signers.len() > OBJECT_SIGNATURES_MAX {
-            return Err(Error::invalid("the signed object is too long"));
-        }
-        Ok(bytes)
+        self.unsigned()?.sign(signers)
+    }
+
+    /// The object before it is signed.
+    ///
+    /// # Errors
+    /// `Invalid` if a text of the object is outside the alphabet of canonical JSON.
+    fn unsigned(&self) -> Result<UnsignedObject> {
+        text_of(self).map(UnsignedObject)
     }
 }
 
@@ -299,7 +354,9 @@ pub(crate) mod sealed {
 mod tests {
     use super::*;
     use crate::Timestamp;
+    use crate::authorisation::Paper;
     use crate::directory::TrustRole;
+    use crate::passkey::tests::{Says, SoftKey};
     use lockplate_log::note::Origin;
     use proptest::prelude::*;
 
@@ -359,6 +416,38 @@ mod tests {
         for spoilt in [moved, other_site, no_site] {
             assert!(object.verify_entries(&[clerk.clone(), spoilt]).is_err());
         }
+    }
+
+    #[test]
+    fn an_unsigned_object_takes_the_line_of_a_passkey_that_signed_it_and_no_other() {
+        let read = SignedObject::parse(SAMPLE.as_bytes()).unwrap().read::<Paper>().unwrap();
+        let (paper, name) = (read.unsigned().unwrap(), "judge.court.example");
+        assert_eq!(paper.digest(), SignedObject::parse(SAMPLE.as_bytes()).unwrap().digest());
+        assert_eq!(format!("{paper:?}"), "UnsignedObject(..)");
+        for (key, other) in [(SoftKey::es256(1), SoftKey::es256(2)), (SoftKey::eddsa(1), SoftKey::eddsa(2))] {
+            let passkey = key.passkey();
+            let file = paper.sign_by_passkey(name, &passkey, &key.sign(&paper.digest())).unwrap();
+            let object = SignedObject::parse(&file).unwrap();
+            assert_eq!(object.digest(), paper.digest());
+            let site = &passkey.site;
+            let known = [TrustEntry {
+                vkey: passkey.key.verifier_key(name).unwrap(),
+                rp_id: site.rp_id().to_owned(),
+                origins: site.origins().to_vec(),
+                ..entry(CLERK)
+            }];
+            assert_eq!(object.verify_entries(&known).unwrap(), vec![&known[0]]);
+            // Of another object, by another key, on another page: no file at all.
+            let elsewhere = Says { origin: "https://evil.example".to_owned(), ..Says::truth(&paper.digest()) };
+            for bad in [key.sign(&[7; 32]), other.sign(&paper.digest()), key.answer(&elsewhere)] {
+                assert!(paper.sign_by_passkey(name, &passkey, &bad).is_err());
+            }
+            assert!(paper.sign_by_passkey("A. Judge", &passkey, &key.sign(&paper.digest())).is_err(), "no key's name");
+        }
+        // The one spelling that PyPI's `webauthn` and this crate agree on.
+        let key = VerifierKey::parse(PASSKEY).unwrap();
+        let cose = CoseKey::of_verifier_key(&key).unwrap().unwrap();
+        assert_eq!(cose.verifier_key(key.name().as_str()).unwrap(), key);
     }
 
     #[test]

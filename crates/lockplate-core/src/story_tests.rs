@@ -6,7 +6,7 @@ use lockplate_oprf::{oprf, sharing};
 use crate::Timestamp;
 use crate::approval::Grant;
 use crate::entry::{Leaf, LogEntry, parse_leaf};
-use crate::epoch::{EpochHeader, HeldShare, VerifiedPrekey, deal, unwrap_share};
+use crate::epoch::{DueForDestruction, EpochHeader, HeldShare, VerifiedPrekey, deal, unwrap_share};
 use crate::error::ErrorKind;
 use crate::id::KeeperIndex;
 use crate::keeper::{Answer, CodeRule, HeldEpoch, HumanDecision, Outcome, Verdict};
@@ -213,6 +213,23 @@ fn a_grant_opens_its_epochs_and_nothing_else() {
     let grant = Town::grant(&late, approvals, &[&first]);
     let kind = town.evaluate(0, &grant, &records[0], &[&first]).unwrap_err().kind();
     assert!(matches!(kind, ErrorKind::EpochDestroyed | ErrorKind::Invalid));
+}
+
+#[test]
+fn a_clock_jump_destroys_a_day_at_most_unless_nothing_is_kept_for_longer() {
+    let mut town = Town::new(0);
+    let (first, _) = two_hours(&mut town);
+    let weeks = first.header.claimed().clone();
+    let allowed = |header: &EpochHeader, destroyed_today_s| {
+        let due = header.destroy_after;
+        assert!(DueForDestruction::new(header, due, Timestamp(due.0 - 1), destroyed_today_s).is_none(), "one clock");
+        assert!(DueForDestruction::new(header, Timestamp(due.0 - 1), due, destroyed_today_s).is_none(), "the other");
+        DueForDestruction::new(header, due, due, destroyed_today_s).is_some()
+    };
+    assert!(allowed(&weeks, 0) && allowed(&weeks, 82_800) && !allowed(&weeks, 82_801));
+    // All there is of such an archive is what the brake lets go anyway; held up, it would stay behind for ever.
+    let kept = |seconds| EpochHeader { destroy_after: Timestamp(weeks.cap_from.0 + seconds), ..weeks.clone() };
+    assert!(allowed(&kept(86_400), 10 * 86_400) && !allowed(&kept(86_401), 10 * 86_400));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod kept;
 mod known;
 mod opening;
 mod ops;
+mod orders;
 mod passkey;
 mod register;
 mod register_ops;
@@ -157,6 +158,12 @@ const REQUIRED: &[&str] = &[
     "bad_passkey_r_zero",
     "bad_passkey_s_order",
     "bad_passkey_rsa",
+    "bad_exigency_one_signature",
+    "bad_exigency_same_person",
+    "bad_emergency_report_by_the_officer",
+    "bad_revocation_by_a_stranger",
+    "bad_policy_change_13_days",
+    "bad_policy_change_silent",
     "bad_statement_without_hold",
     "bad_hold_over",
     "bad_hold_end_moved",
@@ -171,6 +178,7 @@ fn cases() -> Vec<Case> {
     cases.extend(passkey::cases());
     cases.extend(register::cases());
     cases.extend(kept::cases());
+    cases.extend(orders::cases());
     cases
 }
 

@@ -75,6 +75,20 @@ impl Duplicates {
         self.sealed.remove(&hash);
     }
 
+    /// Forgets what was noted for a time before `at_ms`, as far as nothing later was noted before it: the order is that of the
+    /// notes, which differ from their times by the lateness of a read.
+    pub fn forget_before(&mut self, at_ms: i64) {
+        while let Some(&(hash, serial)) = self.order.front() {
+            match self.sealed.get(&hash) {
+                Some((sealed, last)) if *last == serial && *sealed >= at_ms => return,
+                Some((_, last)) if *last == serial => drop(self.sealed.remove(&hash)),
+                // Noted again since, or taken back.
+                Some(_) | None => {}
+            }
+            self.order.pop_front();
+        }
+    }
+
     /// Remembered hashes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -100,6 +114,18 @@ mod tests {
         assert!(!table.seen(1, 110_001, 10_000) && !table.seen(1, 89_999, 10_000) && !table.seen(2, 100_000, 10_000));
         table.forget(1);
         assert!(!table.seen(1, 100_000, 10_000));
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten_and_what_was_noted_again_is_not() {
+        let mut table = Duplicates::default();
+        (1..=3).for_each(|hash| table.sealed(hash, 1_000 * i64::try_from(hash).unwrap()));
+        table.sealed(1, 9_000);
+        table.forget_before(3_000);
+        assert!(table.seen(1, 9_000, 0) && !table.seen(2, 2_000, 0) && table.seen(3, 3_000, 0));
+        assert_eq!((table.len(), table.order.len()), (2, 2));
+        table.forget_before(9_001);
+        assert!(table.is_empty() && table.order.is_empty());
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub struct Intake {
     hold: HoldTable,
     frames: FrameGrouper,
     clocks: BTreeMap<u32, (i64, CameraClock)>,
+    remember_ms: i64,
 }
 
 impl Intake {
@@ -74,7 +75,15 @@ impl Intake {
             hold: HoldTable::default(),
             frames: FrameGrouper::default(),
             clocks: BTreeMap::new(),
+            remember_ms: DUPLICATE_RESENT_MS,
         }
+    }
+
+    /// Remembers no read for longer than this, ms, nor for longer than any repeat is looked for (24 h): a keyed hash of a plate
+    /// and a camera is no longer there than the read may be.
+    #[must_use]
+    pub fn forgetting_after(self, remember_ms: i64) -> Self {
+        Self { remember_ms: remember_ms.clamp(0, DUPLICATE_RESENT_MS), ..self }
     }
 
     /// Takes what a payload said. `camera_of` is the camera register of this source.
@@ -114,8 +123,14 @@ impl Intake {
         out
     }
 
+    /// Forgets what [`forgetting_after`](Self::forgetting_after) says. Part of [`tick`](Self::tick).
+    pub fn forget_old(&mut self, now_ms: i64) {
+        self.duplicates.forget_before(now_ms.saturating_sub(self.remember_ms));
+    }
+
     /// What has waited long enough. To be called about once a second.
     pub fn tick(&mut self, now_ms: i64) -> Outcome {
+        self.forget_old(now_ms);
         let due: Vec<Held> = self.hold.tick(now_ms).into_iter().chain(self.frames.tick(now_ms)).collect();
         self.finish_all(now_ms, due)
     }

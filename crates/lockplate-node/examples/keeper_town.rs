@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use keeper::{Town, write};
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf};
-use lockplate_node::keeper::enrol::{EnrolTerms, enrol};
+use lockplate_node::keeper::enrol::{EnrolOffice, EnrolTerms, enrol};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::shutdown::Tasks;
 
@@ -45,8 +45,13 @@ async fn main() {
     let listen = ports::free_port();
     let origin = format!("http://localhost:{}", listen.port());
     let tasks = Tasks::new();
-    let terms =
-        EnrolTerms { name: "A. Clerk".to_owned(), listen, origin: origin.clone(), rp_id: "localhost".to_owned() };
+    let terms = EnrolTerms {
+        office: EnrolOffice::Keeper,
+        name: "A. Clerk".to_owned(),
+        listen,
+        origin: origin.clone(),
+        rp_id: "localhost".to_owned(),
+    };
     let waiting = enrol(terms, &tasks, &mut SystemRng).await.unwrap();
     say(folder, "enrol", &waiting.url);
     let enrolled = waiting.finish().await.unwrap();

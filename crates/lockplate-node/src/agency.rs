@@ -5,6 +5,7 @@
 //! closed and logged → exit 0, within 45 s.
 
 mod desk_section;
+pub(crate) mod memory;
 mod register_section;
 mod settings;
 
@@ -20,11 +21,13 @@ use axum::{Json, Router};
 use lockplate_core::charter::{CharterFile, LogName};
 use lockplate_core::entry::LogKind;
 use lockplate_log::NoteSigner;
+use lockplate_policy::{KeptTooLong, MinuteLaw};
 use lockplate_store::durable;
 use lockplate_store::segment_store::SegmentStore;
 use serde::Serialize;
 
 pub use desk_section::{DeskConfig, OwnerConfig};
+pub use memory::MemoryRefused;
 pub use register_section::RegisterConfig;
 pub use settings::{
     AgencyConfig, AgencyKeysConfig, AgencySettings, IntakeConfig, ListenConfig, RecorderConfig, TestingConfig,
@@ -49,6 +52,7 @@ use crate::rng::SystemRng;
 use crate::settings::{DataFolder, KeyFileError, read_or_create_secret, read_public_file};
 use crate::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
 use crate::tls::{TlsError, TlsIdentity};
+use memory::{MemoryFolder, cells_on_disk};
 use settings::RecorderSection;
 
 /// How long closing the epochs may take at the end: what is left is closed at the next start.
@@ -68,6 +72,10 @@ pub enum AgencyError {
     Unfit(&'static str),
     /// The charter.
     Core(lockplate_core::Error),
+    /// The charter keeps reads longer than the law of the owner's state lets.
+    TooLong(KeptTooLong),
+    /// The folder in memory.
+    Memory(MemoryRefused),
     /// A log.
     Log(OpenError),
     /// The witnesses of a log.
@@ -97,7 +105,13 @@ impl AgencyError {
     #[must_use]
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::File(_) | Self::Unfit(_) | Self::Core(_) | Self::Witnesses(_) | Self::Recorder(_) => ExitKind::Config,
+            Self::File(_)
+            | Self::Unfit(_)
+            | Self::Core(_)
+            | Self::TooLong(_)
+            | Self::Memory(_)
+            | Self::Witnesses(_)
+            | Self::Recorder(_) => ExitKind::Config,
             Self::Founding(error) => error.exit_kind(),
             Self::Log(error) => error.exit_kind(),
             Self::Db(error) => error.exit_kind(),
@@ -118,6 +132,8 @@ impl fmt::Display for AgencyError {
             Self::Founding(cause) => cause.fmt(f),
             Self::Unfit(what) => f.write_str(what),
             Self::Core(cause) => write!(f, "the charter was refused: {cause}"),
+            Self::TooLong(cause) => write!(f, "the charter was refused: {cause}"),
+            Self::Memory(cause) => cause.fmt(f),
             Self::Log(cause) => cause.fmt(f),
             Self::Witnesses(cause) => write!(f, "the witnesses of a log: {cause}"),
             Self::Db(cause) => cause.fmt(f),
@@ -139,6 +155,8 @@ impl core::error::Error for AgencyError {
             Self::File(cause) => Some(cause),
             Self::Founding(cause) => Some(cause),
             Self::Core(cause) => Some(cause),
+            Self::TooLong(cause) => Some(cause),
+            Self::Memory(cause) => Some(cause),
             Self::Log(cause) => Some(cause),
             Self::Witnesses(cause) => Some(cause),
             Self::Db(cause) => Some(cause),
@@ -165,7 +183,8 @@ macro_rules! from_cause {
 }
 
 from_cause! {
-    File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) Log(OpenError) Db(DbError) Store(durable::Error)
+    File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) TooLong(KeptTooLong)
+    Memory(MemoryRefused) Log(OpenError) Db(DbError) Store(durable::Error)
     Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Tls(TlsError) Listen(ListenError)
 }
 
@@ -179,6 +198,8 @@ pub struct Agency {
     owner: Option<Owner>,
     tasks: Tasks,
     _folder: DataFolder,
+    /// Emptied when everything that writes to it has ended.
+    _memory: Option<MemoryFolder>,
 }
 
 /// The owner's roles.
@@ -243,8 +264,11 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     let mut owner = None;
     let mut lan = None;
     let mut register = None;
+    let mut memory = None;
     if let Some(section) = &settings.recorder {
-        let (routes, roles) = open_owner(&settings, section, &clock, tasks).await?;
+        let charter = Arc::new(CharterFile::verify(&read_public_file(&section.charter)?)?);
+        memory = memory_of(&settings, section, &charter)?;
+        let (routes, roles) = open_owner(&settings, section, charter, memory.as_ref(), &clock, tasks).await?;
         router = router.merge(routes).merge(roles.intake.routes(Door::Protected));
         if let Some(addr) = section.lan {
             // Bound by `Server::bind` to loopback unless the operator says that the network is his.
@@ -263,12 +287,16 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
         let (desk, door) = section.open(&settings.data, &clock, tasks, &settings.without).await?;
         router = router.merge(desk::routes(desk)).merge(log_door::routes("/log/desk", door));
     }
-    let health = Health { recorder: owner.as_ref().map(|owner| owner.recorder.clone()), tasks: tasks.clone() };
+    let health = Health {
+        in_memory: memory.is_some(),
+        recorder: owner.as_ref().map(|owner| owner.recorder.clone()),
+        tasks: tasks.clone(),
+    };
     gate.open(router.merge(Router::new().route("/readyz", get(readyz)).with_state(health)));
     if let Some((kept, shown, charter)) = register {
         kept.start(charter, &settings.data, shown, &clock, tasks)?;
     }
-    Ok(Agency { address, lan, owner, tasks: tasks.clone(), _folder: folder })
+    Ok(Agency { address, lan, owner, tasks: tasks.clone(), _folder: folder, _memory: memory })
 }
 
 fn limits() -> Limits {
@@ -284,16 +312,42 @@ fn listen_on(listen: &ListenConfig, settings: &AgencySettings) -> Result<ListenO
     Ok(ListenOn { addr: listen.address, tls })
 }
 
+/// The folder in memory, where the law of the owner's state asks for one, and nowhere else: it loses what was acknowledged.
+fn memory_of(
+    settings: &AgencySettings,
+    section: &RecorderSection,
+    charter: &CharterFile,
+) -> Result<Option<MemoryFolder>, AgencyError> {
+    match (MinuteLaw::of_charter(charter.charter())?, &section.memory) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(AgencyError::Unfit(
+            "`recorder.memory` is for owners whose law lets a read be kept for minutes: here a restart would lose reads",
+        )),
+        (Some(law), None) => Err(AgencyError::Unfit(law.memory_only())),
+        (Some(_), Some(_)) if cells_on_disk(&settings.data) => Err(AgencyError::Unfit(
+            "the data folder holds sealed reads, which this owner's law does not let lie on a disk: remove its folders \
+             `spool` and `archive`",
+        )),
+        (Some(_), Some(path)) => Ok(Some(MemoryFolder::open(path)?)),
+    }
+}
+
 async fn open_owner(
     settings: &AgencySettings,
     section: &RecorderSection,
+    charter: Arc<CharterFile>,
+    memory: Option<&MemoryFolder>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Result<(Router, Owner), AgencyError> {
-    let charter = Arc::new(CharterFile::verify(&read_public_file(&section.charter)?)?);
+    let spool = memory.map_or_else(|| settings.data.join("spool"), MemoryFolder::spool);
+    let segments = memory.map_or_else(|| settings.data.join("archive"), MemoryFolder::archive);
     let (opened, clock_too, tasks_too) = (settings.clone(), Arc::clone(clock), tasks.clone());
-    let charter_too = Arc::clone(&charter);
-    let spawned = tokio::task::spawn_blocking(move || Stores::open(&opened, &charter_too, clock_too, &tasks_too)).await;
+    let (charter_too, spool_too) = (Arc::clone(&charter), spool.clone());
+    let spawned = tokio::task::spawn_blocking(move || {
+        Stores::open(&opened, &spool_too, &segments, &charter_too, clock_too, &tasks_too)
+    })
+    .await;
     let Stores { db, log, archive, key, recorder } = spawned.map_err(|_panicked| AgencyError::Ended)??;
     db.end_with(tasks);
     let set = WitnessSet::of(charter.charter(), &LogName::Recorder).map_err(AgencyError::Witnesses)?;
@@ -308,7 +362,8 @@ async fn open_owner(
         db: db.clone(),
         log: log.clone(),
         archive: Arc::clone(&archive),
-        spool: settings.data.join("spool"),
+        spool,
+        in_memory: memory.is_some(),
         clock: Arc::clone(clock),
     };
     let handle = recorder::start(parts, section.settings(charter.charter()), tasks).await?;
@@ -325,13 +380,15 @@ async fn open_owner(
         register: Arc::new(register),
         import_key,
         retention_ms,
+        in_memory: memory.is_some(),
         clock: Arc::clone(clock),
         tasks: tasks.clone(),
     };
     let intake = IntakeState::new(parts, &mut SystemRng).await?;
     intake.start();
     let own = CharterFile::clone(&charter);
-    let state = ArchiveState { charter, db, archive, key, clock: Arc::clone(clock) };
+    let in_memory = memory.is_some();
+    let state = ArchiveState { charter, db, archive, in_memory, key, clock: Arc::clone(clock) };
     let routes = archive::routes(state).merge(log_door::routes("/log/recorder", log.door()));
     Ok((routes, Owner { charter: own, recorder: handle, intake }))
 }
@@ -348,6 +405,8 @@ struct Stores {
 impl Stores {
     fn open(
         settings: &AgencySettings,
+        spool: &Path,
+        segments: &Path,
         charter: &CharterFile,
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
@@ -360,18 +419,19 @@ impl Stores {
         if signer.verifier_key() != log_key {
             return Err(AgencyError::Unfit("the recorder log's key is not the one in the charter"));
         }
-        durable::create_dir(&settings.data.join("spool"))?;
-        durable::remove_temporaries(&settings.data.join("spool"))?;
+        durable::create_dir(spool)?;
+        durable::remove_temporaries(spool)?;
         let db = AgencyDb::open(&settings.data.join("agency.db"))?;
         let party = (recorder.0, charter.hash());
         let log = LogOnDisk::load(&settings.data.join("log"), signer, LogKind::Recorder, party, clock, tasks)?;
-        let archive = Arc::new(SegmentStore::open_folder(&settings.data.join("archive"))?);
+        let archive = Arc::new(SegmentStore::open_folder(segments)?);
         Ok(Self { db, log, archive, key: Arc::new(key), recorder })
     }
 }
 
 #[derive(Clone)]
 struct Health {
+    in_memory: bool,
     recorder: Option<RecorderHandle>,
     tasks: Tasks,
 }
@@ -384,6 +444,8 @@ struct Ready {
     next_epoch: &'static str,
     prekeys: &'static str,
     spools: &'static str,
+    /// Not a check: `memory` where the end of the process is the end of the reads.
+    reads_are_on: &'static str,
 }
 
 async fn readyz(State(health): State<Health>) -> Result<Json<Ready>, Problem> {
@@ -391,7 +453,8 @@ async fn readyz(State(health): State<Health>) -> Result<Json<Ready>, Problem> {
         return Err(Problem::new(ProblemKind::Unavailable));
     }
     let mark = |good: bool, otherwise: &'static str| if good { "ok" } else { otherwise };
-    let mut ready = Ready { running: "ok", sealing: "ok", next_epoch: "ok", prekeys: "ok", spools: "ok" };
+    let reads_are_on = if health.in_memory { "memory" } else { "disk" };
+    let mut ready = Ready { running: "ok", sealing: "ok", next_epoch: "ok", prekeys: "ok", spools: "ok", reads_are_on };
     if let Some(recorder) = &health.recorder {
         let state = recorder.state().await.map_err(|_stopping| ProblemKind::Unavailable)?;
         if !state.sealing {

@@ -50,7 +50,7 @@ pub enum EpochState {
     Closing,
     /// 3: logged, in the archive, served.
     Closed,
-    /// 4: past its retention and forgotten by the archive.
+    /// 4: forgotten by the archive, past its retention or with the memory it was in.
     Destroyed,
     /// 5: its spool does not hold what was acknowledged; a person must look.
     Damaged,
@@ -534,6 +534,20 @@ impl AgencyDb {
                 )?;
                 let epochs = rows.query_map(params![now, limit], epoch_of)?.collect::<Result<_, _>>()?;
                 Ok(epochs)
+            })
+            .await
+    }
+
+    /// The archive was in memory and went with it: no closed epoch of an earlier run is served again.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn archive_is_gone(&self) -> Result<(), DbError> {
+        self.db
+            .transaction(move |db| {
+                let (closed, destroyed) = (EpochState::Closed.code(), EpochState::Destroyed.code());
+                db.execute("UPDATE epoch SET state = ?1 WHERE state = ?2", params![destroyed, closed])?;
+                Ok(())
             })
             .await
     }

@@ -43,6 +43,8 @@ pub struct ArchiveState {
     pub db: AgencyDb,
     /// Segments.
     pub archive: Arc<SegmentStore>,
+    /// They are in memory, because the owner's law lets no read leave: no bucket is served, sealed as it is.
+    pub in_memory: bool,
     /// Signs the time: the recorder's key of the charter.
     pub key: Arc<SigningKey>,
     /// The time.
@@ -123,6 +125,9 @@ async fn bucket(
     path: Result<Path<(String, u32)>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path((epoch, bucket)) = path.map_err(|_no_number| ProblemKind::NotFound)?;
+    if state.in_memory {
+        return Err(ProblemKind::NotFound.into());
+    }
     let mut id = [0; 16];
     hex::decode_to_slice(&epoch, &mut id).map_err(|_no_id| ProblemKind::NotFound)?;
     let bytes = state.archive.get_bucket(EpochId(id), bucket).await.map_err(|error| match error {

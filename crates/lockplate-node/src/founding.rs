@@ -35,8 +35,9 @@ pub use orders::{
     TrustListOrder, cosign,
 };
 pub use papers::{
-    DeclarationTerms, PlateOrdered, SignedPaper, WarrantOrder, agency_trust_entry, auditor_trust_entry,
-    court_trust_entry, custodian_trust_entry, declaration_text, declaration_texts, sign_declaration, sign_warrant,
+    DeclarationTerms, DraftPaper, PasskeyPaper, PlateOrdered, SignedPaper, TrustedKey, WarrantOrder,
+    agency_trust_entry, auditor_trust_entry, court_trust_entry, custodian_trust_entry, declaration_text,
+    declaration_texts, sign_declaration, sign_warrant,
 };
 
 pub use settings::{DECLARATION_FILE, KeeperTerms, OfficerTerms, keeper_toml, officer_toml};

@@ -86,6 +86,8 @@ pub struct IntakeParts {
     pub import_key: Option<Zeroizing<[u8; 32]>>,
     /// Retention of the charter, ms.
     pub retention_ms: i64,
+    /// What is acknowledged is in memory, and gone with the process: the own format's answer says so.
+    pub in_memory: bool,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The role's tasks.
@@ -124,10 +126,11 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(rng: &mut impl CryptoRng) -> Self {
+    fn new(rng: &mut impl CryptoRng, retention_ms: i64) -> Self {
         let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(key.as_mut_slice());
-        Self { intake: Mutex::new(Intake::new(&key)), on_its_way: Arc::default(), failures: AtomicU64::new(0) }
+        let intake = Intake::new(&key).forgetting_after(retention_ms);
+        Self { intake: Mutex::new(intake), on_its_way: Arc::default(), failures: AtomicU64::new(0) }
     }
 }
 
@@ -136,6 +139,7 @@ struct Inner {
     register: Arc<dyn Register>,
     import_key: Option<TokenHash>,
     retention_ms: i64,
+    in_memory: bool,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     live: Lane,
@@ -227,10 +231,11 @@ impl IntakeState {
             register: parts.register,
             import_key: parts.import_key.map(|key| TokenHash::of(&key)),
             retention_ms: parts.retention_ms,
+            in_memory: parts.in_memory,
             clock: parts.clock,
             tasks: parts.tasks,
-            live: Lane::new(rng),
-            import: Lane::new(rng),
+            live: Lane::new(rng, parts.retention_ms),
+            import: Lane::new(rng, parts.retention_ms),
             book: RwLock::default(),
             refreshed: Mutex::default(),
             paces: Mutex::default(),

@@ -12,6 +12,7 @@ mod evaluations;
 pub mod kek;
 mod notice;
 mod office;
+pub mod once;
 mod openings;
 mod orders;
 mod page;
@@ -23,6 +24,7 @@ mod prompts;
 mod recovery;
 mod requests;
 pub mod restore;
+pub mod sign_page;
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +48,7 @@ use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_log::{CosignatureSigner, NoteSigner, WitnessRecord};
 use lockplate_oprf::Secret;
-use lockplate_policy::{Bundle, CedarPolicy, LoadError};
+use lockplate_policy::{Bundle, CedarPolicy, KeptTooLong, LOOK_SECONDS_MAX, LoadError, MinuteLaw};
 use lockplate_store::log_files::{AcquireError, FileLogStorage};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -229,7 +231,7 @@ impl Default for LimitsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DestructionConfig {
-    /// Seconds between two looks at the clock.
+    /// Seconds between two looks at the clock; at most [`LOOK_SECONDS_MAX`] count where the owner's law counts in minutes.
     pub every_seconds: u64,
 }
 
@@ -360,6 +362,8 @@ pub enum KeeperError {
     Unfit(&'static str),
     /// The charter, or another object of the protocol.
     Core(lockplate_core::Error),
+    /// The charter keeps reads longer than the law of the owner's state lets.
+    TooLong(KeptTooLong),
     /// The policy bundle.
     Policy(LoadError),
     /// The folder of the policy bundle.
@@ -403,6 +407,7 @@ impl KeeperError {
             | Self::Passkey(_)
             | Self::Unfit(_)
             | Self::Core(_)
+            | Self::TooLong(_)
             | Self::Policy(_)
             | Self::PolicyFolder(_)
             | Self::LogFolder(_)
@@ -429,6 +434,7 @@ impl fmt::Display for KeeperError {
             Self::Passkey(cause) => cause.fmt(f),
             Self::Unfit(what) => f.write_str(what),
             Self::Core(cause) => cause.fmt(f),
+            Self::TooLong(cause) => write!(f, "the charter was refused: {cause}"),
             Self::Policy(cause) => write!(f, "the policy bundle was refused: {cause}"),
             Self::PolicyFolder(_) => f.write_str("the folder of the policy bundle cannot be read"),
             Self::LogFolder(cause) => cause.fmt(f),
@@ -454,6 +460,7 @@ impl core::error::Error for KeeperError {
             Self::File(cause) => Some(cause),
             Self::Passkey(cause) => Some(cause),
             Self::Core(cause) => Some(cause),
+            Self::TooLong(cause) => Some(cause),
             Self::Policy(cause) => Some(cause),
             Self::PolicyFolder(cause) | Self::Admin(cause) => Some(cause),
             Self::LogFolder(cause) => Some(cause),
@@ -482,8 +489,8 @@ macro_rules! from_cause {
 }
 
 from_cause! {
-    File(KeyFileError) Passkey(PasskeyFileError) Core(lockplate_core::Error) Policy(LoadError) LogFolder(AcquireError) Log(lockplate_log::Error)
-    Kek(KekError) Db(DbError) Tls(TlsError) Listen(ListenError) Address(AddressError) Witnesses(NoWitnesses)
+    File(KeyFileError) Passkey(PasskeyFileError) Core(lockplate_core::Error) TooLong(KeptTooLong) Policy(LoadError)
+    LogFolder(AcquireError) Log(lockplate_log::Error) Kek(KekError) Db(DbError) Tls(TlsError) Listen(ListenError) Address(AddressError) Witnesses(NoWitnesses)
     Witness(WitnessError) NotStarted(NotStarted)
 }
 
@@ -530,9 +537,13 @@ impl Started {
 ///
 /// # Errors
 /// [`KeeperError`]; then nothing was answered, and nothing signed.
-pub async fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Started, KeeperError> {
+pub async fn start(mut settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Started, KeeperError> {
     let folder = DataFolder::lock(&settings.data)?;
     let charter = CharterFile::verify(&read_public_file(&settings.charter)?)?;
+    if MinuteLaw::of_charter(charter.charter())?.is_some() {
+        // A share that waits for the next look is a read that is kept.
+        settings.every = settings.every.min(Duration::from_secs(LOOK_SECONDS_MAX));
+    }
     let index = settings.place;
     let entry =
         charter.charter().keeper(index).cloned().ok_or(KeeperError::Unfit("`place` names no keeper of the charter"))?;

@@ -30,6 +30,7 @@ pub mod cosign;
 pub mod db;
 pub mod desk;
 pub mod doctor;
+pub mod fingerprint;
 pub mod follow;
 pub mod founding;
 pub mod gate;

@@ -1,7 +1,7 @@
 //! Files with the public half of a passkey: made by `keeper enrol`, read at the founding of a keeper and at its start. They hold no
 //! secret; whoever alters one only makes a key that the charter does not name. They go to the settings of the roles.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -47,15 +47,17 @@ pub struct EnrolledPasskey {
 pub enum PasskeyFileError {
     /// It cannot be read.
     File(KeyFileError),
-    /// It is not of this form, or its key is none.
-    Malformed,
+    /// The file at this path is not of this form, or its key is none.
+    Malformed(PathBuf),
 }
 
 impl core::fmt::Display for PasskeyFileError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::File(cause) => cause.fmt(f),
-            Self::Malformed => f.write_str("a passkey's file is not one that `lockplate keeper enrol` wrote"),
+            Self::Malformed(path) => {
+                write!(f, "{}: not a file that `lockplate keeper enrol` wrote", path.display())
+            }
         }
     }
 }
@@ -64,7 +66,7 @@ impl core::error::Error for PasskeyFileError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::File(cause) => cause.source(),
-            Self::Malformed => None,
+            Self::Malformed(_) => None,
         }
     }
 }
@@ -75,25 +77,23 @@ impl EnrolledPasskey {
     /// # Errors
     /// [`PasskeyFileError`].
     pub fn read(path: &Path) -> Result<Self, PasskeyFileError> {
-        Self::parse(&read_public_file(path).map_err(PasskeyFileError::File)?)
+        let text = read_public_file(path).map_err(PasskeyFileError::File)?;
+        Self::parse(&text).ok_or_else(|| PasskeyFileError::Malformed(path.to_owned()))
     }
 
-    /// Reads the text of a file.
-    ///
-    /// # Errors
-    /// `Malformed`.
-    pub fn parse(text: &[u8]) -> Result<Self, PasskeyFileError> {
-        let file: PasskeyFile = serde_json::from_slice(text).map_err(|_form| PasskeyFileError::Malformed)?;
-        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_digits| PasskeyFileError::Malformed);
-        let bad = |_core| PasskeyFileError::Malformed;
+    /// Reads the text of a file; none if it is not one of these, or key or site do not hold.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let file: PasskeyFile = serde_json::from_slice(text).ok()?;
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
         let credential = bytes(&file.credential)?;
         let fits = (1..=CREDENTIAL_ID_BYTES_MAX).contains(&credential.len());
         if file.schema != SCHEMA || !fits {
-            return Err(PasskeyFileError::Malformed);
+            return None;
         }
-        let key = CoseKey::parse(&bytes(&file.cose_key)?).map_err(bad)?;
-        let site = RelyingParty::new(&file.rp_id, &file.origins).map_err(bad)?;
-        Ok(Self { name: file.name, credential, passkey: Passkey { key, site } })
+        let key = CoseKey::parse(&bytes(&file.cose_key)?).ok()?;
+        let site = RelyingParty::new(&file.rp_id, &file.origins).ok()?;
+        Some(Self { name: file.name, credential, passkey: Passkey { key, site } })
     }
 
     /// As it is written.
@@ -123,7 +123,7 @@ impl EnrolledPasskey {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The point of FIPS 186-4's P-256 base, x and y.
@@ -154,7 +154,7 @@ mod tests {
             ("AQEBAQEBAQEBAQEBAQEBAQ", ""),
         ] {
             assert!(text.contains(old), "{old}");
-            assert!(EnrolledPasskey::parse(text.replace(old, new).as_bytes()).is_err(), "{old}");
+            assert!(EnrolledPasskey::parse(text.replace(old, new).as_bytes()).is_none(), "{old}");
         }
         std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\n").unwrap();
         assert!(!EnrolledPasskey::is_at(&path).unwrap());

@@ -437,7 +437,7 @@ async fn fork_beyond(
     // Made before anything is waited for: the iterator is not one that tasks can carry.
     let sources: Vec<TileSource> = core::iter::once(own).chain(copies).flatten().collect();
     for source in sources {
-        if let Some(looked) = source.fork(larger.clone(), followed.checkpoint().clone()).await {
+        if let Ok(looked) = source.fork(larger.clone(), followed.checkpoint().clone()).await {
             return looked;
         }
     }

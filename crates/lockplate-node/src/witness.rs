@@ -36,7 +36,7 @@ use tokio::sync::Semaphore;
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
 use crate::cosign::WITNESS_PREFIX;
-use crate::follow::evidence::{Evidence, Fork};
+use crate::follow::evidence::{Evidence, Fork, NotTold};
 use crate::http::{BoundedBytes, Verbatim};
 use crate::party_log::seconds;
 use crate::problem::{Problem, ProblemKind};
@@ -99,7 +99,7 @@ impl TileSource {
     }
 
     /// [`Fork::under`], by the tiles as they are served here.
-    pub(crate) async fn fork(&self, large: Checkpoint, small: Checkpoint) -> Option<Option<Fork>> {
+    pub(crate) async fn fork(&self, large: Checkpoint, small: Checkpoint) -> Result<Option<Fork>, NotTold> {
         let (tiles, runtime) = (self.clone(), tokio::runtime::Handle::current());
         let looked = tokio::task::spawn_blocking(move || {
             let read = |path: TilePath| {
@@ -108,7 +108,7 @@ impl TileSource {
             };
             Fork::under(large, &small, read)
         });
-        looked.await.ok().flatten()
+        looked.await.unwrap_or(Err(NotTold))
     }
 
     /// Its newest published checkpoint, as it is.

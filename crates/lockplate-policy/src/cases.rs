@@ -186,12 +186,12 @@ impl Case {
     /// # Errors
     /// The first line that is not of the form.
     pub fn read_all(text: &str) -> Result<Vec<Self>, CasesError> {
-        let mut lines = (1..).zip(text.lines());
-        let (_, first) = lines.next().ok_or(CasesError { line: 1, what: "there is no head line".to_owned() })?;
-        let head: Head = read(1, first)?;
         if text.len() > CASES_BYTES_MAX {
             return Err(CasesError { line: 1, what: "the file is longer than a file of cases may be".to_owned() });
         }
+        let mut lines = (1..).zip(text.lines());
+        let (_, first) = lines.next().ok_or(CasesError { line: 1, what: "there is no head line".to_owned() })?;
+        let head: Head = read(1, first)?;
         let cases: Vec<Self> = lines.map(|(line, text)| case(&head, line, text)).collect::<Result<_, _>>()?;
         if cases.len() == head.cases {
             Ok(cases)

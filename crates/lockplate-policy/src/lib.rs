@@ -6,7 +6,8 @@
 //! - one decision on one set of facts, fail-closed (section 5): [`CedarPolicy`];
 //! - the words of every rule, those of the keeper's own code included: `explain`;
 //! - what is plain to see of a change from one bundle to another: [`seen_relation`];
-//! - requests and test cases as files of facts: [`Question`], [`Case`].
+//! - requests and test cases as files of facts: [`Question`], [`Case`];
+//! - what a statute says of an archive that nobody asks: [`MinuteLaw`].
 //!
 //! **Out of scope**
 //! - computing the facts and obeying the obligations: `lockplate-core` and the keeper;
@@ -24,6 +25,7 @@ mod error;
 mod explain;
 mod facts;
 mod lint;
+mod minutes;
 mod question;
 mod relation;
 #[cfg(test)]
@@ -37,5 +39,6 @@ pub use checked::{Check, CheckedBundle, Property, Rule};
 pub use error::{Fault, LoadError};
 pub use explain::ENGINE_RULE;
 pub use facts::{ListAction, ListFacts};
+pub use minutes::{ENDING_SECONDS, KeptTooLong, LOOK_SECONDS_MAX, MinuteLaw};
 pub use question::{QUESTION_BYTES_MAX, Question, QuestionError};
 pub use relation::{SeenRelation, Unseen, looser_duty, same_body, seen_relation};

@@ -239,17 +239,19 @@ impl<'a> Sides<'a> {
 
     async fn all(&mut self) {
         let schema = self.new.schema();
-        let compiled = CompiledPolicySet::compile(&self.old_rules, self.env, schema)
-            .and_then(|old| Ok((old, CompiledPolicySet::compile(&self.new_rules, self.env, schema)?)));
-        match compiled {
-            Ok((old, new)) => {
+        let compile = |rules: &PolicySet| {
+            CompiledPolicySet::compile(rules, self.env, schema)
+                .map_err(|error| format!("the rules cannot be put to the solver: {error}"))
+        };
+        match (compile(&self.old_rules), compile(&self.new_rules)) {
+            (Ok(old), Ok(new)) => {
                 self.becomes_allowed(&old, &new).await;
                 self.becomes_refused(&old, &new).await;
                 for property in self.properties.clone() {
                     self.property(property, &new).await;
                 }
             }
-            Err(error) => self.undecided(format!("the rules cannot be put to the solver: {error}")),
+            (Err(why), _) | (_, Err(why)) => self.undecided(why),
         }
     }
 

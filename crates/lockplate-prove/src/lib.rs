@@ -2,8 +2,8 @@
 //! (`lockplate policy prove` and `diff`); no keeper, agency or search calls it.
 //!
 //! **In scope**
-//! - the properties of `law.md` section 6, each for every kind of request: [`prove`];
-//! - the relation of section 7, narrower, equal or looser: [`compare`];
+//! - the properties of `law.md` section 6, each for every kind of request: [`Prover`];
+//! - the relation of section 7, narrower, equal or looser: [`compare()`];
 //! - a request that breaks a promise, told in plain words: [`Story`];
 //! - the solver cvc5 as a process: [`Cvc5`].
 //!
@@ -25,6 +25,6 @@ mod solver;
 mod story;
 
 pub use compare::{Comparison, Dropped, DutyChange, Looser, Relation, compare};
-pub use prove::{Because, Failure, NoThreads, Progress, Proof, Report, prove};
+pub use prove::{Because, Failure, NoThreads, Progress, Proof, Prover, Report};
 pub use solver::{Cvc5, NoSolver};
 pub use story::Story;

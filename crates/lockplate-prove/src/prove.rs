@@ -3,8 +3,8 @@
 //! the person who wrote the rules; a bundle with a failure is not put in force.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cedar_policy::{Effect, Entities, Policy, PolicyId, PolicySet, Request, RequestEnv, Schema};
 use cedar_policy_symcc::{CompiledPolicy, CompiledPolicySet, Env};
@@ -124,18 +124,59 @@ impl core::error::Error for NoThreads {
     }
 }
 
-/// Proves a bundle. Seconds to a minute; as many threads as processors, five at most. `told` hears of each answer.
-///
-/// # Errors
-/// The system refuses threads. That something cannot be proved is no error but in the report.
-pub fn prove(bundle: &CheckedBundle, cvc5: &Cvc5, told: &(dyn Fn(Progress) + Sync)) -> Result<Report, NoThreads> {
-    Subject::of(bundle).prove(cvc5, told)
+/// Proves bundles, and remembers from one to the next which requests each forbid decides: most bundles share most rules, and
+/// such a request is quicker asked again at the engine than found again by the solver.
+#[derive(Debug)]
+pub struct Prover {
+    cvc5: Cvc5,
+    witnesses: Mutex<Witnesses>,
+}
+
+/// Requests that showed a forbid to change an answer, of bundles with one schema.
+#[derive(Debug, Default)]
+struct Witnesses {
+    schema_text: String,
+    found: Vec<(PolicyId, Arc<Env>)>,
+}
+
+impl Prover {
+    /// With a solver, and nothing to remember yet.
+    #[must_use]
+    pub fn new(cvc5: Cvc5) -> Self {
+        Self { cvc5, witnesses: Mutex::default() }
+    }
+
+    /// Proves a bundle. Seconds to a minute; as many threads as processors, five at most. `told` hears of each answer.
+    ///
+    /// # Errors
+    /// The system refuses threads. That something cannot be proved is no error but in the report.
+    pub fn prove(&self, bundle: &CheckedBundle, told: &(dyn Fn(Progress) + Sync)) -> Result<Report, NoThreads> {
+        Subject::of(bundle).prove(self, told)
+    }
+
+    /// Those of earlier bundles with this schema.
+    fn known(&self, schema_text: &str) -> Vec<(PolicyId, Arc<Env>)> {
+        match self.witnesses.lock() {
+            Ok(witnesses) if witnesses.schema_text == schema_text => witnesses.found.clone(),
+            Ok(_) | Err(_) => Vec::new(),
+        }
+    }
+
+    fn remember(&self, schema_text: &str, more: Vec<(PolicyId, Arc<Env>)>) {
+        if let Ok(mut witnesses) = self.witnesses.lock() {
+            if witnesses.schema_text != schema_text {
+                *witnesses = Witnesses { schema_text: schema_text.to_owned(), found: Vec::new() };
+            }
+            witnesses.found.extend(more);
+        }
+    }
 }
 
 /// What is proved, in the engine's form.
 pub(crate) struct Subject {
     pub(crate) digest: [u8; 32],
     pub(crate) schema: Schema,
+    pub(crate) schema_text: String,
     pub(crate) rules: Vec<(Policy, Redundant)>,
     pub(crate) properties: Vec<Property>,
 }
@@ -156,10 +197,13 @@ struct Bench<'a> {
     session: Session<'a>,
     failures: Vec<Failure>,
     checks: usize,
+    found: Vec<(PolicyId, Arc<Env>)>,
 }
 
 /// What the threads tell each other.
 struct Shared<'a> {
+    /// Of earlier bundles.
+    known: Vec<(PolicyId, Arc<Env>)>,
     /// By forbid: it is known to change some answer.
     needed: Vec<(PolicyId, AtomicBool)>,
     /// By forbid: some question about it got no answer.
@@ -177,16 +221,18 @@ impl Subject {
         Self {
             digest: bundle.digest(),
             schema: bundle.schema().clone(),
+            schema_text: bundle.schema_text().to_owned(),
             rules: bundle.rules().map(|rule| (rule.policy.clone(), declared(rule.redundant))).collect(),
             properties: bundle.properties().to_vec(),
         }
     }
 
-    pub(crate) fn prove(&self, cvc5: &Cvc5, told: &(dyn Fn(Progress) + Sync)) -> Result<Report, NoThreads> {
+    pub(crate) fn prove(&self, prover: &Prover, told: &(dyn Fn(Progress) + Sync)) -> Result<Report, NoThreads> {
         let envs = request_envs(&self.schema);
         let forbids: Vec<&(Policy, Redundant)> =
             self.rules.iter().filter(|(policy, _)| policy.effect() == Effect::Forbid).collect();
         let shared = Shared {
+            known: prover.known(&self.schema_text),
             needed: forbids.iter().map(|(policy, _)| (policy.id().clone(), AtomicBool::new(false))).collect(),
             undecided: Mutex::new(Vec::new()),
             describes: self.properties.iter().map(|_| AtomicBool::new(false)).collect(),
@@ -200,17 +246,22 @@ impl Subject {
                 env,
                 shared: &shared,
                 whole: set(self.rules.iter().map(|(policy, _)| policy)),
-                session: Session::new(cvc5),
+                session: Session::new(&prover.cvc5),
                 failures: Vec::new(),
                 checks: 0,
+                found: Vec::new(),
             };
             let runtime = runtime()?;
             runtime.block_on(bench.all());
-            Ok((bench.checks, bench.failures))
+            Ok((bench.checks, bench.failures, bench.found))
         })
         .map_err(NoThreads::new)?;
-        let checks = parts.iter().map(|(checks, _)| checks).sum();
-        let mut failures: Vec<Failure> = parts.into_iter().flat_map(|(_, failures)| failures).collect();
+        let checks = parts.iter().map(|(checks, ..)| checks).sum();
+        let mut failures = Vec::new();
+        for (_, failed, found) in parts {
+            failures.extend(failed);
+            prover.remember(&self.schema_text, found);
+        }
         failures.extend(self.undescribed(&shared));
         failures.extend(self.unneeded(&shared));
         failures.sort_by(|one, other| (one.proof, &one.about).cmp(&(other.proof, &other.about)));
@@ -295,7 +346,8 @@ impl Bench<'_> {
             let compiled = CompiledPolicy::compile(policy, self.env, &self.subject.schema);
             let answer = match &compiled {
                 Ok(compiled) => {
-                    let asked = async |solver: &mut _| ask_never_fails(solver, compiled).await;
+                    let asked =
+                        async |solver: &mut Compiler| solver.check_never_errors_with_counterexample_opt(compiled).await;
                     self.session.ask(asked).await
                 }
                 Err(error) => Answer::Undecided(format!("the rule cannot be put to the solver: {error}")),
@@ -413,8 +465,11 @@ impl Bench<'_> {
         without: &PolicySet,
         whole: &CompiledPolicySet,
     ) -> Answer<bool> {
-        // Most rules are about other kinds of request, which is cheap to see.
         let Some(policy) = policy else { return Answer::Decided(false) };
+        if self.shown(policy.id(), without) {
+            return Answer::Decided(true);
+        }
+        // Most rules are about other kinds of request, which is cheap to see.
         let unfit = |error| Answer::Undecided(format!("the rule cannot be put to the solver: {error}"));
         let alone = match CompiledPolicy::compile(policy, self.env, &self.subject.schema) {
             Ok(alone) => alone,
@@ -425,14 +480,31 @@ impl Bench<'_> {
             Answer::Decided(false) => {}
             undecided @ Answer::Undecided(_) => return undecided,
         }
-        let without = match CompiledPolicySet::compile(without, self.env, &self.subject.schema) {
-            Ok(without) => without,
+        let compiled = match CompiledPolicySet::compile(without, self.env, &self.subject.schema) {
+            Ok(compiled) => compiled,
             Err(error) => return unfit(error),
         };
-        match self.session.ask(async |solver: &mut Compiler| solver.check_equivalent_opt(whole, &without).await).await {
-            Answer::Decided(equivalent) => Answer::Decided(!equivalent),
-            undecided @ Answer::Undecided(_) => undecided,
+        let asked =
+            async |solver: &mut Compiler| solver.check_equivalent_with_counterexample_opt(whole, &compiled).await;
+        match self.session.ask(asked).await {
+            Answer::Decided(None) => Answer::Decided(false),
+            Answer::Decided(Some(env)) if differ(&self.whole, without, &env) => {
+                self.found.push((policy.id().clone(), Arc::new(env)));
+                Answer::Decided(true)
+            }
+            Answer::Decided(Some(_)) => Answer::Undecided(UNCONFIRMED.to_owned()),
+            Answer::Undecided(why) => Answer::Undecided(why),
         }
+    }
+
+    /// Whether a request that showed it in an earlier bundle shows it in this one.
+    fn shown(&self, id: &PolicyId, without: &PolicySet) -> bool {
+        let earlier = self
+            .shared
+            .known
+            .iter()
+            .filter(|(other, env)| other == id && env.request.action() == Some(self.env.action()));
+        earlier.into_iter().any(|(_, env)| differ(&self.whole, without, env))
     }
 
     fn compiled(&mut self, policies: &PolicySet, proof: Proof, about: Option<&str>) -> Option<CompiledPolicySet> {
@@ -484,15 +556,17 @@ impl Bench<'_> {
     }
 }
 
+/// Said where the solver and the engine do not agree.
+const UNCONFIRMED: &str = "the solver found a request which the engine does not confirm";
+
+/// Whether two sets decide a request differently, and nothing failed in either.
+fn differ(one: &PolicySet, other: &PolicySet, env: &Env) -> bool {
+    let (one, other) = (ask(one, &env.request, &env.entities), ask(other, &env.request, &env.entities));
+    one.failed.is_empty() && other.failed.is_empty() && one.allowed != other.allowed
+}
+
 /// The library's compiler over our process.
 pub(crate) type Compiler = cedar_policy_symcc::CedarSymCompiler<cedar_policy_symcc::solver::LocalSolver>;
-
-async fn ask_never_fails(
-    solver: &mut Compiler,
-    policy: &CompiledPolicy,
-) -> Result<Option<Env>, cedar_policy_symcc::err::Error> {
-    solver.check_never_errors_with_counterexample_opt(policy).await
-}
 
 pub(crate) fn proof_of(property: &Property) -> Proof {
     match property.check {
@@ -548,7 +622,7 @@ pub(crate) fn told(
     ending: impl FnOnce(&Request, &Entities) -> String,
 ) -> Because {
     if !shows(&found.request, &found.entities) {
-        return Because::Undecided("the solver found a request which the engine does not confirm".to_owned());
+        return Because::Undecided(UNCONFIRMED.to_owned());
     }
     let read = Scene::of(found)
         .filter(|scene| scene.build(schema).is_some_and(|(request, entities)| shows(&request, &entities)));
@@ -611,4 +685,59 @@ pub(crate) fn over_each<T: Sync, R: Send>(
     }
     all.sort_by_key(|(place, _)| *place);
     Ok(all.into_iter().map(|(_, result)| result).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    /// One permit, and what is planted beside it.
+    fn subject(planted: &str) -> Subject {
+        let text = format!("@id(\"base.p\") permit (principal, action, resource) when {{ context.mfa }};\n{planted}");
+        let schema_text = "entity U; entity A;
+            action search appliesTo { principal: U, resource: A, context: { mfa: Bool, n: Long } };";
+        let rules: PolicySet = text.parse().unwrap();
+        let rules = rules.policies().map(|policy| {
+            let id = PolicyId::new(policy.annotation("id").unwrap());
+            (policy.new_id(id), Redundant::NotDeclared)
+        });
+        Subject {
+            digest: [0; 32],
+            schema: Schema::from_cedarschema_str(schema_text).unwrap().0,
+            schema_text: schema_text.to_owned(),
+            rules: rules.collect(),
+            properties: Vec::new(),
+        }
+    }
+
+    fn proved(planted: &str) -> Option<Report> {
+        let named = std::env::var_os("CVC5").filter(|path| !path.is_empty());
+        match Cvc5::at(&named.unwrap_or_else(|| OsString::from("cvc5"))) {
+            Ok(cvc5) => Some(subject(planted).prove(&Prover::new(cvc5), &|_| {}).unwrap()),
+            Err(error) => {
+                #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+                {
+                    eprintln!("SKIPPED: {error}; that a rule which can fail is found was NOT tested");
+                }
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_that_can_fail_is_found() {
+        // The lint refuses arithmetic; this is what it refuses it for. The overflow is on no request that a person would try.
+        let forbid = "@id(\"base.f\") forbid (principal, action, resource) when { context.n + 1 > 5 || !context.mfa };";
+        let Some(report) = proved(forbid) else { return };
+        let failed: Vec<_> = report.failures.iter().filter(|failure| failure.proof == Proof::NeverFails).collect();
+        assert_eq!(failed.len(), 1, "{report:?}");
+        assert_eq!((failed[0].about.as_deref(), failed[0].action.as_deref()), (Some("base.f"), Some("search")));
+        let Because::Story(story) = &failed[0].because else { panic!("{report:?}") };
+        assert_eq!(story.lines().last().unwrap(), "On this request base.f fails.");
+
+        let tame = "@id(\"base.f\") forbid (principal, action, resource) when { context.n > 4 || !context.mfa };";
+        let report = proved(tame).unwrap();
+        assert!(report.failures.iter().all(|failure| failure.proof != Proof::NeverFails), "{report:?}");
+    }
 }

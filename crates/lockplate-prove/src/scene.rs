@@ -181,8 +181,14 @@ fn date(text: &str) -> Value {
     json!({ "__extn": { "fn": "datetime", "arg": text } })
 }
 
-/// The ordinary request: an officer looks for a stolen car in the own agency's archive, over the last week.
+/// The ordinary request: an officer looks for a stolen car in the own agency's archive, over the last week. The owner comes first:
+/// made ordinary, it is told apart from a requester that is not.
 const STEPS: &[fn(&mut Scene)] = &[
+    |scene| ordinary_agency(scene, Scene::owner, "level"),
+    |scene| ordinary_agency(scene, Scene::owner, "state"),
+    |scene| ordinary_agency(scene, Scene::owner, "lawEnforcement"),
+    |scene| ordinary_agency(scene, Scene::owner, "declarations"),
+    |scene| ordinary_agency(scene, Scene::owner, "overduePapers"),
     |scene| {
         let own = scene.owner();
         let principal = scene.principal.clone();
@@ -195,6 +201,16 @@ const STEPS: &[fn(&mut Scene)] = &[
             scene.set(&["onBehalfOf"], &agency);
         }
     },
+    |scene| ordinary_agency(scene, Scene::agency, "level"),
+    |scene| ordinary_agency(scene, Scene::agency, "state"),
+    |scene| ordinary_agency(scene, Scene::agency, "lawEnforcement"),
+    |scene| ordinary_agency(scene, Scene::agency, "declarations"),
+    |scene| ordinary_agency(scene, Scene::agency, "overduePapers"),
+    |scene| ordinary_agency(scene, Scene::on_behalf_of, "level"),
+    |scene| ordinary_agency(scene, Scene::on_behalf_of, "state"),
+    |scene| ordinary_agency(scene, Scene::on_behalf_of, "lawEnforcement"),
+    |scene| ordinary_agency(scene, Scene::on_behalf_of, "declarations"),
+    |scene| ordinary_agency(scene, Scene::on_behalf_of, "overduePapers"),
     |scene| {
         let moments =
             [("now", "2026-11-22"), ("from", "2026-11-15"), ("to", "2026-11-22")].map(|(name, day)| (name, date(day)));
@@ -210,22 +226,24 @@ const STEPS: &[fn(&mut Scene)] = &[
     |scene| scene.set(&["to"], &date("2026-11-22")),
     |scene| scene.set_attribute(Some(scene.principal.clone()), "trainedUntil", date("2027-01-01")),
     |scene| {
-        scene.set(&["legal", "judicial"], &Value::Bool(false));
-        scene.set(&["legal", "assurance"], &word("Assurance", "none"));
-        scene.set(&["legal", "kind"], &word("Basis", "none"));
-        scene.set(&["legal", "validFrom"], &date("1970-01-01"));
-        scene.set(&["legal", "validUntil"], &date("1970-01-01"));
+        scene.set(&["purpose"], &word("Purpose", "stolenVehicle"));
+        no_paper(scene, "none");
     },
+    |scene| scene.set(&["purpose"], &word("Purpose", "stolenVehicle")),
+    |scene| {
+        let stolen = word("Purpose", "stolenVehicle");
+        if scene.context.get("purpose").and_then(key) != key(&stolen) {
+            scene.set(&["purpose"], &word("Purpose", "crimeInvestigation"));
+            no_paper(scene, "reasonableSuspicion");
+        }
+    },
+    |scene| no_paper(scene, "none"),
     |scene| scene.set(&["legal", "judicial"], &Value::Bool(false)),
     |scene| scene.set(&["legal", "kind"], &word("Basis", "none")),
     |scene| scene.set(&["legal", "assurance"], &word("Assurance", "none")),
-    |scene| scene.set(&["legal", "validFrom"], &date("2026-11-21")),
-    |scene| scene.set(&["legal", "validUntil"], &date("2026-12-01")),
     |scene| scene.set(&["legal", "caseNumber"], &Value::Bool(true)),
     |scene| scene.set(&["legal", "factsStated"], &Value::Bool(true)),
     |scene| scene.set(&["legal", "offence"], &word("Offence", "felony")),
-    |scene| scene.set(&["purpose"], &word("Purpose", "stolenVehicle")),
-    |scene| scene.set(&["purpose"], &word("Purpose", "crimeInvestigation")),
     |scene| scene.set(&["listClass"], &word("ListClass", "stolenVehicle")),
     |scene| scene.set(&["emergencyDeclared"], &Value::Bool(false)),
     |scene| {
@@ -233,38 +251,66 @@ const STEPS: &[fn(&mut Scene)] = &[
         scene.set(&["approverRoles"], &json!([]));
     },
     |scene| scene.set(&["approverRoles"], &json!([])),
+    |scene| {
+        // Roles are those of second persons.
+        if scene.context.get("approverRoles") == Some(&json!([])) {
+            scene.set(&["approvers"], &json!([]));
+        }
+    },
     |scene| scene.set(&["mfa"], &Value::Bool(true)),
     |scene| scene.set(&["registeredOwner"], &Value::Bool(false)),
     |scene| scene.set(&["coRegistrantsConsent"], &Value::Bool(false)),
-    |scene| scene.set(&["windowDays"], &json!(7)),
-    |scene| scene.set(&["ageDays"], &json!(7)),
-    |scene| scene.set(&["plates"], &json!(1)),
-    |scene| scene.set(&["variants"], &json!(1)),
-    |scene| scene.set(&["elementEpochs"], &json!(168)),
-    |scene| scene.set(&["priorSamePlate30d"], &json!(0)),
-    |scene| scene.set(&["requestsLast24h"], &json!(0)),
-    |scene| scene.set(&["expiresInDays"], &json!(7)),
+    |scene| smaller(scene, "windowDays", 32),
+    |scene| smaller(scene, "windowDays", 7),
+    |scene| smaller(scene, "ageDays", 200),
+    |scene| smaller(scene, "ageDays", 61),
+    |scene| smaller(scene, "ageDays", 22),
+    |scene| smaller(scene, "ageDays", 7),
+    |scene| smaller(scene, "plates", 2),
+    |scene| smaller(scene, "plates", 1),
+    |scene| smaller(scene, "variants", 65),
+    |scene| smaller(scene, "variants", 1),
+    |scene| smaller(scene, "elementEpochs", 2_001),
+    |scene| smaller(scene, "elementEpochs", 168),
+    |scene| smaller(scene, "priorSamePlate30d", 10),
+    |scene| smaller(scene, "priorSamePlate30d", 0),
+    |scene| smaller(scene, "requestsLast24h", 200),
+    |scene| smaller(scene, "requestsLast24h", 0),
+    |scene| smaller(scene, "expiresInDays", 31),
+    |scene| smaller(scene, "expiresInDays", 7),
     |scene| scene.set_attribute(Some(scene.principal.clone()), "active", Value::Bool(true)),
     |scene| scene.set_attribute(Some(scene.resource.clone()), "kind", word("ArchiveKind", "police")),
-    |scene| ordinary_agency(scene, Scene::owner, "state"),
-    |scene| ordinary_agency(scene, Scene::agency, "state"),
-    |scene| ordinary_agency(scene, Scene::on_behalf_of, "state"),
-    |scene| ordinary_agency(scene, Scene::owner, "level"),
-    |scene| ordinary_agency(scene, Scene::agency, "level"),
-    |scene| ordinary_agency(scene, Scene::on_behalf_of, "level"),
-    |scene| ordinary_agency(scene, Scene::agency, "declarations"),
-    |scene| ordinary_agency(scene, Scene::on_behalf_of, "declarations"),
-    |scene| ordinary_agency(scene, Scene::agency, "overduePapers"),
-    |scene| ordinary_agency(scene, Scene::on_behalf_of, "overduePapers"),
-    |scene| ordinary_agency(scene, Scene::agency, "lawEnforcement"),
-    |scene| ordinary_agency(scene, Scene::owner, "lawEnforcement"),
-    |scene| ordinary_agency(scene, Scene::on_behalf_of, "lawEnforcement"),
 ];
+
+/// No court's paper, and this basis.
+fn no_paper(scene: &mut Scene, basis: &str) {
+    scene.set(&["legal", "judicial"], &Value::Bool(false));
+    scene.set(&["legal", "assurance"], &word("Assurance", "none"));
+    scene.set(&["legal", "kind"], &word("Basis", basis));
+    scene.set(&["legal", "validFrom"], &date("1970-01-01"));
+    scene.set(&["legal", "validUntil"], &date("1970-01-01"));
+}
+
+/// A number of the size that people know; what is smaller already stays.
+fn smaller(scene: &mut Scene, fact: &str, value: i64) {
+    if scene.context.get(fact).and_then(Value::as_i64).is_some_and(|now| now < 0 || now > value) {
+        scene.set(&[fact], &json!(value));
+    }
+}
 
 /// A local law-enforcement agency of Connecticut that owes nothing and declared nothing.
 fn ordinary_agency(scene: &mut Scene, which: fn(&Scene) -> Option<Value>, attribute: &str) {
+    let level = which(scene).and_then(|agency| key(scene.attribute(&agency, "level")?)).map(|(_, level)| level);
     let value = match attribute {
-        "state" => word("State", "CT"),
+        // As the directory of agencies has it.
+        "state" => word(
+            "State",
+            match level.as_deref() {
+                Some("federal") => "US",
+                Some("foreign") => "XX",
+                _ => "CT",
+            },
+        ),
         "level" => word("Level", "local"),
         "declarations" => json!([]),
         "overduePapers" => json!(0),

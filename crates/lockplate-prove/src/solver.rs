@@ -50,7 +50,8 @@ impl fmt::Display for NoSolver {
 impl core::error::Error for NoSolver {}
 
 impl Cvc5 {
-    /// The solver at `program`: a path, or a name that is looked for on the PATH.
+    /// The solver at `program`: a path, or a name that is looked for on the PATH. Like everything here that asks the solver, it
+    /// runs a runtime of its own and must not be called from within one.
     ///
     /// # Errors
     /// It cannot be started, or it does not say that it is cvc5 within 10 s.
@@ -81,10 +82,11 @@ impl Cvc5 {
         &self.version
     }
 
-    fn start(&self) -> Result<CedarSymCompiler<LocalSolver>, CompilerError> {
+    fn start(&self) -> Result<CedarSymCompiler<LocalSolver>, Box<CompilerError>> {
         let mut command = Command::new(&self.program);
         command.args(["--lang", "smt"]).arg(format!("--tlimit-per={}", self.limit.as_millis())).kill_on_drop(true);
-        CedarSymCompiler::new(LocalSolver::from_command(&mut command)?)
+        let solver = LocalSolver::from_command(&mut command).map_err(|error| Box::new(error.into()))?;
+        CedarSymCompiler::new(solver).map_err(Box::new)
     }
 }
 
@@ -141,7 +143,15 @@ fn in_words(error: &CompilerError) -> String {
     match error {
         CompilerError::SolverUnknown => format!("the solver found no answer within {} s", PROOF_MAX.as_secs()),
         CompilerError::SolverError(error) => format!("the solver failed: {error}"),
-        other => format!("the question cannot be put to the solver: {other}"),
+        error @ (CompilerError::IncompleteSchema(_)
+        | CompilerError::ActionNotInSchema(_)
+        | CompilerError::CompileError(_)
+        | CompilerError::EncodeError(_)
+        | CompilerError::PolicyNotWellTyped { .. }
+        | CompilerError::NoPolicies) => format!("the question cannot be put to the solver: {error}"),
+        error @ (CompilerError::DecodeModel(_)
+        | CompilerError::ConcretizeError(_)
+        | CompilerError::ModelInvalid { .. }) => format!("the solver's answer cannot be read: {error}"),
     }
 }
 

@@ -106,7 +106,7 @@ fn agency_words(scene: &Scene, agency: &Value) -> String {
         text.push_str(&format!(" with the declaration {}", filed.iter().map(code).collect::<Vec<_>>().join(", ")));
     }
     if let Some(owed) = scene.attribute(agency, "overduePapers")
-        && *owed != Value::from(0)
+        && owed.as_i64() != Some(0)
     {
         text.push_str(&format!(" with {owed} overdue emergency papers"));
     }

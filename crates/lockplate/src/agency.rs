@@ -17,9 +17,11 @@ use lockplate_log::VerifierKey;
 use lockplate_node::agency::{self, AgencySettings};
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{
-    self, AgencyCard, AgencyFiles, AgencyParty, AuditorCard, CharterTerms, DeclarationTerms, KeeperCard, WitnessCard,
+    self, AgencyCard, AgencyFiles, AgencyParty, AuditorCard, CharterTerms, DeclarationTerms, FoundingError, KeeperCard,
+    TrustedKey, WitnessCard,
 };
 use lockplate_node::officers::Roster;
+use lockplate_node::passkeys::EnrolledPasskey;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::shutdown::{ExitKind, Tasks};
 use lockplate_policy::Bundle;
@@ -253,14 +255,19 @@ struct TermsFile {
 struct JudgeTerms {
     name: String,
     court: String,
-    key: String,
+    /// Verifier key of a key file; or a passkey instead.
+    key: Option<String>,
+    /// File that `lockplate sign new-passkey` wrote.
+    passkey: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CustodianTerms {
     name: String,
-    key: String,
+    /// As of a judge. Owners' codes are signed with a key file only.
+    key: Option<String>,
+    passkey: Option<PathBuf>,
 }
 
 /// One outside witness: the card that `lockplate witness init` made.
@@ -406,6 +413,16 @@ fn draft(folder: &Path, terms_path: &Path, screen: &Screen) -> Result<ExitKind> 
 fn charter_terms(terms: &TermsFile, base: &Path, owner: &AgencyCard) -> Result<CharterTerms> {
     let refuse = |what: &str| Ended::config(format!("the terms of the charter: {what}"));
     let key = |text: &String| VerifierKey::parse(text).map_err(|_grammar| refuse("a key in it cannot be read"));
+    let trusted = |text: Option<&String>, passkey: Option<&PathBuf>| match (text, passkey) {
+        (Some(text), None) => Ok(TrustedKey::from(key(text)?)),
+        (None, Some(path)) => {
+            let file = EnrolledPasskey::read(&base.join(path)).map_err(FoundingError::from)?;
+            Ok(TrustedKey::of_passkey(&file)?)
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            Err(anyhow::Error::from(refuse("a judge or custodian has either a `key` or a `passkey`")))
+        }
+    };
     let state = State::parse(&owner.state).ok_or_else(|| refuse("the owner's card names an unknown state"))?;
     let from = now();
     let until = Timestamp(from.0.saturating_add(terms.trust_days.saturating_mul(DAY)));
@@ -416,11 +433,13 @@ fn charter_terms(terms: &TermsFile, base: &Path, owner: &AgencyCard) -> Result<C
         trust.push(founding::agency_trust_entry(card, from, until)?);
     }
     for judge in &terms.judge {
-        trust.push(founding::court_trust_entry(&judge.name, &judge.court, key(&judge.key)?, from, until));
+        let key = trusted(judge.key.as_ref(), judge.passkey.as_ref())?;
+        trust.push(founding::court_trust_entry(&judge.name, &judge.court, key, from, until));
     }
     let owner_id = AgencyId::parse(&owner.id).ok_or_else(|| refuse("the owner's card has no readable id"))?;
     for one in &terms.custodian {
-        trust.push(founding::custodian_trust_entry(&one.name, owner_id, key(&one.key)?, from, until));
+        let key = trusted(one.key.as_ref(), one.passkey.as_ref())?;
+        trust.push(founding::custodian_trust_entry(&one.name, owner_id, key, from, until));
     }
     let mut auditors = Vec::new();
     for path in &terms.auditors {

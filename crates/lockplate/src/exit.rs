@@ -11,7 +11,7 @@ use lockplate_node::founding::FoundingError;
 use lockplate_node::import::ImportError;
 use lockplate_node::keeper::KeeperError;
 use lockplate_node::keeper::admin::AdminError;
-use lockplate_node::keeper::enrol::EnrolError;
+use lockplate_node::keeper::once::OnceError;
 use lockplate_node::keeper::restore::RestoreError;
 use lockplate_node::search::SearchFault;
 use lockplate_node::settings::{ConfigError, KeyFileError};
@@ -72,7 +72,7 @@ pub(crate) fn kind_of(error: &anyhow::Error) -> ExitKind {
                 .or_else(|| cause.downcast_ref::<StoreRefused>().map(StoreRefused::exit_kind))
                 .or_else(|| cause.downcast_ref::<ImportError>().map(ImportError::exit_kind))
                 .or_else(|| cause.downcast_ref::<AdminError>().map(AdminError::exit_kind))
-                .or_else(|| cause.downcast_ref::<EnrolError>().map(EnrolError::exit_kind))
+                .or_else(|| cause.downcast_ref::<OnceError>().map(OnceError::exit_kind))
                 .or_else(|| cause.downcast_ref::<FoundingError>().map(FoundingError::exit_kind))
                 .or_else(|| cause.downcast_ref::<ConfigError>().map(ConfigError::exit_kind))
                 .or_else(|| cause.downcast_ref::<KeyFileError>().map(KeyFileError::exit_kind))

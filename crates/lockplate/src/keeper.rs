@@ -16,8 +16,10 @@ use lockplate_node::api::{AnswerState, KeeperAnswer};
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{self, KeeperFiles, KeeperParty, KeeperTerms};
 use lockplate_node::keeper::admin::{self, WaitingRequest};
-use lockplate_node::keeper::enrol::{self, EnrolError, EnrolTerms};
+use lockplate_node::keeper::enrol::{self, EnrolOffice, EnrolTerms};
+use lockplate_node::keeper::once::{OnceError, Waiting};
 use lockplate_node::keeper::{self, KeeperSettings, restore};
+use lockplate_node::passkeys::EnrolledPasskey;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
 use lockplate_store::durable;
@@ -27,7 +29,7 @@ use crate::Globals;
 use crate::exit::Ended;
 use crate::screen::Screen;
 
-/// What the last page of an enrolment gets to be shown.
+/// What the last page that a person sees gets to be shown.
 const LAST_PAGE: Duration = Duration::from_secs(2);
 
 /// The commented template, which is the sample of the documentation.
@@ -239,32 +241,15 @@ async fn serve(globals: &Globals, run: &RunArgs) -> Result<ExitKind> {
     Ok(ExitKind::Done)
 }
 
-/// Serves the page until a passkey is made, or a signal ends it.
 async fn enrol_person(args: EnrolArgs, screen: &Screen) -> Result<ExitKind> {
-    if args.out.exists() {
-        return Err(Ended::config(format!(
-            "{}: is there already; a person's second passkey gets a file of its own",
-            args.out.display()
-        ))
-        .into());
-    }
-    let tasks = Tasks::new();
-    tasks.stop_on_signals().context("the system refuses signal handlers")?;
-    let terms = EnrolTerms { name: args.name, listen: args.listen, origin: args.origin, rp_id: args.rp_id };
-    let waiting = enrol::enrol(terms, &tasks, &mut SystemRng).await?;
-    screen.note(&format!("Open this address in the person's browser: {}", waiting.url));
-    let made = tokio::select! {
-        made = waiting.finish() => made,
-        () = tasks.stopping().cancelled() => Err(EnrolError::Stopped),
+    let terms = EnrolTerms {
+        office: EnrolOffice::Keeper,
+        name: args.name,
+        listen: args.listen,
+        origin: args.origin,
+        rp_id: args.rp_id,
     };
-    if let Ok(made) = &made {
-        write_json(&args.out, &serde_json::to_value(made.to_file())?)?;
-    }
-    // The page that says "done" still leaves, and fetches its style.
-    tokio::time::sleep(LAST_PAGE).await;
-    let finished = tasks.finish(SHUTDOWN_MAX).await;
-    let id = lockplate_core::id::b64url(&made?.passkey.key.id());
-    finished.map_err(|unfinished| Ended::internal(unfinished.to_string()))?;
+    let id = lockplate_core::id::b64url(&make_passkey(terms, &args.out, screen).await?.passkey.key.id());
     if screen.json() {
         screen.document(&json!({ "schema": "lockplate/keeper/1", "passkey": id, "file": args.out }));
     } else {
@@ -272,6 +257,43 @@ async fn enrol_person(args: EnrolArgs, screen: &Screen) -> Result<ExitKind> {
         screen.line("Give this file to keeper init with --human, and name it in [[people]] of keeper.toml.");
     }
     Ok(ExitKind::Done)
+}
+
+/// Serves the page on which a person makes a passkey, and writes its public half to `out`.
+pub(crate) async fn make_passkey(terms: EnrolTerms, out: &Path, screen: &Screen) -> Result<EnrolledPasskey> {
+    if out.exists() {
+        return Err(Ended::config(format!(
+            "{}: is there already; a person's second passkey gets a file of its own",
+            out.display()
+        ))
+        .into());
+    }
+    let tasks = Tasks::new();
+    tasks.stop_on_signals().context("the system refuses signal handlers")?;
+    let waiting = enrol::enrol(terms, &tasks, &mut SystemRng).await?;
+    await_person(waiting, &tasks, screen, |made| write_json(out, &serde_json::to_value(made.to_file())?)).await
+}
+
+/// Waits at a page until its person is done, or a signal ends it; `keep` puts away what came of it.
+pub(crate) async fn await_person<T>(
+    waiting: Waiting<T>,
+    tasks: &Tasks,
+    screen: &Screen,
+    keep: impl FnOnce(&T) -> Result<()>,
+) -> Result<T> {
+    screen.note(&format!("Open this address in the person's browser: {}", waiting.url));
+    let done = tokio::select! {
+        done = waiting.finish() => done,
+        () = tasks.stopping().cancelled() => Err(OnceError::Stopped),
+    };
+    let kept = done.as_ref().map_or(Ok(()), keep);
+    // The page that says "done" still leaves, and fetches its style.
+    tokio::time::sleep(LAST_PAGE).await;
+    let finished = tasks.finish(SHUTDOWN_MAX).await;
+    kept?;
+    let done = done?;
+    finished.map_err(|unfinished| Ended::internal(unfinished.to_string()))?;
+    Ok(done)
 }
 
 fn make(args: &InitArgs, screen: &Screen) -> Result<ExitKind> {
@@ -308,7 +330,7 @@ fn sign_charter(args: &SignArgs, screen: &Screen) -> Result<ExitKind> {
         plain_loopback: false,
         destruction_every_seconds: (charter.retention_seconds / 20).clamp(1, 60),
     };
-    let words = founding::declaration_text(DeclarationName::Ct2614).unwrap_or_default();
+    let words = founding::declaration_text(DeclarationName::Ct2614);
     durable::replace(&args.folder.join(founding::DECLARATION_FILE), words.as_bytes())?;
     durable::replace(&args.folder.join("keeper.toml"), founding::keeper_toml(&terms).as_bytes())?;
     let label =
@@ -344,12 +366,14 @@ fn show(request: &WaitingRequest, screen: &Screen) {
     let spellings =
         if request.spellings == 1 { "1 spelling".to_owned() } else { format!("{} spellings", request.spellings) };
     screen.heading(&format!("Request {}", request.digest.get(..12).unwrap_or(&request.digest)));
+    let asks = agency(&request.requester_name, &request.requester);
     let asks = if request.on_behalf_of == request.requester {
-        request.requester.clone()
+        asks
     } else {
-        format!("{} on behalf of {}", request.requester, request.on_behalf_of)
+        format!("{asks} on behalf of {}", agency(&request.on_behalf_of_name, &request.on_behalf_of))
     };
     screen.line(&format!("  agency    {asks}"));
+    screen.line(&format!("  officer   {} (pseudonym of the public register)", request.officer));
     screen.line(&format!("  plate     {} ({state}), {spellings}", request.plate));
     let (from, to) = (time_text(Timestamp(request.window.0)), time_text(Timestamp(request.window.1)));
     screen.line(&format!("  time      {from} to {to}, {} periods", request.epochs));
@@ -367,10 +391,22 @@ fn show(request: &WaitingRequest, screen: &Screen) {
         Some(digest) => format!("Is the paper {} signed by a judge, and for this plate and time?", short(digest)),
         None => "No court paper is attached. Are the facts enough for this purpose?".to_owned(),
     };
+    if request.authorisation.is_some() {
+        let counts = if request.judicial { "counts as a judge's" } else { "does not count as a judge's" };
+        screen.line(&format!("  paper     verified as {}, {counts}", request.assurance));
+    }
+    for file in &request.attachments {
+        screen.line(&format!("  file      {file}"));
+    }
     screen.line(&format!("  rules     {}", request.rules.join(", ")));
     screen.line(&format!("  register  entry {}", request.register));
     screen.line(&format!("  to judge  {judge}"));
     screen.line(&format!("  answer until {}", time_text(Timestamp(request.not_after))));
+}
+
+/// By its name in the charter, with its id.
+fn agency(name: &str, id: &str) -> String {
+    if name.is_empty() { id.to_owned() } else { format!("{name} ({id})") }
 }
 
 fn short(digest: &str) -> &str {

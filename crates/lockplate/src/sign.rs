@@ -2,34 +2,41 @@
 //! plate stays in the order and in the disclosure, which the signer hands to the officer.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
 use lockplate_core::signed::SignedObject;
+use lockplate_log::note::Origin;
 use lockplate_node::api::{B64, PolicyFile, PolicyFiled};
 use lockplate_node::client::PeerError;
 use lockplate_node::clock::{Clock as _, SystemClock};
-use lockplate_node::founding::{self, Order};
+use lockplate_node::fingerprint;
+use lockplate_node::founding::{self, FoundingError, Order, PasskeyPaper, SignedPaper, TrustedKey};
+use lockplate_node::keeper::enrol::{EnrolOffice, EnrolTerms};
+use lockplate_node::keeper::sign_page;
 use lockplate_node::oversight::Oversight;
+use lockplate_node::passkeys::EnrolledPasskey;
 use lockplate_node::policy_folder;
 use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::settings::create_secret_file;
-use lockplate_node::shutdown::ExitKind;
+use lockplate_node::shutdown::{ExitKind, Tasks};
 use lockplate_store::durable;
 use serde_json::json;
 
 use crate::audit::CharterArgs;
 use crate::exit::Ended;
+use crate::keeper::{await_person, make_passkey};
 use crate::screen::Screen;
 use crate::search::hex_of;
 
 /// Largest order file.
 const ORDER_BYTES_MAX: u64 = 256 * 1024;
 
-/// Sign an order with the key of the court or of the records custodian.
+/// Sign an order with the key or the passkey of the court or of the records custodian.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct SignArgs {
@@ -39,8 +46,14 @@ pub(crate) struct SignArgs {
     #[arg(required = true, value_name = "ORDER.json")]
     order: Option<PathBuf>,
     /// The signer's key file
-    #[arg(long, required = true, value_name = "FILE")]
+    #[arg(long, required_unless_present = "passkey", conflicts_with = "passkey", value_name = "FILE")]
     key: Option<PathBuf>,
+    /// File of the signer's passkey from `sign new-passkey`: serves one page, on which the signer reads the order and signs it
+    #[arg(long, value_name = "FILE", conflicts_with = "yes")]
+    passkey: Option<PathBuf>,
+    /// Loopback address and port of that page, which browsers see under the passkey's origin
+    #[arg(long, value_name = "ADDRESS", requires = "passkey", default_value = "127.0.0.1:8543")]
+    listen: SocketAddr,
     /// Where the signed paper goes; the disclosures get this name with .disclosure-1, .. behind it
     #[arg(long, required = true, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -59,6 +72,25 @@ enum SignTask {
         /// Name of the key, such as judge-doe.district-court.example
         #[arg(long)]
         name: String,
+    },
+    /// Serve one page on which a judge or a records custodian makes a passkey, and print what the trust list says of it
+    NewPasskey {
+        /// Name of the key, such as judge-doe.district-court.example
+        #[arg(long)]
+        name: String,
+        /// File to write; it holds no secret
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Loopback address and port to listen at
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8543")]
+        listen: SocketAddr,
+        /// Origin under which browsers see this page, and later the pages on which papers are signed: https://HOST, or
+        /// http://localhost:PORT on this machine
+        #[arg(long, value_name = "URL")]
+        origin: String,
+        /// Host for which the passkey is made: that of the origin, or a parent of it
+        #[arg(long, value_name = "HOST")]
+        rp_id: String,
     },
     /// Make the key of a case for a records custodian, to which held reads are sealed
     NewCaseKey {
@@ -104,13 +136,17 @@ enum SignTask {
 pub(crate) async fn run(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
     match args.task {
         Some(SignTask::NewKey { key, name }) => new_key(&key, &name, screen),
+        Some(SignTask::NewPasskey { name, out, listen, origin, rp_id }) => {
+            let terms = EnrolTerms { office: EnrolOffice::Court, name, listen, origin, rp_id };
+            new_passkey(terms, &out, screen).await
+        }
         Some(SignTask::NewCaseKey { key, name }) => new_case_key(&key, &name, screen),
         Some(SignTask::Add { paper, key, name, yes }) => add(&paper, &key, &name, yes, screen),
         Some(SignTask::File { paper, bundle, allows, charter }) => {
             let change = policy_files(bundle.as_deref(), allows.as_deref())?;
             file(&paper, change, &charter, screen).await
         }
-        None => sign(args, screen),
+        None => sign(args, screen).await,
     }
 }
 
@@ -120,6 +156,27 @@ fn new_key(key: &Path, name: &str, screen: &Screen) -> Result<ExitKind> {
         screen.document(&json!({ "schema": "lockplate/sign/1", "key": public.to_string() }));
     } else {
         screen.line(&public.to_string());
+    }
+    Ok(ExitKind::Done)
+}
+
+async fn new_passkey(terms: EnrolTerms, out: &Path, screen: &Screen) -> Result<ExitKind> {
+    // Before a person is asked: under a name with a space no trust list could hold it.
+    Origin::parse(&terms.name).map_err(|_grammar| Ended::usage("--name: this cannot be the name of a key"))?;
+    let made = make_passkey(terms, out, screen).await?;
+    let (key, site) = (TrustedKey::of_passkey(&made)?.vkey.to_string(), made.passkey.site);
+    let (rp_id, origins) = (site.rp_id(), site.origins());
+    if screen.json() {
+        screen.document(
+            &json!({ "schema": "lockplate/sign/1", "key": key, "rp_id": rp_id, "origins": origins, "file": out }),
+        );
+    } else {
+        screen.line(&key);
+        screen.line(&format!("for {rp_id} at {}", origins.join(" ")));
+        screen.note(&format!(
+            "Give {} to whoever drafts the charter or the trust list; it holds no secret.",
+            out.display()
+        ));
     }
     Ok(ExitKind::Done)
 }
@@ -173,7 +230,7 @@ fn policy_files(bundle: Option<&Path>, allows: Option<&Path>) -> Result<Option<(
         let read = String::from_utf8(read_bounded(path)?);
         anyhow::Ok(read.map_err(|_bytes| Ended::usage(format!("{}: not a text", path.display())))?)
     };
-    let allows = allows.map(|path| text(path)).transpose()?;
+    let allows = allows.map(text).transpose()?;
     let Some(folder) = bundle else { return Ok(allows.map(|text| (Vec::new(), Some(text)))) };
     let bundle = policy_folder::read(folder).map_err(|fault| Ended::usage(format!("{}: {fault}", folder.display())))?;
     Ok(Some((bundle.files().map(PolicyFile::new).collect(), allows)))
@@ -229,21 +286,72 @@ async fn file(
     Ok(ended)
 }
 
-fn sign(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
-    let (Some(order), Some(key), Some(out)) = (args.order, args.key, args.out) else {
-        return Err(Ended::usage("an order, --key and --out are needed").into());
+async fn sign(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
+    let (Some(order), Some(out)) = (args.order, args.out) else {
+        return Err(Ended::usage("an order and --out are needed").into());
     };
     let order = read_order(&order)?;
     // Standard error: standard output is for the result.
     for line in order.expose_words() {
         screen.note(&line);
     }
-    if !args.yes && !agreed(screen)? {
-        return Err(Ended::of(ExitKind::Interrupted, "not signed").into());
-    }
     let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
-    let paper = order.sign(&key, now, &mut SystemRng)?;
-    durable::write_new(&out, &paper.auth).with_context(|| format!("{}: cannot be created", out.display()))?;
+    match (args.key, args.passkey) {
+        (Some(key), _) => {
+            if !args.yes && !agreed(screen)? {
+                return Err(Ended::of(ExitKind::Interrupted, "not signed").into());
+            }
+            let paper = order.sign(&key, now, &mut SystemRng)?;
+            keep(&paper, &out)?.tell(&paper, screen);
+            Ok(ExitKind::Done)
+        }
+        (None, Some(passkey)) => {
+            let passkey = EnrolledPasskey::read(&passkey).map_err(FoundingError::from)?;
+            let paper = PasskeyPaper::new(order.draft(now, &mut SystemRng)?, passkey)?;
+            sign_on_page(paper, &order.expose_words(), args.listen, &out, screen).await
+        }
+        (None, None) => Err(Ended::usage("--key or --passkey is needed").into()),
+    }
+}
+
+/// Serves the page on which the signer reads the order; the page is the question, so the terminal asks nothing.
+async fn sign_on_page(
+    paper: PasskeyPaper,
+    order: &[String],
+    listen: SocketAddr,
+    out: &Path,
+    screen: &Screen,
+) -> Result<ExitKind> {
+    if out.try_exists().unwrap_or(true) {
+        return Err(Ended::config(format!("{}: is there already", out.display())).into());
+    }
+    let digest = paper.digest();
+    screen.note(&format!("Fingerprint of what will be signed: {}", fingerprint::digits(&digest)));
+    screen.note(&format!("In words: {}", fingerprint::words(&digest)));
+    let tasks = Tasks::new();
+    tasks.stop_on_signals().context("the system refuses signal handlers")?;
+    let waiting = sign_page::ask(paper, order, listen, &tasks, &mut SystemRng).await?;
+    let mut kept = None;
+    let signed = await_person(waiting, &tasks, screen, |signed| {
+        kept = Some(keep(signed, out)?);
+        Ok(())
+    })
+    .await?;
+    if let Some(kept) = kept {
+        kept.tell(&signed, screen);
+    }
+    Ok(ExitKind::Done)
+}
+
+/// Files of a signed paper.
+struct Kept {
+    paper: PathBuf,
+    disclosures: Vec<PathBuf>,
+    person: Option<PathBuf>,
+}
+
+fn keep(paper: &SignedPaper, out: &Path) -> Result<Kept> {
+    durable::write_new(out, &paper.auth).with_context(|| format!("{}: cannot be created", out.display()))?;
     let beside = |ending: &str, text: &str| {
         let mut name = out.as_os_str().to_owned();
         name.push(ending);
@@ -251,24 +359,31 @@ fn sign(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
         // It opens a plate or a person: closed to everybody but the signer.
         create_secret_file(&path, format!("{text}\n").as_bytes()).map(|()| path)
     };
-    let mut files = Vec::new();
+    let mut disclosures = Vec::new();
     for (disclosure, number) in paper.disclosures.iter().zip(1..) {
-        files.push(beside(&format!(".disclosure-{number}"), disclosure)?);
+        disclosures.push(beside(&format!(".disclosure-{number}"), disclosure)?);
     }
     let person = paper.person.as_ref().map(|disclosure| beside(".person", disclosure)).transpose()?;
-    let digest = hex_of(&paper.digest);
-    if screen.json() {
-        screen.document(&json!({ "schema": "lockplate/sign/1", "digest": digest, "paper": out, "disclosures": files, "person": person }));
-    } else {
-        screen.line(&format!("Signed: {} (fingerprint {}).", out.display(), digest.get(..16).unwrap_or(&digest)));
-        for file in files {
+    Ok(Kept { paper: out.to_owned(), disclosures, person })
+}
+
+impl Kept {
+    fn tell(self, signed: &SignedPaper, screen: &Screen) {
+        let Self { paper, disclosures, person } = self;
+        let (digest, words) = (hex_of(&signed.digest), fingerprint::words(&signed.digest));
+        if screen.json() {
+            screen.document(&json!({ "schema": "lockplate/sign/1", "digest": digest, "words": words, "paper": paper, "disclosures": disclosures, "person": person }));
+            return;
+        }
+        screen.line(&format!("Signed: {} (fingerprint {}).", paper.display(), fingerprint::digits(&signed.digest)));
+        screen.line(&format!("In words, for the paper order: {words}"));
+        for file in disclosures {
             screen.line(&format!("Hand {} to the officer; it names the plate.", file.display()));
         }
         if let Some(file) = person {
             screen.line(&format!("Keep {}; it names the person.", file.display()));
         }
     }
-    Ok(ExitKind::Done)
 }
 
 fn read_order(path: &Path) -> Result<Order> {

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("lockplate-store", 2),
     ("lockplate-audit", 2),
     ("lockplate-node", 3),
+    ("lockplate-prove", 3),
     ("xtask", 3),
     ("lockplate", 4),
 ];
@@ -34,6 +35,16 @@ const MAY_USE_ANYHOW: &[&str] = &["lockplate", "xtask"];
 /// The one pure crate that may speak to object stores. Its closure then holds a runtime that it never starts.
 const MAY_USE_OBJECT_STORE: &str = "lockplate-store";
 
+/// Starts a solver, which no keeper, agency or search may wait for; so the binary's `policy` verb alone calls it.
+const PROVER: &str = "lockplate-prove";
+/// Its library, which nobody else imports.
+const PROVER_LIBRARY: &str = "cedar-policy-symcc";
+/// Its name in a source; put together here, or this file would be a finding.
+const PROVER_IN_SOURCES: &str = concat!("lockplate_", "prove");
+/// Where its name may stand: the verb's files, and its own.
+const MAY_PROVE: &[&str] =
+    &["crates/lockplate/src/policy.rs", "crates/lockplate/src/policy/", "crates/lockplate-prove/"];
+
 pub(super) fn floor(name: &str) -> Option<u8> {
     FLOORS.iter().find(|(known, _)| *known == name).map(|(_, floor)| *floor)
 }
@@ -48,6 +59,22 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             }
             None => findings
                 .push(Finding::new(place(member), "this crate has no floor; decide and enter it in tidy/floors.rs")),
+        }
+    }
+    findings.extend(only_a_verb_proves(tree));
+    findings
+}
+
+fn only_a_verb_proves(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for member in &tree.members {
+        if member.imports.contains(PROVER_LIBRARY) && member.name != PROVER {
+            findings.push(Finding::new(place(member), format!("`{PROVER_LIBRARY}` belongs to {PROVER}")));
+        }
+    }
+    for (path, text) in tree.files.iter().filter(|(path, _)| path.ends_with(".rs")) {
+        if text.contains(PROVER_IN_SOURCES) && !MAY_PROVE.iter().any(|place| path.starts_with(place)) {
+            findings.push(Finding::new(path, format!("calls {PROVER}; only `lockplate policy` does")));
         }
     }
     findings
@@ -167,6 +194,28 @@ mod tests {
         let mut store = member("lockplate-store", &["object_store"]);
         store.closure.insert("tokio".to_owned());
         assert_eq!(complaints(vec![store]).len(), 0);
+    }
+
+    #[test]
+    fn a_proof_outside_its_verb_is_found() {
+        let uses = format!("use {PROVER_IN_SOURCES}::Prover;");
+        let found = |path: &str| lines(&check(&tree(Vec::new(), &[(path, &uses)])));
+        for path in [
+            "crates/lockplate/src/policy.rs",
+            "crates/lockplate/src/policy/diff.rs",
+            "crates/lockplate-prove/tests/it/main.rs",
+        ] {
+            assert_eq!(found(path), Vec::<String>::new(), "{path}");
+        }
+        for path in [
+            "crates/lockplate/src/keeper.rs",
+            "crates/lockplate-node/src/keeper.rs",
+            "crates/lockplate/src/policies.rs",
+        ] {
+            assert_eq!(found(path).len(), 1, "{path}");
+        }
+        let library = |name| complaints(vec![member(name, &["cedar-policy-symcc"])]);
+        assert_eq!((library("lockplate-prove").len(), library("lockplate-node").len()), (0, 1));
     }
 
     #[test]

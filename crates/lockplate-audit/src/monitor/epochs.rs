@@ -3,7 +3,7 @@
 use core::cmp::Reverse;
 
 use lockplate_core::Timestamp;
-use lockplate_core::entry::CharterLeaf;
+use lockplate_core::entry::{CharterLeaf, EpochDealt};
 
 use super::{Alarm, CLOSE_WINDOWS, DESTROY_SECONDS, MonitorRule, TWIN_SECONDS};
 use crate::logs::{EpochState, LeafRef, LogName, Logs, Said, WORDS_MAX, distinct};
@@ -73,9 +73,16 @@ fn closed_twice(epoch: &EpochState) -> Option<Alarm> {
     Some(Alarm::new(MonitorRule::ClosedTwice, vec![LogName::Recorder], leaves).since(second.time))
 }
 
+/// [`DESTROY_SECONDS`] after the time that the dealing names, or as long again as the epoch was kept: where a law counts in
+/// minutes, a day late is not late but unlawful.
+pub(crate) fn destruction_deadline(dealt: &EpochDealt) -> Timestamp {
+    let kept = dealt.destroy_after.0.saturating_sub(dealt.cap_from.0);
+    Timestamp(dealt.destroy_after.0.saturating_add(DESTROY_SECONDS.min(kept)))
+}
+
 fn destruction(logs: &Logs, now: Timestamp, epoch: &EpochState) -> Option<Alarm> {
     let dealt = epoch.dealing()?;
-    let deadline = Timestamp(dealt.entry.destroy_after.0.saturating_add(DESTROY_SECONDS));
+    let deadline = destruction_deadline(&dealt.entry);
     if now < deadline {
         return None;
     }

@@ -352,6 +352,22 @@ fn m4_shares_are_destroyed_a_day_after_their_date() {
 }
 
 #[test]
+fn m4_what_is_kept_for_minutes_is_destroyed_within_minutes() {
+    let mut book = Book::founded();
+    let minutes = EpochDealt { cap_to: Timestamp(NOON + 120), destroy_after: Timestamp(NOON + 165), ..dealt(NOON) };
+    for place in 1..=3 {
+        book.say(keeper(place), NOON - 1, received(place));
+    }
+    book.say(LogName::Recorder, NOON, LogEntry::EpochDealt(minutes));
+    book.say(LogName::Recorder, NOON + 121, LogEntry::EpochClosed(closed(NOON)));
+    book.say(keeper(1), NOON + 170, destroyed(1));
+    book.say(keeper(2), NOON + 170, destroyed(2));
+    assert_eq!(book.fresh_alarms(MonitorRule::DestructionMissing, NOON + 329), []);
+    let found = book.fresh_alarms(MonitorRule::DestructionMissing, NOON + 330);
+    assert_eq!(found.iter().map(|alarm| alarm.logs.clone()).collect::<Vec<_>>(), [vec![keeper(3)]]);
+}
+
+#[test]
 fn m5_only_the_policy_in_force_counts() {
     let other = [6; 32];
     let mut book = Book::founded();

@@ -8,6 +8,7 @@ use lockplate_core::id::KeeperIndex;
 use super::*;
 use crate::fixture::*;
 use crate::logs::LogName;
+use crate::monitor::DESTROY_SECONDS;
 use crate::time::Month;
 
 fn november() -> Period {

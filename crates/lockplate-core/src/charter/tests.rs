@@ -143,6 +143,12 @@ fn a_charter_signed_by_all_comes_back_with_its_hash() {
 }
 
 #[test]
+fn a_day_has_room_for_twice_its_windows() {
+    let epochs = |epoch_seconds| Charter { epoch_seconds, ..charter() }.live_epochs_per_day_max();
+    assert_eq!([3_600, 864, 863, 120, 1].map(epochs), [200, 200, 202, 1_440, 172_800]);
+}
+
+#[test]
 fn every_party_must_have_signed() {
     let charter = charter();
     for missing in 0..4 {

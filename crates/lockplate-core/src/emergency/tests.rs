@@ -9,22 +9,22 @@ use std::collections::BTreeSet;
 const DAY: u64 = 86_400;
 
 /// A town whose officer has the seed 50; a supervisor has 51, a colleague 52, and 53 is the officer's own second key.
-struct Scene {
-    town: Town,
-    asked: Asked,
+pub(crate) struct Scene {
+    pub(crate) town: Town,
+    pub(crate) asked: Asked,
 }
 
-fn person(seed: u8) -> SigningKey {
+pub(crate) fn person(seed: u8) -> SigningKey {
     SigningKey::from_seed(&Secret::new([seed; 32]))
 }
 
-fn signer(seed: u8) -> NoteSigner {
+pub(crate) fn signer(seed: u8) -> NoteSigner {
     let name = officer_name(&person(seed).verify_key().0);
     NoteSigner::new(Origin::parse(&name).unwrap(), &[seed; 32]).unwrap()
 }
 
 impl Scene {
-    fn new(seconds: &[u8]) -> Self {
+    pub(crate) fn new(seconds: &[u8]) -> Self {
         let mut town = Town::new(0);
         town.officer = person(50);
         let mut asked = town.ask("AB12345", Purpose::MissingPerson);
@@ -38,6 +38,12 @@ impl Scene {
     }
 
     fn directory(&self, change: impl FnOnce(&mut Vec<OfficerEntry>)) -> VerifiedDirectory {
+        let object = SignedObject::parse(&self.signed_directory(change)).unwrap();
+        let agency = note_signer("alpr.example/agency", 200);
+        VerifiedDirectory::verify(&object, OWNER, &[agency.verifier_key().clone()], None, self.town.now).unwrap()
+    }
+
+    pub(crate) fn signed_directory(&self, change: impl FnOnce(&mut Vec<OfficerEntry>)) -> Vec<u8> {
         let entry = |person: u8, seeds: &[u8], roles: &[Role]| OfficerEntry {
             person: [person; 32],
             keys: seeds.iter().map(|seed| self::person(*seed).verify_key().0).collect(),
@@ -63,16 +69,14 @@ impl Scene {
         };
         let agency = note_signer("alpr.example/agency", 200);
         let header = self.header("alpr.example/agency");
-        let object = Directory { header, body }.sign(&[&agency]).unwrap();
-        let object = SignedObject::parse(&object).unwrap();
-        VerifiedDirectory::verify(&object, OWNER, &[agency.verifier_key().clone()], None, self.town.now).unwrap()
+        Directory { header, body }.sign(&[&agency]).unwrap()
     }
 
-    fn header(&self, issuer: &str) -> Header {
+    pub(crate) fn header(&self, issuer: &str) -> Header {
         Header { v: VersionOne, nonce: [1; 16], issued: self.town.now, issuer: issuer.to_owned() }
     }
 
-    fn exigency(&self) -> Exigency {
+    pub(crate) fn exigency(&self) -> Exigency {
         let text = &self.asked.text;
         Exigency {
             header: self.header(&officer_name(&person(50).verify_key().0)),

@@ -3,11 +3,19 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
 use super::*;
+use crate::approval::Grant;
+use crate::charter::LogName;
 use crate::entry::{DisclosureLeaf, EpochClosed, LogKind, Stamped};
+use crate::entry::{Leaf, LogEntry, Outcome, parse_leaf};
 use crate::hold::HoldClaim;
+use crate::hold::{HeldFor, latest_until};
+use crate::id::KeeperIndex;
+use crate::open::CellKey;
 use crate::open::{OpenedRead, combine, open, verify_evaluation};
+use crate::request::DisclosureClaim;
 use crate::town::{Asked, Closed, NOON, OWNER, TestPolicy, Town, read};
 use crate::vocabulary::{Action, Purpose};
+use lockplate_oprf::Secret;
 
 const PLATE: &str = "AB12345";
 

@@ -1,6 +1,5 @@
 #![expect(clippy::arithmetic_side_effects, reason = "tests count on small numbers of their own")]
 
-use lockplate_log::note::Origin;
 use p256::ecdsa::signature::Signer as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use serde_json::{Value, json};
 
-use super::{hx, kept, register_ops};
+use super::{hx, kept, orders, register_ops};
 use crate::approval::{Approval, Grant};
 use crate::charter::CharterFile;
 use crate::decision::{DecisionRecord, HumanDecision};
@@ -131,6 +131,9 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
             Ok(json!({"cells": verified.cells().len()}))
         }
         "decode-statement" | "hold-digests" | "unwrap-hold" | "open-revealed" => kept::execute(op, input),
+        "check-exigency" | "check-emergency-report" | "check-revocation" | "check-policy-change" => {
+            orders::execute(op, input)
+        }
         other => register_ops::execute(other, input),
     }
 }

@@ -23,6 +23,8 @@ use crate::settings::{self, ConfigError};
 const LATE_OPEN_MAX: usize = 64;
 /// Late epochs in a day, at most: a year of hourly epochs.
 const LATE_PER_DAY_MAX: u32 = 9_000;
+/// Live epochs in a day, at most: what a charter with windows of a second lets.
+const LIVE_PER_DAY_MAX: u32 = 2 * 86_400;
 /// Prekeys in stock of one keeper, at most: 7 days of the most epochs there may be.
 const PREKEYS_MAX: u32 = 10_000;
 
@@ -84,6 +86,8 @@ impl Default for AgencyKeysConfig {
 pub struct RecorderConfig {
     /// The signed charter of this agency's archive.
     pub charter: PathBuf,
+    /// A folder on a file system in memory, for spools and archive: where the owner's law counts in minutes, and only there.
+    pub memory: Option<PathBuf>,
     /// A listener of plain HTTP for cameras that know no TLS; loopback only.
     pub lan: Option<SocketAddr>,
     /// The binary that is executed as a sealer; as a rule this one.
@@ -96,9 +100,8 @@ pub struct RecorderConfig {
     /// A late epoch without reads for so long is closed, seconds.
     #[serde(default = "late_idle_seconds")]
     pub late_idle_seconds: u64,
-    /// Live epochs in 24 hours.
-    #[serde(default = "live_epochs_per_day_max")]
-    pub live_epochs_per_day_max: u32,
+    /// Live epochs in 24 hours; as many as the charter's windows need where it is absent.
+    pub live_epochs_per_day_max: Option<u32>,
     /// Late epochs in 24 hours.
     #[serde(default = "late_epochs_per_day_max")]
     pub late_epochs_per_day_max: u32,
@@ -118,9 +121,6 @@ fn late_open_max() -> usize {
 }
 fn late_idle_seconds() -> u64 {
     Rules::default().late_idle_seconds
-}
-fn live_epochs_per_day_max() -> u32 {
-    EPOCHS_PER_DAY_MAX
 }
 fn late_epochs_per_day_max() -> u32 {
     Rules::default().late_per_day_max
@@ -179,6 +179,7 @@ pub struct AgencySettings {
 #[derive(Debug, Clone)]
 pub(super) struct RecorderSection {
     pub(super) charter: PathBuf,
+    pub(super) memory: Option<PathBuf>,
     pub(super) lan: Option<SocketAddr>,
     config: RecorderConfig,
     program: SealerProgram,
@@ -190,17 +191,19 @@ impl RecorderSection {
     pub(super) fn settings(&self, charter: &Charter) -> RecorderSettings {
         let config = &self.config;
         // By default two minutes and a half beyond the window: reads as they pass are up to 120 s old, held ones 30 s more
-        // (`intake.md` section 4). Where windows are short, their length bounds it.
-        let overlap = Rules::default().overlap_seconds.min(charter.epoch_seconds);
+        // (`intake.md` section 4). Where windows are short, their length bounds it. Whatever is configured, no sealer holds a
+        // key whose shares are due.
+        let overlap = config.overlap_seconds.unwrap_or(Rules::default().overlap_seconds.min(charter.epoch_seconds));
+        let live_max = charter.live_epochs_per_day_max();
         RecorderSettings {
             program: self.program.clone(),
             rules: Rules {
                 epoch_seconds: charter.epoch_seconds,
                 retention_seconds: charter.retention_seconds,
-                overlap_seconds: config.overlap_seconds.unwrap_or(overlap),
+                overlap_seconds: overlap.min(charter.retention_seconds),
                 late_open_max: config.late_open_max,
                 late_idle_seconds: config.late_idle_seconds,
-                live_per_day_max: config.live_epochs_per_day_max,
+                live_per_day_max: config.live_epochs_per_day_max.map_or(live_max, |wished| wished.min(live_max)),
                 late_per_day_max: config.late_epochs_per_day_max,
                 prekeys_target: config.prekeys_target,
                 prekeys_low: config.prekeys_low,
@@ -312,7 +315,8 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     in_range("overlap_seconds", config.overlap_seconds.unwrap_or(0), 0..=3_600)?;
     in_range("late_open_max", wide(config.late_open_max), 1..=wide(LATE_OPEN_MAX))?;
     in_range("late_idle_seconds", config.late_idle_seconds, 1..=86_400)?;
-    in_range("live_epochs_per_day_max", config.live_epochs_per_day_max.into(), 1..=EPOCHS_PER_DAY_MAX.into())?;
+    let live = config.live_epochs_per_day_max.unwrap_or(EPOCHS_PER_DAY_MAX);
+    in_range("live_epochs_per_day_max", live.into(), 1..=LIVE_PER_DAY_MAX.into())?;
     in_range("late_epochs_per_day_max", config.late_epochs_per_day_max.into(), 0..=LATE_PER_DAY_MAX.into())?;
     in_range("prekeys_target", config.prekeys_target.into(), 2..=PREKEYS_MAX.into())?;
     in_range("prekeys_low", config.prekeys_low.into(), 1..=u64::from(config.prekeys_target))?;
@@ -327,6 +331,7 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     };
     Ok(RecorderSection {
         charter: folder_of(file).join(&config.charter),
+        memory: config.memory.as_ref().map(|path| folder_of(file).join(path)),
         lan: config.lan,
         program: SealerProgram { path, arguments: vec!["sealer".to_owned()] },
         config,

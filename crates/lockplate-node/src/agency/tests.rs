@@ -24,7 +24,7 @@ fn values_that_do_not_hold_are_refused_by_name() {
     for (from, to, named) in [
         ("late_open_max = 8", "late_open_max = 0", "late_open_max"),
         ("late_open_max = 8", "late_open_max = 65", "late_open_max"),
-        ("live_epochs_per_day_max = 200", "live_epochs_per_day_max = 201", "live_epochs_per_day_max"),
+        ("# live_epochs_per_day_max = 200", "live_epochs_per_day_max = 172801", "live_epochs_per_day_max"),
         ("prekeys_low = 96", "prekeys_low = 193", "prekeys_low"),
         ("lan = \"127.0.0.1:8080\"", "lan = \"0.0.0.0:8080\"", "recorder.lan"),
         ("cells_expected = 4096", "cells_expected = 1048577", "cells_expected"),

@@ -11,12 +11,14 @@ use lockplate_core::epoch::{EpochClose, EpochHeader};
 use lockplate_core::id::EpochId;
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_log::VerifierKey;
+use lockplate_policy::MinuteLaw;
 use lockplate_store::fsck::{self, Problem, Promise};
 use rusqlite::Connection;
 
 use super::found::{left_out, sentence, severity, tell};
 use super::log::{LogCheck, folder_name};
 use super::{COMPARED_MAX, Report, Severity, open_db, place};
+use crate::agency::memory::cells_on_disk;
 use crate::agency_db::EpochState;
 use crate::founding::AgencyCard;
 use crate::settings::read_public_file;
@@ -24,7 +26,7 @@ use crate::settings::read_public_file;
 /// Version of `agency.db`.
 const AGENCY_SCHEMA: u32 = 1;
 /// Version of `desk.db`.
-const DESK_SCHEMA: u32 = 1;
+const DESK_SCHEMA: u32 = 2;
 
 /// What the log says of an epoch's end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,11 +93,20 @@ pub(super) fn check_owner(dir: &Path, charter: &CharterFile, now: Timestamp, rep
 
     let known = open_db(dir, "agency.db", AGENCY_SCHEMA, report).and_then(|db| known(&db, charter, report));
     let parties = Parties { charter };
-    let closed = archive(dir, &parties, logged.as_ref(), report);
-    let spools = spools(dir, known.as_ref(), report);
+    let law = MinuteLaw::of_charter(charter.charter());
+    if law.is_err() {
+        report.fail("the charter keeps reads longer than the law of the owner's state lets", "charter");
+    }
+    let in_memory = !matches!(law, Ok(None));
+    let (closed, spools) = if in_memory {
+        kept_in_memory(dir, report);
+        (BTreeMap::new(), BTreeSet::new())
+    } else {
+        (archive(dir, &parties, logged.as_ref(), report), spools(dir, known.as_ref(), report))
+    };
     if let Some(known) = &known {
         for (epoch, row) in known {
-            let here = Here { archived: closed.get(epoch).copied(), spool: spools.contains(epoch) };
+            let here = Here { archived: closed.get(epoch).copied(), spool: spools.contains(epoch), in_memory };
             compare(*epoch, row, here, logged.as_ref(), now, report);
         }
         if let Some(logged) = &logged {
@@ -280,6 +291,21 @@ fn spools(dir: &Path, known: Option<&BTreeMap<EpochId, Known>>, report: &mut Rep
 struct Here {
     archived: Option<[u8; 32]>,
     spool: bool,
+    /// Neither can be here.
+    in_memory: bool,
+}
+
+/// An owner whose law lets no read lie on a disk.
+fn kept_in_memory(dir: &Path, report: &mut Report) {
+    if cells_on_disk(dir) {
+        report.fail(
+            "sealed reads lie on the disk, which the law of the owner's state does not let: remove `spool` and `archive`",
+            ".",
+        );
+    } else {
+        report.ok("no sealed read is on the disk: this owner's are in memory only", ".");
+    }
+    super::machine::swap(report);
 }
 
 /// One epoch of the database with log, archive and spool.
@@ -297,7 +323,7 @@ fn compare(epoch: EpochId, row: &Known, here: Here, logged: Option<&Logged>, now
         // The next start looks into the log and closes it, or forgets it.
         EpochState::Dealt => {}
         EpochState::Open => {
-            if !here.spool {
+            if !here.spool && !here.in_memory {
                 report.warn("an epoch is open and has no spool: no read of it was kept", db_place());
             }
         }
@@ -305,7 +331,7 @@ fn compare(epoch: EpochId, row: &Known, here: Here, logged: Option<&Logged>, now
             if row.root.is_none() {
                 report.fail("an epoch is being closed without a signed close", db_place());
             }
-            if !here.spool && here.archived.is_none() {
+            if !here.spool && here.archived.is_none() && !here.in_memory {
                 report.warn("an epoch is being closed and has no spool any more", db_place());
             }
         }
@@ -313,7 +339,9 @@ fn compare(epoch: EpochId, row: &Known, here: Here, logged: Option<&Logged>, now
             if logged.is_some() && close.is_none() {
                 report.fail("a closed epoch has no close in the log", db_place());
             }
-            if here.archived.is_none() && row.destroy_after <= now {
+            if here.in_memory {
+                // Gone with the process; the next start notes it.
+            } else if here.archived.is_none() && row.destroy_after <= now {
                 // The archive forgets before the database does, the close first.
                 report.warn(
                     "an epoch past its retention is half forgotten; the recorder goes on with it",

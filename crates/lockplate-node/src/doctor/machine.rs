@@ -86,12 +86,17 @@ fn clock(now: Timestamp, report: &mut Report) {
     }
 }
 
-fn memory(report: &mut Report) {
+/// Swap is where memory reaches a disk.
+pub(super) fn swap(report: &mut Report) {
     match std::fs::read_to_string("/proc/swaps").map(|swaps| swaps.lines().skip(1).count()) {
         Ok(0) => report.ok("no swap is on", "/proc/swaps"),
         Ok(_) => report.warn("swap is on; turn it off, or encrypt it under a key that is drawn at boot", "/proc/swaps"),
         Err(_io) => report.add(Severity::CouldNotCheck, "whether swap is on", "/proc/swaps"),
     }
+}
+
+fn memory(report: &mut Report) {
+    swap(report);
     if getrlimit(Resource::Core).current == Some(0) {
         report.ok("no core is dumped", "core limit");
     } else {

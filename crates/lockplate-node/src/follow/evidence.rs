@@ -95,16 +95,20 @@ impl Fork {
         Ok(Some(Self { root, proof: proof.hashes().to_vec() }))
     }
 
-    /// The same for the log under `large`, whose tiles `read` gets; none where they do not tell. They are proved against `large`, so it does
+    /// The same for the log under `large`, whose tiles `read` gets; [`NotTold`] where they do not tell. They are proved against `large`, so it does
     /// not matter who serves them. Blocks as long as `read` does.
     pub(crate) fn under<F: Fn(TilePath) -> Result<Option<Vec<u8>>, LogError>>(
         large: Checkpoint,
         small: &Checkpoint,
         read: F,
-    ) -> Option<Option<Self>> {
-        Self::of(&LogView::load(large, read).ok()?, small).ok()
+    ) -> Result<Option<Self>, NotTold> {
+        LogView::load(large, read).and_then(|view| Self::of(&view, small)).map_err(|_log| NotTold)
     }
 }
+
+/// Whether there is a fork cannot be told: a tile is missing or does not prove.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NotTold;
 
 impl Evidence {
     /// Of two checkpoints that one log's key signed; `fork` only where their sizes differ: two roots of one size need no proof.

@@ -13,6 +13,7 @@ use lockplate_core::signed::VersionOne;
 use lockplate_core::vocabulary::{ArchiveKind, Level, State};
 use lockplate_log::note::{NoteSignature, NoteSigner, VerifierKey};
 use lockplate_oprf::Secret;
+use lockplate_policy::MinuteLaw;
 use zeroize::Zeroizing;
 
 use super::cards::{AGENCY_CARD, AUDITOR_CARD, KEEPER_CARD, WITNESS_CARD};
@@ -66,7 +67,7 @@ pub struct CharterTerms {
 /// Drafts the charter of an owner and its keepers, who are numbered in the order given.
 ///
 /// # Errors
-/// `Refused` for a card that cannot be read; `Rule` where the charter breaks one of its own rules.
+/// `Refused` for a card that cannot be read, and where reads were kept longer than the law of the owner's state lets; `Rule` where the charter breaks one of its own rules.
 pub fn draft_charter(
     owner: &AgencyCard,
     keepers: &[KeeperCard],
@@ -123,7 +124,16 @@ pub fn draft_charter(
     };
     // Says now, and not when everybody has signed, which rule the draft breaks.
     charter.to_text()?;
+    check_law(&charter)?;
     Ok(charter)
+}
+
+/// What the law of the owner's state says of the archive itself.
+fn check_law(charter: &Charter) -> Result<(), FoundingError> {
+    match MinuteLaw::of_charter(charter) {
+        Ok(_bound_or_not) => Ok(()),
+        Err(too_long) => Err(FoundingError::Refused(too_long.says())),
+    }
 }
 
 fn keeper_entry(card: &KeeperCard, index: KeeperIndex) -> Result<KeeperEntry, FoundingError> {
@@ -214,8 +224,10 @@ pub fn sign_as_agency(charter: &Charter, files: &AgencyFiles) -> Result<NoteSign
 /// A keeper's signature on a draft, and its place in it.
 ///
 /// # Errors
-/// `KeyFile`; `Refused` where no entry of the draft holds exactly this keeper's keys; `Rule`.
+/// `KeyFile`; `Refused` where no entry of the draft holds exactly this keeper's keys, or the draft keeps reads longer than the
+/// law of the owner's state lets; `Rule`.
 pub fn sign_as_keeper(charter: &Charter, files: &KeeperFiles) -> Result<(KeeperIndex, NoteSignature), FoundingError> {
+    check_law(charter)?;
     let seed = read_secret(&files.opening)?;
     let opening_key = HpkeSecretKey::from_seed(Secret::new(*seed)).public_key()?;
     let pin = TlsIdentity::load_or_create(&files.tls)?.pin();

@@ -13,13 +13,13 @@ use lockplate_core::json::{Field as _, Json, parse_canonical};
 use lockplate_core::ownership::{Ownership, OwnershipBody};
 use lockplate_core::policy_change::{PolicyChange, PolicyChangeBody};
 use lockplate_core::revocation::{Revocation, RevocationBody, RevocationReason};
-use lockplate_core::signed::{Signable, SignedObject};
+use lockplate_core::signed::SignedObject;
 use lockplate_log::note::VerifierKey;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use super::papers::{agency, header, named, optional, redacted, refused, sign_paper, time};
-use super::{FoundingError, PlateOrdered, SignedPaper, WarrantOrder, note_signer, sign_warrant};
+use super::papers::{DraftPaper, agency, draft_paper, draft_warrant, header, named, optional, redacted, refused, time};
+use super::{FoundingError, PlateOrdered, SignedPaper, WarrantOrder, note_signer};
 
 /// What a judge orders so that nobody is told yet. Times are `2026-11-22T14:00:00Z`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -244,14 +244,22 @@ impl Order {
     /// # Errors
     /// `KeyFile`; `Refused` naming the field that cannot be read; `Rule`.
     pub fn sign(&self, key: &Path, now: Timestamp, rng: &mut impl CryptoRng) -> Result<SignedPaper, FoundingError> {
+        self.draft(now, rng)?.sign(key)
+    }
+
+    /// The paper before it is signed; `now` is when it says that it was issued.
+    ///
+    /// # Errors
+    /// `Refused` naming the field that cannot be read; `Rule`.
+    pub fn draft(&self, now: Timestamp, rng: &mut impl CryptoRng) -> Result<DraftPaper, FoundingError> {
         match self {
-            Self::Warrant(order) => sign_warrant(order, key, now, rng),
-            Self::Attestation(order) => sign_attestation(order, key, now, rng),
-            Self::Revocation(order) => sign_revocation(order, key, now, rng),
-            Self::TrustList(order) => sign_trust_list(order, key, now, rng),
-            Self::PolicyChange(order) => sign_policy_change(order, key, now, rng),
-            Self::Delay(order) => sign_delay(order, key, now, rng),
-            Self::Ownership(order) => sign_ownership(order, key, now, rng),
+            Self::Warrant(order) => draft_warrant(order, now, rng),
+            Self::Attestation(order) => draft_attestation(order, now, rng),
+            Self::Revocation(order) => draft_revocation(order, now, rng),
+            Self::TrustList(order) => draft_trust_list(order, now, rng),
+            Self::PolicyChange(order) => draft_policy_change(order, now, rng),
+            Self::Delay(order) => draft_delay(order, now, rng),
+            Self::Ownership(order) => draft_ownership(order, now, rng),
         }
     }
 }
@@ -271,15 +279,17 @@ fn warrant_words(order: &WarrantOrder) -> Vec<String> {
         format!("  purpose    {}, offence {}", order.purpose, order.offence),
         format!("  in force   {} to {}, {} requests at most", order.valid_from, order.valid_until, order.max_requests),
     ]);
+    let named = [("officer", &order.officer), ("file", &order.pdf), ("replaces", &order.supersedes)];
+    let named = named.iter().filter(|(_, text)| !text.is_empty());
+    words.extend(named.map(|(what, text)| format!("  {what:<10} {text}")));
     words
 }
 
-fn sign_attestation(
+fn draft_attestation(
     order: &AttestationOrder,
-    key: &Path,
     now: Timestamp,
     rng: &mut impl CryptoRng,
-) -> Result<SignedPaper, FoundingError> {
+) -> Result<DraftPaper, FoundingError> {
     let paper_kind = PaperKind::from_name(&order.paper.kind);
     let paper_kind = paper_kind.ok_or(refused("paper.kind: neither search-warrant nor court-order"))?;
     if order.paper.pdf.is_empty() {
@@ -287,15 +297,14 @@ fn sign_attestation(
     }
     let called =
         CourtCall { who: order.called.who.clone(), time: time(&order.called.time, "called.time: not a time")? };
-    sign_paper(&order.paper, PaperSource::Attestation(Attested { paper_kind, called }), key, now, rng)
+    draft_paper(&order.paper, PaperSource::Attestation(Attested { paper_kind, called }), now, rng)
 }
 
-fn sign_revocation(
+fn draft_revocation(
     order: &RevocationOrder,
-    key: &Path,
     now: Timestamp,
     rng: &mut impl CryptoRng,
-) -> Result<SignedPaper, FoundingError> {
+) -> Result<DraftPaper, FoundingError> {
     let revoked = match order.key.as_str() {
         "" => None,
         text => Some(VerifierKey::parse(text).map_err(|_grammar| refused("key: not a key of the trust list"))?),
@@ -306,15 +315,14 @@ fn sign_revocation(
         reason: RevocationReason::from_name(&order.reason).ok_or(refused("reason: not on the list"))?,
         from: time(&order.from, "from: not a time")?,
     };
-    signed(&Revocation { header: header(&order.issuer, now, rng), body }, &order.issuer, key, Vec::new(), None)
+    DraftPaper::new(&Revocation { header: header(&order.issuer, now, rng), body }, &order.issuer, Vec::new(), None)
 }
 
-fn sign_trust_list(
+fn draft_trust_list(
     order: &TrustListOrder,
-    key: &Path,
     now: Timestamp,
     rng: &mut impl CryptoRng,
-) -> Result<SignedPaper, FoundingError> {
+) -> Result<DraftPaper, FoundingError> {
     let entry = |value: &serde_json::Value| {
         let text = serde_json::to_vec(value).unwrap_or_default();
         let entry = parse_canonical(&text).and_then(TrustEntry::from_json);
@@ -326,15 +334,14 @@ fn sign_trust_list(
         previous: optional(&order.previous, "previous: not a digest")?,
         entries: order.entries.iter().map(entry).collect::<Result<_, FoundingError>>()?,
     };
-    signed(&TrustList { header: header(&order.issuer, now, rng), body }, &order.issuer, key, Vec::new(), None)
+    DraftPaper::new(&TrustList { header: header(&order.issuer, now, rng), body }, &order.issuer, Vec::new(), None)
 }
 
-fn sign_policy_change(
+fn draft_policy_change(
     order: &PolicyChangeOrder,
-    key: &Path,
     now: Timestamp,
     rng: &mut impl CryptoRng,
-) -> Result<SignedPaper, FoundingError> {
+) -> Result<DraftPaper, FoundingError> {
     let body = PolicyChangeBody {
         owner: agency(&order.owner, "owner: not an agency's id")?,
         old: digest(&order.old, "old: not the 64 hexadecimal digits of a policy")?,
@@ -345,7 +352,7 @@ fn sign_policy_change(
             text => Some(digest(text, "allows: not 64 hexadecimal digits")?),
         },
     };
-    signed(&PolicyChange { header: header(&order.issuer, now, rng), body }, &order.issuer, key, Vec::new(), None)
+    DraftPaper::new(&PolicyChange { header: header(&order.issuer, now, rng), body }, &order.issuer, Vec::new(), None)
 }
 
 fn digest(text: &str, what: &'static str) -> Result<[u8; 32], FoundingError> {
@@ -360,12 +367,7 @@ pub fn cosign(paper: &[u8], key: &Path, name: &str) -> Result<Vec<u8>, FoundingE
     Ok(SignedObject::parse(paper)?.cosign(&note_signer(key, name)?)?)
 }
 
-fn sign_delay(
-    order: &DelayOrder,
-    key: &Path,
-    now: Timestamp,
-    rng: &mut impl CryptoRng,
-) -> Result<SignedPaper, FoundingError> {
+fn draft_delay(order: &DelayOrder, now: Timestamp, rng: &mut impl CryptoRng) -> Result<DraftPaper, FoundingError> {
     let body = DelayNoticeBody {
         court: order.court.clone(),
         docket: order.docket.clone(),
@@ -373,15 +375,14 @@ fn sign_delay(
         until: time(&order.until, "until: not a time")?,
     };
     let object = DelayNotice { header: header(&order.issuer, now, rng), body };
-    signed(&object, &order.issuer, key, Vec::new(), None)
+    DraftPaper::new(&object, &order.issuer, Vec::new(), None)
 }
 
-fn sign_ownership(
+fn draft_ownership(
     order: &OwnershipOrder,
-    key: &Path,
     now: Timestamp,
     rng: &mut impl CryptoRng,
-) -> Result<SignedPaper, FoundingError> {
+) -> Result<DraftPaper, FoundingError> {
     let mut salt = || {
         let mut salt = [0; 16];
         rng.fill_bytes(&mut salt);
@@ -403,17 +404,5 @@ fn sign_ownership(
     };
     let object = Ownership { header: header(&order.issuer, now, rng), body };
     let texts = disclosures.iter().map(|one| one.expose_text().to_owned()).collect();
-    signed(&object, &order.issuer, key, texts, Some(person.expose_text().to_owned()))
-}
-
-fn signed(
-    object: &impl Signable,
-    issuer: &str,
-    key: &Path,
-    disclosures: Vec<String>,
-    person: Option<String>,
-) -> Result<SignedPaper, FoundingError> {
-    let auth = object.sign(&[&note_signer(key, issuer)?])?;
-    let digest = SignedObject::parse(&auth)?.digest();
-    Ok(SignedPaper { auth, disclosures, person, digest })
+    DraftPaper::new(&object, &order.issuer, texts, Some(person.expose_text().to_owned()))
 }

@@ -9,8 +9,9 @@ use lockplate_core::authorisation::{Paper, PaperKind, PaperSource, PaperTerms, d
 use lockplate_core::directory::{Declaration, DeclarationBody, TrustEntry, TrustRole};
 use lockplate_core::id::{AgencyId, from_b64url};
 use lockplate_core::json::parse_time;
+use lockplate_core::passkey::{Assertion, RelyingParty};
 use lockplate_core::plate::{Jurisdiction, Plate};
-use lockplate_core::signed::{Header, Signable as _, SignedObject, VersionOne};
+use lockplate_core::signed::{Header, Signable, UnsignedObject, VersionOne};
 use lockplate_core::statement::PlateName;
 use lockplate_core::vocabulary::{DeclarationName, Offence, Purpose};
 use lockplate_log::note::VerifierKey;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{AgencyCard, AuditorCard, FoundingError, note_signer};
+use crate::passkeys::EnrolledPasskey;
 
 /// Words of the declaration under CT Public Act 26-14, version 1. Wording unconfirmed, a lawyer must supply it.
 const CT_26_14_V1: &str = include_str!("../../../../docs/declarations/ct-26-14-v1.txt");
@@ -29,24 +31,22 @@ const NJ_2026_4_V1: &str = include_str!("../../../../docs/declarations/nj-2026-4
 /// The same under Laws 2026, chapter 20 of New Mexico.
 const NM_2026_20_V1: &str = include_str!("../../../../docs/declarations/nm-2026-20-v1.txt");
 
-/// The exact words a declaration carries by digest; none for a declaration whose words nobody has written down.
+/// The exact words a declaration carries by digest.
 #[must_use]
-pub const fn declaration_text(name: DeclarationName) -> Option<&'static str> {
+pub const fn declaration_text(name: DeclarationName) -> &'static str {
     match name {
-        DeclarationName::Ct2614 => Some(CT_26_14_V1),
-        DeclarationName::Il2130c => Some(IL_2_130_C_V1),
-        DeclarationName::Nj20264 => Some(NJ_2026_4_V1),
-        DeclarationName::Nm202620 => Some(NM_2026_20_V1),
+        DeclarationName::Ct2614 => CT_26_14_V1,
+        DeclarationName::Il2130c => IL_2_130_C_V1,
+        DeclarationName::Nj20264 => NJ_2026_4_V1,
+        DeclarationName::Nm202620 => NM_2026_20_V1,
     }
 }
 
 /// The words that keepers accept, by SHA-256 ([`lockplate_core::directory::verify_declaration`]).
 #[must_use]
 pub fn declaration_texts() -> BTreeMap<DeclarationName, [u8; 32]> {
-    DeclarationName::ALL
-        .iter()
-        .filter_map(|name| Some((*name, Sha256::digest(declaration_text(*name)?.as_bytes()).into())))
-        .collect()
+    let digest = |name| Sha256::digest(declaration_text(name).as_bytes()).into();
+    DeclarationName::ALL.iter().map(|name| (*name, digest(*name))).collect()
 }
 
 /// The entry of the trust list by which an owner's keepers recognise an agency's directory and declarations.
@@ -62,8 +62,35 @@ pub fn agency_trust_entry(
     let (Some(id), Ok(vkey)) = (AgencyId::parse(&card.id), VerifierKey::parse(&card.agency_key)) else {
         return Err(unreadable);
     };
-    let entry = trust_entry(&card.name, TrustRole::Agency, vkey, valid_from, valid_until);
+    let entry = trust_entry(&card.name, TrustRole::Agency, vkey.into(), valid_from, valid_until);
     Ok(TrustEntry { agency: Some(id.0), ..entry })
+}
+
+/// A key as a trust list takes it: of a key file, or a passkey with the site for which it signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedKey {
+    /// The key.
+    pub vkey: VerifierKey,
+    /// The passkey's site; none for a key file.
+    pub site: Option<RelyingParty>,
+}
+
+impl From<VerifierKey> for TrustedKey {
+    fn from(vkey: VerifierKey) -> Self {
+        Self { vkey, site: None }
+    }
+}
+
+impl TrustedKey {
+    /// That of a passkey's file, whose name becomes the name of the key.
+    ///
+    /// # Errors
+    /// `Name` where that name cannot be a key's: the passkey was made for a keeper's page.
+    pub fn of_passkey(file: &EnrolledPasskey) -> Result<Self, FoundingError> {
+        let vkey = file.passkey.key.verifier_key(&file.name);
+        let vkey = vkey.map_err(|_grammar| FoundingError::Name("this cannot be the name of a key"))?;
+        Ok(Self { vkey, site: Some(file.passkey.site.clone()) })
+    }
 }
 
 /// The entry of a judge of `court`.
@@ -71,11 +98,11 @@ pub fn agency_trust_entry(
 pub fn court_trust_entry(
     name: &str,
     court: &str,
-    vkey: VerifierKey,
+    key: impl Into<TrustedKey>,
     valid_from: Timestamp,
     valid_until: Timestamp,
 ) -> TrustEntry {
-    TrustEntry { court: court.to_owned(), ..trust_entry(name, TrustRole::Judge, vkey, valid_from, valid_until) }
+    TrustEntry { court: court.to_owned(), ..trust_entry(name, TrustRole::Judge, key.into(), valid_from, valid_until) }
 }
 
 /// The entry of an agency's records custodian: what he attests and the codes he issues count for that agency only.
@@ -83,11 +110,11 @@ pub fn court_trust_entry(
 pub fn custodian_trust_entry(
     name: &str,
     agency: AgencyId,
-    vkey: VerifierKey,
+    key: impl Into<TrustedKey>,
     valid_from: Timestamp,
     valid_until: Timestamp,
 ) -> TrustEntry {
-    let entry = trust_entry(name, TrustRole::Custodian, vkey, valid_from, valid_until);
+    let entry = trust_entry(name, TrustRole::Custodian, key.into(), valid_from, valid_until);
     TrustEntry { agency: Some(agency.0), ..entry }
 }
 
@@ -102,23 +129,26 @@ pub fn auditor_trust_entry(
 ) -> Result<TrustEntry, FoundingError> {
     let vkey = VerifierKey::parse(&card.vkey)
         .map_err(|_grammar| FoundingError::Refused("the auditor's card has no readable key"))?;
-    Ok(trust_entry(&card.name, TrustRole::Auditor, vkey, valid_from, valid_until))
+    Ok(trust_entry(&card.name, TrustRole::Auditor, vkey.into(), valid_from, valid_until))
 }
 
 fn trust_entry(
     name: &str,
     role: TrustRole,
-    vkey: VerifierKey,
+    key: TrustedKey,
     valid_from: Timestamp,
     valid_until: Timestamp,
 ) -> TrustEntry {
+    let TrustedKey { vkey, site } = key;
+    let (rp_id, origins) =
+        site.map_or_else(Default::default, |site| (site.rp_id().to_owned(), site.origins().to_vec()));
     TrustEntry {
         name: name.to_owned(),
         role,
         court: String::new(),
         vkey,
-        rp_id: String::new(),
-        origins: Vec::new(),
+        rp_id,
+        origins,
         valid_from,
         valid_until,
         may_issue: false,
@@ -186,7 +216,7 @@ macro_rules! redacted {
 
 pub(super) use redacted;
 
-redacted! { PlateOrdered WarrantOrder SignedPaper }
+redacted! { PlateOrdered WarrantOrder SignedPaper DraftPaper PasskeyPaper }
 
 /// A signed paper with the disclosures of its plates.
 #[derive(Clone)]
@@ -201,6 +231,83 @@ pub struct SignedPaper {
     pub digest: [u8; 32],
 }
 
+/// A paper that nobody signed yet: the object, and what stays beside it.
+#[derive(Clone)]
+pub struct DraftPaper {
+    object: UnsignedObject,
+    issuer: String,
+    disclosures: Vec<String>,
+    person: Option<String>,
+}
+
+impl DraftPaper {
+    /// `issuer` is the object's own; `disclosures` and `person` open what it names by digest.
+    pub(super) fn new(
+        object: &impl Signable,
+        issuer: &str,
+        disclosures: Vec<String>,
+        person: Option<String>,
+    ) -> Result<Self, FoundingError> {
+        Ok(Self { object: object.unsigned()?, issuer: issuer.to_owned(), disclosures, person })
+    }
+
+    /// Signs it with a key file.
+    ///
+    /// # Errors
+    /// `KeyFile`; `Rule`.
+    pub fn sign(self, key: &Path) -> Result<SignedPaper, FoundingError> {
+        let auth = self.object.sign(&[&note_signer(key, &self.issuer)?])?;
+        Ok(self.signed(auth))
+    }
+
+    fn signed(self, auth: Vec<u8>) -> SignedPaper {
+        let digest = self.object.digest();
+        SignedPaper { auth, disclosures: self.disclosures, person: self.person, digest }
+    }
+}
+
+/// A paper together with the passkey that is to sign it.
+#[derive(Clone)]
+pub struct PasskeyPaper {
+    draft: DraftPaper,
+    passkey: EnrolledPasskey,
+}
+
+impl PasskeyPaper {
+    /// # Errors
+    /// `Refused` if the paper's issuer is not the name of this passkey; `Name` if that can be no key's name.
+    pub fn new(draft: DraftPaper, passkey: EnrolledPasskey) -> Result<Self, FoundingError> {
+        TrustedKey::of_passkey(&passkey)?;
+        // Keepers look for the issuer among the good signatures: under another name the paper would count for nothing.
+        if draft.issuer != passkey.name {
+            return Err(refused("issuer: not the name of this passkey"));
+        }
+        Ok(Self { draft, passkey })
+    }
+
+    /// The passkey.
+    #[must_use]
+    pub const fn passkey(&self) -> &EnrolledPasskey {
+        &self.passkey
+    }
+
+    /// The challenge, by which requests and entries will name the paper.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.draft.object.digest()
+    }
+
+    /// The paper with what the authenticator answered.
+    ///
+    /// # Errors
+    /// `Rule` unless this passkey signed exactly this paper on one of its own pages.
+    pub fn sign(&self, assertion: &Assertion) -> Result<SignedPaper, FoundingError> {
+        let EnrolledPasskey { name, passkey, .. } = &self.passkey;
+        let auth = self.draft.object.sign_by_passkey(name, passkey, assertion)?;
+        Ok(self.draft.clone().signed(auth))
+    }
+}
+
 /// Signs what a judge orders with the judge's key file.
 ///
 /// # Errors
@@ -211,19 +318,26 @@ pub fn sign_warrant(
     now: Timestamp,
     rng: &mut impl CryptoRng,
 ) -> Result<SignedPaper, FoundingError> {
-    let kind = PaperKind::from_name(&order.kind).ok_or(refused("kind: neither search-warrant nor court-order"))?;
-    sign_paper(order, PaperSource::Court(kind), key, now, rng)
+    draft_warrant(order, now, rng)?.sign(key)
 }
 
-/// Signs a paper of a court, or what a custodian says of one.
-pub(super) fn sign_paper(
+/// What a judge orders, before it is signed.
+pub(super) fn draft_warrant(
     order: &WarrantOrder,
-    source: PaperSource,
-    key: &Path,
     now: Timestamp,
     rng: &mut impl CryptoRng,
-) -> Result<SignedPaper, FoundingError> {
-    let signer = note_signer(key, &order.issuer)?;
+) -> Result<DraftPaper, FoundingError> {
+    let kind = PaperKind::from_name(&order.kind).ok_or(refused("kind: neither search-warrant nor court-order"))?;
+    draft_paper(order, PaperSource::Court(kind), now, rng)
+}
+
+/// A paper of a court, or what a custodian says of one, before it is signed.
+pub(super) fn draft_paper(
+    order: &WarrantOrder,
+    source: PaperSource,
+    now: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<DraftPaper, FoundingError> {
     let mut disclosures = Vec::new();
     let mut plates = Vec::new();
     for plate in &order.plates {
@@ -257,9 +371,7 @@ pub(super) fn sign_paper(
             supersedes: optional(&order.supersedes, "supersedes: not a digest")?,
         },
     };
-    let auth = paper.sign(&[&signer])?;
-    let digest = SignedObject::parse(&auth)?.digest();
-    Ok(SignedPaper { auth, disclosures, person: None, digest })
+    DraftPaper::new(&paper, &order.issuer, disclosures, None)
 }
 
 pub(super) fn named(plate: &PlateOrdered) -> Result<PlateName, FoundingError> {
@@ -289,7 +401,7 @@ pub struct DeclarationTerms {
 /// Signs a declaration with the agency's key file; the `.auth` file.
 ///
 /// # Errors
-/// `KeyFile`; `Refused` for an unreadable card or a declaration without words; `Rule`.
+/// `KeyFile`; `Refused` for an unreadable card; `Rule`.
 pub fn sign_declaration(
     card: &AgencyCard,
     key: &Path,
@@ -300,8 +412,7 @@ pub fn sign_declaration(
     let vkey =
         VerifierKey::parse(&card.agency_key).map_err(|_grammar| refused("the agency's card has no readable key"))?;
     let signer = note_signer(key, vkey.name().as_str())?;
-    let words =
-        declaration_text(terms.declaration).ok_or(refused("nobody has written this declaration's words down"))?;
+    let words = declaration_text(terms.declaration);
     let declaration = Declaration {
         header: header(vkey.name().as_str(), now, rng),
         body: DeclarationBody {

@@ -6,6 +6,7 @@ use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait, LogName, Wi
 use lockplate_core::directory::Declaration;
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::embargo::DelayNotice;
+use lockplate_core::id::b64url;
 use lockplate_core::ownership::Ownership;
 use lockplate_core::signed::SignedObject;
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName};
@@ -106,6 +107,32 @@ fn parties_on_their_own_come_to_one_charter() {
     assert_eq!(CharterFile::verify(file.bytes()).unwrap().hash(), file.hash());
     lines.pop();
     assert!(matches!(assemble(&draft, &lines), Err(FoundingError::Rule(_))), "a keeper's line is missing");
+}
+
+#[test]
+fn no_charter_of_new_hampshire_keeps_a_read_for_longer_than_three_minutes() {
+    let folder = TempDir::new().unwrap();
+    let (_, owner) = agency(&folder, "alpr.example", true);
+    let keepers: Vec<_> = (1..=3).map(|place| keeper(&folder, place)).collect();
+    let cards: Vec<_> = keepers.iter().map(|(_, card)| card.clone()).collect();
+    let in_state = |state: &str, epoch_seconds, retention_seconds| {
+        let terms = CharterTerms { epoch_seconds, retention_seconds, ..terms(&folder, Vec::new()) };
+        draft_charter(&AgencyCard { state: state.to_owned(), ..owner.clone() }, &cards, terms)
+    };
+    // From the first read of an epoch on: its window, the retention, and the time that an end takes.
+    assert!(in_state("NH", 120, 45).is_ok() && in_state("NH", 1, 164).is_ok());
+    for (epoch, retention) in [(120, 46), (164, 2), (165, 1), (60, 900), (3_600, 21 * 86_400), (1, 86_400)] {
+        match in_state("NH", epoch, retention) {
+            Err(FoundingError::Refused(what)) => assert!(what.contains("3 minutes"), "{what}"),
+            other => panic!("{epoch} {retention}: {other:?}"),
+        }
+        assert!(in_state("CT", epoch, retention).is_ok(), "the law of another state");
+    }
+    // A keeper does not sign what an agency drafted by other means.
+    let mut draft = in_state("NH", 120, 45).unwrap();
+    assert!(sign_as_keeper(&draft, &keepers[0].0).is_ok());
+    draft.retention_seconds = 3_600;
+    assert!(matches!(sign_as_keeper(&draft, &keepers[0].0), Err(FoundingError::Refused(_))));
 }
 
 #[test]
@@ -317,8 +344,8 @@ fn a_declaration_carries_the_digest_of_the_words_in_the_repository() {
     assert!(object.verify(&[vkey]).is_ok());
     let body = object.read::<Declaration>().unwrap().body;
     assert_eq!(declaration_texts().get(&DeclarationName::Ct2614), Some(&body.text));
-    let unwritten = DeclarationTerms { declaration: DeclarationName::Nj20264, ..terms };
-    assert!(sign_declaration(&card, &files.agency, &unwritten, Timestamp(1), &mut SystemRng).is_err());
+    let texts: std::collections::BTreeSet<_> = declaration_texts().into_values().collect();
+    assert_eq!(texts.len(), DeclarationName::ALL.len(), "each has words of its own");
 }
 
 #[test]
@@ -342,4 +369,28 @@ fn a_missing_folder_of_a_person_is_told_before_any_key_is_made() {
     assert!(std::fs::read_dir(&keys).unwrap().next().is_none() && !humans[0].exists(), "nothing was made");
     std::fs::create_dir(human.parent().unwrap()).unwrap();
     assert!(found_keeper(&files, &humans, &party, &mut SystemRng).is_ok());
+}
+
+#[test]
+fn a_passkeys_file_and_a_key_file_stand_on_one_card_by_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, passkey) = (folder.path().join("keys"), folder.path().join("clerk.json"));
+    std::fs::create_dir(&keys).unwrap();
+    let enrolled = crate::passkeys::tests::sample();
+    std::fs::write(&passkey, serde_json::to_vec(&enrolled.to_file()).unwrap()).unwrap();
+    let party = KeeperParty {
+        name: "Clerk".to_owned(),
+        legal_entity: "Clerk".to_owned(),
+        host: "clerk.example".to_owned(),
+        url: "https://clerk.example".to_owned(),
+    };
+    let humans = [passkey.clone(), folder.path().join("deputy.pem")];
+    let files = KeeperFiles::in_folder(&keys);
+    let card = found_keeper(&files, &humans, &party, &mut SystemRng).unwrap();
+    let deputy = make_person_key(&humans[1], &mut SystemRng).unwrap();
+    assert_eq!(card.human_keys, [b64url(&enrolled.passkey.key.id()), b64url(&deputy)]);
+    // A torn file is told, and no key is made in its place.
+    std::fs::write(&passkey, "{}").unwrap();
+    assert!(matches!(found_keeper(&files, &humans, &party, &mut SystemRng), Err(FoundingError::Passkey(_))));
+    assert_eq!(std::fs::read(&passkey).unwrap(), b"{}");
 }

@@ -144,6 +144,9 @@ impl Inner {
                 () = tokio::time::sleep(TICK) => {}
             }
             self.release(false).await;
+            // Nothing of a file is held, but what was in it is remembered.
+            let now = self.clock.now_ms();
+            self.with(Way::Import, |intake| intake.forget_old(now));
             self.refresh_when_due().await;
         }
     }

@@ -123,6 +123,7 @@ pub(crate) async fn town() -> Town {
         register: register.clone(),
         import_key: Some(Zeroizing::new(IMPORT_KEY)),
         retention_ms: 30 * 86_400_000,
+        in_memory: false,
         clock: clock.clone(),
         tasks: tasks.clone(),
     };

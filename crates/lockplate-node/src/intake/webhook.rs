@@ -35,6 +35,9 @@ struct OwnAnswer {
     duplicate: u64,
     rejected: u64,
     problems: Vec<LineProblem>,
+    /// `memory` where a read ends with the process; else it is durable, and nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_in: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -138,7 +141,7 @@ impl Inner {
                     add(&mut outcome.rejected, too_old);
                     outcome.problems.push(Refusal::whole(Slug::TooOld));
                 }
-                answer(kind, &outcome, settled.stored)
+                answer(kind, &outcome, settled.stored, self.in_memory)
             }
             Err(_why) => self.busy(source),
         }
@@ -165,7 +168,7 @@ async fn parse(source: &Arc<SourceSettings>, unpacked: Unpacked) -> Parsed {
     parsed.unwrap_or_else(|_panicked| Parsed::refused(Refusal::whole(Slug::Malformed)))
 }
 
-fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64) -> Response {
+fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64, in_memory: bool) -> Response {
     let useful = accepted > 0 || outcome.held > 0 || outcome.duplicates > 0 || outcome.heartbeat.is_some();
     if outcome.rejected > 0 && !useful {
         return poison(kind, &outcome.problems, outcome.rejected);
@@ -182,6 +185,7 @@ fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64) -> Response {
                 duplicate: outcome.duplicates,
                 rejected: outcome.rejected,
                 problems: outcome.problems.iter().map(problem).collect(),
+                kept_in: in_memory.then_some("memory"),
             };
             Json(answer).into_response()
         }

@@ -288,7 +288,7 @@ async fn waiting(State(Tongue { page, lang }): State<Tongue>, headers: HeaderMap
     match page.0.desk.visit(Office::list_waiting).await {
         Ok(requests) => {
             let w = Words::of(lang);
-            let frame = page.frame(lang, w.site.to_owned(), "", Some(&session));
+            let frame = page.frame(lang, w.site.to_owned(), "", Some(&session)).at_home();
             html(StatusCode::OK, &Waiting::new(frame, w, &requests))
         }
         Err(kind) => page.trouble(lang, &session, kind),

@@ -30,7 +30,7 @@ const PROMPTS_AN_HOUR_MAX: usize = 6;
 /// A prompt that could not be sent is tried again after so many seconds.
 const RETRY_SECONDS: u64 = 5 * 60;
 /// Pause between two looks at what waits.
-const PAUSE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_secs(5);
 /// Name of the file in the data folder that says who was told of which number, and when.
 const FILE_NAME: &str = "prompts.json";
 /// Bytes of that file: 100 numbers and 16 people.

@@ -62,6 +62,8 @@ pub struct RecorderParts {
     pub archive: Arc<SegmentStore>,
     /// Folder of the spools.
     pub spool: PathBuf,
+    /// Spools and archive are in memory, and gone with an earlier run.
+    pub in_memory: bool,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

@@ -186,7 +186,13 @@ async fn try_close(
 /// After the leaf: served, spool gone, done.
 async fn confirm(shared: &Shared, epoch: EpochId, close: Signed<EpochClose>) -> Result<(), Halted> {
     stop_after(shared, CloseStep::Logged);
-    shared.parts.archive.put_close(epoch, Bytes::from(close.to_bytes())).await?;
+    match shared.parts.archive.put_close(epoch, Bytes::from(close.to_bytes())).await {
+        // The segment of an earlier run went with the memory it was in: there is nothing to serve, and the log has its close.
+        Err(ArchiveError::NotFound) if shared.parts.in_memory => {
+            return Ok(shared.parts.db.epoch_is(epoch, EpochState::Destroyed).await?);
+        }
+        put => put?,
+    }
     stop_after(shared, CloseStep::Archived);
     let path = spool_path(shared, epoch);
     blocking(move || if path.exists() { durable::remove(&path) } else { Ok(()) })
@@ -271,6 +277,9 @@ fn stop_after(shared: &Shared, step: CloseStep) {
 /// Closes what an earlier run of this process left: called before anything else is sealed.
 pub(super) async fn resume(shared: &Arc<Shared>) -> Result<(), DbError> {
     let db = &shared.parts.db;
+    if shared.parts.in_memory {
+        db.archive_is_gone().await?;
+    }
     for EpochRow { header, state, log_from, .. } in
         db.epochs_in(&[EpochState::Dealt, EpochState::Open, EpochState::Closing], RESUME_MAX).await?
     {

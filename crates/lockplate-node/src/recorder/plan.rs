@@ -192,9 +192,14 @@ fn may_deal(state: &State, slot: &Slot, now: u64) -> bool {
 }
 
 fn closes(state: &State, rules: &Rules, now: u64) -> Vec<Slot> {
-    let over = |slot: &Slot, seen: &Seen| match slot.kind {
-        SlotKind::Live => rules.window_end(slot.cap_from).saturating_add(rules.overlap_seconds) <= now,
-        SlotKind::Late => state.late_done || seen.used_at.saturating_add(rules.late_idle_seconds) <= now,
+    let over = |slot: &Slot, seen: &Seen| {
+        let end = rules.window_end(slot.cap_from);
+        // The shares are due: the key of the epoch must not outlive them in its sealer.
+        let due = end.saturating_add(rules.retention_seconds) <= now;
+        due || match slot.kind {
+            SlotKind::Live => end.saturating_add(rules.overlap_seconds) <= now,
+            SlotKind::Late => state.late_done || seen.used_at.saturating_add(rules.late_idle_seconds) <= now,
+        }
     };
     let mut closes: Vec<Slot> =
         state.slots.iter().filter(|(slot, seen)| state.stopping || over(slot, seen)).map(|(slot, _)| *slot).collect();
@@ -324,6 +329,18 @@ mod tests {
         assert_eq!(carry_out(&mut state, &rules(), T + HOUR), [Action::Deal(live(T + 2 * HOUR))]);
         assert_eq!(plan(&state, &rules(), T + HOUR + 149), []);
         assert_eq!(carry_out(&mut state, &rules(), T + HOUR + 150), [Action::Close(live(T))]);
+    }
+
+    #[test]
+    fn no_key_outlives_the_retention_of_its_window_however_busy_the_epoch_is() {
+        let rules = Rules { epoch_seconds: 120, retention_seconds: 45, ..rules() };
+        let begin = T + 240;
+        for slot in [live(begin), late(begin)] {
+            let busy = |now| State { slots: [(slot, ready(now))].into(), ..stocked() };
+            let closes = |now| plan(&busy(now), &rules, now).contains(&Action::Close(slot));
+            assert!(!closes(begin + 164), "{slot:?}");
+            assert!(closes(begin + 165), "{slot:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use lockplate_log::{AddCheckpoint, Refusal, SignedCheckpoint, SignedNote, Verifi
 use lockplate_store::witness_files::record_id;
 
 use super::{Inner, StandingError, Watched, Witness};
-use crate::follow::evidence::{Evidence, Fork};
+use crate::follow::evidence::{Evidence, Fork, NotTold};
 use crate::party_log::seconds;
 
 /// What two checkpoints that one log signed are to each other.
@@ -139,22 +139,22 @@ impl Witness {
         let (small, large) = (small.clone(), large.clone());
         let shown = match &watched.tiles {
             Some(tiles) => tiles.fork(large.clone(), small.clone()).await,
-            None => None,
+            None => Err(NotTold),
         };
         let looked = match (shown, self.inner.mirror.clone()) {
-            (None, Some(mirror)) => {
+            (Err(NotTold), Some(mirror)) => {
                 let copied = move || {
                     let read = mirror.tiles(large.origin());
                     Fork::under(large, &small, read)
                 };
-                tokio::task::spawn_blocking(copied).await.ok().flatten()
+                tokio::task::spawn_blocking(copied).await.unwrap_or(Err(NotTold))
             }
             (shown, _) => shown,
         };
         match looked {
-            Some(Some(fork)) => Compared::Forked(Some(fork)),
-            Some(None) => Compared::Same,
-            None => Compared::Unknown,
+            Ok(Some(fork)) => Compared::Forked(Some(fork)),
+            Ok(None) => Compared::Same,
+            Err(NotTold) => Compared::Unknown,
         }
     }
 }

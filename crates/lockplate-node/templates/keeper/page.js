@@ -30,6 +30,12 @@ const ceremonies = {
     return assertion(form.dataset.rp, form.dataset.challenge, form.dataset.credentials.split(" "));
   },
 
+  /// The challenge is the fingerprint of the paper that the page shows.
+  async paper({ dataset: { rp, challenge, credential } }) {
+    const { assertion: signed } = await assertion(rp, challenge, [credential]);
+    return { assertion: signed };
+  },
+
   /// What is signed is made by the node for exactly this request and answer; the challenge is its fingerprint.
   async answer(form) {
     const said = new FormData(form);

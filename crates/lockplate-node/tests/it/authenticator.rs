@@ -15,10 +15,6 @@ pub(crate) fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub(crate) fn of_b64(text: &str) -> Vec<u8> {
-    URL_SAFE_NO_PAD.decode(text).unwrap()
-}
-
 pub(crate) struct Authenticator {
     key: SigningKey,
     pub(crate) credential: Vec<u8>,

@@ -121,6 +121,15 @@ impl Town {
 
     /// The second keeper has more people: files of their keys, and what its configuration says of them.
     pub(crate) async fn with_people(people: impl FnOnce(&Path) -> (Vec<PathBuf>, String)) -> Self {
+        Self::founded(people, Vec::new()).await
+    }
+
+    /// Its keepers trust these too.
+    pub(crate) async fn with_trust(more: Vec<TrustEntry>) -> Self {
+        Self::founded(|_folder| (Vec::new(), String::new()), more).await
+    }
+
+    async fn founded(people: impl FnOnce(&Path) -> (Vec<PathBuf>, String), more_trust: Vec<TrustEntry>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = State::parse("CT").unwrap();
         let keys = folder.path().join("agency");
@@ -183,12 +192,15 @@ impl Town {
             opening_keep_seconds: 366 * DAY,
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
-            trust: vec![
+            trust: [
                 agency_trust_entry(&agency, from, until).unwrap(),
                 court_trust_entry("Judge 17", "Superior Court", judge, from, until),
                 person(AUDITOR_NAME, TrustRole::Auditor, key("auditor.pem", AUDITOR), None),
                 person("Records", TrustRole::Custodian, key("records.pem", CUSTODIAN), Some(owner_id)),
-            ],
+            ]
+            .into_iter()
+            .chain(more_trust)
+            .collect(),
             policy: lockplate_core::facts::AccessPolicy::digest(&policy),
             policy_signers: vec![
                 make_note_key(&folder.path().join("policy.pem"), "clerk.example", &mut SystemRng).unwrap(),

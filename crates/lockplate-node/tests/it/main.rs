@@ -21,6 +21,8 @@ mod agency;
 #[cfg(test)]
 mod authenticator;
 #[cfg(test)]
+mod court;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod federation;

@@ -129,7 +129,7 @@ async fn every_case_of_the_matrix_is_decided_at_a_real_keeper_as_on_paper() {
         eprintln!("left out, {}: {why}: {}", ids.len(), ids.join(" "));
     }
     eprintln!("{} more are refused on other facts", otherwise.len());
-    assert!(asks.len() >= 440 && allowed >= 180 && rules.len() >= 51 && otherwise.len() < 10);
+    assert!(asks.len() >= 420 && allowed >= 180 && rules.len() >= 49 && otherwise.len() < 10);
 
     // The other two doors of a keeper: the same to be kept as evidence, and the same declared as an emergency.
     let mut others = Vec::new();
@@ -145,7 +145,7 @@ async fn every_case_of_the_matrix_is_decided_at_a_real_keeper_as_on_paper() {
     }
     let allowed = others.iter().filter(|(.., expected)| expected.is_allowed()).count();
     eprintln!("{} holds and emergencies, {allowed} of them allowed", others.len());
-    assert!(others.len() >= 800 && allowed >= 100);
+    assert!(others.len() >= 780 && allowed >= 300);
     file_all(&nation, asks.into_iter().chain(otherwise).collect()).await;
     watch.say("searches filed and compared");
     file_all(&nation, others).await;
@@ -201,7 +201,7 @@ const DECLARED: [DeclarationName; 4] =
 async fn civil_immigration_without_a_judges_warrant_is_refused_at_every_door() {
     let watch = Watch::start();
     let states = cases::states();
-    assert_eq!(states.len(), 11);
+    assert_eq!(states.len(), 10);
     let archives = |state: &State| {
         let young = OwnerKind::police(*state);
         [young, OwnerKind { hours: Hours::Old, ..young }]
@@ -289,9 +289,9 @@ async fn civil_immigration_without_a_judges_warrant_is_refused_at_every_door() {
     eprintln!(
         "{count} combinations; {without} searches, holds and emergencies without a judge's warrant, {with} with one"
     );
-    assert!(count >= 10_000 && filed >= 800 && filed == without);
+    assert!(count >= 10_000 && filed >= 750 && filed == without);
     // Never in Illinois, Vermont, Washington and New Mexico; the others' own reading of the warrant stands in their packs.
-    assert_eq!(opened, BTreeSet::from(["CA", "CT", "MN", "NH", "NJ", "OH", "VA"]));
+    assert_eq!(opened, BTreeSet::from(["CA", "CT", "MN", "NJ", "OH", "VA"]));
     file_all(&nation, asks.into_iter().map(|(name, ask, expected, _)| (name, ask, expected)).collect()).await;
     watch.say("filed and compared");
     nation.end().await;

@@ -187,7 +187,7 @@ async fn an_emergency_takes_two_people_and_a_paper_within_a_day() {
 }
 
 /// Why the paper of a request does not count at keeper 1; none if it does.
-async fn fault(town: &Town, paper: &SignedPaper) -> Option<String> {
+pub(crate) async fn fault(town: &Town, paper: &SignedPaper) -> Option<String> {
     let answer = file(town, 0, &town.ask(Purpose::CrimeInvestigation, Basis::SearchWarrant, Some(paper))).await;
     let named = answer.reasons.iter().find(|reason| reason.rule.starts_with("paper."));
     assert_eq!(answer.state == AnswerState::Refused, named.is_some(), "{:?}", answer.rules);

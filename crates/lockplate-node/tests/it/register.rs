@@ -95,7 +95,11 @@ pub(crate) fn seen(html: &str) -> String {
     let mut rest = html.split_once("<body>").map_or(html, |(_, body)| body);
     while let Some((before, after)) = rest.split_once('<') {
         text.push_str(before);
-        let Some((tag, behind)) = after.split_once('>') else { break };
+        let Some((tag, mut behind)) = after.split_once('>') else { break };
+        if tag.contains("translate=\"no\"") {
+            // Words of a fingerprint: the dictionary's choice and no text of ours.
+            behind = behind.split_once('<').map_or("", |(words, _)| behind.split_at(words.len()).1);
+        }
         for name in ["alt=\"", "title=\"", "aria-label=\""] {
             if let Some((_, value)) = tag.split_once(name) {
                 text.push(' ');

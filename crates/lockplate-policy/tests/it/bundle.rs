@@ -23,7 +23,7 @@ fn every_states_files_are_the_reviewed_ones() {
         ("CT", "4fdaea120ae73f001dcb399a919b503e924a78d1792e4b575255105a36a57fb6"),
         ("IL", "69848cc5ae9240b5eab8f1080a938bc3e8873be424ab54de407ac74af9522207"),
         ("MN", "eb4af81202dfe1beb62a413f9aa9a0209c0d41b8bc6da96c79751ac4da1aed3c"),
-        ("NH", "decfe5a72d3a5eec29b2bca099c6b9ee8821351b9daae93683ce3b3cf13ac160"),
+        ("NH", "535f7f871e99bbb469128bb525b568e4be519c998a1e0480bf4e75e10838d63c"),
         ("NJ", "5d72dd01f2c098894f8be0456067667cfc42d973912e6375fcac66f7d78cc9e7"),
         ("NM", "ff09ffa61256a8f24b92d0425dee6ec0b48fbafd8b874122cf9d9bfdb788d391"),
         ("VA", "3ac19f6037f26ec68b1ca15b80a69e71cc92f530113fb04d11d15c4ab581c12a"),
@@ -37,7 +37,7 @@ fn every_states_files_are_the_reviewed_ones() {
     assert_eq!(states, known.map(|(code, _)| code.to_owned()));
     let base = "003cfad1c41b5d9732be37369b84f67e69fb109befbb3fcfd608aa2f2ca66884";
     assert_eq!(hex::encode(Bundle::shipped(state("OH")).digest()), base);
-    let all = "7d918f0e55c3e98a84e3574b78dffd71ed66d906d86847c6fe787bc782774399";
+    let all = "1275d506c4f66272059eabd445c4a0350f71dd47643db8121873e04315298098";
     assert_eq!(hex::encode(Bundle::shipped_all().digest()), all);
 }
 

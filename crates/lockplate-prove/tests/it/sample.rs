@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use lockplate_core::vocabulary::State;
 use lockplate_policy::{Bundle, CheckedBundle};
-use lockplate_prove::{Cvc5, Report, prove};
+use lockplate_prove::{Cvc5, Prover, Report};
 
 /// `None` where there is no solver; then the test must end.
 pub(crate) fn cvc5() -> Option<Cvc5> {
@@ -27,7 +27,47 @@ pub(crate) fn checked(bundle: &Bundle) -> CheckedBundle {
 }
 
 pub(crate) fn proved(bundle: &Bundle, cvc5: &Cvc5) -> Report {
-    prove(&checked(bundle), cvc5, &|_| {}).unwrap()
+    Prover::new(cvc5.clone()).prove(&checked(bundle), &|_| {}).unwrap()
+}
+
+/// The form in which a pack is accepted.
+pub(crate) fn formatted(text: &str) -> String {
+    let call = serde_json::json!({ "policyText": text, "lineWidth": 120, "indentWidth": 2 });
+    match cedar_policy::ffi::format(serde_json::from_value(call).unwrap()) {
+        cedar_policy::ffi::FormattingAnswer::Success { formatted_policy } => formatted_policy,
+        cedar_policy::ffi::FormattingAnswer::Failure { errors } => panic!("{errors:?}"),
+    }
+}
+
+/// A small bundle that keeps its promises, with the shipped schema.
+pub(crate) fn small() -> Bundle {
+    let base = r#"
+        @id("base.police") @title("t") @retain("P1D") @approvers("0") @notice("P1D")
+        permit (principal is Lockplate::Officer, action, resource is Lockplate::Archive)
+        when { principal.agency.lawEnforcement };
+        @id("base.agency") @redundant("default denial") @say("s") @fix("f")
+        forbid (principal, action, resource) unless { principal.agency.lawEnforcement };
+        @id("base.session") @say("s") @fix("f")
+        forbid (principal, action, resource) unless { context.mfa && principal.active };
+    "#;
+    let promises = r#"
+        @id("M1") @check("never") @say("Nobody without a second factor.")
+        permit (principal, action, resource) when { !context.mfa };
+        @id("M2") @check("always") @say("An active officer with two factors searches.")
+        permit (principal, action == Lockplate::Action::"search", resource)
+        when { principal.agency.lawEnforcement && context.mfa && principal.active };
+    "#;
+    let shipped = shipped("OH");
+    let schema = shipped.files().find(|(path, _)| *path == "lockplate.cedarschema").unwrap().1;
+    Bundle::from_files(
+        [
+            ("lockplate.cedarschema", schema.to_owned()),
+            ("00-base.cedar", formatted(base)),
+            ("props/00-base.cedar", formatted(promises)),
+        ]
+        .map(|(path, text)| (path.to_owned(), text)),
+    )
+    .unwrap()
 }
 
 /// A bundle with one file changed; the change must be one.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use lockplate_audit::monitor::{Alarm, MonitorRule};
+use lockplate_audit::register::{Decision, Entry, Register};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{Charter, LogName};
 use lockplate_core::json::time_text;
@@ -53,6 +54,9 @@ struct Told {
     entries: BTreeMap<String, u64>,
     /// The alarms that stood, by their line for people; the value is the JSON of each.
     alarms: BTreeMap<String, Value>,
+    /// How it stood with the paper of each emergency, by the number of its request.
+    #[serde(default)]
+    emergencies: BTreeMap<String, String>,
 }
 
 impl Told {
@@ -154,6 +158,21 @@ impl Standing {
         for (line, document) in self.told.alarms.iter().filter(|(line, _)| !standing.contains_key(*line)) {
             say.over(document, line);
         }
+        let emergencies: Vec<Entry> =
+            watch.with_logs(|logs| Register::of(logs, Timestamp(look.at)).emergencies().collect());
+        for entry in emergencies {
+            let number = entry.id.to_string();
+            let status = match (&entry.paper, entry.decision) {
+                (Some(paper), _) => paper.status,
+                (None, Decision::Granted) => "granted",
+                (None, Decision::Refused) => "refused",
+                (None, Decision::Waiting) => "waiting",
+            };
+            let status = status.to_owned();
+            if self.told.emergencies.insert(number, status.clone()).as_ref() != Some(&status) {
+                say.emergency(&entry, &status);
+            }
+        }
         self.from_before.clear();
         self.told.alarms = standing;
         if self.told != before {
@@ -218,6 +237,17 @@ impl Say<'_> {
         let fields =
             json!({ "alarm": document, "number": alarm.rule.id(), "text": alarm.text(), "evidence": evidence });
         self.event(event, &fields, &format!("{line}; evidence: {}", evidence.display()));
+    }
+
+    /// Told as soon as it stands in a log, and again whenever its paper is due, filed or overdue.
+    fn emergency(&self, entry: &Entry, status: &str) {
+        let agency = entry.requester.name.clone().unwrap_or_else(|| entry.requester.id.clone());
+        let due = entry.paper.map(|paper| format!(", paper due by {}", time_text(paper.deadline))).unwrap_or_default();
+        let line = format!("{:<12} {agency}: {status}{due}; request {}", "EMERGENCY", entry.id);
+        let fields = json!({
+            "request": entry.id, "agency": entry.requester, "purpose": entry.purpose, "status": status, "paper": entry.paper,
+        });
+        self.event("emergency", &fields, &line);
     }
 
     fn over(&self, document: &Value, line: &str) {

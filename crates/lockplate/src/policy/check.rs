@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use clap::Args;
-use comfy_table::{Table, presets};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_policy::{Bundle, Check, CheckedBundle, Rule};
 use serde_json::{Value, json};
@@ -37,32 +36,47 @@ pub(crate) fn run(args: &CheckArgs, screen: &Screen) -> Result<ExitKind> {
         screen.line(&format!("{permits} permits, {forbids} forbids, {} properties", bundle.properties().len()));
         // One set is shown whole; ten would bury it.
         if let [_] = checked.as_slice() {
-            screen.line(&table(bundle).to_string());
+            list(bundle, screen);
         }
     }
     screen.note(NOT_ADVICE);
     Ok(ExitKind::Done)
 }
 
-fn table(bundle: &CheckedBundle) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["", "rule", "says", "statute"]);
+fn list(bundle: &CheckedBundle, screen: &Screen) {
+    let indent = " ".repeat(8);
     for rule in bundle.rules() {
-        let (kind, says) = match &rule.obligations {
-            Some(duties) => ("permit", format!("{} ({})", rule.reason.say, duties_words(duties))),
-            None => ("forbid", rule.reason.say.clone()),
-        };
-        table.add_row([kind, rule.id(), &says, rule.reason.cite.as_deref().unwrap_or_default()]);
+        let kind = if rule.is_permit() { "permit" } else { "forbid" };
+        screen.line(&format!("\n{kind:<7} {}\n{indent}{}", rule.id(), rule.reason.say));
+        if let Some(duties) = &rule.obligations {
+            screen.line(&format!("{indent}duties: {}", duties_words(duties)));
+        }
+        if let Some(cite) = &rule.reason.cite {
+            let note = |name, what: &str| {
+                rule.policy.annotation(name).map_or_else(String::new, |text| format!("; {what} {text}"))
+            };
+            screen.line(&format!("{indent}{cite}{}{}", note("since", "since"), note("mark", "certainty")));
+        }
+        if let Some(reading) = rule.policy.annotation("reading") {
+            screen.line(&format!("{indent}stricter than the text: {reading}"));
+        }
     }
     for property in bundle.properties() {
-        let kind = match property.check {
-            Check::Never => "never",
-            Check::Always => "always",
-        };
-        let pinned = if property.constitution { "pinned by the charter" } else { "" };
-        table.add_row([kind, property.id(), &property.say, pinned]);
+        let pinned = if property.constitution { " (pinned by the charter)" } else { "" };
+        screen.line(&format!(
+            "\n{:<7} {}{pinned}\n{indent}{}",
+            check_word(property.check),
+            property.id(),
+            property.say
+        ));
     }
-    table
+}
+
+const fn check_word(check: Check) -> &'static str {
+    match check {
+        Check::Never => "never",
+        Check::Always => "always",
+    }
 }
 
 fn document(name: &str, bundle: &CheckedBundle) -> Value {
@@ -85,7 +99,7 @@ fn document(name: &str, bundle: &CheckedBundle) -> Value {
         json!({
             "property": property.id(),
             "file": property.file,
-            "check": match property.check { Check::Never => "never", Check::Always => "always" },
+            "check": check_word(property.check),
             "constitution": property.constitution,
             "say": property.say,
         })

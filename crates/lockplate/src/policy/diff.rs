@@ -1,13 +1,15 @@
 //! `lockplate policy diff`: what new rules are to old ones, and so who must sign them and from when they hold. It states nothing by
 //! itself: the relation is computed, and what becomes allowed is shown as requests.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use clap::Args;
 use lockplate_node::shutdown::ExitKind;
 use lockplate_prove::{Comparison, DutyChange, Looser, Relation, Story, compare};
 use serde_json::{Value, json};
 
-use super::prove::{failure_document, failure_words, solver};
+use super::prove::{failure_document, solver};
 use super::{NOT_ADVICE, Rules, hex_of};
 use crate::exit::Ended;
 use crate::screen::Screen;
@@ -45,8 +47,11 @@ pub(crate) fn run(args: &DiffArgs, screen: &Screen) -> Result<ExitKind> {
     for change in &compared.duties {
         screen.line(&format!("duty changed: {}", duty_words(change)));
     }
-    for looser in &compared.looser {
-        screen.line(&format!("\n{}", looser_words(looser)));
+    for looser in compared.looser.iter().filter_map(looser_words) {
+        screen.line(&format!("\n{looser}"));
+    }
+    for (promise, actions) in broken(&compared.looser) {
+        screen.line(&format!("\nLOOSER: a promise does not hold any more ({}): {promise}", actions.join(", ")));
     }
     for (action, story) in &compared.refused {
         screen.line(&format!("\nBECOMES REFUSED ({action}), for example:\n{}", indented(story)));
@@ -89,8 +94,9 @@ fn duty_words(change: &DutyChange) -> String {
     format!("{}: @{} from {} to {} ({unit})", change.rule, change.duty, change.before, change.after)
 }
 
-fn looser_words(looser: &Looser) -> String {
-    match looser {
+/// What makes it looser, properties apart.
+fn looser_words(looser: &Looser) -> Option<String> {
+    Some(match looser {
         Looser::Schema => "LOOSER: the schema differs, so the two cannot be compared.".to_owned(),
         Looser::Allows { action, story } => format!("BECOMES ALLOWED ({action}), for example:\n{}", indented(story)),
         Looser::PermitGone(rule) => {
@@ -98,9 +104,23 @@ fn looser_words(looser: &Looser) -> String {
         }
         Looser::PermitAltered(rule) => format!("LOOSER: the conditions of the permit {rule} were altered."),
         Looser::Duty(change) => format!("LOOSER: a lighter duty: {}.", duty_words(change)),
-        Looser::Property(failure) => format!("LOOSER: a property does not hold.\n{}", failure_words(failure)),
         Looser::Undecided { action, why } => format!("LOOSER, because not decided ({action}): {why}."),
+        Looser::Property(_) => return None,
+    })
+}
+
+/// Each property that does not hold, with the kinds of request. Their stories are those of what becomes allowed once more; they
+/// stand in the document of `--json`, and `policy prove` tells them.
+fn broken(all: &[Looser]) -> BTreeMap<String, Vec<&str>> {
+    let mut broken: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for looser in all {
+        if let Looser::Property(failure) = looser {
+            let about = failure.about.as_deref().unwrap_or_default();
+            let promise = format!("{} {about}: {}", failure.proof.sign(), failure.promise);
+            broken.entry(promise).or_default().extend(failure.action.as_deref());
+        }
     }
+    broken
 }
 
 fn indented(story: &Story) -> String {

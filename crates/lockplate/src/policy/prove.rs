@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lockplate_core::vocabulary::State;
 use lockplate_node::shutdown::ExitKind;
 use lockplate_policy::Bundle;
-use lockplate_prove::{Because, Cvc5, Failure, NoSolver, Progress, Report, prove};
+use lockplate_prove::{Because, Cvc5, Failure, NoSolver, Progress, Prover, Report};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ pub(crate) struct ProveArgs {
     /// State whose shipped rules are meant, by its two letters; any number of times
     #[arg(long, value_name = "XX", value_parser = parse_state)]
     state: Vec<State>,
-    /// All shipped packs together, and the rules of every state that has a pack
+    /// The rules of every state that has a pack, and all shipped packs together
     #[arg(long)]
     all: bool,
 }
@@ -35,21 +35,24 @@ pub(crate) struct ProveArgs {
 pub(crate) fn run(args: &ProveArgs, screen: &Screen) -> Result<ExitKind> {
     let mut sets: Vec<Rules> = args.folders.iter().cloned().map(Rules::Folder).collect();
     sets.extend(args.state.iter().copied().map(Rules::State));
-    if args.all || sets.is_empty() {
-        sets.push(Rules::All);
-    }
+    // The small ones first: which requests their rules decide is then known to all packs together.
     if args.all {
         sets.extend(Bundle::states_with_a_pack().map(Rules::State));
+    }
+    if args.all || sets.is_empty() {
+        sets.push(Rules::All);
     }
     // All sets are read before the first is proved: a minute of work must not end in a misspelt folder.
     let checked = sets.iter().map(|rules| Ok((rules.name(), rules.checked()?))).collect::<Result<Vec<_>>>()?;
     let cvc5 = solver()?;
+    let version = cvc5.version().to_owned();
+    let prover = Prover::new(cvc5);
     let mut documents = Vec::new();
     let mut failed = false;
     for (name, bundle) in &checked {
         let bar = bar(screen, name);
         let began = Instant::now();
-        let report = prove(bundle, &cvc5, &|progress| advance(&bar, progress));
+        let report = prover.prove(bundle, &|progress| advance(&bar, progress));
         bar.finish_and_clear();
         let report = report.map_err(|error| Ended::internal(error.to_string()))?;
         let seconds = began.elapsed().as_secs();
@@ -65,14 +68,13 @@ pub(crate) fn run(args: &ProveArgs, screen: &Screen) -> Result<ExitKind> {
         screen.document(&json!({
             "schema": "lockplate/policy/1",
             "kind": "prove",
-            "solver": format!("cvc5 {}", cvc5.version()),
+            "solver": format!("cvc5 {version}"),
             "sets": documents,
             "exit": kind.code(),
         }));
     } else {
         screen.note(&format!(
-            "Proved with cvc5 {}. A proof is about these rules, not about the facts. {NOT_ADVICE}",
-            cvc5.version()
+            "Proved with cvc5 {version}. A proof is about these rules, not about the facts. {NOT_ADVICE}"
         ));
     }
     Ok(kind)
@@ -105,7 +107,7 @@ fn tell(name: &str, report: &Report, seconds: u64, screen: &Screen) {
 }
 
 /// A failure with its story.
-pub(super) fn failure_words(failure: &Failure) -> String {
+fn failure_words(failure: &Failure) -> String {
     let about = failure.about.as_ref().map_or_else(String::new, |about| format!(" {about}"));
     let action = failure.action.as_ref().map_or_else(String::new, |action| format!(" ({action})"));
     let head = format!("FAILED {}{about}{action}: {}", failure.proof.sign(), failure.promise);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
 use lockplate_core::json::time_text;
 use lockplate_core::package::{Package, PackageFault};
@@ -57,9 +58,14 @@ pub(super) fn judge(
     if paged {
         checked.check_page(&read_file(&page)?).map_err(refused)?;
     }
-    let kind = if now() >= checked.checked.keep_until { ExitKind::Problems } else { ExitKind::Done };
+    let kind = ending(checked.checked.keep_until, now());
     show(&checked, paged, kind, screen);
     Ok(kind)
+}
+
+/// A package past its time (`@retain`, or the end of a hold) is one to be destroyed, and that is no good end.
+fn ending(keep_until: Timestamp, now: Timestamp) -> ExitKind {
+    if now >= keep_until { ExitKind::Problems } else { ExitKind::Done }
 }
 
 fn show(it: &CheckedPackage, paged: bool, kind: ExitKind, screen: &Screen) {
@@ -113,5 +119,16 @@ fn show(it: &CheckedPackage, paged: bool, kind: ExitKind, screen: &Screen) {
         screen.line(&format!("may be kept until: {keep_until}"));
     } else {
         screen.line(&format!("TO BE DESTROYED: it was to be kept until {keep_until} only"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_past_its_time_ends_badly() {
+        assert_eq!(ending(Timestamp(100), Timestamp(99)), ExitKind::Done);
+        assert_eq!(ending(Timestamp(100), Timestamp(100)), ExitKind::Problems);
     }
 }

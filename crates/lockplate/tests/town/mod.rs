@@ -21,7 +21,7 @@ use lockplate_core::facts::AccessPolicy as _;
 use lockplate_core::id::AgencyId;
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName, State};
 use lockplate_node::api::EpochList;
-use lockplate_node::client::{CallLimits, PeerClient, PeerTrust};
+use lockplate_node::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use lockplate_node::founding::{
     AgencyCard, AgencyFiles, AgencyParty, AuditorFiles, CharterTerms, DECLARATION_FILE, KeeperFiles, KeeperParty,
     KeeperTerms, OfficerTerms, agency_trust_entry, assemble, auditor_entry, auditor_trust_entry, court_trust_entry,
@@ -66,11 +66,26 @@ pub struct Terms {
     pub sources: usize,
     /// Keeper 3 listens without TLS at another port: a front door of the test's own stands at its address.
     pub front_door: bool,
+    /// State of the agency, which chooses the policy.
+    pub state: &'static str,
+    /// Retention after the end of an epoch, seconds.
+    pub retention_seconds: u64,
+    /// Folder in memory for the recorder.
+    pub memory: Option<PathBuf>,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { epoch_seconds: 4, verbose: 1, agency_data: None, sources: 1, front_door: false }
+        Self {
+            epoch_seconds: 4,
+            verbose: 1,
+            agency_data: None,
+            sources: 1,
+            front_door: false,
+            state: "CT",
+            retention_seconds: 21 * DAY,
+            memory: None,
+        }
     }
 }
 
@@ -255,7 +270,7 @@ impl Town {
         let party = AgencyParty {
             name: "Millbrook Police Department".to_owned(),
             ori: String::new(),
-            state: "CT".to_owned(),
+            state: terms.state.to_owned(),
             level: "local".to_owned(),
             law_enforcement: true,
             host: HOST.to_owned(),
@@ -281,7 +296,7 @@ impl Town {
             keeper_files.push(files);
         }
         let founded_at = u64::try_from(now_ms() / 1_000).unwrap();
-        let policy = CedarPolicy::load(&Bundle::shipped(State::parse("CT").unwrap())).unwrap();
+        let policy = CedarPolicy::load(&Bundle::shipped(State::parse(terms.state).unwrap())).unwrap();
         let (from, until) = (Timestamp(founded_at - 60), Timestamp(founded_at + 300 * DAY));
         let signer = make_note_key(&root.join("people/policy.pem"), "clerk.example", &mut SystemRng).unwrap();
         let records = make_note_key(&root.join("people/records.pem"), CUSTODIAN, &mut SystemRng).unwrap();
@@ -293,7 +308,7 @@ impl Town {
             archive_kind: ArchiveKind::Police,
             threshold: 2,
             epoch_seconds: terms.epoch_seconds,
-            retention_seconds: 21 * DAY,
+            retention_seconds: terms.retention_seconds,
             opening_keep_seconds: 366 * DAY,
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
@@ -330,10 +345,7 @@ impl Town {
                 destruction_every_seconds: 60,
             };
             write(&home.join("charter.auth"), charter.bytes());
-            write(
-                &home.join(DECLARATION_FILE),
-                declaration_text(DeclarationName::Ct2614).unwrap_or_default().as_bytes(),
-            );
+            write(&home.join(DECLARATION_FILE), declaration_text(DeclarationName::Ct2614).as_bytes());
             write(&home.join("keeper.toml"), keeper_toml(&keeper).as_bytes());
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -370,6 +382,9 @@ impl Town {
              prekeys_target = 12\nprekeys_low = 6\ncells_expected = 2000\n\n[desk]\n",
             self.lan_at
         );
+        if let Some(memory) = &self.terms.memory {
+            text = text.replace("[recorder]\n", &format!("[recorder]\nmemory = \"{}\"\n", memory.display()));
+        }
         let mut number = 0_u8;
         for (name, engine) in FORMATS {
             for at in 0..self.terms.sources {
@@ -484,6 +499,16 @@ impl Town {
         }
     }
 
+    /// What the agency answers a stranger.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>, PeerError> {
+        self.runtime.block_on(self.agency_peer.get_bytes(path, &[])).map(|bytes| bytes.to_vec())
+    }
+
+    /// What the agency says of itself.
+    pub fn readiness(&self) -> Value {
+        serde_json::from_slice(&self.get("/readyz").unwrap()).unwrap()
+    }
+
     /// Whether the agency says that it seals.
     pub fn seals(&self) -> bool {
         self.runtime.block_on(self.agency_peer.get_bytes("/readyz", &[])).is_ok()
@@ -550,7 +575,7 @@ impl Town {
         self.reads += 1;
         let line = json!({
             "plate": plate, "camera": "c1", "captured_at": self.last_ms, "id": format!("n{}-{}", self.reads, self.last_ms),
-            "conf": 0.93, "jurisdiction": "US-CT", "jurisdiction_conf": 0.95,
+            "conf": 0.93, "jurisdiction": format!("US-{}", self.terms.state), "jurisdiction_conf": 0.95,
         });
         (Acknowledged { plate: plate.to_owned(), at_ms: self.last_ms }, format!("{line}\n"))
     }
@@ -696,6 +721,7 @@ impl Town {
 
     fn search_line(&self, verb: &[&str], plate: &str) -> Vec<String> {
         let (from, to) = self.window();
+        let state = format!("US-{}", self.terms.state);
         let mut line: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
         line.extend(["--json".to_owned(), "--config".to_owned()]);
         line.push(self.home("officer").join("officer.toml").display().to_string());
@@ -705,7 +731,7 @@ impl Town {
                 "--plate",
                 plate,
                 "--state",
-                "US-CT",
+                &state,
                 "--purpose",
                 "stolenVehicle",
                 "--case",
@@ -757,7 +783,16 @@ impl Town {
 
     /// Leaves of a log of the agency (`recorder`, `desk`).
     pub fn leaves(&self, log: &str) -> Vec<Vec<u8>> {
-        let get = |path: String| self.runtime.block_on(self.agency_peer.get_bytes(&path, &[])).unwrap();
+        self.leaves_at(&self.agency_peer, log)
+    }
+
+    /// Leaves of the log of keeper `place` (from 0).
+    pub fn keeper_leaves(&self, place: usize) -> Vec<Vec<u8>> {
+        self.leaves_at(&self.keeper_peers[place], "keeper")
+    }
+
+    fn leaves_at(&self, peer: &PeerClient, log: &str) -> Vec<Vec<u8>> {
+        let get = |path: String| self.runtime.block_on(peer.get_bytes(&path, &[])).unwrap();
         let checkpoint = String::from_utf8(get(format!("/log/{log}/checkpoint")).to_vec()).unwrap();
         let size: u16 = checkpoint.lines().nth(1).unwrap().parse().unwrap();
         let mut leaves = Vec::new();

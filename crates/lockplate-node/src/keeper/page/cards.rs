@@ -10,6 +10,7 @@ use lockplate_core::vocabulary::{Assurance, Basis, Offence, Purpose};
 use super::frame::Frame;
 use super::words::Words;
 use crate::api::ReasonText;
+use crate::fingerprint;
 use crate::keeper::admin::WaitingRequest;
 use crate::register::say::{self, Moment, number};
 use crate::register::words::{Lang, fill};
@@ -47,12 +48,30 @@ pub(in crate::keeper) struct Enrol {
     pub(in crate::keeper) done: bool,
     pub(in crate::keeper) refused: bool,
     pub(in crate::keeper) who: String,
+    pub(in crate::keeper) what: &'static str,
     pub(in crate::keeper) name: String,
     pub(in crate::keeper) user: String,
     pub(in crate::keeper) rp_id: String,
     pub(in crate::keeper) action: String,
     pub(in crate::keeper) made: String,
     pub(in crate::keeper) shown: String,
+}
+
+#[derive(Template)]
+#[template(path = "keeper/paper.html")]
+pub(in crate::keeper) struct PaperPage {
+    pub(in crate::keeper) frame: Frame,
+    pub(in crate::keeper) w: &'static Words,
+    pub(in crate::keeper) done: bool,
+    pub(in crate::keeper) refused: bool,
+    pub(in crate::keeper) who: String,
+    pub(in crate::keeper) order: String,
+    pub(in crate::keeper) words: String,
+    pub(in crate::keeper) digits: String,
+    pub(in crate::keeper) rp_id: String,
+    pub(in crate::keeper) credential: String,
+    pub(in crate::keeper) action: String,
+    pub(in crate::keeper) challenge: String,
 }
 
 #[derive(Template)]
@@ -102,7 +121,7 @@ pub(super) struct Card {
     facts: String,
     checked: Vec<(bool, String)>,
     rules: Vec<ReasonText>,
-    files: Vec<(&'static str, String)>,
+    files: Vec<File>,
     digest: String,
     csrf: String,
     reasons: Vec<(&'static str, &'static str)>,
@@ -225,11 +244,25 @@ fn checked(w: &'static Words, request: &WaitingRequest) -> Vec<(bool, String)> {
     lines
 }
 
-fn files(w: &'static Words, request: &WaitingRequest) -> Vec<(&'static str, String)> {
+struct File {
+    what: &'static str,
+    fingerprint: String,
+    /// As the paper order may carry it.
+    words: String,
+}
+
+fn files(w: &'static Words, request: &WaitingRequest) -> Vec<File> {
     let paper = |digest: &String| request.authorisation.as_ref() == Some(digest);
-    let named =
-        request.attachments.iter().map(|digest| (if paper(digest) { w.files_paper } else { w.files_other }, digest));
-    named.map(|(what, digest)| (what, digest.clone())).collect()
+    let words = |digits: &String| {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(digits, &mut digest).map(|()| fingerprint::words(&digest)).unwrap_or_default()
+    };
+    let file = |digest: &String| File {
+        what: if paper(digest) { w.files_paper } else { w.files_other },
+        fingerprint: digest.clone(),
+        words: words(digest),
+    };
+    request.attachments.iter().map(file).collect()
 }
 
 #[derive(Template)]

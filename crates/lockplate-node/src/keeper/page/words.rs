@@ -10,8 +10,8 @@ crate::register::words::word_table! {
     nav_waiting: "Waiting", "En espera";
     sign_out: "Sign out", "Cerrar la sesión";
     signed_in: "Signed in: {0}", "Sesión de {0}";
-    own_office: "This page comes from your own office. Neither the police nor anybody else can change it.",
-        "Esta página viene de su propia oficina. Ni la policía ni nadie más la puede cambiar.";
+    own_office: "This page comes from the machine of your own office, not from the police.",
+        "Esta página viene de la máquina de su propia oficina, no de la policía.";
     passkey_needs: "Your passkey needs a browser with scripts switched on. All else on these pages can be read without them.",
         "Su llave de acceso necesita un navegador con scripts activados. Todo lo demás de estas páginas se puede leer sin ellos.";
     key_files: "People with a key file answer at the machine of the keeper instead.",
@@ -136,16 +136,35 @@ crate::register::words::word_table! {
     trouble_unavailable: "The answer could not be confirmed in time. Look at the list again in a minute, and see if the request still waits.",
         "La respuesta no se pudo confirmar a tiempo. Mire la lista otra vez en un minuto y vea si la solicitud aún espera.";
 
+    enrol_site: "Office of a keeper", "Oficina de un guardián";
     enrol_title: "Make your passkey", "Cree su llave de acceso";
     enrol_who: "For {0}", "Para {0}";
-    enrol_text: "With it you sign your answers at this office. Your device asks for your finger, face or code, twice. No secret leaves the device.",
-        "Con ella firma sus respuestas en esta oficina. Su aparato pide su dedo, su cara o su código, dos veces. Ningún secreto sale del aparato.";
+    enrol_text: "With it you sign your answers at this office. Your device asks for your finger, face or code, twice. The secret stays in the device.",
+        "Con ella firma sus respuestas en esta oficina. Su aparato pide su dedo, su cara o su código, dos veces. El secreto se queda en el aparato.";
+    enrol_text_court: "With it you sign papers, such as a warrant. Your device asks for your finger, face or code, twice. The secret stays in the device.",
+        "Con ella firma documentos, como una orden judicial. Su aparato pide su dedo, su cara o su código, dos veces. El secreto se queda en el aparato.";
     enrol_two: "Make a second one on another device, and keep that device in another place.",
         "Cree otra en un segundo aparato, y guarde ese aparato en otro lugar.";
     enrol_button: "Make my passkey", "Crear mi llave de acceso";
     enrol_done_title: "Done", "Listo";
     enrol_done: "The passkey works. You may close this page. Whoever runs the machine now has its public half in a file.",
         "La llave funciona. Puede cerrar esta página. Quien cuida la máquina tiene ahora su mitad pública en un archivo.";
+
+    court_site: "Signing of papers", "Firma de documentos";
+    paper_title: "Sign this paper", "Firme este documento";
+    paper_order: "What you order", "Lo que usted ordena";
+    paper_english: "The order is shown in English, as it was written.", "La orden se muestra en inglés, como se escribió.";
+    paper_fingerprint: "Fingerprint of the paper", "Huella del documento";
+    paper_digits: "The same in digits: {0}", "La misma en cifras: {0}";
+    paper_limit: "Your device does not show what it signs. Only this page does. So write these eight words on the paper order too. Whoever holds the paper can then check which file belongs to it.",
+        "Su aparato no muestra lo que firma. Solo lo muestra esta página. Por eso escriba estas ocho palabras también en la orden de papel. Quien la tenga puede comprobar así qué archivo le corresponde.";
+    paper_terminal: "The program that opened this page printed the same words. If they differ, do not sign.",
+        "El programa que abrió esta página mostró las mismas palabras. Si no son iguales, no firme.";
+    paper_refused: "That was not signed as it must be. No paper was written. You can try again.",
+        "Eso no se firmó como se debe. No se escribió ningún documento. Puede intentarlo otra vez.";
+    paper_done_title: "Signed", "Firmado";
+    paper_done: "Your passkey signed the paper with this fingerprint. You may close this page.",
+        "Su llave de acceso firmó el documento con esta huella. Puede cerrar esta página.";
 }
 
 impl Words {

@@ -90,6 +90,11 @@ fn spaced(name: &str) -> String {
     text
 }
 
+/// A time as people write it; the page says that all are UTC.
+fn human(text: &str) -> String {
+    text.replace('T', " ").trim_end_matches('Z').to_owned()
+}
+
 fn person(charter: &Charter, keeper: KeeperIndex) -> (String, String) {
     charter.keeper(keeper).map(|entry| (entry.name.clone(), entry.legal_entity.clone())).unwrap_or_default()
 }
@@ -105,7 +110,7 @@ pub(super) fn render(it: &CheckedPackage) -> Result<String, askama::Error> {
     };
     let rows = package.reads.iter().zip(1..).map(|(read, number)| Row {
         number,
-        time: read.time.clone(),
+        time: human(&read.time),
         place: place(read.camera),
         read_as: if read.state.is_empty() { read.plate.clone() } else { format!("{} ({})", read.plate, read.state) },
         confidence: if read.confidence.is_empty() { "not said".to_owned() } else { read.confidence.clone() },
@@ -115,7 +120,7 @@ pub(super) fn render(it: &CheckedPackage) -> Result<String, askama::Error> {
     let approvals = checked.approvers.iter().map(|yes| {
         let (name, entity) = person(charter, yes.keeper);
         let how = if yes.by_person { "a person of this keeper" } else { "by the rules" };
-        Yes { name, entity, how, time: time_text(yes.time), register: yes.register }
+        Yes { name, entity, how, time: human(&time_text(yes.time)), register: yes.register }
     });
     let behalf = (statement.on_behalf_of != asked.requester_agency).then(|| agency(charter, statement.on_behalf_of));
     let offence = [spaced(statement.offence.class.name()), statement.offence.text.clone()];
@@ -129,8 +134,8 @@ pub(super) fn render(it: &CheckedPackage) -> Result<String, askama::Error> {
         plate: &statement.plate.text,
         state: statement.plate.state.as_ref().map_or("", |state| state.code()),
         spellings: asked.elements.len(),
-        from: time_text(asked.win_from),
-        to: time_text(asked.win_to),
+        from: human(&time_text(asked.win_from)),
+        to: human(&time_text(asked.win_to)),
         purpose: spaced(Purpose::name(asked.purpose)),
         basis: spaced(Basis::name(asked.basis)),
         paper: (asked.authorisation_digest != [0; 32]).then(|| hex::encode(asked.authorisation_digest)),
@@ -152,12 +157,12 @@ pub(super) fn render(it: &CheckedPackage) -> Result<String, askama::Error> {
         others: checked.others,
         disclosure: checked.disclosure,
         desk: agency(charter, asked.requester_agency),
-        held: checked.held.map(|held| time_text(held.until)),
+        held: checked.held.map(|held| human(&time_text(held.until))),
         hold_entry: checked.held.and_then(|held| held.register),
-        keep_until: time_text(checked.keep_until),
+        keep_until: human(&time_text(checked.keep_until)),
         watchers: &it.confirmed_by,
         charter: hex::encode(it.charter.hash()),
-        made: time_text(package.made),
+        made: human(&time_text(package.made)),
         maker: &package.maker,
     };
     page.render()

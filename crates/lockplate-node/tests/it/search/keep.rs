@@ -99,8 +99,7 @@ async fn a_package_is_checked_without_the_network_and_no_byte_of_it_can_be_chang
     assert!(good.checked.keep_until >= Timestamp(NOW + 90 * DAY), "{:?}", good.checked.keep_until);
     good.check_page(&page).unwrap();
     let shown = String::from_utf8(page.clone()).unwrap();
-    for needed in
-        [PLATE, "26-1234", "grey van", "Keeper 1", "2026-11-22T09:01:00.000Z", "not legal advice", "2 periods"]
+    for needed in [PLATE, "26-1234", "grey van", "Keeper 1", "2026-11-22 09:01:00.000", "not legal advice", "2 periods"]
     {
         assert!(shown.contains(needed), "{needed}");
     }
@@ -327,6 +326,48 @@ async fn a_hold_is_logged_before_it_is_written_and_opens_for_the_custodian_until
     };
     tokio::time::timeout(PATIENCE, late).await.expect("destroyed is said");
     town.end().await;
+}
+
+/// The duties of the rules: an officer who wishes for ten years of silence gets what `@notice` says, in every keeper's log, and
+/// the package ends when `@retain` says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notice_and_retention_are_those_of_the_rules_whatever_the_officer_wishes() {
+    let town = Town::new().await;
+    let mut asked = town.ask(PLATE);
+    asked.embargo_s = 3_650 * DAY;
+    let bytes = std::fs::read(town.package(&asked).await.join("package.json")).unwrap();
+    let checked = town.check(&bytes).unwrap().checked;
+    let mut decided = Vec::new();
+    for place in 0..3 {
+        for leaf in town.keeper_leaves(place).await {
+            let parsed = parse_leaf(&leaf).unwrap();
+            let time = parsed.time().0;
+            if let Leaf::Known(stamped) = parsed
+                && let LogEntry::Request(leaf) = stamped.entry()
+            {
+                let duties = leaf.obligations.unwrap();
+                assert_eq!((duties.notice_days, duties.retain_days), (180, 90), "the base pack's");
+                assert_eq!(leaf.embargo, Timestamp(time + 180 * DAY), "keeper {}", place + 1);
+                decided.push(time);
+            }
+        }
+    }
+    assert_eq!(decided.len(), 3);
+    let ends: Vec<_> = decided.iter().map(|time| Timestamp(time + 90 * DAY)).collect();
+    assert!(ends.contains(&checked.keep_until), "{:?} {ends:?}", checked.keep_until);
+    // A shorter wish is the officer's to make.
+    asked.embargo_s = 2 * DAY;
+    let digest = town.file(&asked).await;
+    town.fetch(&digest, PATIENCE).await.unwrap();
+    let leaves = town.keeper_leaves(0).await;
+    let embargoes = leaves.iter().filter_map(|leaf| match parse_leaf(leaf).unwrap() {
+        Leaf::Known(stamped) => match stamped.entry() {
+            LogEntry::Request(leaf) if leaf.request == digest => Some(leaf.embargo.0),
+            _ => None,
+        },
+        Leaf::Unknown(_) => None,
+    });
+    assert!(embargoes.max().unwrap() < NOW + 3 * DAY);
 }
 
 fn case_key_of_another() -> lockplate_core::envelope::HpkePublicKey {
