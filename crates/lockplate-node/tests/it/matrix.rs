@@ -15,6 +15,7 @@ mod nation;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
+use lockplate_core::facts::PolicyAnswer;
 use lockplate_core::vocabulary::{Basis, DeclarationName, Level, Offence, Purpose, Role, State};
 
 use self::ask::{Answered, Ask, By, CourtPaper, Expected, Filer, Flaw, Second};
@@ -104,13 +105,18 @@ async fn every_case_of_the_matrix_is_decided_at_a_real_keeper_as_on_paper() {
     }
 
     let (mut asks, mut rules) = (Vec::new(), BTreeSet::new());
-    let mut groups: BTreeMap<char, usize> = BTreeMap::new();
+    let (mut groups, mut otherwise): (BTreeMap<char, usize>, Vec<_>) = Default::default();
     for (case, recipe) in &recipes {
         let ask = recipe.ask(&nation);
         let expected = ask.expected();
         if expected.answer != case.expected {
-            left_out.entry("a keeper finds other facts").or_default().push(case.id.clone());
-            eprintln!("{}: {:?} instead of {:?}", case.id, expected.answer, case.expected);
+            let other = format!("{}: {:?} for {:?}", case.id, expected.rules(), case.expected);
+            eprintln!("a keeper finds other facts in {other}");
+            if expected.is_allowed() || matches!(case.expected, PolicyAnswer::Allow { .. }) {
+                left_out.entry("a keeper finds other facts, and may allow it").or_default().push(case.id.clone());
+            } else {
+                otherwise.push((format!("{}, with other facts", case.id), ask, expected));
+            }
             continue;
         }
         rules.extend(expected.rules());
@@ -122,7 +128,8 @@ async fn every_case_of_the_matrix_is_decided_at_a_real_keeper_as_on_paper() {
     for (why, ids) in &left_out {
         eprintln!("left out, {}: {why}: {}", ids.len(), ids.join(" "));
     }
-    assert!(asks.len() >= 380 && allowed >= 100 && rules.len() >= 48);
+    eprintln!("{} more are refused on other facts", otherwise.len());
+    assert!(asks.len() >= 420 && allowed >= 180 && rules.len() >= 49 && otherwise.len() < 10);
 
     // The other two doors of a keeper: the same to be kept as evidence, and the same declared as an emergency.
     let mut others = Vec::new();
@@ -138,8 +145,8 @@ async fn every_case_of_the_matrix_is_decided_at_a_real_keeper_as_on_paper() {
     }
     let allowed = others.iter().filter(|(.., expected)| expected.is_allowed()).count();
     eprintln!("{} holds and emergencies, {allowed} of them allowed", others.len());
-    assert!(others.len() >= 760 && allowed >= 100);
-    file_all(&nation, asks).await;
+    assert!(others.len() >= 780 && allowed >= 300);
+    file_all(&nation, asks.into_iter().chain(otherwise).collect()).await;
     watch.say("searches filed and compared");
     file_all(&nation, others).await;
     watch.say("holds and emergencies filed and compared");
@@ -249,17 +256,22 @@ async fn civil_immigration_without_a_judges_warrant_is_refused_at_every_door() {
         }
     }
 
-    // With the warrant the packs decide; without it there is nothing to decide. The engine is asked about all of them, the keepers about every
-    // 29th: a prime that divides no dimension, so that all values of each have their turn. About all of them where a variable says so.
+    // With the warrant the packs decide; without it there is nothing to decide. Of the combinations without one every 29th is asked: a prime that
+    // divides no dimension, so that all values of each have their turn. All of them where a variable says so.
     let (mut asks, mut without, mut with) = (Vec::new(), 0, 0);
     let mut opened: BTreeSet<&str> = BTreeSet::new();
+    let count = all.len();
     for (at, (name, ask, warrant)) in all.iter().enumerate() {
-        let doors = [("searched", ask.clone()), ("held", ask.as_hold()), ("in an emergency", ask.as_emergency())];
-        // A paper has no place in an emergency, so one of them stands for all papers.
-        for (door, ask) in doors.into_iter().filter(|(door, ask)| *door != "in an emergency" || ask.paper.is_none()) {
+        let is_filed = at % 29 == 0 || all_of_it();
+        if !is_filed && !warrant {
+            continue;
+        }
+        let mut doors = vec![("searched", ask.clone()), ("held", ask.as_hold())];
+        // A paper has no place in an emergency, so one without stands for all.
+        doors.extend(ask.paper.is_none().then(|| ("in an emergency", ask.as_emergency())));
+        for (door, ask) in doors {
             let expected = ask.expected();
-            let by_the_judge = *warrant && door != "in an emergency";
-            if by_the_judge {
+            if *warrant {
                 if expected.is_allowed() {
                     opened.insert(ask.owner.kind.state.code());
                 }
@@ -268,14 +280,16 @@ async fn civil_immigration_without_a_judges_warrant_is_refused_at_every_door() {
                 assert!(!expected.is_allowed() && names_immigration(&expected.rules()), "{name}: {expected:?}");
                 without += 1;
             }
-            if at % 29 == 0 || all_of_it() {
-                asks.push((format!("{name}, {door}"), ask, expected, by_the_judge));
+            if is_filed {
+                asks.push((format!("{name}, {door}"), ask, expected, *warrant));
             }
         }
     }
-    let filed = asks.iter().filter(|(.., by_the_judge)| !by_the_judge).count();
-    eprintln!("{without} combinations without a judge's warrant, {filed} of them filed; {with} with one");
-    assert!(filed >= 300);
+    let filed = asks.iter().filter(|(.., warrant)| !warrant).count();
+    eprintln!(
+        "{count} combinations; {without} searches, holds and emergencies without a judge's warrant, {with} with one"
+    );
+    assert!(count >= 10_000 && filed >= 750 && filed == without);
     // Never in Illinois, Vermont, Washington and New Mexico; the others' own reading of the warrant stands in their packs.
     assert_eq!(opened, BTreeSet::from(["CA", "CT", "MN", "NJ", "OH", "VA"]));
     file_all(&nation, asks.into_iter().map(|(name, ask, expected, _)| (name, ask, expected)).collect()).await;

@@ -35,8 +35,8 @@ use crate::keeper::{DAY, HOUR, JUDGE, NOW, header_at, post};
 
 /// The state of every plate.
 const PLATE_STATE: &str = "US-CT";
-/// A plate with more than 32 listed spellings.
-const MANY_SPELLINGS: &str = "B8S5Z2";
+/// A plate whose every character has others that are taken for it; its beginning is one with many spellings and not too many.
+const MANY_SPELLINGS: &str = "B8S5Z2B8S5Z2B8S5";
 
 /// Who files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,7 +352,7 @@ impl Ask<'_> {
     pub(super) async fn file(&self, id: &str, expected: &Expected) -> Answered {
         self.owner.introduce(self.requester).await;
         self.owner.introduce(self.on_behalf_of).await;
-        let plate = if self.variants > 2 { MANY_SPELLINGS.to_owned() } else { fresh_plate() };
+        let plate = if self.variants > 2 { many_spellings(self.variants) } else { fresh_plate() };
         for _ in 0..self.prior {
             let before = Self { prior: 0, paper: None, basis: plain_basis(self.basis), ..self.clone() };
             let (_, body) = before.draft(&plate);
@@ -570,6 +570,13 @@ fn plain_basis(basis: Basis) -> Basis {
         Basis::CourtOrder | Basis::SearchWarrant => Basis::None,
         other => other,
     }
+}
+
+/// The shortest plate with so many spellings, half of them with the state unknown.
+fn many_spellings(count: usize) -> String {
+    let lengths = 1..=MANY_SPELLINGS.len();
+    let mut plates = lengths.map(|length| &MANY_SPELLINGS[..length]);
+    plates.find(|plate| listed(plate).len() * 2 >= count).expect("a plate has as many spellings").to_owned()
 }
 
 /// Each request has a plate of its own, so that none counts as a repeat.

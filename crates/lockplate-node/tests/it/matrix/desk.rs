@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use lockplate_core::Timestamp;
 use lockplate_core::emergency::Danger;
 use lockplate_core::entry::RequestDecision;
+use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::facts::PolicyAnswer;
 use lockplate_core::plate::Jurisdiction;
 use lockplate_core::sign::SigningKey;
@@ -18,7 +20,7 @@ use lockplate_node::clock::{Clock, TestClock};
 use lockplate_node::officers::Roster;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::federation::{Federation, NamedOwner, News, Part};
-use lockplate_node::search::{Asked, EMBARGO_S, Keep, Mode, Officer, SearchFault, desk_limits};
+use lockplate_node::search::{Asked, EMBARGO_S, Keep, Mode, Officer, Refusal, SearchFault, desk_limits};
 use lockplate_node::shutdown::Tasks;
 use zeroize::Zeroizing;
 
@@ -30,6 +32,8 @@ use crate::town_clock::TownClock;
 
 const PASSCODE: &str = "correct horse";
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Federations under way at a time.
+const AT_A_TIME: usize = 4;
 
 struct Desk {
     party: Party,
@@ -146,14 +150,17 @@ fn questions<'n>(plain: &Ask<'n>) -> Vec<(String, Ask<'n>)> {
         let alone = vec![Second::Colleague];
         *ask = Ask { purpose: Purpose::MissingPerson, seconds: alone, ..ask.as_emergency() };
     });
-    for (kind, by) in
-        [(Basis::SearchWarrant, By::Judge), (Basis::CourtOrder, By::Judge), (Basis::SearchWarrant, By::Custodian)]
-    {
-        for purpose in [Purpose::CrimeInvestigation, Purpose::CivilImmigration, Purpose::CourtProceeding] {
-            add(&format!("{} on a {} of {by:?}", purpose.name(), kind.name()), &|ask| {
-                *ask = Ask { purpose, basis: kind, paper: paper(kind, by), ..ask.clone() };
-            });
-        }
+    let papers = [
+        (Purpose::CrimeInvestigation, Basis::SearchWarrant, By::Judge),
+        (Purpose::CrimeInvestigation, Basis::CourtOrder, By::Judge),
+        (Purpose::CivilImmigration, Basis::SearchWarrant, By::Judge),
+        (Purpose::CivilImmigration, Basis::CourtOrder, By::Judge),
+        (Purpose::CivilImmigration, Basis::SearchWarrant, By::Custodian),
+    ];
+    for (purpose, kind, by) in papers {
+        add(&format!("{} on a {} of {by:?}", purpose.name(), kind.name()), &|ask| {
+            *ask = Ask { purpose, basis: kind, paper: paper(kind, by), ..ask.clone() };
+        });
     }
     for (basis, _) in not_a_warrant().into_iter().filter(|(_, paper)| paper.is_none()) {
         add(&format!("civil immigration on {}", basis.name()), &|ask| {
@@ -215,12 +222,10 @@ async fn a_desk_and_a_federation_are_answered_as_the_keepers_answer() {
         overdue: (0, 0),
     };
     let asked: Vec<Vec<(String, Ask<'_>)>> = owners.iter().map(|owner| questions(&plain(owner))).collect();
-    let mut filed: Vec<Filed> = Vec::new();
-    let (mut rules, mut immigration) = (BTreeSet::new(), 0);
-    for at in 0..asked[0].len() {
-        let plate = format!("D{at:05}");
+    let questions = asked[0].len();
+    let (mut jobs, mut immigration) = (Vec::new(), 0);
+    for at in 0..questions {
         let (name, first) = &asked[0][at];
-        let officer = desk.officer(first);
         let expected: Vec<Expected> = asked.iter().map(|of_owner| of_owner[at].1.expected()).collect();
         let (yes, no): (Vec<usize>, Vec<usize>) = (0..owners.len()).partition(|owner| expected[*owner].is_allowed());
         if first.purpose == Purpose::CivilImmigration && first.paper.is_none() {
@@ -230,47 +235,58 @@ async fn a_desk_and_a_federation_are_answered_as_the_keepers_answer() {
         // A paper names one owner, so each owner is asked with a paper of its own; without papers all are asked at once.
         let groups: Vec<Vec<usize>> = match first.paper {
             Some(_) => (0..owners.len()).map(|owner| vec![owner]).collect(),
-            None => vec![no.clone(), yes.clone()],
+            None => vec![no, yes].into_iter().filter(|group| !group.is_empty()).collect(),
         };
-        for group in groups.iter().filter(|group| !group.is_empty()) {
-            let typed = asked[group[0]][at].1.typed(&plate);
-            let drafted = federation.draft(&officer, &typed, group, &mut SystemRng).unwrap();
-            assert!(drafted.left_out.is_empty(), "{name}");
-            filed.extend(drafted.parts.iter().map(|(part, _)| Filed {
-                name: format!("{name} in {}", owners[part.owner].kind.state.code()),
-                owner: part.owner,
-                request: part.request,
-                expected: expected[part.owner].clone(),
-            }));
-            if yes.contains(&group[0]) {
-                // A person is asked next, which is another test's.
-                federation.file(&officer, &drafted, &mut |_, _| {}).await.unwrap();
-                continue;
-            }
-            let mut told: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
-            let mut hear = |part: &Part, news: News<'_>| match news {
-                News::Filed | News::Status(_) => {}
-                News::Ended(Err(SearchFault::Refused(refusals))) => {
-                    for refusal in refusals {
-                        // Why a paper does not count is told beside the rules.
-                        let of_rules = refusal.reasons.iter().map(|reason| reason.rule.clone());
-                        let of_rules = of_rules.filter(|rule| !rule.starts_with("paper.")).collect();
-                        if let Some(other) = told.insert(part.owner, of_rules) {
-                            assert_eq!(other, told[&part.owner], "{name}: both keepers say the same");
-                        }
-                    }
-                }
-                News::Ended(other) => panic!("{name}: {other:?}"),
-            };
-            let tally = federation.search(&officer, &drafted, PATIENCE, Keep::Nothing, &mut hear).await.unwrap();
-            assert_eq!(tally.refused, group.len(), "{name}");
-            for owner in group {
-                assert_eq!(told[owner], expected[*owner].rules(), "{name} in {}", owners[*owner].kind.state.code());
-                rules.extend(told[owner].iter().cloned());
-            }
-        }
+        jobs.extend(groups.into_iter().map(|group| (at, group, expected.clone())));
     }
-    watch.say(&format!("{} questions, {} requests", asked[0].len(), filed.len()));
+    let (jobs_all, case_key) = (jobs.len(), HpkeSecretKey::random(&mut SystemRng).public_key().unwrap());
+    let ask = async |(at, group, expected): (usize, Vec<usize>, Vec<Expected>)| {
+        let (name, first) = &asked[group[0]][at];
+        let officer = desk.officer(first);
+        let drafted = federation.draft(&officer, &first.typed(&format!("D{at:05}")), &group, &mut SystemRng).unwrap();
+        assert!(drafted.left_out.is_empty(), "{name}");
+        let filed = drafted.parts.iter().map(|(part, _)| Filed {
+            name: format!("{name} in {}", owners[part.owner].kind.state.code()),
+            owner: part.owner,
+            request: part.request,
+            expected: expected[part.owner].clone(),
+        });
+        let filed: Vec<Filed> = filed.collect();
+        if expected[group[0]].is_allowed() {
+            // A person is asked next, which is another test's.
+            federation.file(&officer, &drafted, &mut |_, _| {}).await.unwrap();
+            return filed;
+        }
+        let mut told: BTreeMap<usize, Vec<BTreeSet<String>>> = BTreeMap::new();
+        let mut hear = |part: &Part, news: News<'_>| match news {
+            News::Filed | News::Status(_) => {}
+            News::Ended(Err(SearchFault::Refused(refusals))) => {
+                // Why a paper does not count is told beside the rules.
+                let rules = |refusal: &Refusal| {
+                    let named = refusal.reasons.iter().map(|reason| reason.rule.clone());
+                    named.filter(|rule| !rule.starts_with("paper.")).collect()
+                };
+                told.insert(part.owner, refusals.iter().map(rules).collect());
+            }
+            News::Ended(other) => panic!("{name}: {other:?}"),
+        };
+        let folder = nation.folder.path();
+        let keep = if first.hold { Keep::Hold { folder, case_key: &case_key, until: None } } else { Keep::Nothing };
+        let tally = federation.search(&officer, &drafted, PATIENCE, keep, &mut hear).await.unwrap();
+        assert_eq!(tally.refused, group.len(), "{name}");
+        for one in &filed {
+            let of_keepers = &told[&one.owner];
+            assert!(!of_keepers.is_empty(), "{}", one.name);
+            assert!(of_keepers.iter().all(|rules| *rules == one.expected.rules()), "{}: {of_keepers:?}", one.name);
+        }
+        filed
+    };
+    let filed: Vec<Vec<Filed>> = stream::iter(jobs).map(ask).buffer_unordered(AT_A_TIME).collect().await;
+    assert_eq!(filed.len(), jobs_all);
+    let filed: Vec<Filed> = filed.into_iter().flatten().collect();
+    let refused = filed.iter().filter(|one| !one.expected.is_allowed());
+    let rules: BTreeSet<String> = refused.flat_map(|one| one.expected.rules()).collect();
+    watch.say(&format!("{questions} questions, {} requests", filed.len()));
     eprintln!(
         "{immigration} of them for civil immigration without a court's paper; {} rules refused: {rules:?}",
         rules.len()
