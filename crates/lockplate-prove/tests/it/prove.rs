@@ -39,7 +39,7 @@ fn what_ships_holds() {
         ("CT", 259),
         ("IL", 245),
         ("MN", 244),
-        ("NH", 237),
+        ("NH", 239),
         ("NJ", 240),
         ("NM", 240),
         ("VA", 247),
@@ -58,8 +58,8 @@ fn what_ships_holds() {
         })
         .unwrap();
     assert!(report.failures.is_empty(), "{}", told(&report.failures));
-    // The figures of `law.md` section 6.
-    assert_eq!((report.rules, report.properties, report.checks), (59, 36, 422));
+    // Base and what each state adds: the NH property speaks of three kinds of request.
+    assert_eq!((report.rules, report.properties, report.checks), (59, 36, 424));
     assert_eq!((report.forbids, report.redundant), (54, 6));
     assert_eq!(done.into_inner(), planned.into_inner(), "the progress ends at its end");
 }
