@@ -383,6 +383,19 @@ impl Withdrawn {
             WithdrawnBy::Signers => true,
         })
     }
+
+    fn has_revoked(&self, entry: &TrustEntry, now: Timestamp) -> bool {
+        self.keys.get(&entry.vkey.to_string()).is_some_and(|from| *from <= now)
+    }
+}
+
+/// The keys that sign for an agency now: on the trust list, valid, not revoked.
+#[must_use]
+pub fn agency_keys(trust: &Trust, withdrawn: &Withdrawn, agency: AgencyId, now: Timestamp) -> Vec<VerifierKey> {
+    let own = |entry: &&TrustEntry| entry.role == TrustRole::Agency && entry.agency == Some(agency.0);
+    let entries = trust.entries().iter().filter(own);
+    let entries = entries.filter(|entry| entry.is_valid_at(now) && !withdrawn.has_revoked(entry, now));
+    entries.map(|entry| entry.vkey.clone()).collect()
 }
 
 /// The facts that come of a paper.
@@ -491,10 +504,9 @@ pub(crate) fn recognised<'t>(
     if header.issued > now {
         return Vec::new();
     }
-    let revoked = |entry: &TrustEntry| withdrawn.keys.get(&entry.vkey.to_string()).is_some_and(|from| *from <= now);
     good.into_iter()
         .filter(|entry| entry.vkey.name().as_str() == header.issuer)
-        .filter(|entry| entry.is_valid_at(header.issued) && !revoked(entry))
+        .filter(|entry| entry.is_valid_at(header.issued) && !withdrawn.has_revoked(entry, now))
         .collect()
 }
 

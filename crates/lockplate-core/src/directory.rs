@@ -267,16 +267,6 @@ impl Trust {
         let quorum = if added.is_empty() { 1 } else { quorum };
         Ok(TrustChange { next: self.succeed(object, signers, quorum)?, added, gone })
     }
-
-    /// The keys of an agency that are valid now.
-    #[must_use]
-    pub fn agency_keys(&self, agency: AgencyId, now: Timestamp) -> Vec<VerifierKey> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.role == TrustRole::Agency && entry.agency == Some(agency.0) && entry.is_valid_at(now))
-            .map(|entry| entry.vkey.clone())
-            .collect()
-    }
 }
 
 /// A directory whose signature, age and form held when it was verified. The shell keeps it and asks
@@ -385,6 +375,19 @@ impl VerifiedDirectory {
     #[must_use]
     pub fn is_in_service(&self, key_id: &[u8; 32], now: Timestamp) -> bool {
         self.officer(key_id).is_some_and(|officer| officer.active && now < officer.trained_until)
+    }
+
+    /// The person who has a signing key.
+    #[must_use]
+    pub fn person(&self, key_id: &[u8; 32]) -> Option<[u8; 32]> {
+        self.officer(key_id).map(|officer| officer.person)
+    }
+
+    /// All signing keys of a person: what is counted for a person counts under each.
+    #[must_use]
+    pub fn keys_of(&self, person: &[u8; 32]) -> BTreeSet<[u8; 32]> {
+        let own = self.body.officers.iter().filter(|officer| officer.person == *person);
+        own.flat_map(|officer| officer.keys.iter().copied()).collect()
     }
 
     /// True if both keys are in the directory and belong to two persons: a filer's own other key is no second person.

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockplate_log::note::VerifierKey;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
 use crate::audit::auditor_digest;
-use crate::authorisation::{PaperRequest, Step, Verified, Withdrawn, judge, verify_session};
-use crate::charter::{AcceptKeyFiles, Charter, CharterFile};
+use crate::authorisation::{PaperRequest, Step, Verified, Withdrawn, agency_keys, judge, verify_session};
+use crate::charter::{AcceptKeyFiles, Charter, CharterFile, Owner};
 use crate::decision::{CodeRule, DecisionRecord, Outcome};
 use crate::directory::{Trust, VerifiedDirectory, verify_declaration};
 use crate::disclosure::{SD_REQUEST, fill_digests};
@@ -171,6 +172,20 @@ pub fn gather(
     })
 }
 
+/// Of the declarations that were filed, those of an agency that are in force for an owner. `keys` sign for the agency.
+#[must_use]
+pub fn declarations_in_force(
+    filed: &[SignedObject],
+    agency: &VerifiedDirectory,
+    keys: &[VerifierKey],
+    owner: &Owner,
+    texts: &BTreeMap<DeclarationName, [u8; 32]>,
+    now: Timestamp,
+) -> BTreeSet<DeclarationName> {
+    let owner = (owner.id, owner.state);
+    filed.iter().filter_map(|object| verify_declaration(object, agency, keys, owner, texts, now).ok()).collect()
+}
+
 impl<'a> Evidence<'a> {
     fn directory(&self, agency: AgencyId, now: Timestamp) -> core::result::Result<&'a VerifiedDirectory, CodeRule> {
         self.directories.get(&agency).filter(|directory| directory.is_fresh(now)).ok_or(CodeRule::Facts)
@@ -178,15 +193,9 @@ impl<'a> Evidence<'a> {
 
     fn agency(&self, directory: &VerifiedDirectory, now: Timestamp) -> AgencyFacts {
         let agency = directory.body().agency;
-        let keys = self.trust.agency_keys(agency, now);
-        let owner = &self.charter.owner;
-        let declarations = self
-            .declarations
-            .iter()
-            .filter_map(|object| {
-                verify_declaration(object, directory, &keys, (owner.id, owner.state), self.declaration_texts, now).ok()
-            })
-            .collect();
+        let keys = agency_keys(self.trust, self.withdrawn, agency, now);
+        let (owner, texts) = (&self.charter.owner, self.declaration_texts);
+        let declarations = declarations_in_force(self.declarations, directory, &keys, owner, texts, now);
         directory.agency_facts(declarations, self.overdue_papers.get(&agency).copied().unwrap_or(0))
     }
 

@@ -69,6 +69,11 @@ use crate::person::{ByPerson, PersonKey};
 use crate::request::{FiledRequest, Opened, SearchRequest};
 use crate::sign::{Signed, SigningKey, VerifyKey};
 
+/// Requests of one person within 24 hours before which no hold is one too many; as `base.quota` for searches.
+const HOLDS_A_DAY_MAX: u32 = 200;
+/// Allowed requests for one plate within 30 days after which a hold needs a judge; as `base.repeat` for searches.
+const HOLDS_OF_A_PLATE_MAX: u32 = 10;
+
 /// One keeper of one owner, with its key and its log.
 pub struct Keeper<S> {
     index: KeeperIndex,
@@ -228,7 +233,7 @@ impl<S: LogStorage> Keeper<S> {
         rng: &mut impl CryptoRng,
     ) -> Result<Decision> {
         crate::evidence::check_window(request.request())?;
-        let verdict = match self.code_rule(request.request(), standing, now) {
+        let verdict = match self.code_rule(&request, standing, now) {
             Some(rule) => PolicyVerdict::refused_by(rule),
             None => self.ask_policy(&request, standing, now),
         };
@@ -490,16 +495,20 @@ impl<S: LogStorage> Keeper<S> {
         Ok(self.key.sign(Evaluation { grant_digest, index: self.index, sealed }))
     }
 
-    fn code_rule(&self, request: &SearchRequest, standing: &Standing, now: Timestamp) -> Option<CodeRule> {
-        let owner = self.charter.charter().owner.id;
+    fn code_rule(&self, opened: &Opened<SearchRequest>, standing: &Standing, now: Timestamp) -> Option<CodeRule> {
+        let (owner, request) = (self.charter.charter().owner.id, opened.request());
         let element_epochs = request.elements.len().saturating_mul(standing.epochs.len());
+        // The base pack counts searches. A hold opens reads too, so that uncounted it would be a search without end.
+        let hold = opened.text().statement.statement().hold;
+        let followed = standing.prior_same_plate_30d >= HOLDS_OF_A_PLATE_MAX && !standing.paper.judicial;
+        let too_many = standing.requests_last_24h >= HOLDS_A_DAY_MAX || followed;
         if request.owner_agency != owner {
             Some(CodeRule::Facts)
         } else if now >= request.not_after {
             Some(CodeRule::Expired)
         } else if standing.replayed {
             Some(CodeRule::Replay)
-        } else if element_epochs > ELEMENT_EPOCHS_MAX {
+        } else if element_epochs > ELEMENT_EPOCHS_MAX || (hold && too_many) {
             Some(CodeRule::Quota)
         } else {
             None

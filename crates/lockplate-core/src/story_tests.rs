@@ -1,5 +1,7 @@
 //! The protocol end to end in one thread, and the attacks that must fail.
 
+use std::collections::BTreeSet;
+
 use lockplate_oprf::sharing::ShareIndex;
 use lockplate_oprf::{oprf, sharing};
 
@@ -8,6 +10,7 @@ use crate::approval::Grant;
 use crate::entry::{Leaf, LogEntry, parse_leaf};
 use crate::epoch::{DueForDestruction, EpochHeader, HeldShare, VerifiedPrekey, deal, unwrap_share};
 use crate::error::ErrorKind;
+use crate::evidence::Standing;
 use crate::id::KeeperIndex;
 use crate::keeper::{Answer, CodeRule, HeldEpoch, HumanDecision, Outcome, Verdict};
 use crate::open::{Evaluation, OpenedRead, VerifiedEvaluation, combine, open, verify_evaluation};
@@ -413,8 +416,8 @@ fn counters_never_repeat_and_a_gap_is_looked_past() {
     let reads: Vec<_> = (0..30).map(|i| read("AB12345", Some("US-CT"), NOON - 3_600 + i)).collect();
     let epoch = town.epoch(NOON - 3_600, &reads);
     let (cells, _) = epoch.segment.bytes().as_chunks::<256>();
-    let tags: std::collections::BTreeSet<_> = cells.iter().map(|cell| &cell[..32]).collect();
-    let nonces: std::collections::BTreeSet<_> = cells.iter().map(|cell| &cell[..44]).collect();
+    let tags: BTreeSet<_> = cells.iter().map(|cell| &cell[..32]).collect();
+    let nonces: BTreeSet<_> = cells.iter().map(|cell| &cell[..44]).collect();
     assert_eq!((tags.len(), nonces.len()), (cells.len(), cells.len()));
     let asked = town.ask("AB12345", Purpose::StolenVehicle);
     let (approvals, records) = town.approvals(&[0, 1], &asked, &[&epoch]);
@@ -466,4 +469,35 @@ fn a_request_that_cannot_be_opened_is_refused_in_public() {
     let (size, keeper) = (town.keepers[0].keeper.log().size(), &town.keepers[0].keeper);
     assert!(keeper.refuse(&forged, CodeRule::Opening, town.now, &mut town.rng).is_err());
     assert_eq!(keeper.log().size(), size);
+}
+
+#[test]
+fn holds_are_counted_as_searches_are() {
+    let mut town = Town::new(0);
+    let (first, _) = two_hours(&mut town);
+    let rules = |town: &mut Town, hold: bool, change: fn(&mut Standing)| {
+        town.hold = hold;
+        let asked = town.ask("AB12345", Purpose::StolenVehicle);
+        let mut standing = town.standing(&[&first]);
+        change(&mut standing);
+        town.answer(0, &asked, &standing).unwrap().record().rules.clone()
+    };
+    let quota = BTreeSet::from(["keeper.quota".to_owned()]);
+    for (what, change, one_too_many) in [
+        ("199 in a day", (|s| s.requests_last_24h = 199) as fn(&mut Standing), false),
+        ("200 in a day", |s| s.requests_last_24h = 200, true),
+        ("nine of one plate", |s| s.prior_same_plate_30d = 9, false),
+        ("ten of one plate", |s| s.prior_same_plate_30d = 10, true),
+        (
+            "ten of one plate, and a judge",
+            |s| {
+                s.prior_same_plate_30d = 10;
+                s.paper.judicial = true;
+            },
+            false,
+        ),
+    ] {
+        assert_eq!(rules(&mut town, true, change) == quota, one_too_many, "{what}");
+        assert_ne!(rules(&mut town, false, change), quota, "{what}: the policy counts searches");
+    }
 }

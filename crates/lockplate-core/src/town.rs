@@ -24,7 +24,7 @@ use crate::charter::{
     AcceptKeyFiles, AgencyPage, ArchiveEntry, AuditorEntry, Charter, CharterFile, CharterKind, KeeperEntry, LeafWait,
     OPENING_KEEP_SECONDS_MIN, Owner, RecorderEntry,
 };
-use crate::directory::{TrustEntry, TrustRole};
+use crate::directory::{Directory, DirectoryBody, OfficerEntry, TrustEntry, TrustRole, VerifiedDirectory};
 use crate::disclosure::Disclosure;
 use crate::entry::{Leaf, LogEntry, RequestLeaf, parse_leaf};
 use crate::envelope::{HpkePublicKey, HpkeSecretKey};
@@ -44,7 +44,7 @@ use crate::request::{FiledRequest, Opened, OpeningText, Openings, SearchRequest,
 use crate::seal::Sealer;
 use crate::segment::Segment;
 use crate::sign::{Signed, SigningKey};
-use crate::signed::VersionOne;
+use crate::signed::{Header, Signable as _, SignedObject, VersionOne};
 use crate::statement::{OffenceStated, PlateName, Statement as StatementOfOfficer, StatementText};
 use crate::vocabulary::{ArchiveKind, Basis, Level, Offence, Purpose, State};
 
@@ -503,6 +503,36 @@ impl Town {
         let (request, openings) = draft_request(draft, &text, &recipients, &mut self.rng).unwrap();
         let filed = FiledRequest { request: self.officer.sign(request), seconds: vec![] };
         Asked { filed, openings, text, response }
+    }
+
+    /// The owner's directory, signed by the agency.
+    pub(crate) fn directory(&self, officers: Vec<OfficerEntry>, law_enforcement: bool) -> Vec<u8> {
+        let agency = note_signer("alpr.example/agency", 200);
+        let body = DirectoryBody {
+            agency: OWNER,
+            name: "Millbrook Police Department".to_owned(),
+            ori: String::new(),
+            state: State::parse("CT").unwrap(),
+            level: Level::Local,
+            law_enforcement,
+            serial: 1,
+            valid_until: Timestamp(self.now.0 + 86_400),
+            officers,
+            desk_log: "alpr.example/log/desk".to_owned(),
+            desk_key: note_signer("alpr.example/desk", 231).verifier_key().clone(),
+        };
+        Directory { header: self.header("alpr.example/agency"), body }.sign(&[&agency]).unwrap()
+    }
+
+    /// As its readers verify it.
+    pub(crate) fn verified_directory(&self, directory: &[u8]) -> VerifiedDirectory {
+        let agency = note_signer("alpr.example/agency", 200);
+        let object = SignedObject::parse(directory).unwrap();
+        VerifiedDirectory::verify(&object, OWNER, &[agency.verifier_key().clone()], None, self.now).unwrap()
+    }
+
+    pub(crate) fn header(&self, issuer: &str) -> Header {
+        Header { v: VersionOne, nonce: [1; 16], issued: self.now, issuer: issuer.to_owned() }
     }
 
     /// Keys to which Openings are sealed: the keepers', then the auditor's.

@@ -26,8 +26,8 @@ const KEEPER_RULES: [(&str, &str, &str); 7] = [
     ),
     (
         "keeper.quota",
-        "Too many requests came from this agency or officer in a short time.",
-        "Wait, and file the request again.",
+        "The request asks for more hours and spellings than are opened at once, or it is one hold too many: 200 requests of one officer within 24 hours, or 10 for one plate within 30 days without a judge's order.",
+        "Ask for fewer days or fewer spellings; for a hold, wait, or attach a judge's order.",
     ),
     (
         "keeper.facts",

@@ -104,7 +104,7 @@ pub fn replay(
     check_stated(charter, opened, decided)?;
     let allowed = leaf.decision != RequestDecision::Deny;
     if !allowed && leaf.rules.iter().any(|rule| rule.starts_with(BY_CODE)) {
-        return check_code(opened.request(), decided);
+        return check_code(opened, decided);
     }
     let engine = |name: &str| name.split(' ').next().map(str::to_owned);
     if engine(&leaf.engine) != engine(policy.engine()) {
@@ -185,8 +185,10 @@ impl Answers {
 }
 
 /// A refusal of the keeper's own code stands alone, and what it says must hold where the auditor can tell.
-fn check_code(asked: &SearchRequest, decided: Decided<'_>) -> Result<Replayed, ReplayFault> {
-    let Decided { leaf, time, dealt } = decided;
+fn check_code(opened: &Opened<SearchRequest>, decided: Decided<'_>) -> Result<Replayed, ReplayFault> {
+    let (Decided { leaf, time, dealt }, asked) = (decided, opened.request());
+    // How many holds there were stays with the keeper.
+    let counted = opened.text().statement.statement().hold;
     let by = |rule: CodeRule| leaf.rules.contains(rule.id());
     let too_many = |dealt: u64| {
         let all = leaf.elements.saturating_mul(dealt);
@@ -196,7 +198,7 @@ fn check_code(asked: &SearchRequest, decided: Decided<'_>) -> Result<Replayed, R
     let alone = leaf.rules.len() == 1 || !CodeRule::ALL.into_iter().any(by);
     let holds = alone
         && (!by(CodeRule::Expired) || time >= asked.not_after)
-        && (!by(CodeRule::Quota) || dealt.is_none_or(too_many));
+        && (!by(CodeRule::Quota) || counted || dealt.is_none_or(too_many));
     if holds { Ok(Replayed::ByCode) } else { Err(ReplayFault::Code) }
 }
 

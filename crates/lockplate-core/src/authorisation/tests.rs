@@ -350,3 +350,24 @@ fn owners_are_read_from_the_papers_that_name_some() {
     assert_eq!(named(proof.sign(&[&signer(CUSTODIAN, 18)]).unwrap()), Some(vec![OWNER]));
     assert_eq!(named(session().sign(&[&signer("alpr.millbrook.example/desk", 30)]).unwrap()), None);
 }
+
+#[test]
+fn an_agency_signs_with_the_keys_that_are_valid_and_not_revoked() {
+    let agency = AgencyId([3; 16]);
+    let of = |name: &str, seed: u8, agency: AgencyId| {
+        let mut entry = entry(name, seed, TrustRole::Agency);
+        entry.agency = Some(agency.0);
+        entry
+    };
+    let own = of("agency.example", 40, agency);
+    let mut over = of("old.agency.example", 41, agency);
+    over.valid_until = days(-1);
+    let other = of("other.example", 42, AgencyId([4; 16]));
+    let trust = Trust::founding(OWNER, &[own.clone(), over, other, entry("judge.example", 43, TrustRole::Judge)]);
+    let keys = |withdrawn: &Withdrawn, now| agency_keys(&trust, withdrawn, agency, now);
+    let mut withdrawn = Withdrawn::default();
+    assert_eq!(keys(&withdrawn, NOW), [own.vkey.clone()]);
+    withdrawn.keys.insert(own.vkey.to_string(), NOW);
+    assert_eq!(keys(&withdrawn, Timestamp(NOW.0 - 1)), [own.vkey]);
+    assert_eq!(keys(&withdrawn, NOW), []);
+}

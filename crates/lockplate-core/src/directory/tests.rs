@@ -151,3 +151,11 @@ fn declarations() {
         assert!(verify(change, &agency).is_err(), "{what}");
     }
 }
+
+#[test]
+fn a_person_is_one_under_all_keys() {
+    let verified = check(|d| d.body.officers[0].keys.push([9; 32]), None, NOW).unwrap();
+    let person = verified.person(&[9; 32]).unwrap();
+    assert_eq!((person, verified.person(&[8; 32])), ([10; 32], None));
+    assert_eq!(verified.keys_of(&person), BTreeSet::from([[9; 32], [11; 32], [12; 32]]));
+}

@@ -1,9 +1,9 @@
 use super::*;
-use crate::directory::{Directory, DirectoryBody, OfficerEntry};
+use crate::directory::OfficerEntry;
 use crate::request::{FiledRequest, SecondSignature, check_opening};
 use crate::sign::SigningKey;
-use crate::town::{Asked, OWNER, Town, note_signer};
-use crate::vocabulary::{Level, Purpose, State};
+use crate::town::{Asked, Town};
+use crate::vocabulary::Purpose;
 use std::collections::BTreeSet;
 
 const DAY: u64 = 86_400;
@@ -38,9 +38,7 @@ impl Scene {
     }
 
     fn directory(&self, change: impl FnOnce(&mut Vec<OfficerEntry>)) -> VerifiedDirectory {
-        let object = SignedObject::parse(&self.signed_directory(change)).unwrap();
-        let agency = note_signer("alpr.example/agency", 200);
-        VerifiedDirectory::verify(&object, OWNER, &[agency.verifier_key().clone()], None, self.town.now).unwrap()
+        self.town.verified_directory(&self.signed_directory(change))
     }
 
     pub(crate) fn signed_directory(&self, change: impl FnOnce(&mut Vec<OfficerEntry>)) -> Vec<u8> {
@@ -54,32 +52,13 @@ impl Scene {
         let mut officers =
             vec![entry(1, &[50, 53], &[Role::Supervisor]), entry(2, &[51], &[Role::Supervisor]), entry(3, &[52], &[])];
         change(&mut officers);
-        let body = DirectoryBody {
-            agency: OWNER,
-            name: "Millbrook Police Department".to_owned(),
-            ori: String::new(),
-            state: State::parse("CT").unwrap(),
-            level: Level::Local,
-            law_enforcement: true,
-            serial: 1,
-            valid_until: Timestamp(self.town.now.0 + DAY),
-            officers,
-            desk_log: "alpr.example/log/desk".to_owned(),
-            desk_key: note_signer("alpr.example/desk", 231).verifier_key().clone(),
-        };
-        let agency = note_signer("alpr.example/agency", 200);
-        let header = self.header("alpr.example/agency");
-        Directory { header, body }.sign(&[&agency]).unwrap()
-    }
-
-    pub(crate) fn header(&self, issuer: &str) -> Header {
-        Header { v: VersionOne, nonce: [1; 16], issued: self.town.now, issuer: issuer.to_owned() }
+        self.town.directory(officers, true)
     }
 
     pub(crate) fn exigency(&self) -> Exigency {
         let text = &self.asked.text;
         Exigency {
-            header: self.header(&officer_name(&person(50).verify_key().0)),
+            header: self.town.header(&officer_name(&person(50).verify_key().0)),
             body: ExigencyBody {
                 request_id: self.asked.filed.request.claimed().request_id.0,
                 danger: Danger::Abduction,
@@ -167,7 +146,7 @@ fn a_report_is_another_supervisors() {
     let (now, directory) = (scene.town.now, scene.directory(|_| {}));
     let digest = scene.asked.filed.request.signed_hash();
     let judge = |seed: u8, request: [u8; 32], directory: &VerifiedDirectory, at: Timestamp| {
-        let header = scene.header(&officer_name(&person(seed).verify_key().0));
+        let header = scene.town.header(&officer_name(&person(seed).verify_key().0));
         let report = EmergencyReport { header, body: EmergencyReportBody { request, report: [3; 32] } };
         let object = SignedObject::parse(&report.sign(&[&signer(seed)]).unwrap()).unwrap();
         verify_report(&object, &digest, &person(50).verify_key().0, directory, at)

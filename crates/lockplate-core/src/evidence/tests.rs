@@ -2,18 +2,13 @@
 
 use super::*;
 use crate::authorisation::disclose_plate;
-use crate::directory::{Directory, DirectoryBody, OfficerEntry, TrustRole};
+use crate::directory::{OfficerEntry, TrustRole};
 use crate::disclosure::Disclosure;
 use crate::ownership::{Ownership, OwnershipBody};
 use crate::plate::{Jurisdiction, Plate, PlateInput};
-use crate::signed::{Header, Signable as _, VersionOne};
+use crate::signed::Signable as _;
 use crate::statement::PlateName;
 use crate::town::{Asked, OWNER, Town, note_signer, trust_entry};
-use crate::vocabulary::{Level, State};
-
-fn header(issuer: &str, town: &Town) -> Header {
-    Header { v: VersionOne, nonce: [1; 16], issued: town.now, issuer: issuer.to_owned() }
-}
 
 fn plate() -> PlateName {
     PlateName::new(&Plate::parse("AB12345").unwrap(), Jurisdiction::parse("US-CT"))
@@ -33,7 +28,7 @@ fn proof(town: &Town) -> Vec<u8> {
         co_registrants_consent: true,
         until: Timestamp(town.now.0 + 10 * DAY),
     };
-    let object = Ownership { header: header("custodian.example", town), body };
+    let object = Ownership { header: town.header("custodian.example"), body };
     object.sign(&[&note_signer("custodian.example", 220)]).unwrap()
 }
 
@@ -43,30 +38,14 @@ fn inputs(texts: &[&str]) -> Vec<PlateInput> {
 }
 
 fn directory(town: &Town, law_enforcement: bool) -> VerifiedDirectory {
-    let desk = note_signer("alpr.example/desk", 231);
-    let body = DirectoryBody {
-        agency: OWNER,
-        name: "Millbrook Police Department".to_owned(),
-        ori: String::new(),
-        state: State::parse("CT").unwrap(),
-        level: Level::Local,
-        law_enforcement,
-        serial: 1,
-        valid_until: Timestamp(town.now.0 + DAY),
-        officers: vec![OfficerEntry {
-            person: [7; 32],
-            keys: vec![town.officer.verify_key().0],
-            trained_until: Timestamp(town.now.0 + DAY),
-            active: true,
-            roles: BTreeSet::new(),
-        }],
-        desk_log: "alpr.example/log/desk".to_owned(),
-        desk_key: desk.verifier_key().clone(),
+    let officer = OfficerEntry {
+        person: [7; 32],
+        keys: vec![town.officer.verify_key().0],
+        trained_until: Timestamp(town.now.0 + DAY),
+        active: true,
+        roles: BTreeSet::new(),
     };
-    let agency = note_signer("alpr.example/agency", 200);
-    let object = Directory { header: header("alpr.example/agency", town), body };
-    let object = SignedObject::parse(&object.sign(&[&agency]).unwrap()).unwrap();
-    VerifiedDirectory::verify(&object, OWNER, &[agency.verifier_key().clone()], None, town.now).unwrap()
+    town.verified_directory(&town.directory(vec![officer], law_enforcement))
 }
 
 /// The facts of a request as keeper 1 gathers them.

@@ -111,7 +111,7 @@ fn emergencies() -> Vec<Case> {
     let left = scene.signed_directory(|officers| officers[1].active = false);
     let request = scene.asked.filed.request.signed_hash();
     let report = |seed: u8, request: [u8; 32]| {
-        let header = scene.header(&officer_name(&person(seed).verify_key().0));
+        let header = scene.town.header(&officer_name(&person(seed).verify_key().0));
         let report = EmergencyReport { header, body: EmergencyReportBody { request, report: [3; 32] } };
         hx(report.sign(&[&signer(seed)]).unwrap())
     };

@@ -18,7 +18,7 @@ use super::{COMPARED_MAX, Report, open_db, place};
 use crate::keeper::kek::{KekError, KekName, KekTable};
 
 /// Version of `keeper.db`.
-const KEEPER_SCHEMA: u32 = 2;
+const KEEPER_SCHEMA: u32 = 3;
 /// A table of keys is two files; more are what an interrupted change left.
 const KEK_FILES: usize = 2;
 

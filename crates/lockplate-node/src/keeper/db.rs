@@ -2,8 +2,9 @@
 //! No column holds a plate, a share or a prekey in clear: secrets, and what is private of a request (`kept`, `shown`, `who`,
 //! `escrow.opening`: see [`super::openings`]), are wrapped under keys of [`super::kek`]. Times are unix seconds.
 
+use std::collections::BTreeSet;
+
 use lockplate_core::Timestamp;
-use lockplate_core::authorisation::{Withdrawn, WithdrawnBy};
 use lockplate_core::entry::ReviewLeaf;
 use lockplate_core::id::{AgencyId, EpochId};
 use lockplate_core::keeper::DecisionRecord;
@@ -11,8 +12,11 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 
 use super::kek::KekName;
 use super::openings::months::Month;
-use super::policies::{BundleRow, BundleState};
 use crate::db::{DbError, DbErrorKind};
+
+pub(super) mod bundles;
+pub(super) mod emergencies;
+pub(super) mod orders;
 
 /// Schema, oldest first; published entries are never edited.
 pub(super) const MIGRATIONS: &[&str] = &["
@@ -75,6 +79,9 @@ CREATE TABLE policy_bundle (
     id INTEGER PRIMARY KEY, digest BLOB NOT NULL, files TEXT NOT NULL, allows TEXT, effective INTEGER NOT NULL,
     leaf INTEGER, state INTEGER NOT NULL
 ) STRICT;
+", "
+ALTER TABLE revoked_key ADD COLUMN revocation BLOB;
+ALTER TABLE revoked_key ADD COLUMN logged INTEGER NOT NULL DEFAULT 1;
 "];
 
 /// Name of the row of `progress` up to which the own log was compared with this database.
@@ -456,7 +463,8 @@ pub(super) struct CountedFor<'a> {
     pub(super) digest: &'a [u8; 32],
     pub(super) request_id: &'a [u8; 16],
     pub(super) requester: AgencyId,
-    pub(super) officer: &'a [u8; 32],
+    /// All keys of the officer.
+    pub(super) officer_keys: &'a BTreeSet<[u8; 32]>,
     pub(super) paper: &'a [u8; 32],
     /// Tags of (agency, plate) under the keys of this period and the one before.
     pub(super) tags: &'a [[u8; 32]; 2],
@@ -472,10 +480,11 @@ pub(super) fn counters(db: &Connection, of: &CountedFor<'_>, now: Timestamp) -> 
         "SELECT count(*) FROM request WHERE plate_tag IN (?1, ?2) AND allowed = 1 AND filed_at > ?3 AND digest <> ?4",
         params![this, last, since(30 * 86_400), of.digest],
     )?;
-    let officer = one(
-        "SELECT count(*) FROM request WHERE officer = ?1 AND filed_at > ?2 AND digest <> ?3",
-        params![of.officer, since(86_400), of.digest],
-    )?;
+    let mut officer: i64 = 0;
+    for key in of.officer_keys {
+        let sql = "SELECT count(*) FROM request WHERE officer = ?1 AND filed_at > ?2 AND digest <> ?3";
+        officer = officer.saturating_add(one(sql, params![key, since(86_400), of.digest])?);
+    }
     let replays = one(
         "SELECT count(*) FROM request WHERE request_id = ?1 AND requester = ?2 AND digest <> ?3",
         params![of.request_id, of.requester.0, of.digest],
@@ -493,207 +502,6 @@ pub(super) fn counters(db: &Connection, of: &CountedFor<'_>, now: Timestamp) -> 
 pub(super) fn requests_of(db: &Connection, requester: AgencyId, since: Timestamp) -> Rows<u32> {
     let sql = "SELECT count(*) FROM request WHERE requester = ?1 AND filed_at > ?2";
     Ok(count(db.prepare_cached(sql)?.query_row(params![requester.0, column(since)], |row| row.get(0))?))
-}
-
-/// An allowed emergency.
-pub(super) struct EmergencyRow {
-    pub(super) requester: AgencyId,
-    pub(super) deadline: Timestamp,
-    /// Digest of the paper that files it.
-    pub(super) filed: Option<[u8; 32]>,
-}
-
-pub(super) fn insert_emergency(
-    db: &Connection,
-    request: &[u8; 32],
-    (requester, on_behalf_of): (AgencyId, AgencyId),
-    deadline: Timestamp,
-) -> Rows<()> {
-    let sql = "INSERT OR IGNORE INTO emergency (request, requester, on_behalf_of, deadline) VALUES (?1, ?2, ?3, ?4)";
-    db.execute(sql, params![request, requester.0, on_behalf_of.0, column(deadline)])?;
-    Ok(())
-}
-
-pub(super) fn emergency(db: &Connection, request: &[u8; 32]) -> Rows<Option<EmergencyRow>> {
-    let sql = "SELECT requester, deadline, filed FROM emergency WHERE request = ?1";
-    let row = db.prepare_cached(sql)?.query_row([request], |row| {
-        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<Vec<u8>>>(2)?))
-    });
-    let Some((requester, deadline, filed)) = row.optional()? else { return Ok(None) };
-    let filed = filed.map(fixed).transpose()?;
-    Ok(Some(EmergencyRow { requester: AgencyId(fixed(requester)?), deadline: from_column(deadline), filed }))
-}
-
-pub(super) fn set_paper_filed(db: &Connection, request: &[u8; 32], paper: &[u8; 32]) -> Rows<()> {
-    db.execute("UPDATE emergency SET filed = ?2 WHERE request = ?1 AND filed IS NULL", params![request, paper])?;
-    Ok(())
-}
-
-pub(super) fn set_paper_overdue(db: &Connection, request: &[u8; 32]) -> Rows<()> {
-    db.execute("UPDATE emergency SET overdue = 1 WHERE request = ?1", [request])?;
-    Ok(())
-}
-
-/// Papers that an agency owes, its own and those of requests made for it, past their deadline.
-pub(super) fn papers_overdue(db: &Connection, agency: AgencyId, now: Timestamp) -> Rows<u32> {
-    let sql = "SELECT count(*) FROM emergency
-               WHERE filed IS NULL AND deadline <= ?2 AND (requester = ?1 OR on_behalf_of = ?1)";
-    Ok(count(db.prepare_cached(sql)?.query_row(params![agency.0, column(now)], |row| row.get(0))?))
-}
-
-/// Papers past their deadline of which no leaf says so yet.
-pub(super) fn papers_newly_overdue(db: &Connection, now: Timestamp, limit: u32) -> Rows<Vec<([u8; 32], Timestamp)>> {
-    let sql = "SELECT request, deadline FROM emergency WHERE filed IS NULL AND overdue = 0 AND deadline <= ?1
-               ORDER BY deadline LIMIT ?2";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(params![column(now), limit], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;
-    rows.map(|row| {
-        let (request, deadline) = row?;
-        Ok((fixed(request)?, from_column(deadline)))
-    })
-    .collect()
-}
-
-const fn withdrawn_columns(by: &WithdrawnBy) -> (i64, &str) {
-    match by {
-        WithdrawnBy::Issuer(name) => (1, name.as_str()),
-        WithdrawnBy::Court(name) => (2, name.as_str()),
-        WithdrawnBy::Signers => (3, ""),
-    }
-}
-
-pub(super) fn withdrawn_count(db: &Connection) -> Rows<u32> {
-    Ok(count(db.prepare_cached("SELECT count(*) FROM withdrawn")?.query_row([], |row| row.get(0))?))
-}
-
-pub(super) fn insert_withdrawn(db: &Connection, digest: &[u8; 32], by: &WithdrawnBy) -> Rows<()> {
-    let (kind, name) = withdrawn_columns(by);
-    db.execute("INSERT OR IGNORE INTO withdrawn (digest, kind, by) VALUES (?1, ?2, ?3)", params![digest, kind, name])?;
-    Ok(())
-}
-
-pub(super) fn insert_revoked_key(db: &Connection, vkey: &str, since: Timestamp) -> Rows<()> {
-    let sql = "INSERT INTO revoked_key (vkey, since) VALUES (?1, ?2)
-               ON CONFLICT (vkey) DO UPDATE SET since = min(since, ?2)";
-    db.execute(sql, params![vkey, column(since)])?;
-    Ok(())
-}
-
-/// Everything that was withdrawn.
-pub(super) fn withdrawn(db: &Connection) -> Rows<Withdrawn> {
-    let mut all = Withdrawn::default();
-    let mut statement = db.prepare_cached("SELECT digest, kind, by FROM withdrawn")?;
-    let rows = statement
-        .query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)))?;
-    for row in rows {
-        let (digest, kind, by) = row?;
-        let by = match kind {
-            1 => WithdrawnBy::Issuer(by),
-            2 => WithdrawnBy::Court(by),
-            3 => WithdrawnBy::Signers,
-            _ => return Err(DbError::new(DbErrorKind::Internal)),
-        };
-        all.papers.entry(fixed(digest)?).or_default().insert(by);
-    }
-    let mut statement = db.prepare_cached("SELECT vkey, since FROM revoked_key")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
-    for row in rows {
-        let (vkey, since) = row?;
-        all.keys.insert(vkey, from_column(since));
-    }
-    Ok(all)
-}
-
-pub(super) fn trust_list_is_known(db: &Connection, object: &[u8]) -> Rows<bool> {
-    Ok(db.prepare_cached("SELECT 1 FROM trust_list WHERE object = ?1")?.exists([object])?)
-}
-
-pub(super) fn insert_trust_list(
-    db: &Connection,
-    object: &[u8],
-    serial: u64,
-    (effective, leaf): (Timestamp, u64),
-) -> Rows<()> {
-    let sql = "INSERT INTO trust_list (object, serial, effective, leaf) VALUES (?1, ?2, ?3, ?4)";
-    db.execute(sql, params![object, number_column(serial), column(effective), number_column(leaf)])?;
-    Ok(())
-}
-
-/// All trust lists that were taken, in that order.
-pub(super) fn trust_lists(db: &Connection) -> Rows<Vec<(Vec<u8>, Timestamp, u64)>> {
-    let mut statement = db.prepare_cached("SELECT object, effective, leaf FROM trust_list ORDER BY leaf")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))?;
-    rows.map(|row| {
-        let (object, effective, leaf) = row?;
-        Ok((object, from_column(effective), u64::try_from(leaf).unwrap_or(0)))
-    })
-    .collect()
-}
-
-pub(super) fn bundle_count(db: &Connection) -> Rows<u32> {
-    Ok(count(db.prepare_cached("SELECT count(*) FROM policy_bundle")?.query_row([], |row| row.get(0))?))
-}
-
-pub(super) fn bundle_is_known(db: &Connection, digest: &[u8; 32]) -> Rows<bool> {
-    Ok(db.prepare_cached("SELECT 1 FROM policy_bundle WHERE digest = ?1")?.exists([digest])?)
-}
-
-pub(super) fn insert_bundle(
-    db: &Connection,
-    digest: &[u8; 32],
-    files: &str,
-    allows: Option<&str>,
-    effective: Timestamp,
-) -> Rows<i64> {
-    let sql = "INSERT INTO policy_bundle (digest, files, allows, effective, state) VALUES (?1, ?2, ?3, ?4, 0)";
-    db.execute(sql, params![digest, files, allows, column(effective)])?;
-    Ok(db.last_insert_rowid())
-}
-
-pub(super) fn set_bundle_leaf(db: &Connection, id: i64, leaf: u64) -> Rows<()> {
-    db.execute("UPDATE policy_bundle SET leaf = ?2 WHERE id = ?1", params![id, number_column(leaf)])?;
-    Ok(())
-}
-
-/// The leaf of a change that waits, read back from the log.
-pub(super) fn note_bundle_leaf(db: &Connection, digest: &[u8; 32], leaf: u64) -> Rows<()> {
-    let sql = "UPDATE policy_bundle SET leaf = ?2 WHERE digest = ?1 AND leaf IS NULL AND state = 0";
-    db.execute(sql, params![digest, number_column(leaf)])?;
-    Ok(())
-}
-
-pub(super) fn set_bundle_state(db: &Connection, id: i64, state: BundleState) -> Rows<()> {
-    db.execute("UPDATE policy_bundle SET state = ?2 WHERE id = ?1", params![id, state as i64])?;
-    Ok(())
-}
-
-/// Changes whose leaf was never written: nobody was told of them.
-pub(super) fn forget_unlogged_bundles(db: &Connection) -> Rows<()> {
-    db.execute("DELETE FROM policy_bundle WHERE leaf IS NULL AND state = 0", [])?;
-    Ok(())
-}
-
-/// All bundles in the order in which they came.
-pub(super) fn bundles(db: &Connection) -> Rows<Vec<BundleRow>> {
-    let mut statement = db.prepare_cached("SELECT id, files, effective, leaf, state FROM policy_bundle ORDER BY id")?;
-    let rows = statement.query_map([], |row| {
-        let leaf: Option<i64> = row.get(3)?;
-        Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?, leaf, row.get::<_, i64>(4)?))
-    })?;
-    rows.map(|row| {
-        let (id, files, effective, leaf, state) = row?;
-        let state = BundleState::of(state).ok_or(DbError::new(DbErrorKind::Internal))?;
-        let leaf = leaf.and_then(|leaf| u64::try_from(leaf).ok());
-        Ok(BundleRow { id, files, effective: from_column(effective), leaf, state })
-    })
-    .collect()
-}
-
-/// Files, published text and time of a bundle; the newest of its digest.
-pub(super) fn bundle(db: &Connection, digest: &[u8; 32]) -> Rows<Option<(String, Option<String>, Timestamp)>> {
-    let sql = "SELECT files, allows, effective FROM policy_bundle WHERE digest = ?1 ORDER BY id DESC LIMIT 1";
-    let row = db.prepare_cached(sql)?.query_row([digest], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)));
-    Ok(row.optional()?.map(|(files, allows, effective)| (files, allows, from_column(effective))))
 }
 
 /// A filed declaration, by the digest of its object.

@@ -7,7 +7,7 @@ use lockplate_core::decision::DecisionRecord;
 use lockplate_core::emergency::{open_disclosures, verify_report};
 use lockplate_core::entry::{LogEntry, PaperLeaf, PaperStatus};
 use lockplate_core::id::AgencyId;
-use lockplate_core::keeper::Outcome;
+use lockplate_core::keeper::Answer;
 use lockplate_core::signed::SignedObject;
 use rusqlite::Connection;
 
@@ -22,13 +22,9 @@ const OVERDUE_A_ROUND_MAX: u32 = 256;
 
 impl Office {
     /// The leaf that says that the paper of an allowed emergency is due, and when that is; none for any other request.
-    pub(super) fn paper_is_due(
-        &mut self,
-        record: &DecisionRecord,
-        now: Timestamp,
-    ) -> Result<Option<(Timestamp, u64)>, Fault> {
-        let allowed = matches!(record.outcome, Outcome::Allow(_));
-        let Some(deadline) = record.paper_due.filter(|_| allowed) else { return Ok(None) };
+    pub(super) fn paper_is_due(&mut self, answer: &Answer, now: Timestamp) -> Result<Option<(Timestamp, u64)>, Fault> {
+        let Answer::Approved { record, .. } = answer else { return Ok(None) };
+        let Some(deadline) = record.paper_due else { return Ok(None) };
         let leaf =
             PaperLeaf { request: record.request_digest, status: PaperStatus::Due, deadline, authorisation: None };
         Ok(Some((deadline, self.log_paper(leaf, now)?)))
@@ -56,7 +52,7 @@ impl Office {
     ) -> Result<(), Fault> {
         let leaf = self.logged_request(record.leaf_index.ok_or(ProblemKind::Internal)?)?.leaf;
         let (digest, agencies) = (record.request_digest, (leaf.requester, leaf.on_behalf_of));
-        db::insert_emergency(connection, &digest, agencies, deadline)?;
+        db::emergencies::insert(connection, &digest, agencies, deadline)?;
         self.unfinished.papers.remove(&(digest, PaperStatus::Due));
         Ok(())
     }
@@ -70,7 +66,7 @@ impl Office {
         now: Timestamp,
     ) -> Result<Unreleased<()>, Fault> {
         let object = SignedObject::parse(paper)?;
-        let emergency = db::emergency(connection, &request)?.ok_or(ProblemKind::NotFound)?;
+        let emergency = db::emergencies::find(connection, &request)?.ok_or(ProblemKind::NotFound)?;
         match emergency.filed {
             Some(filed) if filed == object.digest() => return Ok(self.resting_on_all(())),
             Some(_other) => return Err(ProblemKind::Conflicting.into()),
@@ -89,7 +85,7 @@ impl Office {
         let authorisation = Some(object.digest());
         let leaf = PaperLeaf { request, status: PaperStatus::Filed, deadline: emergency.deadline, authorisation };
         self.log_paper(leaf, now)?;
-        db::set_paper_filed(connection, &request, &object.digest())?;
+        db::emergencies::set_filed(connection, &request, &object.digest())?;
         self.unfinished.papers.remove(&(request, PaperStatus::Filed));
         Ok(self.resting_on_all(()))
     }
@@ -122,10 +118,10 @@ impl Office {
 
     /// Logs each paper that did not come in time, once.
     pub(super) fn log_overdue_papers(&mut self, connection: &Connection, now: Timestamp) -> Result<(), Fault> {
-        for (request, deadline) in db::papers_newly_overdue(connection, now, OVERDUE_A_ROUND_MAX)? {
+        for (request, deadline) in db::emergencies::newly_overdue(connection, now, OVERDUE_A_ROUND_MAX)? {
             let leaf = PaperLeaf { request, status: PaperStatus::Overdue, deadline, authorisation: None };
             self.log_paper(leaf, now)?;
-            db::set_paper_overdue(connection, &request)?;
+            db::emergencies::set_overdue(connection, &request)?;
             self.unfinished.papers.remove(&(request, PaperStatus::Overdue));
             tracing::warn!("the paper of an emergency is overdue; its agency is suspended until it is filed");
         }
@@ -134,10 +130,10 @@ impl Office {
 
     /// What a `paper` leaf of the own log says is made true in the database.
     pub(super) fn compare_paper(&mut self, connection: &Connection, leaf: &PaperLeaf, index: u64) -> Result<(), Fault> {
-        let known = db::emergency(connection, &leaf.request)?.is_some();
+        let known = db::emergencies::find(connection, &leaf.request)?.is_some();
         match (leaf.status, leaf.authorisation) {
-            (PaperStatus::Filed, Some(paper)) => db::set_paper_filed(connection, &leaf.request, &paper)?,
-            (PaperStatus::Overdue, _) => db::set_paper_overdue(connection, &leaf.request)?,
+            (PaperStatus::Filed, Some(paper)) => db::emergencies::set_filed(connection, &leaf.request, &paper)?,
+            (PaperStatus::Overdue, _) => db::emergencies::set_overdue(connection, &leaf.request)?,
             (PaperStatus::Due, _) if !known => {
                 self.unfinished.papers.insert((leaf.request, leaf.status), index);
             }
@@ -152,6 +148,6 @@ impl Office {
         agencies: [AgencyId; 2],
         now: Timestamp,
     ) -> Result<std::collections::BTreeMap<AgencyId, u32>, Fault> {
-        agencies.into_iter().map(|agency| Ok((agency, db::papers_overdue(connection, agency, now)?))).collect()
+        agencies.into_iter().map(|agency| Ok((agency, db::emergencies::overdue(connection, agency, now)?))).collect()
     }
 }

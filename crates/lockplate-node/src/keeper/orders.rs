@@ -71,17 +71,26 @@ impl Office {
                     return Ok(self.resting_on_all(()));
                 }
                 // In force before its leaf: that it counts a moment too early harms nobody, too late would.
-                db::insert_revoked_key(connection, &text, from)?;
+                db::orders::insert_revoked_key(connection, &text, from, &object.digest())?;
                 self.withdrawn.keys.insert(text, from);
-                let effective = Timestamp(from.0.max(now.0));
-                let trust = self.trust.entries().iter().filter(|entry| entry.vkey == key);
-                let leaves = trust.take(1).map(|entry| key_leaf(entry, KeyChange::Revoke, object.digest(), effective));
-                let leaves = leaves.collect();
-                self.keeper.state(leaves, now, &mut SystemRng).map_err(|error| self.log_fault(error))?;
-                self.publish();
+                self.log_revocations(connection, now)?;
             }
         }
         Ok(self.resting_on_all(()))
+    }
+
+    /// Logs the revoked keys of which no leaf tells yet. Only a key of the trust list has one.
+    pub(super) fn log_revocations(&mut self, connection: &Connection, now: Timestamp) -> Result<(), Fault> {
+        for (key, from, revocation) in db::orders::revocations_to_log(connection)? {
+            let effective = Timestamp(from.0.max(now.0));
+            let entry = self.trust.entries().iter().find(|entry| entry.vkey.to_string() == key);
+            let leaf = entry.map(|entry| key_leaf(entry, KeyChange::Revoke, revocation, effective));
+            let logged = self.keeper.state(leaf.into_iter().collect(), now, &mut SystemRng);
+            logged.map_err(|error| self.log_fault(error))?;
+            self.publish();
+            db::orders::set_revocation_logged(connection, &revocation)?;
+        }
+        Ok(())
     }
 
     fn withdraw_declaration(
@@ -121,10 +130,10 @@ impl Office {
         if known.contains(&by) {
             return Ok(());
         }
-        if db::withdrawn_count(connection)? >= WITHDRAWN_MAX {
+        if db::orders::withdrawn_count(connection)? >= WITHDRAWN_MAX {
             return Err(ProblemKind::Rate.into());
         }
-        db::insert_withdrawn(connection, &digest, &by)?;
+        db::orders::insert_withdrawn(connection, &digest, &by)?;
         known.insert(by);
         Ok(())
     }
@@ -150,7 +159,7 @@ impl Office {
         now: Timestamp,
     ) -> Result<Unreleased<()>, Fault> {
         let digest = object.digest();
-        let is_known = db::trust_list_is_known(connection, &object.to_bytes())?;
+        let is_known = db::orders::trust_list_is_known(connection, &object.to_bytes())?;
         if is_known {
             return Ok(self.resting_on_all(()));
         }
@@ -183,7 +192,7 @@ impl Office {
         let logged = self.keeper.state(leaves, now, &mut SystemRng).map_err(|error| self.log_fault(error))?;
         let leaf = logged.last().copied().ok_or(ProblemKind::Internal)?;
         self.publish();
-        db::insert_trust_list(connection, &object.to_bytes(), change.next.serial(), (effective, leaf))?;
+        db::orders::insert_trust_list(connection, &object.to_bytes(), change.next.serial(), (effective, leaf))?;
         self.pending_trust = Some(PendingTrust { next: change.next, effective, leaf });
         Ok(self.resting_on_all(()))
     }
@@ -200,8 +209,8 @@ impl Office {
 
     /// Reads back what was withdrawn, and the trust lists of the past and the one that waits. Run once at start.
     pub(super) fn load_orders(&mut self, connection: &Connection) -> Result<(), Fault> {
-        self.withdrawn = db::withdrawn(connection)?;
-        for (bytes, effective, leaf) in db::trust_lists(connection)? {
+        self.withdrawn = db::orders::withdrawn(connection)?;
+        for (bytes, effective, leaf) in db::orders::trust_lists(connection)? {
             let object = SignedObject::parse(&bytes)?;
             let charter = self.charter().clone();
             let (signers, quorum) = (&charter.policy_signers, charter.policy_quorum);

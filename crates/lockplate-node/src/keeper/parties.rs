@@ -31,7 +31,7 @@ impl Office {
         if last.as_ref().is_some_and(|(_, known)| known == object) {
             return Ok(Unreleased::at_once(()));
         }
-        let keys = self.trust.agency_keys(agency, now);
+        let keys = self.agency_keys(agency, now);
         let last_serial = last.map(|(serial, _)| serial);
         let verified = VerifiedDirectory::verify(&signed, agency, &keys, last_serial, now)?;
         let serial = i64::try_from(verified.serial()).map_err(|_range| ProblemKind::Invalid)?;
@@ -53,7 +53,7 @@ impl Office {
         let declared = signed.read::<Declaration>()?.body;
         let agency = declared.agency;
         let directory = self.fresh_directory(connection, agency, now)?.ok_or(ProblemKind::Invalid)?;
-        let keys = self.trust.agency_keys(agency, now);
+        let keys = self.agency_keys(agency, now);
         let owner = (self.charter().owner.id, self.charter().owner.state);
         verify_declaration(&signed, &directory, &keys, owner, &self.declaration_texts, now)?;
         let filed = db::declarations(connection, agency)?;

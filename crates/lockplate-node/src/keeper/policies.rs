@@ -121,14 +121,14 @@ impl Office {
         if !fits {
             return Err(ProblemKind::Invalid.into());
         }
-        if db::bundle_count(connection)? >= BUNDLES_MAX {
+        if db::bundles::count_all(connection)? >= BUNDLES_MAX {
             return Err(ProblemKind::Rate.into());
         }
         let files = serde_json::to_string(&filed.files).map_err(|_our_type| ProblemKind::Internal)?;
         // The row first: after a crash between the two, one without a leaf is forgotten, and nobody was told anything.
-        let row = db::insert_bundle(connection, &body.new, &files, filed.allows.as_deref(), accepted.effective)?;
+        let row = db::bundles::insert(connection, &body.new, &files, filed.allows.as_deref(), accepted.effective)?;
         let leaf = self.log_policy(in_force, &accepted, now)?;
-        db::set_bundle_leaf(connection, row, leaf)?;
+        db::bundles::set_leaf(connection, row, leaf)?;
         self.policies.pending = Some(Pending { row, bundle, effective: accepted.effective, leaf });
         Ok(self.resting_on_all(()))
     }
@@ -157,7 +157,7 @@ impl Office {
     ) -> Result<Unreleased<()>, Fault> {
         let accepted = verify_policy_change(object, self.charter(), &in_force, PolicyRelation::Equal, now)?;
         let Some(pending) = &self.policies.pending else { return Ok(self.resting_on_all(())) };
-        db::set_bundle_state(connection, pending.row, BundleState::Cancelled)?;
+        db::bundles::set_state(connection, pending.row, BundleState::Cancelled)?;
         self.policies.pending = None;
         self.log_policy(in_force, &accepted, now)?;
         Ok(self.resting_on_all(()))
@@ -172,7 +172,7 @@ impl Office {
     ) -> Result<(), Fault> {
         let due = |one: &mut Pending| one.effective <= now && one.leaf < published;
         let Some(pending) = self.policies.pending.take_if(due) else { return Ok(()) };
-        db::set_bundle_state(connection, pending.row, BundleState::WasInForce)?;
+        db::bundles::set_state(connection, pending.row, BundleState::WasInForce)?;
         self.adopt(pending.bundle)
     }
 
@@ -187,14 +187,14 @@ impl Office {
     /// Reads back the bundle in force and the one that waits. Run once at start, after the log was read.
     pub(super) fn load_policies(&mut self, connection: &Connection) -> Result<(), Fault> {
         let founding = &self.policies.founding;
-        if !db::bundle_is_known(connection, &founding.digest())? {
+        if !db::bundles::is_known(connection, &founding.digest())? {
             let files: Vec<_> = founding.files().map(PolicyFile::new).collect();
             let files = serde_json::to_string(&files).map_err(|_our_type| ProblemKind::Internal)?;
-            let row = db::insert_bundle(connection, &founding.digest(), &files, None, Timestamp(0))?;
-            db::set_bundle_state(connection, row, BundleState::WasInForce)?;
+            let row = db::bundles::insert(connection, &founding.digest(), &files, None, Timestamp(0))?;
+            db::bundles::set_state(connection, row, BundleState::WasInForce)?;
         }
-        db::forget_unlogged_bundles(connection)?;
-        for row in db::bundles(connection)? {
+        db::bundles::forget_unlogged(connection)?;
+        for row in db::bundles::all(connection)? {
             let files: Vec<PolicyFile> = serde_json::from_str(&row.files).map_err(|_torn| Fault::Fatal)?;
             let bundle = bundle_of(&files).map_err(|_torn| Fault::Fatal)?;
             match (row.state, row.leaf) {
@@ -238,7 +238,7 @@ async fn show(State(desk): State<Desk>, Path(digest): Path<String>) -> Result<Js
     let mut wanted = [0; 32];
     hex::decode_to_slice(&digest, &mut wanted).map_err(|_form| ProblemKind::NotFound)?;
     let shown = desk.visit(move |office, db, _now| {
-        let (files, allows, effective) = db::bundle(db, &wanted)?.ok_or(ProblemKind::NotFound)?;
+        let (files, allows, effective) = db::bundles::newest(db, &wanted)?.ok_or(ProblemKind::NotFound)?;
         Ok(PolicyShown {
             schema: "lockplate/policy-bundle/1".to_owned(),
             digest: hex::encode(wanted),

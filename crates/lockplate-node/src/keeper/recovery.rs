@@ -25,6 +25,7 @@ impl Office {
     pub(super) fn recover(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), Fault> {
         self.read_tail(connection)?;
         self.load_orders(connection)?;
+        self.log_revocations(connection, now)?;
         self.load_policies(connection)?;
         self.finish_approvals(connection, now)?;
         self.finish_destructions(connection, now)?;
@@ -95,7 +96,8 @@ impl Office {
                     db::delete_declaration(connection, &entry.object)?;
                 }
                 LogEntry::Paper(entry) => self.compare_paper(connection, entry, index)?,
-                LogEntry::Policy(entry) => db::note_bundle_leaf(connection, &entry.new, index)?,
+                LogEntry::Key(entry) => db::orders::set_revocation_logged(connection, &entry.entry.list)?,
+                LogEntry::Policy(entry) => db::bundles::note_leaf(connection, &entry.new, index)?,
                 LogEntry::Declaration(entry) => {
                     let filed = db::declarations(connection, entry.agency)?;
                     if !filed.iter().any(|known| is_object(known, &entry.object)) {

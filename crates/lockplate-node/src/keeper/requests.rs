@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use hkdf::Hkdf;
 use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Decided};
-use lockplate_core::authorisation::Step;
+use lockplate_core::authorisation::{Step, agency_keys};
 use lockplate_core::charter::AUDITORS_MAX;
-use lockplate_core::directory::{VerifiedDirectory, verify_declaration};
-use lockplate_core::evidence::{EpochInWindow, Evidence, gather};
+use lockplate_core::directory::VerifiedDirectory;
+use lockplate_core::evidence::{EpochInWindow, Evidence, declarations_in_force, gather};
 use lockplate_core::facts::Reason;
 use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::{AgencyId, KeeperIndex};
@@ -22,6 +22,7 @@ use lockplate_core::request::{FiledRequest, SearchRequest, check_opening};
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_core::signed::SignedObject;
 use lockplate_core::vocabulary::DeclarationName;
+use lockplate_log::note::VerifierKey;
 use lockplate_oprf::Secret;
 use rand_core::Rng as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -111,6 +112,8 @@ struct Prepared {
 struct Beside {
     /// The plate, hidden, for the counter of searches for one plate.
     plate_tag: Option<[u8; 32]>,
+    /// Whose searches of the day it counts among.
+    person: Option<(AgencyId, [u8; 32])>,
     /// Why the paper that came along does not count.
     paper_fault: Option<Step>,
 }
@@ -131,6 +134,7 @@ struct Counted {
     requests: BTreeSet<([u8; 16], [u8; 16])>,
     papers: BTreeSet<[u8; 32]>,
     plates: BTreeSet<[u8; 32]>,
+    persons: BTreeSet<(AgencyId, [u8; 32])>,
 }
 
 impl Counted {
@@ -147,9 +151,12 @@ impl Counted {
         fresh == [true; 4]
     }
 
-    /// Notes the hidden plate of a decided one; false if an earlier one of the batch was about the same for the same agency.
-    fn takes_plate(&mut self, tag: Option<[u8; 32]>) -> bool {
-        tag.is_none_or(|tag| self.plates.insert(tag))
+    /// Notes the hidden plate and the person of a decided one; false if an earlier one of the batch was about the same for the same
+    /// agency, or of the same person under another key.
+    fn takes_decided(&mut self, beside: &Beside) -> bool {
+        let fresh_plate = beside.plate_tag.is_none_or(|tag| self.plates.insert(tag));
+        let fresh_person = beside.person.is_none_or(|person| self.persons.insert(person));
+        fresh_plate && fresh_person
     }
 }
 
@@ -179,7 +186,7 @@ impl Office {
                 match self.begin_filing(connection, &filing, now) {
                     Ok(Begun::Answered(answer)) => drop(answers.insert(at, Ok(answer))),
                     // Dropped, a decision was never made: it is decided again when the row of the other one is there.
-                    Ok(Begun::Decided { prepared, .. }) if !counted.takes_plate(prepared.beside.plate_tag) => {
+                    Ok(Begun::Decided { prepared, .. }) if !counted.takes_decided(&prepared.beside) => {
                         later.push((at, filing));
                     }
                     Ok(Begun::Decided { prepared, leaf }) => decided.push((at, filing, *prepared, leaf)),
@@ -304,7 +311,7 @@ impl Office {
         &mut self,
         connection: &Connection,
         filing: &Filing,
-        Beside { plate_tag, paper_fault }: Beside,
+        Beside { plate_tag, paper_fault, .. }: Beside,
         answer: &Answer,
         now: Timestamp,
     ) -> FilingAnswer {
@@ -313,7 +320,7 @@ impl Office {
         let record = answer.record();
         let index = record.leaf_index.ok_or(ProblemKind::Internal)?;
         let told = tell(answer, index, paper_fault, self)?;
-        let due = self.paper_is_due(record, now)?;
+        let due = self.paper_is_due(answer, now)?;
         let paper = (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest);
         let logged = self.logged_request(index)?;
         let month = Month::of(logged.time);
@@ -388,15 +395,6 @@ impl Office {
         let plate = statement.plate.text.clone();
         let tags = self.plate_tags(connection, asked.requester_agency, &plate, now)?;
         let digest = filing.filed.request.signed_hash();
-        let counted = db::CountedFor {
-            digest: &digest,
-            request_id: &asked.request_id.0,
-            requester: asked.requester_agency,
-            officer: &asked.officer_key,
-            paper: &asked.authorisation_digest,
-            tags: &tags,
-        };
-        let counters = db::counters(connection, &counted, now)?;
         let (epochs, epochs_destroyed) = self.epochs_of(connection, &asked, now)?;
         let mut directories = BTreeMap::new();
         let mut declarations = Vec::new();
@@ -406,10 +404,20 @@ impl Office {
             }
             if let Some(directory) = self.fresh_directory(connection, agency, now)? {
                 directories.insert(agency, directory);
-                let filed = db::declarations(connection, agency)?;
-                declarations.extend(filed.iter().filter_map(|object| SignedObject::parse(object).ok()));
+                declarations.extend(filed_declarations(connection, agency)?);
             }
         }
+        let requester = directories.get(&asked.requester_agency);
+        let person = requester.and_then(|directory| directory.person(&asked.officer_key));
+        let counted = db::CountedFor {
+            digest: &digest,
+            request_id: &asked.request_id.0,
+            requester: asked.requester_agency,
+            officer_keys: &requester.zip(person).map(|(known, person)| known.keys_of(&person)).unwrap_or_default(),
+            paper: &asked.authorisation_digest,
+            tags: &tags,
+        };
+        let counters = db::counters(connection, &counted, now)?;
         let overdue_papers = Self::overdue_papers(connection, [asked.requester_agency, acted_for], self.latest(now))?;
         let evidence = Evidence {
             charter: self.charter(),
@@ -434,7 +442,11 @@ impl Office {
             Ok(standing) => {
                 let decision = self.keeper.decide(opened, &standing, now, &mut SystemRng)?;
                 let [this_period, _] = tags;
-                let beside = Beside { plate_tag: Some(this_period), paper_fault: standing.paper_fault };
+                let beside = Beside {
+                    plate_tag: Some(this_period),
+                    person: person.map(|person| (asked.requester_agency, person)),
+                    paper_fault: standing.paper_fault,
+                };
                 Ok(Prepared { decision, beside })
             }
             Err(rule) => refused(self, rule),
@@ -472,8 +484,12 @@ impl Office {
     ) -> Result<Option<VerifiedDirectory>, Fault> {
         let Some((_serial, bytes)) = db::directory(connection, agency)? else { return Ok(None) };
         let Ok(object) = SignedObject::parse(&bytes) else { return Ok(None) };
-        let keys = self.trust.agency_keys(agency, now);
-        Ok(VerifiedDirectory::verify(&object, agency, &keys, None, now).ok())
+        Ok(VerifiedDirectory::verify(&object, agency, &self.agency_keys(agency, now), None, now).ok())
+    }
+
+    /// The keys that sign for an agency now.
+    pub(super) fn agency_keys(&self, agency: AgencyId, now: Timestamp) -> Vec<VerifierKey> {
+        agency_keys(&self.trust, &self.withdrawn, agency, now)
     }
 
     /// The declarations of an agency that are in force for this owner.
@@ -484,12 +500,9 @@ impl Office {
         now: Timestamp,
     ) -> Result<BTreeSet<DeclarationName>, Fault> {
         let Some(directory) = self.fresh_directory(connection, agency, now)? else { return Ok(BTreeSet::new()) };
-        let keys = self.trust.agency_keys(agency, now);
-        let owner = (self.charter().owner.id, self.charter().owner.state);
-        let filed = db::declarations(connection, agency)?;
-        let filed = filed.iter().filter_map(|object| SignedObject::parse(object).ok());
-        let texts = &self.declaration_texts;
-        Ok(filed.filter_map(|object| verify_declaration(&object, &directory, &keys, owner, texts, now).ok()).collect())
+        let filed = filed_declarations(connection, agency)?;
+        let (keys, owner) = (self.agency_keys(agency, now), &self.charter().owner);
+        Ok(declarations_in_force(&filed, &directory, &keys, owner, &self.declaration_texts, now))
     }
 
     /// HMAC of (agency, plate text) under the key of this period and of the one before. The keys of older periods are
@@ -597,14 +610,10 @@ impl Office {
         let register = row.record.leaf_index.ok_or(ProblemKind::Internal)?;
         let answer = self.keeper.finish(row.record, index)?;
         let told = tell(&answer, register, None, self)?;
-        let mut record = answer.record().clone();
-        if let Answer::Approved { .. } = &answer {
-            // A person's yes makes an emergency one: from here on its paper is due.
-            let allowed = DecisionRecord { outcome: allowed(&record.outcome), ..record.clone() };
-            if let Some((deadline, _leaf)) = self.paper_is_due(&allowed, now)? {
-                record.leaf_index = Some(register);
-                self.store_emergency(connection, &record, deadline)?;
-            }
+        let record = answer.record();
+        // A person's yes makes an emergency one: from here on its paper is due.
+        if let Some((deadline, _leaf)) = self.paper_is_due(&answer, now)? {
+            self.store_emergency(connection, record, deadline)?;
         }
         let who = match who {
             Some(text) => {
@@ -620,6 +629,12 @@ impl Office {
         self.unfinished.approvals.remove(&digest);
         Ok(told)
     }
+}
+
+/// The declarations that an agency filed and did not withdraw, whether they are in force or not.
+fn filed_declarations(connection: &Connection, agency: AgencyId) -> Result<Vec<SignedObject>, Fault> {
+    let filed = db::declarations(connection, agency)?;
+    Ok(filed.iter().filter_map(|object| SignedObject::parse(object).ok()).collect())
 }
 
 /// A stored answer rests on the leaf that its approval names, a person's or the request's own; without an approval on that of
@@ -655,14 +670,6 @@ impl From<Reason> for ReasonText {
 /// The step of `authorisation.md` section 3 at which the paper fell: no rule of the leaf, but what the officer has to mend.
 fn why_no_paper(step: Step) -> Reason {
     Reason { rule: step.id().to_owned(), say: step.say().to_owned(), cite: None, fix: Some(step.fix().to_owned()) }
-}
-
-/// What a person's yes makes of an outcome.
-const fn allowed(outcome: &Outcome) -> Outcome {
-    match outcome {
-        Outcome::Ask(duties) | Outcome::Allow(duties) => Outcome::Allow(*duties),
-        Outcome::Deny => Outcome::Deny,
-    }
 }
 
 fn refused_by_a_person() -> Reason {

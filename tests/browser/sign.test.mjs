@@ -1,0 +1,176 @@
+// A judge makes a passkey and signs an order with it: the commands as processes of their own, the pages in a real browser with
+// Chromium's own authenticator.
+//
+//   LOCKPLATE      the program
+//   CHROMIUM       the browser's binary
+//   SHOTS          folder for pictures of every page; none are taken without it
+//
+// Texts and structure are tested, never pixels.
+
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { AxeBuilder } from "@axe-core/playwright";
+import { chromium } from "playwright-core";
+
+const program = process.env.LOCKPLATE;
+const shots = process.env.SHOTS;
+const NARROW = { width: 320, height: 640 };
+const WIDE = { width: 1100, height: 800 };
+const JUDGE = "judge.district-court.example";
+const ORDER = {
+  kind: "search-warrant", issuer: JUDGE, court: "District Court of Invented County", docket: "26-0017",
+  valid_from: "2026-11-23T20:12:41Z", valid_until: "2026-11-24T21:12:41Z", requester: "UVU8XkCz_Lgk_b6scswYiw", officer: "",
+  owners: ["UVU8XkCz_Lgk_b6scswYiw"], plates: [{ state: "US-CT", text: "QXZ4471" }],
+  window: ["2026-11-23T20:12:41Z", "2026-11-23T22:12:41Z"], purpose: "crimeInvestigation", offence: "felony", max_requests: 3,
+  pdf: "", supersedes: "",
+};
+
+let browser, page, folder, port;
+const complaints = [];
+const running = new Set();
+
+before(async () => {
+  assert.ok(program, "LOCKPLATE must be set; use scripts/browser-test");
+  folder = mkdtempSync(join(tmpdir(), "lockplate-sign-"));
+  port = await freePort();
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM || undefined,
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+  page = await (await browser.newContext({ viewport: WIDE })).newPage();
+  page.setDefaultTimeout(20_000);
+  page.on("console", (message) => complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => assert.equal(new URL(request.url()).hostname, "localhost"));
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("WebAuthn.enable");
+  const options = {
+    protocol: "ctap2", ctap2Version: "ctap2_1", transport: "internal", hasResidentKey: true, hasUserVerification: true,
+    isUserVerified: true, automaticPresenceSimulation: true,
+  };
+  const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", { options });
+  page.verified = (isUserVerified) => devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified });
+});
+
+after(async () => {
+  await browser?.close();
+  for (const child of running) child.kill("SIGKILL");
+  if (folder) rmSync(folder, { recursive: true, force: true });
+});
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().on("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const found = probe.address().port;
+      probe.close(() => resolve(found));
+    });
+  });
+}
+
+/// Starts the program; `line(pattern)` waits for a line of either stream, `ended` for its code and everything it said.
+function start(...args) {
+  const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  running.add(child);
+  const lines = [], waiting = [];
+  const hear = (text) => {
+    lines.push(text);
+    for (const wake of waiting.splice(0)) wake();
+  };
+  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", hear);
+  const ended = new Promise((resolve) => {
+    child.on("close", (code) => {
+      running.delete(child);
+      resolve({ code, said: lines.join("\n") });
+      for (const wake of waiting.splice(0)) wake();
+    });
+  });
+  const line = async (pattern) => {
+    for (;;) {
+      const found = lines.map((text) => text.match(pattern)).find(Boolean);
+      if (found) return found[1];
+      if (!running.has(child)) throw new Error(`it ended first: ${lines.join("\n")}`);
+      await new Promise((wake) => waiting.push(wake));
+    }
+  };
+  return { line, ended };
+}
+
+/// Both widths: no fault that axe knows, nothing wider than the screen; a picture where pictures are wanted.
+async function look(name) {
+  for (const viewport of [WIDE, NARROW]) {
+    await page.setViewportSize(viewport);
+    const { violations, passes } = await new AxeBuilder({ page }).analyze();
+    assert.ok(passes.length > 10, `axe looked at ${name}`);
+    assert.deepEqual(violations.map((one) => `${name} at ${viewport.width}: ${one.id}: ${one.nodes[0].html}`), []);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(over <= 0, `${name} at ${viewport.width}: ${over} px too wide`);
+    if (shots) {
+      mkdirSync(shots, { recursive: true });
+      await page.screenshot({ path: join(shots, `sign-${name}-${viewport.width}.png`), fullPage: true });
+    }
+  }
+  await page.setViewportSize(WIDE);
+}
+
+const ADDRESS = /^Open this address in the person's browser: (\S+)$/;
+
+test("a judge makes a passkey, and the terminal prints what the trust list says of it", async () => {
+  const origin = `http://localhost:${port}`;
+  const made = start(
+    "sign", "new-passkey", "--name", JUDGE, "--out", "judge.json", "--listen", `127.0.0.1:${port}`, "--origin", origin, "--rp-id", "localhost",
+  );
+  await page.goto(await made.line(ADDRESS));
+  await look("enrol");
+  await page.locator("button.sign").click();
+  const { code, said } = await made.ended;
+  assert.equal(code, 0, said);
+  assert.match(said, new RegExp(`^${JUDGE.replaceAll(".", "\\.")}\\+[0-9a-f]{8}\\+/`, "m"));
+  assert.ok(said.includes(`for localhost at ${origin}`), said);
+});
+
+test("the judge reads the order, compares its words with the terminal's, and signs", async () => {
+  writeFileSync(join(folder, "order.json"), JSON.stringify(ORDER));
+  const sign = start("sign", "order.json", "--passkey", "judge.json", "--out", "warrant.auth", "--listen", `127.0.0.1:${port}`);
+  const words = await sign.line(/^In words: (.+)$/);
+  const address = await sign.line(ADDRESS);
+  await page.goto(address);
+  const text = await page.locator("main").innerText();
+  for (const wanted of [ORDER.plates[0].text, ORDER.court, ORDER.docket, words]) assert.ok(text.includes(wanted), `${wanted}: ${text}`);
+  await look("order");
+  await page.locator("a.tongue").click();
+  assert.ok((await page.locator("main").innerText()).includes(words));
+  await look("order-es");
+  // A finger that the device does not know signs nothing, and the page says so and can be used again.
+  await page.verified(false);
+  await page.locator("button.sign").click();
+  await page.locator(".said.bad").waitFor();
+  assert.ok(!existsSync(join(folder, "warrant.auth")));
+  await page.verified(true);
+  await page.locator("button.sign").click();
+  const { code, said } = await sign.ended;
+  assert.equal(code, 0, said);
+  assert.match(said, /^Signed: warrant\.auth/m);
+  const paper = readFileSync(join(folder, "warrant.auth"), "utf8");
+  assert.ok(paper.includes("search-warrant") && !paper.includes(ORDER.plates[0].text), "the plate is only a digest in the paper");
+  assert.ok(readFileSync(join(folder, "warrant.auth.disclosure-1"), "utf8").length > 0);
+  await look("signed");
+});
+
+test("whoever stops the command signs nothing, and an order of another issuer is not shown", async () => {
+  writeFileSync(join(folder, "other.json"), JSON.stringify({ ...ORDER, issuer: "judge.other-court.example" }));
+  const { code, said } = await start("sign", "other.json", "--passkey", "judge.json", "--out", "other.auth", "--listen", `127.0.0.1:${port}`).ended;
+  assert.notEqual(code, 0, said);
+  assert.ok(!existsSync(join(folder, "other.auth")));
+});
+
+test("the browser had nothing to complain about but the finger that was meant to fail", () => {
+  const meant = /status of 403|NotAllowedError|pubKeyCredParams is missing/;
+  assert.deepEqual(complaints.filter((text) => !meant.test(text)), []);
+});
