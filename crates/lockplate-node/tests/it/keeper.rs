@@ -77,6 +77,10 @@ pub(crate) struct Town {
     pub(crate) agency_files: AgencyFiles,
     pub(crate) officer: SigningKey,
     pub(crate) supervisor: SigningKey,
+    /// Another key of the officer.
+    pub(crate) second_key: SigningKey,
+    /// Requests ask for an evidence hold.
+    pub(crate) hold: bool,
     settings: Vec<KeeperSettings>,
     tasks: Vec<Option<Tasks>>,
 }
@@ -238,6 +242,8 @@ impl Town {
             clock: Arc::new(TestClock::new(i64::try_from(NOW * 1_000).unwrap())),
             officer: SigningKey::random(&mut SystemRng),
             supervisor: SigningKey::random(&mut SystemRng),
+            second_key: SigningKey::random(&mut SystemRng),
+            hold: false,
             folder,
             charter,
             agency,
@@ -338,9 +344,9 @@ impl Town {
 
     fn directory(&self, serial: u64) -> Vec<u8> {
         let signer = note_signer(&self.agency_files.agency, "alpr.example/agency").unwrap();
-        let officer = |person: u8, key: &SigningKey, roles: &[Role]| OfficerEntry {
+        let officer = |person: u8, keys: &[&SigningKey], roles: &[Role]| OfficerEntry {
             person: [person; 32],
-            keys: vec![key.verify_key().0],
+            keys: keys.iter().map(|key| key.verify_key().0).collect(),
             trained_until: Timestamp(NOW + 100 * DAY),
             active: true,
             roles: roles.iter().copied().collect(),
@@ -354,7 +360,10 @@ impl Town {
             law_enforcement: true,
             serial,
             valid_until: Timestamp(self.now() + 6 * DAY),
-            officers: vec![officer(1, &self.officer, &[]), officer(2, &self.supervisor, &[Role::Supervisor])],
+            officers: vec![
+                officer(1, &[&self.officer, &self.second_key], &[]),
+                officer(2, &[&self.supervisor], &[Role::Supervisor]),
+            ],
             desk_log: "alpr.example/log/desk".to_owned(),
             desk_key: VerifierKey::parse(&self.agency.desk_key).unwrap(),
         };
@@ -466,7 +475,7 @@ impl Town {
             offence: OffenceStated { class: Offence::Felony, text: "larceny of a motor vehicle".to_owned() },
             facts: "The owner reported the grey van stolen from the yard this morning.".to_owned(),
             emergency: emergency.is_some(),
-            hold: false,
+            hold: self.hold,
             attachments: Vec::new(),
         };
         let salts = Secret::random(&mut SystemRng);

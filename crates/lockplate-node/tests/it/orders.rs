@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lockplate_core::Timestamp;
-use lockplate_core::directory::TrustEntry;
+use lockplate_core::directory::{TrustEntry, TrustRole};
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::emergency::{seal_disclosures, sign_report};
 use lockplate_core::entry::{KeyChange, KeyLeaf, Leaf, LogEntry, PaperStatus, PolicyRelation, parse_leaf};
@@ -282,7 +282,31 @@ async fn papers_and_keys_are_withdrawn_and_a_bad_paper_is_refused_by_name() {
         .into_iter()
         .filter(|entry| matches!(entry, LogEntry::Key(KeyLeaf { entry, .. }) if entry.change == KeyChange::Revoke));
     assert_eq!(revoked.count(), 1, "once in the log");
-    town.stop_all().await;
+
+    // The agency's key, by a revocation whose process ended before its leaf: the next start tells of it, once, and the directory that
+    // the key signed is worth nothing.
+    let agency =
+        town.charter.charter().trust.iter().find(|entry| entry.role == TrustRole::Agency).unwrap().vkey.to_string();
+    assert_eq!(fault(&town, &of(&|_| {})).await.as_deref(), Some("paper.signature"));
+    town.stop(0).await;
+    let database = rusqlite::Connection::open(town.data(0).join("keeper.db")).unwrap();
+    let sql = "INSERT INTO revoked_key (vkey, since, revocation, logged) VALUES (?1, ?2, ?3, 0)";
+    assert_eq!(database.execute(sql, rusqlite::params![agency, i64::try_from(NOW).unwrap(), [7_u8; 32]]).unwrap(), 1);
+    drop(database);
+    for _again in 0..2 {
+        town.start(0).await;
+        let told = entries(&town.leaves(0).await)
+            .into_iter()
+            .filter(|entry| matches!(entry, LogEntry::Key(KeyLeaf { entry, .. }) if entry.list == [7; 32]));
+        assert_eq!(told.count(), 1);
+        let asked = town.ask(Purpose::StolenVehicle, Basis::None, None);
+        let refused = post::<_, KeeperAnswer>(&town.keepers()[0], "/v1/requests", &asked.body[0]).await;
+        assert_eq!(problem(refused), ProblemKind::NotSignedIn);
+        town.stop(0).await;
+    }
+    for place in [1, 2] {
+        town.stop(place).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -545,7 +569,11 @@ async fn a_hostile_desk_cannot_get_round_the_limits_of_an_officer_and_a_plate() 
     let officer = std::mem::replace(&mut town.officer, SigningKey::from_seed(&town.supervisor.to_seed()));
     assert!(refused_by(&file(&town, 0, &stolen(&town)).await, "base.repeat"));
     town.officer = officer;
-    (of_officer, in_this_hour) = (of_officer + 1, in_this_hour + 2);
+    // Nor to call it a hold.
+    town.hold = true;
+    assert!(refused_by(&file(&town, 0, &stolen(&town)).await, "keeper.quota"));
+    town.hold = false;
+    (of_officer, in_this_hour) = (of_officer + 2, in_this_hour + 3);
 
     // One officer within a day, whatever becomes of the requests; the desk waits an hour each time the agency's own limit is reached.
     let unlawful = |town: &Town| town.ask(Purpose::CivilImmigration, Basis::Detainer, None);
@@ -568,6 +596,9 @@ async fn a_hostile_desk_cannot_get_round_the_limits_of_an_officer_and_a_plate() 
         _ => None,
     });
     assert!(leaf.unwrap().rules.contains("base.quota"), "it stands in the public log");
+    let officer = std::mem::replace(&mut town.officer, SigningKey::from_seed(&town.second_key.to_seed()));
+    assert!(refused_by(&file(&town, 0, &unlawful(&town)).await, "base.quota"), "another key is the same person");
+    town.officer = officer;
     let officer = std::mem::replace(&mut town.officer, SigningKey::from_seed(&town.supervisor.to_seed()));
     assert!(
         !refused_by(&file(&town, 0, &unlawful(&town)).await, "base.quota"),
