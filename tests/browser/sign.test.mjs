@@ -163,7 +163,7 @@ test("the judge reads the order, compares its words with the terminal's, and sig
   await look("signed");
 });
 
-test("whoever stops the command signs nothing, and an order of another issuer is not shown", async () => {
+test("an order of another issuer is refused before any page is served", async () => {
   writeFileSync(join(folder, "other.json"), JSON.stringify({ ...ORDER, issuer: "judge.other-court.example" }));
   const { code, said } = await start("sign", "other.json", "--passkey", "judge.json", "--out", "other.auth", "--listen", `127.0.0.1:${port}`).ended;
   assert.notEqual(code, 0, said);

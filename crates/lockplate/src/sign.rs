@@ -308,7 +308,7 @@ async fn sign(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
         (None, Some(passkey)) => {
             let passkey = EnrolledPasskey::read(&passkey).map_err(FoundingError::from)?;
             let paper = PasskeyPaper::new(order.draft(now, &mut SystemRng)?, passkey)?;
-            sign_on_page(paper, &order.expose_words(), args.listen, &out, screen).await
+            sign_on_page(paper, order, args.listen, &out, screen).await
         }
         (None, None) => Err(Ended::usage("--key or --passkey is needed").into()),
     }
@@ -317,7 +317,7 @@ async fn sign(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
 /// Serves the page on which the signer reads the order; the page is the question, so the terminal asks nothing.
 async fn sign_on_page(
     paper: PasskeyPaper,
-    order: &[String],
+    order: Order,
     listen: SocketAddr,
     out: &Path,
     screen: &Screen,

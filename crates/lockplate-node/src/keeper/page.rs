@@ -5,6 +5,7 @@
 
 pub(super) mod cards;
 pub(super) mod frame;
+pub(super) mod order;
 mod sessions;
 pub(super) mod words;
 

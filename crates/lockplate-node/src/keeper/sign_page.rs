@@ -22,27 +22,27 @@ use serde::Deserialize;
 use super::once::{Once, OnceError, Waiting, serve};
 use super::page::cards::PaperPage;
 use super::page::frame::{Frame, Office, html};
+use super::page::order;
 use super::page::site_of;
 use super::page::words::Words;
 use crate::fingerprint;
-use crate::founding::{PasskeyPaper, SignedPaper};
+use crate::founding::{Order, PasskeyPaper, SignedPaper};
 use crate::register::words::{Lang, fill};
 use crate::shutdown::Tasks;
 
 struct Shared {
     once: Once<SignedPaper>,
     paper: PasskeyPaper,
-    order: String,
+    order: Order,
 }
 
-/// Serves the page until `tasks` stop. `order` is what the person reads, a line each; it may name a plate, and leaves by this page
-/// alone.
+/// Serves the page until `tasks` stop. `order` is what the person reads; it may name a plate, and leaves by this page alone.
 ///
 /// # Errors
 /// `Site` where the passkey was made for pages on which browsers refuse it; `Listen`.
 pub async fn ask(
     paper: PasskeyPaper,
-    order: &[String],
+    order: Order,
     listen: SocketAddr,
     tasks: &Tasks,
     rng: &mut impl CryptoRng,
@@ -50,7 +50,7 @@ pub async fn ask(
     let site = paper.passkey().passkey.site.clone();
     site.origins().iter().try_for_each(|origin| site_of(origin, site.rp_id()).map(drop)).map_err(OnceError::Site)?;
     let (once, waiting) = Once::new("sign", site, rng);
-    let shared = Arc::new(Shared { once, paper, order: order.join("\n") });
+    let shared = Arc::new(Shared { once, paper, order });
     serve(routes(&shared), listen, tasks).await?;
     Ok(waiting)
 }
@@ -75,7 +75,7 @@ impl Shared {
             done,
             refused,
             who: fill(w.enrol_who, &[&signer.name]),
-            order: self.order.clone(),
+            order: order::terms(lang, &self.order),
             words: fingerprint::words(&digest),
             digits: fill(w.paper_digits, &[&fingerprint::digits(&digest)]),
             rp_id: rp_id.to_owned(),

@@ -77,7 +77,7 @@ async fn a_judge_signs_with_a_passkey_what_the_page_shows_and_keepers_take_it() 
     let to_sign = paper(&order, &passkey).unwrap();
     let challenge = b64url(&to_sign.digest());
     let (words, digits) = (fingerprint::words(&to_sign.digest()), fingerprint::digits(&to_sign.digest()));
-    let waiting = sign_page::ask(to_sign, &order.expose_words(), listen, &tasks, &mut SystemRng).await.unwrap();
+    let waiting = sign_page::ask(to_sign, order.clone(), listen, &tasks, &mut SystemRng).await.unwrap();
     let path = waiting.url.strip_prefix(ORIGIN).unwrap().to_owned();
     assert!(path.len() > 40, "the address holds a secret");
     let mut browser = Browser::new(listen);
@@ -95,13 +95,19 @@ async fn a_judge_signs_with_a_passkey_what_the_page_shows_and_keepers_take_it() 
         );
         assert_eq!(page.header("cache-control"), "no-store");
         assert_eq!(banned_in(&seen(&page.body)), Vec::<String>::new());
-        for shown in [PLATE, "search-warrant of Superior Court", "2026-12-22", &words, &digits, NAME] {
+        for shown in [PLATE, "Superior Court", &words, &digits, NAME] {
             assert!(page.body.contains(shown), "{shown} in {}", page.body);
         }
         assert_eq!(page.value("data-challenge=\""), challenge);
     }
-    assert!(english.body.contains("Your device does not show what it signs"));
-    assert!(spanish.body.contains("Su aparato no muestra lo que firma"));
+    for shown in
+        ["Your device does not show what it signs", "Search warrant", "December 22, 2026", "Crime investigation"]
+    {
+        assert!(english.body.contains(shown), "{shown} in {}", english.body);
+    }
+    for shown in ["Su aparato no muestra lo que firma", "22 de diciembre de 2026"] {
+        assert!(spanish.body.contains(shown), "{shown} in {}", spanish.body);
+    }
 
     // Another key, another paper, another page, another site, no signature at all: nothing is signed, and the page still waits.
     let other_paper = paper(&order, &passkey).unwrap();
@@ -170,15 +176,19 @@ async fn a_passkey_that_cannot_sign_this_paper_is_refused_before_a_person_is_ask
     let mut plain = key.enrolled(NAME);
     plain.passkey.site = RelyingParty::new("court.example", &["http://court.example".to_owned()]).unwrap();
     let tasks = Tasks::new();
-    let refused = sign_page::ask(paper(&order, &plain).unwrap(), &[], free_port(), &tasks, &mut SystemRng).await;
+    let refused =
+        sign_page::ask(paper(&order, &plain).unwrap(), order.clone(), free_port(), &tasks, &mut SystemRng).await;
     assert!(matches!(refused, Err(OnceError::Site(_))));
     let open = "0.0.0.0:0".parse().unwrap();
     let to_sign = paper(&order, &key.enrolled(NAME)).unwrap();
-    assert!(matches!(sign_page::ask(to_sign, &[], open, &tasks, &mut SystemRng).await, Err(OnceError::Listen(_))));
+    assert!(matches!(
+        sign_page::ask(to_sign, order.clone(), open, &tasks, &mut SystemRng).await,
+        Err(OnceError::Listen(_))
+    ));
 
     // Stopped before the person was there: no paper.
     let to_sign = paper(&order, &key.enrolled(NAME)).unwrap();
-    let waiting = sign_page::ask(to_sign, &[], free_port(), &tasks, &mut SystemRng).await.unwrap();
+    let waiting = sign_page::ask(to_sign, order.clone(), free_port(), &tasks, &mut SystemRng).await.unwrap();
     tasks.finish(Duration::from_secs(10)).await.unwrap();
     assert!(matches!(waiting.finish().await, Err(OnceError::Stopped)));
 }

@@ -8,6 +8,7 @@ use lockplate_core::keeper::Verdict;
 use lockplate_core::vocabulary::{Assurance, Basis, Offence, Purpose};
 
 use super::frame::Frame;
+use super::order::Term;
 use super::words::Words;
 use crate::api::ReasonText;
 use crate::fingerprint;
@@ -65,7 +66,7 @@ pub(in crate::keeper) struct PaperPage {
     pub(in crate::keeper) done: bool,
     pub(in crate::keeper) refused: bool,
     pub(in crate::keeper) who: String,
-    pub(in crate::keeper) order: String,
+    pub(in crate::keeper) order: Vec<Term>,
     pub(in crate::keeper) words: String,
     pub(in crate::keeper) digits: String,
     pub(in crate::keeper) rp_id: String,
@@ -164,8 +165,18 @@ fn name_of<'a>(name: &'a str, id: &'a str) -> &'a str {
     if name.is_empty() { id } else { name }
 }
 
-fn purpose(lang: Lang, name: &str) -> &'static str {
+pub(super) fn purpose(lang: Lang, name: &str) -> &'static str {
     Purpose::from_name(name).map_or(lang.words().unknown, |purpose| say::purpose(lang, purpose))
+}
+
+pub(super) fn offence_class(w: &'static Words, name: &str) -> &'static str {
+    match Offence::from_name(name) {
+        Some(Offence::Felony) => w.offence_felony,
+        Some(Offence::GrossMisdemeanor) => w.offence_gross,
+        Some(Offence::Misdemeanor) => w.offence_misdemeanor,
+        Some(Offence::Infraction) => w.offence_infraction,
+        Some(Offence::None) | None => w.offence_none,
+    }
 }
 
 fn stated(w: &Words, text: &str) -> String {
@@ -200,13 +211,7 @@ fn terms(lang: Lang, w: &'static Words, request: &WaitingRequest) -> Vec<(&'stat
     let (from, to) = (Timestamp(request.window.0), Timestamp(request.window.1));
     let days = fill(w.days_text, &[&say::moment(lang, from).text, &say::moment(lang, to).text]);
     let basis = Basis::from_name(&request.basis).map_or(lang.words().unknown, |basis| say::basis(lang, basis));
-    let class = match Offence::from_name(&request.offence_class) {
-        Some(Offence::Felony) => w.offence_felony,
-        Some(Offence::GrossMisdemeanor) => w.offence_gross,
-        Some(Offence::Misdemeanor) => w.offence_misdemeanor,
-        Some(Offence::Infraction) => w.offence_infraction,
-        Some(Offence::None) | None => w.offence_none,
-    };
+    let class = offence_class(w, &request.offence_class);
     vec![
         (w.who, who),
         (w.officer, fill(w.officer_text, &[&request.officer])),

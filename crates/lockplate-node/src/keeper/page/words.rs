@@ -153,7 +153,6 @@ crate::register::words::word_table! {
     court_site: "Signing of papers", "Firma de documentos";
     paper_title: "Sign this paper", "Firme este documento";
     paper_order: "What you order", "Lo que usted ordena";
-    paper_english: "The order is shown in English, as it was written.", "La orden se muestra en inglés, como se escribió.";
     paper_fingerprint: "Fingerprint of the paper", "Huella del documento";
     paper_digits: "The same in digits: {0}", "La misma en cifras: {0}";
     paper_limit: "Your device does not show what it signs. Only this page does. So write these eight words on the paper order too. Whoever holds the paper can then check which file belongs to it.",
@@ -162,6 +161,34 @@ crate::register::words::word_table! {
         "El programa que abrió esta página mostró las mismas palabras. Si no son iguales, no firme.";
     paper_refused: "That was not signed as it must be. No paper was written. You can try again.",
         "Eso no se firmó como se debe. No se escribió ningún documento. Puede intentarlo otra vez.";
+    yes: "yes", "sí";
+    no: "no", "no";
+    order_kind: "Kind", "Clase";
+    order_attestation: "What you saw: a court's paper that the court confirmed", "Lo que usted vio: un documento que el tribunal confirmó";
+    order_called: "Who confirmed it", "Quién lo confirmó";
+    order_called_text: "{0}, {1}", "{0}, {1}";
+    order_delay: "Nobody is told yet of one request", "Todavía no se avisa a nadie de una solicitud";
+    order_delay_until: "Nobody is told before", "No se avisa a nadie antes del";
+    order_ownership: "Proof that a vehicle is somebody's own", "Prueba de que un vehículo es de alguien";
+    order_revocation: "Something no longer counts", "Algo deja de valer";
+    order_court: "Court", "Tribunal";
+    order_docket: "Docket number", "Número de expediente";
+    order_requester: "Agency that may ask", "Agencia que puede pedir";
+    order_any_officer: "any officer of that agency", "cualquier agente de esa agencia";
+    order_archive: "Agency whose records are asked for", "Agencia dueña de los registros";
+    order_force: "In force", "Vigente";
+    order_uses: "Requests, at most", "Solicitudes, como máximo";
+    order_file: "Fingerprint of the paper's file", "Huella del archivo del documento";
+    order_supersedes: "Takes the place of the paper", "Sustituye al documento";
+    order_person: "Person", "Persona";
+    order_registered: "Registered owner, and showed it", "Es dueño registrado y lo mostró";
+    order_consents: "All other owners agree", "Los demás dueños están de acuerdo";
+    order_until: "Good until", "Vale hasta el";
+    order_revoked: "What no longer counts", "Lo que deja de valer";
+    order_reason: "Reason", "Motivo";
+    order_from: "From", "Desde el";
+    order_ids: "Agencies and files are named by signs that no two of them share. An agency's sign stands on its card.",
+        "Las agencias y los archivos se nombran con signos que no se repiten. El signo de una agencia está en su tarjeta.";
     paper_done_title: "Signed", "Firmado";
     paper_done: "Your passkey signed the paper with this fingerprint. You may close this page.",
         "Su llave de acceso firmó el documento con esta huella. Puede cerrar esta página.";
@@ -184,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_text_is_there_in_both_languages_with_the_same_places() {
-        check_table(TABLE, &["plate_state", "offence_text"]);
+        check_table(TABLE, &["plate_state", "offence_text", "order_called_text", "no"]);
         assert!(TABLE.len() > 90);
     }
 }
