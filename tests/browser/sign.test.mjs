@@ -135,6 +135,40 @@ test("a judge makes a passkey, and the terminal prints what the trust list says 
   assert.ok(said.includes(`for localhost at ${origin}`), said);
 });
 
+test("a charter takes the passkey of the judge from its file", async () => {
+  const lockplate = async (...args) => {
+    const { code, said } = await start(...args).ended;
+    assert.equal(code, 0, said);
+    return said;
+  };
+  const keepers = ["clerk", "auditor", "court"];
+  mkdirSync(join(folder, "people"), { mode: 0o700 });
+  for (const [at, name] of keepers.entries()) {
+    const at_url = ["--host", `${name}.millbrook.example`, "--url", `https://127.0.0.1:${8441 + at}`];
+    await lockplate("keeper", "init", "--folder", name, "--name", name, "--legal-entity", `Office ${at}`, ...at_url, "--human", `people/${name}.pem`);
+  }
+  const alpr = ["--host", "alpr.millbrook.example", "--url", "https://127.0.0.1:8444"];
+  await lockplate("agency", "init", "--folder", "millbrook", "--name", "Millbrook Police Department", "--state", "CT", ...alpr);
+  const signer = (await lockplate("sign", "new-key", "--key", "people/signer.pem", "--name", "clerk.millbrook.example")).trim();
+  const terms = `keepers = ${JSON.stringify(keepers.map((name) => `${name}/card.json`))}
+threshold = 2
+epoch_seconds = 3600
+retention_seconds = 1814400
+policy_signers = ["${signer}"]
+policy_quorum = 1
+[[judge]]
+name = "Judge of the trial"
+court = "${ORDER.court}"
+passkey = "judge.json"
+`;
+  writeFileSync(join(folder, "terms.toml"), terms);
+  await lockplate("agency", "charter", "draft", "--folder", "millbrook", "--terms", "terms.toml");
+  const { trust } = JSON.parse(readFileSync(join(folder, "millbrook/charter.draft"), "utf8"));
+  const judge = trust.find((entry) => entry.role === "judge");
+  assert.ok(judge.vkey.startsWith(`${JUDGE}+`), judge.vkey);
+  assert.deepEqual([judge.court, judge.rp_id, judge.origins], [ORDER.court, "localhost", [`http://localhost:${port}`]]);
+});
+
 test("the judge reads the order, compares its words with the terminal's, and signs", async () => {
   writeFileSync(join(folder, "order.json"), JSON.stringify(ORDER));
   const sign = start("sign", "order.json", "--passkey", "judge.json", "--out", "warrant.auth", "--listen", `127.0.0.1:${port}`);
