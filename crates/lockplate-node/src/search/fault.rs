@@ -32,6 +32,8 @@ pub enum Liar {
     Owner,
     /// The own desk.
     Desk,
+    /// Somebody who had the file in hand.
+    Holder,
 }
 
 /// Why there is no result. Never "no match": that is a result.
@@ -94,6 +96,7 @@ impl fmt::Display for SearchFault {
                 Liar::Keepers(places) => write!(f, "{what} (keepers {places:?})"),
                 Liar::Owner => write!(f, "{what} (the owner's archive or register)"),
                 Liar::Desk => write!(f, "{what} (the own desk)"),
+                Liar::Holder => f.write_str(what),
             },
             Self::Waiting(DeskState::WaitingForHuman) => {
                 f.write_str("a person at a keeper is asked; fetch the answer later")
