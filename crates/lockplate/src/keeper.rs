@@ -434,15 +434,12 @@ async fn decide(
 
 /// Why a decision counts for nothing. At this door nobody signs in: a key that is not known is the only way to this no.
 fn undecided(error: AdminError) -> anyhow::Error {
-    match error {
-        AdminError::Refused(ProblemKind::NotSignedIn) => Ended::of(
-            ExitKind::Refused,
-            "this key is none of this keeper's people, whom the charter names\ngive the key file that was named when the keeper's \
-             card was made (keeper init --human)",
-        )
-        .into(),
-        other => other.into(),
+    if let AdminError::Refused(ProblemKind::NotSignedIn) = error {
+        let what = "this key is none of this keeper's people, whom the charter names\ngive the key file that was named when the \
+                    keeper's card was made (keeper init --human)";
+        return Ended::of(ExitKind::Refused, what).into();
     }
+    error.into()
 }
 
 fn said(answer: &KeeperAnswer) -> String {

@@ -800,7 +800,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
+            lockplate_store::durable::replace(&path, text.as_bytes()).unwrap();
             path.display().to_string()
         };
         let plate = file("plate", "QXZ 4471\n");

@@ -146,10 +146,8 @@ pub(super) fn open(args: &OpenHoldArgs, screen: &Screen) -> Result<ExitKind> {
     let refused = |fault: &dyn std::fmt::Display| {
         Ended::of(ExitKind::Lied, format!("{fault}; the file is the evidence: {}", args.file.display()))
     };
-    let (head, bytes) = open_hold(&file, &key, now()).map_err(|fault| match fault {
-        SearchFault::Lied { .. } => refused(&fault),
-        other => ended(&other),
-    })?;
+    let (head, bytes) = open_hold(&file, &key, now())
+        .map_err(|fault| if matches!(fault, SearchFault::Lied { .. }) { refused(&fault) } else { ended(&fault) })?;
     let inside = Package::parse(&bytes).map_err(|fault| refused(&fault))?;
     let charter = crate::verify::pinned(pin::pin(&inside.charter.0, hash))?;
     let checked = package::check(&bytes, &charter, now().0).map_err(|fault| refused(&fault))?;

@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(sign([2; 32]).unwrap(), first);
         assert_ne!(sign([3; 32]).unwrap(), first, "another report");
         for file in std::fs::read_dir(folder.path()).unwrap() {
-            std::fs::write(file.unwrap().path(), "torn").unwrap();
+            durable::replace(&file.unwrap().path(), b"torn").unwrap();
         }
         assert!(sign([2; 32]).unwrap_err().to_string().contains("delete it"));
     }
