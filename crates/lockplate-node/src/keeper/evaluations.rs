@@ -40,7 +40,6 @@ impl Office {
         let row = db::request(connection, &request_digest)?.ok_or(ProblemKind::NotFound)?;
         // Core checks this again; here it keeps strangers from making the keeper open thousands of shares.
         grant.check_approvals(self.charter(), &row.record.policy_digest, 0)?;
-        self.check_standing(connection, &row, now)?;
         let mut held = Vec::with_capacity(grant.epoch_ids.len());
         let mut erase_at = now.0.saturating_add(ANSWER_SECONDS);
         for id in &grant.epoch_ids {
@@ -62,6 +61,7 @@ impl Office {
         if spent {
             return Err(ProblemKind::Spent.into());
         }
+        self.check_standing(connection, &row, now)?;
         let resumed = self.unfinished.evaluations.get(&digest).copied();
         let first = self.keeper.log().size();
         let evaluated = self.keeper.evaluate(grant, &row.record, held, resumed, now, &mut SystemRng);
