@@ -46,7 +46,7 @@ pub use package::{Keep, Kept, check_package_folder, write_package};
 
 use crate::api::{
     AnswerState, B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade,
-    Done, SessionAsked, SessionGiven,
+    Done, ReasonText, SessionAsked, SessionGiven,
 };
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
@@ -552,11 +552,11 @@ impl Searcher {
             }
             let pause = match status.state {
                 DeskState::Gone => Err(SearchFault::Gone),
+                DeskState::Refused => Err(SearchFault::Refused(refusals(&status))),
                 DeskState::Filing
                 | DeskState::WaitingForHuman
                 | DeskState::Granted
                 | DeskState::Answered
-                | DeskState::Refused
                 | DeskState::Unavailable
                 | DeskState::Disclosed => self.pause(deadline, status.state).await,
             };
@@ -681,13 +681,19 @@ fn refusals(status: &DeskStatus) -> Vec<Refusal> {
         .keepers
         .iter()
         .filter_map(|keeper| {
-            let answer = keeper.answer.as_ref().filter(|answer| answer.state == AnswerState::Refused)?;
-            Some(Refusal {
-                keeper: keeper.index,
-                name: keeper.name.clone(),
-                register: answer.register,
-                reasons: answer.reasons.clone(),
-            })
+            let answer = keeper.answer.as_ref()?;
+            let lapsed = keeper.problem.as_deref() == Some(ProblemKind::Lapsed.slug());
+            let reasons = match answer.state {
+                AnswerState::Refused => answer.reasons.clone(),
+                AnswerState::Approved | AnswerState::Waiting if lapsed => vec![ReasonText {
+                    rule: ProblemKind::Lapsed.slug().to_owned(),
+                    say: "What the request rested on no longer counts: its paper was withdrawn or is over, or the officer left.".to_owned(),
+                    cite: None,
+                    fix: Some("File a new request, under a paper that counts.".to_owned()),
+                }],
+                AnswerState::Approved | AnswerState::Waiting => return None,
+            };
+            Some(Refusal { keeper: keeper.index, name: keeper.name.clone(), register: answer.register, reasons })
         })
         .collect()
 }

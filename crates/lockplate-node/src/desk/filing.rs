@@ -313,6 +313,7 @@ impl Desk {
                 if good { (1, Some(bytes)) } else { (3, None) }
             }
             Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::EpochDestroyed => (4, None),
+            Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::Lapsed => (5, None),
             Err(PeerError::Problem(problem)) if is_final(problem.kind()) => (3, None),
             Err(_later) => return self.problem(digest, place, "unreachable", false).await,
         };
@@ -320,8 +321,9 @@ impl Desk {
             .db
             .transaction(move |connection| {
                 connection.execute(
-                    "UPDATE keeper SET evaluating = ?3, evaluation = ?4 WHERE digest = ?1 AND place = ?2 AND evaluating = 0",
-                    params![digest, place, evaluating, bytes],
+                    "UPDATE keeper SET evaluating = ?3, evaluation = ?4, problem = coalesce(?5, problem)
+                     WHERE digest = ?1 AND place = ?2 AND evaluating = 0",
+                    params![digest, place, evaluating, bytes, (evaluating == 5).then(|| ProblemKind::Lapsed.slug())],
                 )?;
                 Ok(())
             })
@@ -387,6 +389,7 @@ fn views(owner: &Owner, loaded: &Loaded, flags: &[Flags]) -> Result<Vec<View>, D
                     2 => Evaluating::Wrong,
                     3 => Evaluating::Refused,
                     4 => Evaluating::Destroyed,
+                    5 => Evaluating::Lapsed,
                     _ => Evaluating::None,
                 },
             })

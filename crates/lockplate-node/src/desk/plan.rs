@@ -41,6 +41,8 @@ pub(super) enum Evaluating {
     Refused,
     /// The keeper says that an epoch is destroyed.
     Destroyed,
+    /// The keeper says that what the request rested on no longer counts.
+    Lapsed,
 }
 
 /// One keeper of the owner, in charter order.
@@ -278,7 +280,8 @@ fn plan_evaluations(case: &Case<'_>, epochs: &[EpochId]) -> Plan {
     let candidates: Vec<&View> =
         case.keepers.iter().filter(allows).filter(|keeper| keeper.evaluating == Evaluating::None).collect();
     let short = have.saturating_add(candidates.len()) < case.t;
-    let destroyed = short && case.keepers.iter().any(|keeper| keeper.evaluating == Evaluating::Destroyed);
+    let ended = |how: Evaluating| short && case.keepers.iter().any(|keeper| keeper.evaluating == how);
+    let (destroyed, lapsed) = (ended(Evaluating::Destroyed), ended(Evaluating::Lapsed));
     let reachable = candidates.iter().filter(|keeper| !keeper.down).count();
     // A keeper that has not answered the request yet may still allow the same epochs.
     let more: Vec<&View> = if have.saturating_add(reachable) < case.t {
@@ -289,13 +292,15 @@ fn plan_evaluations(case: &Case<'_>, epochs: &[EpochId]) -> Plan {
     let coming = more.iter().filter(|keeper| !keeper.down).count();
     let state = if destroyed {
         DeskState::Gone
+    } else if lapsed {
+        DeskState::Refused
     } else if case.expired || have.saturating_add(reachable).saturating_add(coming) < case.t {
         DeskState::Unavailable
     } else {
         DeskState::Granted
     };
     let mut steps = Vec::new();
-    if case.expired || destroyed {
+    if case.expired || destroyed || lapsed {
         return Plan { state, steps };
     }
     if !short {

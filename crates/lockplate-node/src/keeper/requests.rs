@@ -154,7 +154,9 @@ impl Counted {
     /// Notes the hidden plate and the person of a decided one; false if an earlier one of the batch was about the same for the same
     /// agency, or of the same person under another key.
     fn takes_decided(&mut self, beside: &Beside) -> bool {
-        let fresh_plate = beside.plate_tags.iter().fold(true, |fresh, tag| self.plates.insert(*tag) && fresh);
+        let before = self.plates.len();
+        self.plates.extend(&beside.plate_tags);
+        let fresh_plate = self.plates.len() == before.saturating_add(beside.plate_tags.len());
         let fresh_person = beside.person.is_none_or(|person| self.persons.insert(person));
         fresh_plate && fresh_person
     }

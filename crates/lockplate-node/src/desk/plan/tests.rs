@@ -160,6 +160,8 @@ fn t_keepers_are_shown_the_grant_and_another_where_one_fails() {
     assert_eq!(granted(&keepers, &[ONE]), Plan { state: DeskState::Unavailable, steps: vec![] });
     keepers[2].evaluating = Evaluating::Destroyed;
     assert_eq!(granted(&keepers, &[ONE]).state, DeskState::Gone);
+    keepers[2].evaluating = Evaluating::Lapsed;
+    assert_eq!(granted(&keepers, &[ONE]), Plan { state: DeskState::Refused, steps: vec![] });
 }
 
 #[test]
