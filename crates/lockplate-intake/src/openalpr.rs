@@ -7,14 +7,35 @@ use lockplate_core::read::Vehicle;
 use crate::confidence::confidence;
 use crate::crop::crop;
 use crate::json::{self, Cursor};
-use crate::jurisdiction::named;
+use crate::jurisdiction::{TwoLetters, named};
 use crate::limits::{ALIASES_MAX, BODY_BYTES_MAX, ID_BYTES_MAX};
 use crate::lines::{Line, Lines};
-use crate::source::{Heartbeat, Ignored, Observation, Parsed, Payload, Problem, Slug, Source, SourceConfig, Stage};
+use crate::source::{
+    AnswerRule, BusyAnswer, Heartbeat, Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source,
+    SourceConfig, Stage,
+};
 use crate::time::{SourceTime, from_number};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
 
 const SCALE: f64 = 100.0;
+
+/// Open-source `alprd`: any HTTP status is delivery for it, and it repeats for ever what was not answered at all.
+pub(crate) const ALPRD: Profile = Profile {
+    answer: AnswerRule { busy: BusyAnswer::CloseUnanswered, ..AnswerRule::ONCE },
+    ..Profile { name: "alprd", ..REKOR }
+};
+
+/// Rekor agent: repeats from its queue.
+pub(crate) const REKOR: Profile =
+    Profile { two_letters: TwoLetters::Subdivision, resends: true, ..Profile::plain("rekor", &OpenAlpr) };
+
+/// `alpr -j`, sent by a client of one's own.
+pub(crate) const ALPR_LINES: Profile = Profile {
+    answer: AnswerRule::HTTP,
+    two_letters: TwoLetters::Subdivision,
+    camera_configured: true,
+    ..Profile::plain("alpr-lines", &AlprLines)
+};
 
 /// Webhook of `alprd` and of the Rekor agent.
 #[derive(Clone, Copy, Debug)]

@@ -13,9 +13,14 @@ use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{BODY_BYTES_MAX, COLUMNS_MAX, ID_BYTES_MAX, LINE_BYTES_MAX};
 use crate::lines::{Line, Lines};
-use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Slug, Source, SourceConfig, Stage};
+use crate::source::{
+    AnswerRule, Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage,
+};
 use crate::time::{SourceTime, from_number, from_text};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
+
+/// The own format, sent by a client that follows HTTP.
+pub(crate) const PROFILE: Profile = Profile { answer: AnswerRule::HTTP, ..Profile::plain("own", &Own) };
 
 /// Names of the fields a file may call differently. The other names of the format are fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]

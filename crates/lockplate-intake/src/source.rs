@@ -71,16 +71,22 @@ impl SourceKind {
     /// Every kind.
     pub const ALL: &'static [Self] = &[Self::Own, Self::Alprd, Self::Rekor, Self::AlprLines, Self::PlateRecognizer];
 
+    /// What this program knows about it; stands beside its parser.
+    #[must_use]
+    pub const fn profile(self) -> &'static Profile {
+        match self {
+            Self::Own => &crate::own::PROFILE,
+            Self::Alprd => &crate::openalpr::ALPRD,
+            Self::Rekor => &crate::openalpr::REKOR,
+            Self::AlprLines => &crate::openalpr::ALPR_LINES,
+            Self::PlateRecognizer => &crate::platerecognizer::PROFILE,
+        }
+    }
+
     /// Name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Alprd => "alprd",
-            Self::Rekor => "rekor",
-            Self::AlprLines => "alpr-lines",
-            Self::PlateRecognizer => "platerecognizer",
-        }
+        self.profile().name
     }
 
     /// From its name, exact case.
@@ -92,45 +98,90 @@ impl SourceKind {
     /// How this source is answered (`intake.md` section 5).
     #[must_use]
     pub const fn answer_rule(self) -> AnswerRule {
-        match self {
-            Self::Own | Self::AlprLines => {
-                AnswerRule { poison: PoisonAnswer::Problem, busy: BusyAnswer::Unavailable { retry_after_s: 5 } }
-            }
-            Self::Alprd => AnswerRule { poison: PoisonAnswer::Success, busy: BusyAnswer::CloseUnanswered },
-            Self::Rekor | Self::PlateRecognizer => {
-                AnswerRule { poison: PoisonAnswer::Success, busy: BusyAnswer::Unavailable { retry_after_s: 5 } }
-            }
-        }
-    }
-
-    /// Texts that mean "no plate" in this source, exact case. The sources here have none: NULL, NONE, NOPLATE and UNKNOWN
-    /// are real vanity plates.
-    #[must_use]
-    pub const fn placeholders(self) -> &'static [&'static str] {
-        match self {
-            Self::Own | Self::Alprd | Self::Rekor | Self::AlprLines | Self::PlateRecognizer => &[],
-        }
+        self.profile().answer
     }
 
     /// The parser.
     #[must_use]
-    pub fn parser(self) -> &'static dyn Source {
-        match self {
-            Self::Own => &crate::own::Own,
-            Self::Alprd | Self::Rekor => &crate::openalpr::OpenAlpr,
-            Self::AlprLines => &crate::openalpr::AlprLines,
-            Self::PlateRecognizer => &crate::platerecognizer::PlateRecognizer,
+    pub const fn parser(self) -> &'static dyn Source {
+        self.profile().parser
+    }
+}
+
+/// What this program knows about a kind of source beside how to read it.
+#[derive(Clone, Copy)]
+pub struct Profile {
+    /// Name in the configuration.
+    pub name: &'static str,
+    /// Reads its payloads.
+    pub parser: &'static dyn Source,
+    /// How it is answered.
+    pub answer: AnswerRule,
+    /// How two bare letters are read as a jurisdiction, unless the configuration says otherwise.
+    pub two_letters: TwoLetters,
+    /// It sends again what was not answered, also after a long time: ids are remembered for 24 h.
+    pub resends: bool,
+    /// It can send local times: a zone must be configured.
+    pub local_times: bool,
+    /// It sends no camera key: the camera must be configured.
+    pub camera_configured: bool,
+    /// Texts that mean "no plate" in this source, exact case. NULL, NONE, NOPLATE and UNKNOWN are real vanity plates.
+    pub placeholders: &'static [&'static str],
+}
+
+impl core::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Profile({})", self.name)
+    }
+}
+
+impl Profile {
+    /// A source of which no more is known than that it sends once.
+    pub(crate) const fn plain(name: &'static str, parser: &'static dyn Source) -> Self {
+        Self {
+            name,
+            parser,
+            answer: AnswerRule::ONCE,
+            two_letters: TwoLetters::Country,
+            resends: false,
+            local_times: false,
+            camera_configured: false,
+            placeholders: &[],
         }
     }
 }
 
-/// How a source is answered. Success is always 200 (own format: with counts).
+/// How a source is answered. Success is always 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerRule {
+    /// What stands in the answer to a good payload.
+    pub success: SuccessBody,
     /// For a payload that can never be stored.
     pub poison: PoisonAnswer,
     /// While nothing can be made durable.
     pub busy: BusyAnswer,
+}
+
+impl AnswerRule {
+    /// An HTTP client that reads the status.
+    pub(crate) const HTTP: Self = Self {
+        success: SuccessBody::Counts,
+        poison: PoisonAnswer::Problem,
+        busy: BusyAnswer::Unavailable { tried_ms: 0, retry_after_s: 5 },
+    };
+    /// A camera of which it is not known that it repeats anything.
+    pub(crate) const ONCE: Self = Self { success: SuccessBody::Empty, poison: PoisonAnswer::Success, ..Self::HTTP };
+}
+
+/// Body of a successful answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuccessBody {
+    /// None.
+    Empty,
+    /// JSON with what became of each line.
+    Counts,
+    /// JSON that the source waits for, also where nothing could be stored.
+    Json(&'static str),
 }
 
 /// Answer to a payload that can never be stored; it is counted like a refusal either way.
@@ -147,6 +198,8 @@ pub enum PoisonAnswer {
 pub enum BusyAnswer {
     /// 503 with `Retry-After`.
     Unavailable {
+        /// Storing is tried for so long first, ms: for a source that never repeats.
+        tried_ms: u32,
         /// Seconds.
         retry_after_s: u32,
     },
@@ -323,20 +376,16 @@ impl SourceConfig {
     /// The defaults of `kind`.
     #[must_use]
     pub fn new(number: u16, kind: SourceKind) -> Self {
-        let two_letters = match kind {
-            SourceKind::Alprd | SourceKind::Rekor | SourceKind::AlprLines => TwoLetters::Subdivision,
-            SourceKind::Own | SourceKind::PlateRecognizer => TwoLetters::Country,
-        };
+        let profile = kind.profile();
         Self {
             number,
             kind,
             zone: None,
             trust_jurisdiction: false,
-            // Known to repeat until delivered: alprd for ever, the Rekor agent from its queue.
-            resends: matches!(kind, SourceKind::Alprd | SourceKind::Rekor),
+            resends: profile.resends,
             fields: FieldMap::own(),
             camera: None,
-            two_letters,
+            two_letters: profile.two_letters,
             placeholders: Vec::new(),
         }
     }
@@ -346,19 +395,18 @@ impl SourceConfig {
     /// # Errors
     /// The fault to mend before start.
     pub const fn check(&self) -> Result<(), ConfigFault> {
-        match self.kind {
-            SourceKind::PlateRecognizer if self.zone.is_none() => Err(ConfigFault::ZoneMissing),
-            SourceKind::AlprLines if self.camera.is_none() => Err(ConfigFault::CameraMissing),
-            SourceKind::Own
-            | SourceKind::Alprd
-            | SourceKind::Rekor
-            | SourceKind::AlprLines
-            | SourceKind::PlateRecognizer => Ok(()),
+        let profile = self.kind.profile();
+        if profile.local_times && self.zone.is_none() {
+            return Err(ConfigFault::ZoneMissing);
         }
+        if profile.camera_configured && self.camera.is_none() {
+            return Err(ConfigFault::CameraMissing);
+        }
+        Ok(())
     }
 
     pub(crate) fn is_placeholder(&self, raw: &str) -> bool {
-        self.kind.placeholders().contains(&raw) || self.placeholders.iter().any(|p| p == raw)
+        self.kind.profile().placeholders.contains(&raw) || self.placeholders.iter().any(|p| p == raw)
     }
 }
 

@@ -8,7 +8,9 @@ use crate::intake::{Intake, Outcome};
 use crate::limits::{HOLD_READS_MAX, LINE_BYTES_MAX};
 use crate::normalise::{Arrival, CameraClock, Clock, Placement, Rules};
 use crate::own::FieldMap;
-use crate::source::{AnswerRule, BusyAnswer, Parsed, Part, Payload, PoisonAnswer, Slug, SourceConfig, SourceKind};
+use crate::source::{
+    AnswerRule, BusyAnswer, Parsed, Part, Payload, PoisonAnswer, Slug, SourceConfig, SourceKind, SuccessBody,
+};
 use crate::time::Zone;
 use lockplate_core::read::{ReadFlags, TimeQuality};
 
@@ -456,14 +458,14 @@ fn unknown_cameras_seal_nothing() {
 
 #[test]
 fn answers_of_the_page() {
-    let busy_503 = BusyAnswer::Unavailable { retry_after_s: 5 };
-    for (kind, poison, busy) in [
-        (SourceKind::Own, PoisonAnswer::Problem, busy_503),
-        (SourceKind::Alprd, PoisonAnswer::Success, BusyAnswer::CloseUnanswered),
-        (SourceKind::Rekor, PoisonAnswer::Success, busy_503),
-        (SourceKind::PlateRecognizer, PoisonAnswer::Success, busy_503),
+    let busy_503 = BusyAnswer::Unavailable { tried_ms: 0, retry_after_s: 5 };
+    for (kind, success, poison, busy) in [
+        (SourceKind::Own, SuccessBody::Counts, PoisonAnswer::Problem, busy_503),
+        (SourceKind::Alprd, SuccessBody::Empty, PoisonAnswer::Success, BusyAnswer::CloseUnanswered),
+        (SourceKind::Rekor, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::PlateRecognizer, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
     ] {
-        assert_eq!(kind.answer_rule(), AnswerRule { poison, busy });
+        assert_eq!(kind.answer_rule(), AnswerRule { success, poison, busy });
         assert_eq!(SourceKind::from_name(kind.name()), Some(kind));
     }
 }

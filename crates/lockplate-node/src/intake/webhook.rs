@@ -12,9 +12,10 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use lockplate_intake::normalise::{Arrival, Rules};
-use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind};
+use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind, SuccessBody};
 use lockplate_intake::{Outcome, Sealable};
 use serde::Serialize;
 
@@ -151,7 +152,7 @@ impl Inner {
         self.counters.of(&source.name, |counts| add(&mut counts.lost_upstream, 1));
         match source.config.kind.answer_rule().busy {
             BusyAnswer::CloseUnanswered => close_unanswered(),
-            BusyAnswer::Unavailable { retry_after_s } => {
+            BusyAnswer::Unavailable { retry_after_s, .. } => {
                 Problem::new(ProblemKind::IntakeUnavailable).with_retry_after_s(retry_after_s).into_response()
             }
         }
@@ -173,8 +174,8 @@ fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64, in_memory: bool) -
     if outcome.rejected > 0 && !useful {
         return poison(kind, &outcome.problems, outcome.rejected);
     }
-    match kind {
-        SourceKind::Own | SourceKind::AlprLines => {
+    match kind.answer_rule().success {
+        SuccessBody::Counts => {
             let problem = |refusal: &Refusal| LineProblem {
                 line: refusal.line,
                 r#type: format!("{}{}", crate::problem::TYPE_PREFIX, refusal.slug.text()),
@@ -189,14 +190,22 @@ fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64, in_memory: bool) -
             };
             Json(answer).into_response()
         }
-        SourceKind::Alprd | SourceKind::Rekor | SourceKind::PlateRecognizer => StatusCode::OK.into_response(),
+        SuccessBody::Empty | SuccessBody::Json(_) => delivered(kind),
+    }
+}
+
+/// What makes the source believe that it need not send the payload again.
+fn delivered(kind: SourceKind) -> Response {
+    match kind.answer_rule().success {
+        SuccessBody::Empty | SuccessBody::Counts => StatusCode::OK.into_response(),
+        SuccessBody::Json(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
     }
 }
 
 /// Nothing of the payload can ever be stored.
 fn poison(kind: SourceKind, refusals: &[Refusal], rejected: u64) -> Response {
     match (kind.answer_rule().poison, refusals.first()) {
-        (PoisonAnswer::Success, _) => StatusCode::OK.into_response(),
+        (PoisonAnswer::Success, _) => delivered(kind),
         (PoisonAnswer::Problem, None) => Problem::new(ProblemKind::IntakeMalformed).into_response(),
         (PoisonAnswer::Problem, Some(first)) => refuse(first, refusals, rejected).into_response(),
     }
