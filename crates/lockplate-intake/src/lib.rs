@@ -23,6 +23,7 @@ pub mod source;
 mod tests;
 pub mod time;
 pub mod vehicle;
+pub mod xml;
 
 pub use intake::{Intake, Outcome, Sealable};
 pub use source::{Observation, Parsed, Part, Payload, Problem, Slug, Source, SourceConfig, SourceKind};
