@@ -6,8 +6,11 @@
 
 pub mod confidence;
 pub mod crop;
+pub mod dahua;
+pub mod dahua_events;
 pub mod duplicates;
 pub mod frames;
+pub mod hikvision;
 pub mod hold;
 pub mod intake;
 pub mod json;
@@ -19,6 +22,7 @@ pub mod openalpr;
 pub mod own;
 pub mod platerecognizer;
 pub mod source;
+pub mod tattile;
 #[cfg(test)]
 mod tests;
 pub mod time;

@@ -65,11 +65,29 @@ pub enum SourceKind {
     AlprLines,
     /// Plate Recognizer Stream, Snapshot and cloud hook (8.3).
     PlateRecognizer,
+    /// Hikvision cameras, pushed (8.5).
+    Hikvision,
+    /// Dahua cameras, pushed over ITSAPI (8.6).
+    Dahua,
+    /// Text of Dahua's event stream (8.6).
+    DahuaEvents,
+    /// Tattile cameras, XML (8.12).
+    Tattile,
 }
 
 impl SourceKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::Own, Self::Alprd, Self::Rekor, Self::AlprLines, Self::PlateRecognizer];
+    pub const ALL: &'static [Self] = &[
+        Self::Own,
+        Self::Alprd,
+        Self::Rekor,
+        Self::AlprLines,
+        Self::PlateRecognizer,
+        Self::Hikvision,
+        Self::Dahua,
+        Self::DahuaEvents,
+        Self::Tattile,
+    ];
 
     /// What this program knows about it; stands beside its parser.
     #[must_use]
@@ -80,6 +98,10 @@ impl SourceKind {
             Self::Rekor => &crate::openalpr::REKOR,
             Self::AlprLines => &crate::openalpr::ALPR_LINES,
             Self::PlateRecognizer => &crate::platerecognizer::PROFILE,
+            Self::Hikvision => &crate::hikvision::PROFILE,
+            Self::Dahua => &crate::dahua::PROFILE,
+            Self::DahuaEvents => &crate::dahua_events::PROFILE,
+            Self::Tattile => &crate::tattile::PROFILE,
         }
     }
 
@@ -350,6 +372,8 @@ pub struct SourceConfig {
     pub two_letters: TwoLetters,
     /// Further placeholder texts of this source, raw, exact case.
     pub placeholders: Vec<String>,
+    /// What the source calls certain, where its kind leaves that open (Tattile: 100, the default, or 999).
+    pub confidence_scale: Option<u16>,
 }
 
 /// Why a source's configuration is refused at start.
@@ -387,6 +411,7 @@ impl SourceConfig {
             camera: None,
             two_letters: profile.two_letters,
             placeholders: Vec::new(),
+            confidence_scale: None,
         }
     }
 
@@ -407,6 +432,11 @@ impl SourceConfig {
 
     pub(crate) fn is_placeholder(&self, raw: &str) -> bool {
         self.kind.profile().placeholders.contains(&raw) || self.placeholders.iter().any(|p| p == raw)
+    }
+
+    /// The plate that `raw` says; none for a placeholder, and where nothing readable is left.
+    pub(crate) fn plate(&self, raw: Option<&str>) -> Option<Plate> {
+        raw.filter(|raw| !self.is_placeholder(raw)).and_then(Plate::parse)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Tests over the modules: the `T` items of `intake.md` 8.1 to 8.3, what must never be taken over, and mutated payloads.
-//! Every plate is invented.
+//! Tests over the modules: the `T` items of `intake.md` 8.1 to 8.3, what must never be taken over, and mutated
+//! payloads; and what the tests beside later sources need. Every plate is invented.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -14,19 +14,19 @@ use crate::source::{
 use crate::time::Zone;
 use lockplate_core::read::{ReadFlags, TimeQuality};
 
-const NOW: i64 = 1_774_000_000_000;
+pub(crate) const NOW: i64 = 1_774_000_000_000;
 const YEAR_MS: i64 = 365 * 86_400_000;
 
-fn config(kind: SourceKind) -> SourceConfig {
+pub(crate) fn config(kind: SourceKind) -> SourceConfig {
     let mut config = SourceConfig::new(3, kind);
     config.zone = Zone::parse("America/New_York");
-    if kind == SourceKind::AlprLines {
+    if kind.profile().camera_configured {
         config.camera = Some("gate".into());
     }
     config
 }
 
-fn parse(kind: SourceKind, content_type: &str, body: &[u8]) -> Parsed {
+pub(crate) fn parse(kind: SourceKind, content_type: &str, body: &[u8]) -> Parsed {
     kind.parser().parse(&Payload { content_type, body, ..Payload::default() }, &config(kind))
 }
 
@@ -46,11 +46,11 @@ fn recognizer(body: &str) -> Parsed {
     parse(SourceKind::PlateRecognizer, "application/json", body.as_bytes())
 }
 
-fn texts(parsed: &Parsed) -> Vec<&str> {
+pub(crate) fn texts(parsed: &Parsed) -> Vec<&str> {
     parsed.observations.iter().map(|o| o.plate.expose_text()).collect()
 }
 
-fn slugs(parsed: &Parsed) -> Vec<(Option<u64>, Slug)> {
+pub(crate) fn slugs(parsed: &Parsed) -> Vec<(Option<u64>, Slug)> {
     parsed.problems.iter().map(|p| (p.line, p.slug)).collect()
 }
 
@@ -58,11 +58,11 @@ fn rules(kind: SourceKind) -> Rules {
     Rules::new(&config(kind), Arrival::Live, YEAR_MS)
 }
 
-fn take(intake: &mut Intake, now: i64, kind: SourceKind, parsed: Parsed) -> Outcome {
+pub(crate) fn take(intake: &mut Intake, now: i64, kind: SourceKind, parsed: Parsed) -> Outcome {
     intake.take(now, rules(kind), parsed, |key| (key != "unknown").then_some(7))
 }
 
-fn sealed(outcome: &Outcome) -> Vec<&str> {
+pub(crate) fn sealed(outcome: &Outcome) -> Vec<&str> {
     outcome.sealables.iter().map(|s| s.read.plate.expose_text()).collect()
 }
 
@@ -459,11 +459,16 @@ fn unknown_cameras_seal_nothing() {
 #[test]
 fn answers_of_the_page() {
     let busy_503 = BusyAnswer::Unavailable { tried_ms: 0, retry_after_s: 5 };
+    let tried_503 = BusyAnswer::Unavailable { tried_ms: 5_000, retry_after_s: 5 };
     for (kind, success, poison, busy) in [
         (SourceKind::Own, SuccessBody::Counts, PoisonAnswer::Problem, busy_503),
         (SourceKind::Alprd, SuccessBody::Empty, PoisonAnswer::Success, BusyAnswer::CloseUnanswered),
         (SourceKind::Rekor, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
         (SourceKind::PlateRecognizer, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Hikvision, SuccessBody::Empty, PoisonAnswer::Success, tried_503),
+        (SourceKind::Dahua, SuccessBody::Json(r#"{"result":"true"}"#), PoisonAnswer::Success, busy_503),
+        (SourceKind::DahuaEvents, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Tattile, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
     ] {
         assert_eq!(kind.answer_rule(), AnswerRule { success, poison, busy });
         assert_eq!(SourceKind::from_name(kind.name()), Some(kind));
@@ -471,7 +476,7 @@ fn answers_of_the_page() {
 }
 
 /// 10,000 payloads: a good one with a few bytes changed, cut, doubled; then random bytes. Same seed, same run.
-fn mutate(kind: SourceKind, content_type: &str, seeds: &[String]) {
+pub(crate) fn mutate(kind: SourceKind, content_type: &str, seeds: &[String]) {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
     let mut runner =
         TestRunner::new_with_rng(Config { cases: 10_000, failure_persistence: None, ..Config::default() }, rng);
