@@ -21,10 +21,11 @@ use lockplate_core::sign::{Signed, Statement};
 use lockplate_core::signed::SignedObject;
 use lockplate_core::statement::StatementText;
 use lockplate_core::timekeeping::TimeStatement;
+use lockplate_intake::limits::TEXT_BYTES_MAX;
 use lockplate_intake::normalise::{Arrival, Rules};
 use lockplate_intake::source::{Parsed, Part, Payload, SourceConfig, SourceKind};
 use lockplate_intake::time::Zone;
-use lockplate_intake::{Intake, own::FieldMap};
+use lockplate_intake::{Intake, own::FieldMap, xml};
 use lockplate_log::tile::{parse_bundle, parse_tile, push_leaf, tile_bytes};
 use lockplate_log::{
     AddCheckpoint, Checkpoint, NoteSignature, Origin, Receipt, SignedNote, TilePath, VerifierKey, WitnessPolicy,
@@ -77,6 +78,54 @@ pub fn platerecognizer(data: &[u8]) {
         _ => Payload { content_type: "application/json", body, camera_header: Some("c1"), ..Payload::default() },
     };
     through(&config, &payload);
+}
+
+/// Hikvision's alerts, as the body and as a part beside pictures.
+pub fn hikvision(data: &[u8]) {
+    let (choice, body) = split(data);
+    let part = |name, body| Part { name, content_type: None, body };
+    let parts = [part("licensePlatePicture.jpg", b"\xff\xd8\xff".as_slice()), part("anpr.xml", body)];
+    let payload = match choice % 2 {
+        0 => Payload { content_type: "application/xml", body, ..Payload::default() },
+        _ => Payload { content_type: "multipart/form-data; boundary=b", parts: &parts, ..Payload::default() },
+    };
+    through(&config(SourceKind::Hikvision), &payload);
+}
+
+/// Dahua's ITSAPI, JSON and XML.
+pub fn dahua(data: &[u8]) {
+    through(
+        &config(SourceKind::Dahua),
+        &Payload { content_type: "application/json", body: data, ..Payload::default() },
+    );
+}
+
+/// The text of Dahua's event stream in its three shapes.
+pub fn dahua_events(data: &[u8]) {
+    through(
+        &config(SourceKind::DahuaEvents),
+        &Payload { content_type: "text/plain", body: data, ..Payload::default() },
+    );
+}
+
+/// Tattile's messages.
+pub fn tattile(data: &[u8]) {
+    let (choice, body) = split(data);
+    let mut config = config(SourceKind::Tattile);
+    config.confidence_scale = (choice & 1 == 1).then_some(999);
+    through(&config, &Payload { content_type: "text/xml", body, ..Payload::default() });
+}
+
+/// XML as every source of it reads it.
+pub fn xml(data: &[u8]) {
+    if let Ok(text) = xml::text_of(data)
+        && let Ok(root) = xml::parse(&text)
+    {
+        let bounded = root.as_text().is_none_or(|text| text.len() <= TEXT_BYTES_MAX && !text.contains('\0'));
+        assert!(bounded, "a text is bounded and has no NUL");
+        let _none = root.find("absTime");
+        drop(root.to_value());
+    }
 }
 
 /// Plate text, jurisdictions, and the input of the key.
