@@ -5,7 +5,7 @@ use lockplate_core::plate::{Jurisdiction, Plate};
 use lockplate_core::read::{Motion, Vehicle};
 
 use crate::jurisdiction::TwoLetters;
-use crate::limits::{OBSERVATIONS_MAX, PROBLEMS_MAX};
+use crate::limits::{OBSERVATIONS_MAX, PROBLEMS_MAX, TEXT_BYTES_MAX};
 use crate::own::FieldMap;
 use crate::time::{SourceTime, Zone};
 
@@ -20,6 +20,10 @@ pub struct Payload<'a> {
     pub parts: &'a [Part<'a>],
     /// Value of the header `camera-id`.
     pub camera_header: Option<&'a str>,
+    /// Topic of an MQTT message.
+    pub topic: Option<&'a str>,
+    /// A message that the broker had kept from before: nothing that happens now.
+    pub retained: bool,
 }
 
 impl core::fmt::Debug for Payload<'_> {
@@ -125,6 +129,11 @@ pub struct Profile {
     pub local_times: bool,
     /// It sends no camera key: the camera must be configured.
     pub camera_configured: bool,
+    /// While it refines a read and the text stays, so does the time of the first message with that text: the later ones say
+    /// that the vehicle is still there, or gone.
+    pub keeps_time: bool,
+    /// Longest ordinary time from the picture to its message, ms: no fault of the camera's clock.
+    pub delay_ms: i64,
     /// Texts that mean "no plate" in this source, exact case. NULL, NONE, NOPLATE and UNKNOWN are real vanity plates.
     pub placeholders: &'static [&'static str],
 }
@@ -146,6 +155,8 @@ impl Profile {
             resends: false,
             local_times: false,
             camera_configured: false,
+            keeps_time: false,
+            delay_ms: 0,
             placeholders: &[],
         }
     }
@@ -405,6 +416,14 @@ impl SourceConfig {
         Ok(())
     }
 
+    /// The plate of a raw text; none is counted.
+    pub(crate) fn readable(&self, raw: Option<&str>, ignored: &mut Ignored) -> Option<Plate> {
+        let usable = raw.filter(|raw| raw.len() <= TEXT_BYTES_MAX && !self.is_placeholder(raw));
+        let plate = usable.and_then(Plate::parse);
+        ignored.unreadable = ignored.unreadable.saturating_add(u64::from(plate.is_none()));
+        plate
+    }
+
     pub(crate) fn is_placeholder(&self, raw: &str) -> bool {
         self.kind.profile().placeholders.contains(&raw) || self.placeholders.iter().any(|p| p == raw)
     }
@@ -417,6 +436,8 @@ pub enum Stage {
     Final,
     /// May be refined: held under its track or ids.
     Refining,
+    /// Over, but a late refinement may be under way: final after [`HOLD_ENDING_MS`](crate::limits::HOLD_ENDING_MS).
+    Ending,
     /// One video frame, for the frame grouper.
     Frame,
 }
@@ -576,6 +597,10 @@ impl Parsed {
     #[must_use]
     pub fn is_poison(&self) -> bool {
         self.rejected > 0 && self.observations.is_empty() && self.heartbeat.is_none()
+    }
+
+    pub(crate) const fn other_event(&mut self) {
+        self.ignored.other_events = self.ignored.other_events.saturating_add(1);
     }
 
     pub(crate) fn observe(&mut self, observation: Result<Option<Observation>, Problem>) {
