@@ -4,16 +4,21 @@
 //! Nothing here prints, traces or keeps a plate longer than the hold table needs it.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests name the case they mean"))]
 
+pub mod axis;
+pub mod blueiris;
 pub mod confidence;
 pub mod crop;
 pub mod duplicates;
 pub mod frames;
+pub mod frigate;
+pub mod genetec;
 pub mod hold;
 pub mod intake;
 pub mod json;
 pub mod jurisdiction;
 pub mod limits;
 pub mod lines;
+pub mod milesight;
 pub mod normalise;
 pub mod openalpr;
 pub mod own;
@@ -22,7 +27,9 @@ pub mod source;
 #[cfg(test)]
 mod tests;
 pub mod time;
+pub mod unifi;
 pub mod vehicle;
+pub mod verkada;
 
 pub use intake::{Intake, Outcome, Sealable};
 pub use source::{Observation, Parsed, Part, Payload, Problem, Slug, Source, SourceConfig, SourceKind};

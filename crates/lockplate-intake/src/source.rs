@@ -69,11 +69,38 @@ pub enum SourceKind {
     AlprLines,
     /// Plate Recognizer Stream, Snapshot and cloud hook (8.3).
     PlateRecognizer,
+    /// Frigate over MQTT (8.4).
+    Frigate,
+    /// Axis License Plate Verifier (8.7).
+    Axis,
+    /// Milesight push (8.8).
+    Milesight,
+    /// UniFi Protect (8.9).
+    UniFi,
+    /// Genetec AutoVu (8.10).
+    Genetec,
+    /// Blue Iris with CodeProject.AI (8.11).
+    BlueIris,
+    /// Verkada (8.12).
+    Verkada,
 }
 
 impl SourceKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::Own, Self::Alprd, Self::Rekor, Self::AlprLines, Self::PlateRecognizer];
+    pub const ALL: &'static [Self] = &[
+        Self::Own,
+        Self::Alprd,
+        Self::Rekor,
+        Self::AlprLines,
+        Self::PlateRecognizer,
+        Self::Frigate,
+        Self::Axis,
+        Self::Milesight,
+        Self::UniFi,
+        Self::Genetec,
+        Self::BlueIris,
+        Self::Verkada,
+    ];
 
     /// What this program knows about it; stands beside its parser.
     #[must_use]
@@ -84,6 +111,13 @@ impl SourceKind {
             Self::Rekor => &crate::openalpr::REKOR,
             Self::AlprLines => &crate::openalpr::ALPR_LINES,
             Self::PlateRecognizer => &crate::platerecognizer::PROFILE,
+            Self::Frigate => &crate::frigate::PROFILE,
+            Self::Axis => &crate::axis::PROFILE,
+            Self::Milesight => &crate::milesight::PROFILE,
+            Self::UniFi => &crate::unifi::PROFILE,
+            Self::Genetec => &crate::genetec::PROFILE,
+            Self::BlueIris => &crate::blueiris::PROFILE,
+            Self::Verkada => &crate::verkada::PROFILE,
         }
     }
 

@@ -478,6 +478,13 @@ fn answers_of_the_page() {
         (SourceKind::Alprd, SuccessBody::Empty, PoisonAnswer::Success, BusyAnswer::CloseUnanswered),
         (SourceKind::Rekor, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
         (SourceKind::PlateRecognizer, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Frigate, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Axis, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Milesight, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::UniFi, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Genetec, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::BlueIris, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Verkada, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
     ] {
         assert_eq!(kind.answer_rule(), AnswerRule { success, poison, busy });
         assert_eq!(SourceKind::from_name(kind.name()), Some(kind));
