@@ -173,6 +173,64 @@ fn the_traffic_preset_names_states_and_drops_positions() {
     assert_eq!(out.sealables[0].placement, Placement::Late { captured_at: read.captured_at });
 }
 
+fn fast_alpr(body: &str) -> Parsed {
+    let mut config = config(SourceKind::Own);
+    config.fields = FieldMap::preset("fast-alpr").unwrap();
+    let payload = Payload { content_type: "application/x-ndjson", body: body.as_bytes(), ..Payload::default() };
+    SourceKind::Own.parser().parse(&payload, &config)
+}
+
+const FAST_ALPR: &str = r#"{"camera":"c1","captured_at":1774000000123,"detection":{"label":"License Plate","confidence":0.88,
+    "bounding_box":{"x1":1,"y1":2,"x2":3,"y2":4}},"ocr":{"text":"XK41207__","confidence":[0.99,0.81,0.97],"region":"Georgia",
+    "region_confidence":0.99}}"#;
+
+#[test]
+fn fast_alpr_confidence_of_both_forms_padding_and_nothing_read() {
+    let list = FAST_ALPR.replace('\n', "");
+    let parsed = fast_alpr(&list);
+    assert_eq!((texts(&parsed), parsed.observations[0].conf), (vec!["XK41207"], Some(810)));
+    // A country, not the state of that name.
+    assert!(parsed.observations[0].jurisdiction.is_none());
+    assert_eq!(parsed.ignored.unknown_fields, 1);
+    for (conf, want) in [("0.9", Some(900)), ("[]", None), ("[0.9,null]", None), ("[0.9,\"x\"]", None), ("null", None)]
+    {
+        let parsed = fast_alpr(&list.replace("[0.99,0.81,0.97]", conf));
+        assert_eq!(parsed.observations[0].conf, want, "{conf}");
+    }
+    let (head, _) = list.split_once("\"ocr\"").unwrap();
+    for nothing in ["null", r#"{"text":"","confidence":0.1}"#, r#"{"text":"____","confidence":[]}"#, r#"{"text":null}"#]
+    {
+        let parsed = fast_alpr(&format!("{head}\"ocr\":{nothing}}}"));
+        assert_eq!((parsed.ignored.unreadable, parsed.rejected, parsed.observations.len()), (1, 0, 0), "{nothing}");
+    }
+    let absent = fast_alpr(&format!("{}}}", head.trim_end_matches(',')));
+    assert_eq!(
+        (slugs(&absent), absent.problems[0].pointer.as_deref()),
+        (vec![(Some(1), Slug::MissingField)], Some("/ocr/text"))
+    );
+    assert_eq!(slugs(&fast_alpr(&format!("{head}\"ocr\":{{}}}}"))), [(Some(1), Slug::MissingField)]);
+    not_taken_over(SourceKind::Own, parsed, &["Georgia", "GA", "License"]);
+    // In CSV the name is that of the column.
+    let mut config = config(SourceKind::Own);
+    config.fields = FieldMap::fast_alpr();
+    let body = b"camera,captured_at,ocr.text,ocr.confidence\nc1,1774000000123,XK41207,0.9\n";
+    let csv =
+        SourceKind::Own.parser().parse(&Payload { content_type: "text/csv", body, ..Payload::default() }, &config);
+    assert_eq!((texts(&csv), csv.observations[0].conf, csv.ignored.unknown_fields), (vec!["XK41207"], Some(900), 0));
+}
+
+#[test]
+fn ten_thousand_mutated_payloads_of_fast_alpr() {
+    let line = FAST_ALPR.replace('\n', "");
+    mutate_with(SourceKind::Own, &[format!("{line}\n{line}\n")], &|body| {
+        let mut config = config(SourceKind::Own);
+        config.fields = FieldMap::fast_alpr();
+        SourceKind::Own
+            .parser()
+            .parse(&Payload { content_type: "application/x-ndjson", body, ..Payload::default() }, &config)
+    });
+}
+
 #[test]
 fn vanity_plates_that_look_like_placeholders_are_sealed_and_empty_ones_counted() {
     for plate in ["NULL", "NONE", "NOPLATE", "UNKNOWN"] {

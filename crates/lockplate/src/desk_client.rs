@@ -63,7 +63,7 @@ pub(crate) enum SourceTask {
     New {
         /// Name in the address: lower-case letters, digits and hyphens
         name: String,
-        /// own, openalpr, rekor, alpr-lines, platerecognizer
+        /// own, openalpr, rekor, alpr-lines, platerecognizer, frigate, axis, milesight, unifi, genetec, blueiris, verkada
         #[arg(long)]
         engine: String,
         /// IANA zone of its local times

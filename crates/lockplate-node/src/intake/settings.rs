@@ -26,7 +26,8 @@ pub const IMPORT_SOURCE_NAME: &str = "import";
 pub struct SourceTable {
     /// Name in the address: `POST /in/v1/{name}/{token}`.
     pub name: String,
-    /// `own`, `openalpr` (also `alprd`), `rekor`, `alpr-lines`, `platerecognizer`.
+    /// `own`, `openalpr` (also `alprd`), `rekor`, `alpr-lines`, `platerecognizer`, `frigate`, `axis`, `milesight`, `unifi`,
+    /// `genetec`, `blueiris`, `verkada`.
     pub engine: String,
     /// SHA-256 of the 32-byte token, 64 hexadecimal digits.
     pub token_sha256: String,
@@ -39,7 +40,7 @@ pub struct SourceTable {
     /// A named jurisdiction without a confidence becomes part of the key.
     #[serde(default)]
     pub trust_jurisdiction: bool,
-    /// Field names of the own format: `own` or `traffic`.
+    /// Field names of the own format: `own`, `traffic` or `fast-alpr`.
     #[serde(default)]
     pub fields: Option<String>,
     /// Camera key where the payload carries none.
@@ -98,8 +99,10 @@ impl SourceTable {
             return Err(refuse("this name is that of imported files: take another"));
         }
         let engine = if self.engine == "openalpr" { SourceKind::Alprd.name() } else { self.engine.as_str() };
-        let kind = SourceKind::from_name(engine)
-            .ok_or(refuse("engine must be own, openalpr, rekor, alpr-lines or platerecognizer"))?;
+        let kind = SourceKind::from_name(engine).ok_or(refuse(
+            "engine must be own, openalpr, rekor, alpr-lines, platerecognizer, frigate, axis, milesight, unifi, genetec, \
+             blueiris or verkada",
+        ))?;
         let token =
             TokenHash::from_hex(&self.token_sha256).ok_or(refuse("token_sha256 must be 64 hexadecimal digits"))?;
         let allow = self.allow.iter().map(|range| AddressRange::parse(range)).collect::<Option<Vec<_>>>();
@@ -108,7 +111,7 @@ impl SourceTable {
             config.zone = Some(Zone::parse(name).ok_or(refuse("zone must be an IANA name such as America/New_York"))?);
         }
         if let Some(preset) = &self.fields {
-            config.fields = FieldMap::preset(preset).ok_or(refuse("fields must be own or traffic"))?;
+            config.fields = FieldMap::preset(preset).ok_or(refuse("fields must be own, traffic or fast-alpr"))?;
         }
         config.trust_jurisdiction = self.trust_jurisdiction;
         config.camera = self.camera.clone();
