@@ -64,8 +64,9 @@ fn tracked_object(
     let id = object.required_text("id", ID_BYTES_MAX)?;
     let camera = object.required_text("camera", ID_BYTES_MAX)?;
     let Some((raw, score)) = recognized(&object).filter(|_| !object.flag("false_positive")) else {
-        // Most objects never show a plate. What is held of one that did stays held.
+        // Most objects never show a plate. That of a known car may have come with `lpr` alone: here is only its name.
         parsed.other_event();
+        parsed.over.extend((stage == Stage::Ending).then(|| id.into_owned()));
         return Ok(None);
     };
     let time = frame_time(&object)?;

@@ -102,6 +102,14 @@ impl HoldTable {
         self.over_limits()
     }
 
+    /// The source said that what is held under `key` is over, and no more.
+    pub fn end(&mut self, now_ms: i64, key: u64) {
+        if let Some(entry) = self.by_key.get(&key).and_then(|serial| self.entries.get_mut(serial)) {
+            let at = now_ms.saturating_add(HOLD_ENDING_MS);
+            entry.ends_at = Some(entry.ends_at.map_or(at, |earlier| earlier.min(at)));
+        }
+    }
+
     /// Ends the hold under any of `keys`: the source said final.
     pub fn release(&mut self, keys: &[u64]) -> Option<Held> {
         let serials: Vec<u64> = keys.iter().filter_map(|key| self.by_key.get(key).copied()).collect();

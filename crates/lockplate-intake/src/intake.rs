@@ -116,6 +116,9 @@ impl Intake {
                 None => refuse(&mut out, Slug::UnknownCamera, observation.line),
             }
         }
+        for id in &parsed.over {
+            self.hold.end(now_ms, self.hold_key(rules.source, id));
+        }
         out.cameras_seen.sort_unstable();
         out.cameras_seen.dedup();
         out.clocks_off.sort_unstable();
@@ -247,8 +250,12 @@ impl Intake {
         let camera = held.camera.to_be_bytes();
         match &held.observation.track {
             Some(track) => vec![self.hasher.hash(&[b"track", &source, &camera, track.as_bytes()])],
-            None => held.observation.ids().map(|id| self.hasher.hash(&[b"hold", &source, id.as_bytes()])).collect(),
+            None => held.observation.ids().map(|id| self.hold_key(held.rules.source, id)).collect(),
         }
+    }
+
+    fn hold_key(&self, source: u16, id: &str) -> u64 {
+        self.hasher.hash(&[b"hold", &source.to_be_bytes(), id.as_bytes()])
     }
 
     fn clock_of(&mut self, now_ms: i64, camera: u32) -> &mut CameraClock {

@@ -608,6 +608,8 @@ pub struct Parsed {
     pub heartbeat: Option<Heartbeat>,
     /// Agent that sent a finished group: its frames are superfluous.
     pub group_agent: Option<String>,
+    /// Ids of passes that are over, without a plate beside it: what is held under them is as with [`Stage::Ending`].
+    pub over: Vec<String>,
 }
 
 impl Parsed {

@@ -149,14 +149,22 @@ fn before_is_never_looked_at() {
 }
 
 #[test]
-fn an_end_without_a_plate_seals_nothing_of_its_own_and_loses_nothing_held() {
+fn an_end_without_a_plate_seals_nothing_of_its_own_and_ends_what_is_held() {
     let mut intake = fresh();
     let out = after(&mut intake, 0, &event("end", "null", NOW));
     assert_eq!((out.held, out.rejected, out.ignored.other_events), (0, 0, 1));
     after(&mut intake, 0, &lpr("\"XK41207\""));
+    // An update without a plate ends nothing.
+    after(&mut intake, 50, &event("update", "null", NOW));
     after(&mut intake, 100, &event("end", "null", NOW));
-    assert!(intake.tick(NOW + HOLD_MS_MAX - 1).sealables.is_empty());
-    assert_eq!(sealed(&intake.tick(NOW + HOLD_MS_MAX)), ["XK41207"]);
+    // Delivered once more, and the end of another object.
+    after(&mut intake, 900, &event("end", "null", NOW));
+    after(&mut intake, 900, &event("end", "null", NOW).replace("-abc", "-def"));
+    assert!(intake.tick(NOW + 100 + HOLD_ENDING_MS - 1).sealables.is_empty());
+    let out = intake.tick(NOW + 100 + HOLD_ENDING_MS);
+    assert_eq!(sealed(&out), ["XK41207"]);
+    assert!(!out.sealables[0].read.flags.has(ReadFlags::HELD_OUT));
+    assert!(intake.tick(NOW + 60_000).sealables.is_empty());
 }
 
 #[test]
