@@ -42,9 +42,11 @@ const YEAR_MS: i64 = 365 * 86_400_000;
 pub fn ndjson(data: &[u8]) {
     let (choice, body) = split(data);
     let mut config = config(SourceKind::Own);
-    if choice & 1 == 1 {
-        config.fields = FieldMap::traffic();
-    }
+    config.fields = match choice % 3 {
+        0 => FieldMap::own(),
+        1 => FieldMap::traffic(),
+        _ => FieldMap::fast_alpr(),
+    };
     through(&config, &Payload { content_type: "application/x-ndjson", body, ..Payload::default() });
 }
 
@@ -126,6 +128,64 @@ pub fn xml(data: &[u8]) {
         let _none = root.find("absTime");
         drop(root.to_value());
     }
+}
+
+/// Frigate's messages: on both topics, on another, retained, and posted without a topic.
+pub fn frigate(data: &[u8]) {
+    let (choice, body) = split(data);
+    let topic = match choice % 4 {
+        0 => None,
+        1 => Some("frigate/events"),
+        2 => Some("frigate/tracked_object_update"),
+        _ => Some("frigate/reviews"),
+    };
+    through(&config(SourceKind::Frigate), &Payload { body, topic, retained: choice > 0xf0, ..Payload::default() });
+}
+
+/// Axis License Plate Verifier: the event alone, and with a picture cut from the same bytes.
+pub fn axis(data: &[u8]) {
+    let (choice, body) = split(data);
+    let (image, event) = body.split_at(if choice & 1 == 0 { 0 } else { body.len().min(16) });
+    let parts = [
+        Part { name: "event", content_type: None, body: event },
+        Part { name: "image", content_type: None, body: image },
+    ];
+    let config = config(SourceKind::Axis);
+    if choice & 1 == 0 {
+        through(&config, &Payload { content_type: "application/json", body, ..Payload::default() });
+    } else {
+        through(&config, &Payload { content_type: "multipart/form-data", parts: &parts, ..Payload::default() });
+    }
+}
+
+/// Milesight.
+pub fn milesight(data: &[u8]) {
+    json(SourceKind::Milesight, data);
+}
+
+/// UniFi.
+pub fn unifi(data: &[u8]) {
+    json(SourceKind::UniFi, data);
+}
+
+/// Genetec.
+pub fn genetec(data: &[u8]) {
+    json(SourceKind::Genetec, data);
+}
+
+/// Blue Iris.
+pub fn blueiris(data: &[u8]) {
+    json(SourceKind::BlueIris, data);
+}
+
+/// Verkada.
+pub fn verkada(data: &[u8]) {
+    json(SourceKind::Verkada, data);
+}
+
+/// A source that takes a JSON body and nothing else.
+fn json(kind: SourceKind, body: &[u8]) {
+    through(&config(kind), &Payload { content_type: "application/json", body, ..Payload::default() });
 }
 
 /// Plate text, jurisdictions, and the input of the key.

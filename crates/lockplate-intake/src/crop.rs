@@ -25,15 +25,15 @@ pub fn crop(text: Option<&str>, ignored: &mut Ignored) -> Option<Vec<u8>> {
     bytes
 }
 
-/// A crop that came as bytes, in a part of its own; empty: there is none. Else as [`crop`].
+/// A crop that came as bytes: a part of a multipart payload, or a file in one. An empty one is none.
 #[must_use]
-pub fn crop_part(bytes: &[u8], ignored: &mut Ignored) -> Option<Vec<u8>> {
-    if bytes.is_empty() {
-        return None;
+pub fn crop_bytes(bytes: Option<&[u8]>, ignored: &mut Ignored) -> Option<Vec<u8>> {
+    let bytes = bytes.filter(|bytes| !bytes.is_empty())?;
+    if is_crop(bytes) {
+        return Some(bytes.to_vec());
     }
-    let fits = is_crop(bytes);
-    ignored.crops = ignored.crops.saturating_add(u64::from(!fits));
-    fits.then(|| bytes.to_vec())
+    ignored.crops = ignored.crops.saturating_add(1);
+    None
 }
 
 fn is_crop(bytes: &[u8]) -> bool {
@@ -82,10 +82,10 @@ mod tests {
     fn a_part_of_its_own() {
         let mut ignored = Ignored::default();
         let mut bytes = LENIENT.decode(jpeg(CROP_BYTES_MAX)).unwrap();
-        assert_eq!(crop_part(&bytes, &mut ignored).unwrap().len(), CROP_BYTES_MAX);
-        assert_eq!((crop_part(b"", &mut ignored), ignored.crops), (None, 0));
+        assert_eq!(crop_bytes(Some(&bytes), &mut ignored).unwrap().len(), CROP_BYTES_MAX);
+        assert_eq!((crop_bytes(Some(b""), &mut ignored), ignored.crops), (None, 0));
         bytes.push(0);
-        assert_eq!((crop_part(&bytes, &mut ignored), crop_part(b"GIF89a", &mut ignored)), (None, None));
+        assert_eq!((crop_bytes(Some(&bytes), &mut ignored), crop_bytes(Some(b"GIF89a"), &mut ignored)), (None, None));
         assert_eq!(ignored.crops, 2);
     }
 }

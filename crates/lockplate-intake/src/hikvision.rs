@@ -5,7 +5,7 @@
 use lockplate_core::read::Motion;
 
 use crate::confidence::confidence;
-use crate::crop::crop_part;
+use crate::crop::crop_bytes;
 use crate::jurisdiction::named;
 use crate::limits::ID_BYTES_MAX;
 use crate::source::{
@@ -104,7 +104,8 @@ fn observation(
     };
     out.vehicle.class = coded(CLASSES, anpr.text("vehicleType"), None);
     out.vehicle.colour = coded(COLOURS, anpr.get("vehicleInfo").and_then(|vehicle| vehicle.text("color")), None);
-    out.crop = parts.iter().find(|part| is_plate_picture(part.name)).and_then(|part| crop_part(part.body, ignored));
+    out.crop =
+        parts.iter().find(|part| is_plate_picture(part.name)).and_then(|part| crop_bytes(Some(part.body), ignored));
     Ok(Some(out))
 }
 

@@ -55,6 +55,8 @@ pub const DUPLICATES_MAX: usize = 1_000_000;
 
 /// Longest hold, ms.
 pub const HOLD_MS_MAX: i64 = 30_000;
+/// Hold of a read whose source said that the vehicle is gone, ms.
+pub const HOLD_ENDING_MS: i64 = 2_000;
 /// Held reads.
 pub const HOLD_READS_MAX: usize = 20_000;
 /// Bytes of held reads.

@@ -5,7 +5,7 @@ use lockplate_core::plate::{Jurisdiction, Plate};
 use lockplate_core::read::{Motion, Vehicle};
 
 use crate::jurisdiction::TwoLetters;
-use crate::limits::{OBSERVATIONS_MAX, PROBLEMS_MAX};
+use crate::limits::{OBSERVATIONS_MAX, PROBLEMS_MAX, TEXT_BYTES_MAX};
 use crate::own::FieldMap;
 use crate::time::{SourceTime, Zone};
 
@@ -20,6 +20,10 @@ pub struct Payload<'a> {
     pub parts: &'a [Part<'a>],
     /// Value of the header `camera-id`.
     pub camera_header: Option<&'a str>,
+    /// Topic of an MQTT message.
+    pub topic: Option<&'a str>,
+    /// A message that the broker had kept from before: nothing that happens now.
+    pub retained: bool,
 }
 
 impl core::fmt::Debug for Payload<'_> {
@@ -73,6 +77,20 @@ pub enum SourceKind {
     DahuaEvents,
     /// Tattile cameras, XML (8.12).
     Tattile,
+    /// Frigate over MQTT (8.4).
+    Frigate,
+    /// Axis License Plate Verifier (8.7).
+    Axis,
+    /// Milesight push (8.8).
+    Milesight,
+    /// UniFi Protect (8.9).
+    UniFi,
+    /// Genetec AutoVu (8.10).
+    Genetec,
+    /// Blue Iris with CodeProject.AI (8.11).
+    BlueIris,
+    /// Verkada (8.12).
+    Verkada,
 }
 
 impl SourceKind {
@@ -87,6 +105,13 @@ impl SourceKind {
         Self::Dahua,
         Self::DahuaEvents,
         Self::Tattile,
+        Self::Frigate,
+        Self::Axis,
+        Self::Milesight,
+        Self::UniFi,
+        Self::Genetec,
+        Self::BlueIris,
+        Self::Verkada,
     ];
 
     /// What this program knows about it; stands beside its parser.
@@ -102,6 +127,13 @@ impl SourceKind {
             Self::Dahua => &crate::dahua::PROFILE,
             Self::DahuaEvents => &crate::dahua_events::PROFILE,
             Self::Tattile => &crate::tattile::PROFILE,
+            Self::Frigate => &crate::frigate::PROFILE,
+            Self::Axis => &crate::axis::PROFILE,
+            Self::Milesight => &crate::milesight::PROFILE,
+            Self::UniFi => &crate::unifi::PROFILE,
+            Self::Genetec => &crate::genetec::PROFILE,
+            Self::BlueIris => &crate::blueiris::PROFILE,
+            Self::Verkada => &crate::verkada::PROFILE,
         }
     }
 
@@ -147,6 +179,11 @@ pub struct Profile {
     pub local_times: bool,
     /// It sends no camera key: the camera must be configured.
     pub camera_configured: bool,
+    /// While it refines a read and the text stays, so does the time of the first message with that text: the later ones say
+    /// that the vehicle is still there, or gone.
+    pub keeps_time: bool,
+    /// Longest ordinary time from the picture to its message, ms: no fault of the camera's clock.
+    pub delay_ms: i64,
     /// Texts that mean "no plate" in this source, exact case. NULL, NONE, NOPLATE and UNKNOWN are real vanity plates.
     pub placeholders: &'static [&'static str],
 }
@@ -168,6 +205,8 @@ impl Profile {
             resends: false,
             local_times: false,
             camera_configured: false,
+            keeps_time: false,
+            delay_ms: 0,
             placeholders: &[],
         }
     }
@@ -430,6 +469,14 @@ impl SourceConfig {
         Ok(())
     }
 
+    /// The plate of a raw text; none is counted.
+    pub(crate) fn readable(&self, raw: Option<&str>, ignored: &mut Ignored) -> Option<Plate> {
+        let usable = raw.filter(|raw| raw.len() <= TEXT_BYTES_MAX && !self.is_placeholder(raw));
+        let plate = usable.and_then(Plate::parse);
+        ignored.unreadable = ignored.unreadable.saturating_add(u64::from(plate.is_none()));
+        plate
+    }
+
     pub(crate) fn is_placeholder(&self, raw: &str) -> bool {
         self.kind.profile().placeholders.contains(&raw) || self.placeholders.iter().any(|p| p == raw)
     }
@@ -447,6 +494,8 @@ pub enum Stage {
     Final,
     /// May be refined: held under its track or ids.
     Refining,
+    /// Over, but a late refinement may be under way: final after [`HOLD_ENDING_MS`](crate::limits::HOLD_ENDING_MS).
+    Ending,
     /// One video frame, for the frame grouper.
     Frame,
 }
@@ -583,6 +632,8 @@ pub struct Parsed {
     pub heartbeat: Option<Heartbeat>,
     /// Agent that sent a finished group: its frames are superfluous.
     pub group_agent: Option<String>,
+    /// Ids of passes that are over, without a plate beside it: what is held under them is as with [`Stage::Ending`].
+    pub over: Vec<String>,
 }
 
 impl Parsed {
@@ -606,6 +657,10 @@ impl Parsed {
     #[must_use]
     pub fn is_poison(&self) -> bool {
         self.rejected > 0 && self.observations.is_empty() && self.heartbeat.is_none()
+    }
+
+    pub(crate) const fn other_event(&mut self) {
+        self.ignored.other_events = self.ignored.other_events.saturating_add(1);
     }
 
     pub(crate) fn observe(&mut self, observation: Result<Option<Observation>, Problem>) {

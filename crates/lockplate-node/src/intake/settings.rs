@@ -26,8 +26,8 @@ pub const IMPORT_SOURCE_NAME: &str = "import";
 pub struct SourceTable {
     /// Name in the address: `POST /in/v1/{name}/{token}`.
     pub name: String,
-    /// `own`, `openalpr` (also `alprd`), `rekor`, `alpr-lines`, `platerecognizer`, `hikvision`, `dahua`, `dahua-events`,
-    /// `tattile`.
+    /// `own`, `openalpr` (also `alprd`), `rekor`, `alpr-lines`, `platerecognizer`, `hikvision`, `dahua`, `dahua-events`, `axis`,
+    /// `milesight`, `tattile`, `unifi`, `genetec`, `blueiris`, `verkada`, `frigate`.
     pub engine: String,
     /// SHA-256 of the 32-byte token, 64 hexadecimal digits.
     pub token_sha256: String,
@@ -40,7 +40,7 @@ pub struct SourceTable {
     /// A named jurisdiction without a confidence becomes part of the key.
     #[serde(default)]
     pub trust_jurisdiction: bool,
-    /// Field names of the own format: `own` or `traffic`.
+    /// Field names of the own format: `own`, `traffic` or `fast-alpr`.
     #[serde(default)]
     pub fields: Option<String>,
     /// Camera key where the payload carries none.
@@ -103,7 +103,8 @@ impl SourceTable {
         }
         let engine = if self.engine == "openalpr" { SourceKind::Alprd.name() } else { self.engine.as_str() };
         let kind = SourceKind::from_name(engine).ok_or(refuse(
-            "engine must be own, openalpr, rekor, alpr-lines, platerecognizer, hikvision, dahua, dahua-events or tattile",
+            "engine must be own, openalpr, rekor, alpr-lines, platerecognizer, hikvision, dahua, dahua-events, axis, milesight, \
+             tattile, unifi, genetec, blueiris, verkada or frigate",
         ))?;
         let token =
             TokenHash::from_hex(&self.token_sha256).ok_or(refuse("token_sha256 must be 64 hexadecimal digits"))?;
@@ -113,7 +114,7 @@ impl SourceTable {
             config.zone = Some(Zone::parse(name).ok_or(refuse("zone must be an IANA name such as America/New_York"))?);
         }
         if let Some(preset) = &self.fields {
-            config.fields = FieldMap::preset(preset).ok_or(refuse("fields must be own or traffic"))?;
+            config.fields = FieldMap::preset(preset).ok_or(refuse("fields must be own, traffic or fast-alpr"))?;
         }
         if self.confidence_scale.is_some_and(|scale| !(1..=1000).contains(&scale)) {
             return Err(refuse("confidence_scale must be between 1 and 1000"));

@@ -106,8 +106,7 @@ fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
 }
 
 pub(crate) async fn town() -> Town {
-    let engines = SourceKind::ALL.iter().map(|&kind| name_of(kind));
-    let numbered = || (1_u16..).zip(engines.clone());
+    let numbered = || (1_u16..).zip(SourceKind::ALL.iter().map(|&kind| name_of(kind)));
     let camera =
         |(number, _)| KnownCamera { number: u32::from(number), source: number, key: "1".into(), group: String::new() };
     let registered = Registered {
@@ -207,6 +206,55 @@ fn tattile(plate: &str) -> String {
     )
 }
 
+/// `end`: held for two seconds more.
+fn frigate(plate: &str) -> String {
+    format!(
+        r#"{{"type":"end","before":null,"after":{{"id":"f-{plate}","camera":"1","label":"car","sub_label":null,
+        "frame_time":1774000000.0,"recognized_license_plate":["{plate}",0.9],"stationary":false}}}}"#
+    )
+}
+
+fn axis(plate: &str) -> String {
+    format!(
+        "--XX\r\nContent-Disposition: form-data; name=\"event\"\r\n\r\n{{\"plateUTF8\":\"{plate}\",\"carState\":\"lost\",\
+         \"carID\":\"{plate}\",\"capture_timestamp\":\"{NOW_MS}\",\"camera_info\":{{\"SerialNumber\":\"1\"}}}}\r\n--XX--\r\n"
+    )
+}
+
+fn milesight(plate: &str) -> String {
+    format!(
+        r#"{{"plate":"{plate}","time":"2026-03-20 05:46:40","confidence":"90","region":"-","Vehicle Brand":"Ford"}}"#
+    )
+}
+
+fn unifi(plate: &str) -> String {
+    format!(
+        r#"{{"alarm":{{"triggers":[{{"key":"license_plate_unknown","value":"{plate}","device":"1","timestamp":{NOW_MS},
+        "eventId":"e-{plate}"}}]}}}}"#
+    )
+}
+
+fn genetec(plate: &str) -> String {
+    format!(
+        r#"{{"CameraName":"1","Plate":"{plate}","DateUtc":"20/03/2026","TimeUtc":"09:46:40","State":"CT",
+        "Attributes":{{"Relative Motion":"Moving Away"}}}}"#
+    )
+}
+
+fn blueiris(plate: &str) -> String {
+    format!(
+        r#"{{"camera":"1","timestamp":"2026-03-20 05:46:40","ai_dump":[{{"api":"alpr","found":{{"success":true,
+        "requestId":"r-{plate}","predictions":[{{"plate":"{plate}","confidence":0.9}}]}}}}]}}"#
+    )
+}
+
+fn verkada(plate: &str) -> String {
+    format!(
+        r#"{{"webhook_type":"lpr","webhook_id":"w","data":{{"camera_id":"1","license_plate_number":"{plate}",
+        "confidence":0.9,"detected":{NOW_MS},"license_plate_state":"us-ct"}}}}"#
+    )
+}
+
 /// A good payload of each kind, with its content type.
 fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
     match kind {
@@ -218,6 +266,13 @@ fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
         SourceKind::Dahua => ("application/json", toll_gate(plate)),
         SourceKind::DahuaEvents => ("text/plain", junction(plate)),
         SourceKind::Tattile => ("text/xml", tattile(plate)),
+        SourceKind::Frigate => ("application/json", frigate(plate)),
+        SourceKind::Axis => ("multipart/form-data; boundary=XX", axis(plate)),
+        SourceKind::Milesight => ("application/json", milesight(plate)),
+        SourceKind::UniFi => ("application/json", unifi(plate)),
+        SourceKind::Genetec => ("application/json", genetec(plate)),
+        SourceKind::BlueIris => ("application/json", blueiris(plate)),
+        SourceKind::Verkada => ("application/json", verkada(plate)),
     }
 }
 
@@ -293,7 +348,7 @@ async fn every_source_is_answered_by_its_rule() {
         assert_eq!((status.as_u16(), closes), (200, false), "{kind:?} {text}");
         let says = matches!(kind, SourceKind::Own | SourceKind::AlprLines | SourceKind::Dahua);
         assert_eq!(text.is_empty(), !says, "{kind:?} {text}");
-        let held = kind == SourceKind::AlprLines;
+        let held = matches!(kind, SourceKind::AlprLines | SourceKind::Frigate);
         assert_eq!(town.sink.texts().len(), usize::from(!held), "{kind:?}: success means durable or held");
         if !held {
             assert_eq!(
