@@ -1,48 +1,25 @@
 // The keeper's own page in a real browser, with Chromium's own authenticator: a person enrols, signs in, approves and refuses.
 //
 //   KEEPER_DIR     folder of `keeper_town`: enrol, page (addresses), answers (the decisions in the keeper's log)
-//   CHROMIUM       the browser's binary
-//   SHOTS          folder for pictures of every page; none are taken without it
+//   CHROMIUM, SHOTS  see browser.mjs
 //
 // Texts and structure are tested, never pixels.
 
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AxeBuilder } from "@axe-core/playwright";
-import { chromium } from "playwright-core";
+import { look, open, NARROW } from "./browser.mjs";
 
 const folder = process.env.KEEPER_DIR;
-const shots = process.env.SHOTS;
-const NARROW = { width: 320, height: 640 };
-const WIDE = { width: 1100, height: 800 };
 const PLATE = "AB12345";
 
-let browser, page, home;
-const complaints = [];
+let browser, page, complaints, home;
 
 before(async () => {
   assert.ok(folder, "KEEPER_DIR must be set; use scripts/browser-test");
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || undefined,
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
-  page = await (await browser.newContext({ viewport: WIDE })).newPage();
-  page.setDefaultTimeout(20_000);
-  page.on("console", (message) => complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("request", (request) => assert.equal(new URL(request.url()).hostname, "localhost"));
-  const devtools = await page.context().newCDPSession(page);
-  await devtools.send("WebAuthn.enable");
-  const options = {
-    protocol: "ctap2", ctap2Version: "ctap2_1", transport: "internal", hasResidentKey: true, hasUserVerification: true,
-    isUserVerified: true, automaticPresenceSimulation: true,
-  };
-  const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", { options });
-  // For a person whose finger is not known.
-  page.verified = (isUserVerified) => devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified });
+  ({ browser, page, complaints } = await open());
 });
 
 after(async () => browser?.close());
@@ -65,23 +42,6 @@ async function decisions(count) {
   throw new Error("the decision is not in the log");
 }
 
-/// Both widths: no fault that axe knows, nothing wider than the screen; a picture where pictures are wanted.
-async function look(name) {
-  for (const viewport of [WIDE, NARROW]) {
-    await page.setViewportSize(viewport);
-    const { violations, passes } = await new AxeBuilder({ page }).analyze();
-    assert.ok(passes.length > 10, `axe looked at ${name}`);
-    assert.deepEqual(violations.map((one) => `${name} at ${viewport.width}: ${one.id}: ${one.nodes[0].html}`), []);
-    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    assert.ok(over <= 0, `${name} at ${viewport.width}: ${over} px too wide`);
-    if (shots) {
-      mkdirSync(shots, { recursive: true });
-      await page.screenshot({ path: join(shots, `keeper-${name}-${viewport.width}.png`), fullPage: true });
-    }
-  }
-  await page.setViewportSize(WIDE);
-}
-
 const heading = () => page.locator("h1").innerText();
 const tongue = () => page.locator("a.tongue").click();
 
@@ -89,17 +49,17 @@ test("a person makes a passkey, in either language, and a device that does not k
   const url = await said("enrol");
   await page.goto(url);
   assert.equal(await heading(), "Make your passkey");
-  await look("enrol");
+  await look(page, "keeper-enrol");
   await tongue();
   assert.equal(await heading(), "Cree su llave de acceso");
-  await look("enrol-es");
+  await look(page, "keeper-enrol-es");
   await page.verified(false);
   await page.locator("button.sign").click();
   await page.locator(".said.bad").waitFor();
   await page.verified(true);
   await page.locator("button.sign").click();
   await page.locator("h1", { hasText: "Listo" }).waitFor();
-  await look("enrolled-es");
+  await look(page, "keeper-enrolled-es");
 });
 
 test("a stranger reads nothing, and the clerk signs in with the keyboard alone", async () => {
@@ -107,9 +67,9 @@ test("a stranger reads nothing, and the clerk signs in with the keyboard alone",
   await page.goto(home);
   assert.equal(await heading(), "Sign in");
   assert.ok(!(await page.content()).includes(PLATE));
-  await look("sign-in");
+  await look(page, "keeper-sign-in");
   await tongue();
-  await look("sign-in-es");
+  await look(page, "keeper-sign-in-es");
   await tongue();
   // Skip link, other language, button.
   for (let at = 0; at < 3; at += 1) await page.keyboard.press("Tab");
@@ -117,10 +77,10 @@ test("a stranger reads nothing, and the clerk signs in with the keyboard alone",
   await page.keyboard.press("Enter");
   await page.locator(".entries").waitFor();
   assert.equal(await page.locator(".entries > li").count(), 3);
-  await look("waiting");
+  await look(page, "keeper-waiting");
   await tongue();
   assert.equal(await page.locator(".lead").innerText(), "3 solicitudes esperan respuesta. La más antigua va primero.");
-  await look("waiting-es");
+  await look(page, "keeper-waiting-es");
 });
 
 test("the clerk reads a card and approves it, with the keyboard alone", async () => {
@@ -130,10 +90,10 @@ test("the clerk reads a card and approves it, with the keyboard alone", async ()
   for (const wanted of [PLATE, "Millbrook Police Department", "26-1234", "What the machine has checked", "What you judge"]) {
     assert.ok(text.includes(wanted), wanted);
   }
-  await look("card");
+  await look(page, "keeper-card");
   await tongue();
   assert.ok((await page.locator("main").innerText()).includes("Lo que usted decide"));
-  await look("card-es");
+  await look(page, "keeper-card-es");
   await tongue();
   await page.locator('input[value="approve"]').focus();
   await page.keyboard.press("Space");
@@ -142,7 +102,7 @@ test("the clerk reads a card and approves it, with the keyboard alone", async ()
   await page.keyboard.press("Enter");
   await page.locator("h1", { hasText: "Your answer is in the record" }).waitFor();
   assert.ok((await page.locator("main").innerText()).includes("You approved the request."));
-  await look("approved");
+  await look(page, "keeper-approved");
   assert.deepEqual(await decisions(1), ["Approve None"]);
 });
 
@@ -154,12 +114,12 @@ test("no touch, no answer; a refusal has its reason", async () => {
   await page.locator('input[value="doubt"]').check();
   await page.locator("button.sign").click();
   await page.locator(".said.bad").waitFor();
-  await look("card-failed-es");
+  await look(page, "keeper-card-failed-es");
   assert.equal((await decisions(1)).length, 1, "nothing was decided");
   await page.verified(true);
   await page.locator("button.sign").click();
   await page.locator("h1", { hasText: "Su respuesta quedó registrada" }).waitFor();
-  await look("refused-es");
+  await look(page, "keeper-refused-es");
   assert.deepEqual(await decisions(2), ["Approve None", "Refuse Some(Doubt)"]);
 });
 
@@ -168,7 +128,7 @@ test("an answered request does not wait; a session that is over asks for the pas
   const card = await page.locator(".entries a").first().getAttribute("href");
   await page.goto(`${home}request/${"0".repeat(64)}`);
   assert.equal(await heading(), "That did not work");
-  await look("gone");
+  await look(page, "keeper-gone");
   await page.goto(home);
   await page.locator("form.out button").click();
   await page.locator("h1", { hasText: "Sign in" }).waitFor();

@@ -2,8 +2,7 @@
 // Chromium's own authenticator.
 //
 //   LOCKPLATE      the program
-//   CHROMIUM       the browser's binary
-//   SHOTS          folder for pictures of every page; none are taken without it
+//   CHROMIUM, SHOTS  see browser.mjs
 //
 // Texts and structure are tested, never pixels.
 
@@ -15,13 +14,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { AxeBuilder } from "@axe-core/playwright";
-import { chromium } from "playwright-core";
+import { look, open } from "./browser.mjs";
 
 const program = process.env.LOCKPLATE;
-const shots = process.env.SHOTS;
-const NARROW = { width: 320, height: 640 };
-const WIDE = { width: 1100, height: 800 };
 const JUDGE = "judge.district-court.example";
 const ORDER = {
   kind: "search-warrant", issuer: JUDGE, court: "District Court of Invented County", docket: "26-0017",
@@ -31,31 +26,14 @@ const ORDER = {
   pdf: "", supersedes: "",
 };
 
-let browser, page, folder, port;
-const complaints = [];
+let browser, page, complaints, folder, port;
 const running = new Set();
 
 before(async () => {
   assert.ok(program, "LOCKPLATE must be set; use scripts/browser-test");
   folder = mkdtempSync(join(tmpdir(), "lockplate-sign-"));
   port = await freePort();
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || undefined,
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
-  page = await (await browser.newContext({ viewport: WIDE })).newPage();
-  page.setDefaultTimeout(20_000);
-  page.on("console", (message) => complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("request", (request) => assert.equal(new URL(request.url()).hostname, "localhost"));
-  const devtools = await page.context().newCDPSession(page);
-  await devtools.send("WebAuthn.enable");
-  const options = {
-    protocol: "ctap2", ctap2Version: "ctap2_1", transport: "internal", hasResidentKey: true, hasUserVerification: true,
-    isUserVerified: true, automaticPresenceSimulation: true,
-  };
-  const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", { options });
-  page.verified = (isUserVerified) => devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified });
+  ({ browser, page, complaints } = await open());
 });
 
 after(async () => {
@@ -102,23 +80,6 @@ function start(...args) {
   return { line, ended };
 }
 
-/// Both widths: no fault that axe knows, nothing wider than the screen; a picture where pictures are wanted.
-async function look(name) {
-  for (const viewport of [WIDE, NARROW]) {
-    await page.setViewportSize(viewport);
-    const { violations, passes } = await new AxeBuilder({ page }).analyze();
-    assert.ok(passes.length > 10, `axe looked at ${name}`);
-    assert.deepEqual(violations.map((one) => `${name} at ${viewport.width}: ${one.id}: ${one.nodes[0].html}`), []);
-    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    assert.ok(over <= 0, `${name} at ${viewport.width}: ${over} px too wide`);
-    if (shots) {
-      mkdirSync(shots, { recursive: true });
-      await page.screenshot({ path: join(shots, `sign-${name}-${viewport.width}.png`), fullPage: true });
-    }
-  }
-  await page.setViewportSize(WIDE);
-}
-
 const ADDRESS = /^Open this address in the person's browser: (\S+)$/;
 
 test("a judge makes a passkey, and the terminal prints what the trust list says of it", async () => {
@@ -127,7 +88,7 @@ test("a judge makes a passkey, and the terminal prints what the trust list says 
     "sign", "new-passkey", "--name", JUDGE, "--out", "judge.json", "--listen", `127.0.0.1:${port}`, "--origin", origin, "--rp-id", "localhost",
   );
   await page.goto(await made.line(ADDRESS));
-  await look("enrol");
+  await look(page, "sign-enrol");
   await page.locator("button.sign").click();
   const { code, said } = await made.ended;
   assert.equal(code, 0, said);
@@ -177,10 +138,10 @@ test("the judge reads the order, compares its words with the terminal's, and sig
   await page.goto(address);
   const text = await page.locator("main").innerText();
   for (const wanted of [ORDER.plates[0].text, ORDER.court, ORDER.docket, words]) assert.ok(text.includes(wanted), `${wanted}: ${text}`);
-  await look("order");
+  await look(page, "sign-order");
   await page.locator("a.tongue").click();
   assert.ok((await page.locator("main").innerText()).includes(words));
-  await look("order-es");
+  await look(page, "sign-order-es");
   // A finger that the device does not know signs nothing, and the page says so and can be used again.
   await page.verified(false);
   await page.locator("button.sign").click();
@@ -194,7 +155,7 @@ test("the judge reads the order, compares its words with the terminal's, and sig
   const paper = readFileSync(join(folder, "warrant.auth"), "utf8");
   assert.ok(paper.includes("search-warrant") && !paper.includes(ORDER.plates[0].text), "the plate is only a digest in the paper");
   assert.ok(readFileSync(join(folder, "warrant.auth.disclosure-1"), "utf8").length > 0);
-  await look("signed");
+  await look(page, "sign-signed");
 });
 
 test("an order of another issuer is refused before any page is served", async () => {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockplate_log::note::{SignatureType, VerifierKey};
 
 use crate::Timestamp;
-use crate::charter::state_of_level;
+use crate::charter::{AgencyPage, state_of_level};
 use crate::error::{Error, Result};
 use crate::facts::{AgencyFacts, OfficerFacts};
 use crate::id::AgencyId;
@@ -279,13 +279,16 @@ pub struct VerifiedDirectory {
 }
 
 impl VerifiedDirectory {
-    /// Checks a directory under an agency's keys. `last_serial` is the serial of the one in use; none for the first.
+    /// Checks a directory under an agency's keys. `known` is how the charter describes the agency: an agency cannot make itself
+    /// another state's or a lesser level's, on which the law asks less of it. `last_serial` is the serial of the one in use; none
+    /// for the first.
     ///
     /// # Errors
-    /// `Malformed` if it is not a directory; `Invalid` if the signature, serial, times, state or an officer's key do not hold.
+    /// `Malformed` if it is not a directory; `Invalid` if the signature, serial, times, state, level or an officer's key do not
+    /// hold.
     pub fn verify(
         object: &SignedObject,
-        agency: AgencyId,
+        known: &AgencyPage,
         keys: &[VerifierKey],
         last_serial: Option<u64>,
         now: Timestamp,
@@ -293,8 +296,11 @@ impl VerifiedDirectory {
         let directory: Directory = object.read()?;
         issued_by(&directory.header, &object.verify(keys)?)?;
         let body = directory.body;
-        if body.agency != agency {
+        if body.agency != known.id {
             return Err(Error::invalid("the directory is another agency's"));
+        }
+        if (body.state, body.level) != (known.state, known.level) {
+            return Err(Error::invalid("the directory describes the agency otherwise than the charter"));
         }
         if last_serial.is_some_and(|last| body.serial <= last) {
             return Err(Error::invalid("the directory's serial does not rise"));

@@ -117,6 +117,21 @@ pub struct Evidence<'a> {
     pub ask_human: bool,
 }
 
+/// Why a request is refused before the policy is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotGathered {
+    /// The rule of the keeper's own code.
+    pub rule: CodeRule,
+    /// The step at which the paper fell, if it is the paper's fault.
+    pub paper_fault: Option<Step>,
+}
+
+impl From<CodeRule> for NotGathered {
+    fn from(rule: CodeRule) -> Self {
+        Self { rule, paper_fault: None }
+    }
+}
+
 /// Computes everything the policy may see from verified evidence. Pure.
 ///
 /// # Errors
@@ -126,7 +141,7 @@ pub fn gather(
     request: &Opened<SearchRequest>,
     evidence: Evidence<'_>,
     now: Timestamp,
-) -> core::result::Result<Standing, CodeRule> {
+) -> core::result::Result<Standing, NotGathered> {
     let asked = request.request();
     let statement = request.text().statement.statement();
     let directory = evidence.directory(asked.requester_agency, now)?;
@@ -145,7 +160,7 @@ pub fn gather(
         // The filer's own second key does not count, nor does a person who is no longer active.
         if !directory.are_two_persons(&asked.officer_key, &second.key_id) || !facts.active || facts.trained_until <= now
         {
-            return Err(CodeRule::Facts);
+            return Err(CodeRule::Facts.into());
         }
         approver_roles.extend(directory.roles(&second.key_id).into_iter().flatten());
         approvers.push(facts);
@@ -272,7 +287,7 @@ impl<'a> Evidence<'a> {
         &self,
         request: &Opened<SearchRequest>,
         now: Timestamp,
-    ) -> core::result::Result<(Verified, Option<Step>), CodeRule> {
+    ) -> core::result::Result<(Verified, Option<Step>), NotGathered> {
         let asked = request.request();
         if asked.authorisation_digest == [0; 32] || asked.purpose == Purpose::OwnRecord {
             return Ok((Verified::NONE, None));
@@ -289,7 +304,7 @@ impl<'a> Evidence<'a> {
             now,
         ) {
             Ok(verified) => Ok((verified, None)),
-            Err(Step::Basis) => Err(CodeRule::Facts),
+            Err(step @ Step::Basis) => Err(NotGathered { rule: CodeRule::Facts, paper_fault: Some(step) }),
             // A paper that does not hold counts as none; the policy then refuses a claimed court basis by name.
             Err(step) => Ok((Verified::NONE, Some(step))),
         }

@@ -68,6 +68,7 @@ use crate::open::{Evaluation, EvaluationText, evaluation_info};
 use crate::person::{ByPerson, PersonKey};
 use crate::request::{FiledRequest, Opened, SearchRequest};
 use crate::sign::{Signed, SigningKey, VerifyKey};
+use crate::vocabulary::Assurance;
 
 /// Requests of one person within 24 hours before which no hold is one too many; as `base.quota` for searches.
 const HOLDS_A_DAY_MAX: u32 = 200;
@@ -238,6 +239,9 @@ impl<S: LogStorage> Keeper<S> {
             None => self.ask_policy(&request, standing, now),
         };
         let mut record = self.record(request.filed(), verdict, standing.ask_human, standing.epochs_destroyed, now);
+        if standing.paper.assurance != Assurance::None {
+            record.not_after = record.not_after.min(standing.paper.valid_until);
+        }
         if record.outcome != Outcome::Deny {
             record.paper_due = standing.emergency.map(Declared::deadline);
         }
@@ -432,7 +436,7 @@ impl<S: LogStorage> Keeper<S> {
             Outcome::Allow(obligations) | Outcome::Ask(obligations) => obligations.approvers,
             Outcome::Deny => return Err(Error::invalid("this keeper refused the request")),
         };
-        if now >= request.not_after {
+        if now >= record.not_after {
             return Err(Error::invalid("the request has expired"));
         }
         grant.check_approvals(self.charter.charter(), &record.policy_digest, humans)?;

@@ -8,7 +8,7 @@ use lockplate_log::note::VerifierKey;
 use crate::Timestamp;
 use crate::authorisation::WithdrawnBy;
 use crate::charter::Charter;
-use crate::directory::{CLOCK_SKEW_SECONDS_MAX, Trust, issued_by};
+use crate::directory::{CLOCK_SKEW_SECONDS_MAX, Trust, TrustEntry, TrustRole, issued_by};
 use crate::error::{Error, Result};
 use crate::json::{json_names, json_object};
 use crate::signed::{SignedObject, signed_kind};
@@ -68,16 +68,24 @@ pub enum Revoked {
     },
 }
 
-/// Checks a revocation. A key of the trust list is revoked by one policy signer or by itself; an object by enough policy signers, or by a
-/// key of the trust list, which counts if the object turns out to be its own.
+/// Checks a revocation. A key of the trust list, or of the list that waits (`pending`), is revoked by one policy signer or by itself; an
+/// object by enough policy signers, or by a key of the trust list that may issue objects, which counts if the object turns out to be its
+/// own.
 ///
 /// # Errors
 /// `Malformed` if it is no revocation; `Invalid` if it names both or neither, a key that is not on the list, or is not so signed.
-pub fn verify_revocation(object: &SignedObject, charter: &Charter, trust: &Trust, now: Timestamp) -> Result<Revoked> {
+pub fn verify_revocation(
+    object: &SignedObject,
+    charter: &Charter,
+    trust: &Trust,
+    pending: &[TrustEntry],
+    now: Timestamp,
+) -> Result<Revoked> {
     let revocation: Revocation = object.read()?;
     let rule = |holds: bool, what: &'static str| if holds { Ok(()) } else { Err(Error::invalid(what)) };
     // One of the two lists is enough; a passkey of the trust list counts as its key file would.
-    let (by_signers, by_list) = (object.verify(&charter.policy_signers), object.verify_entries(trust.entries()));
+    let known: Vec<TrustEntry> = trust.entries().iter().chain(pending).cloned().collect();
+    let (by_signers, by_list) = (object.verify(&charter.policy_signers), object.verify_entries(&known));
     let mut good = by_signers.unwrap_or_default();
     good.extend(by_list.unwrap_or_default().iter().map(|entry| &entry.vkey));
     issued_by(&revocation.header, &good)?;
@@ -91,11 +99,17 @@ pub fn verify_revocation(object: &SignedObject, charter: &Charter, trust: &Trust
         (Some(digest), None) => {
             let by_signers = signers >= usize::from(charter.policy_quorum);
             // A key that was revoked since may still take back what it signed: that never gives anybody anything.
+            let issues = |entry: &TrustEntry| match entry.role {
+                TrustRole::Judge | TrustRole::Clerk | TrustRole::Custodian | TrustRole::Agency => true,
+                TrustRole::Supervisor | TrustRole::Auditor | TrustRole::Steward => false,
+            };
+            let issuers = trust.entries().iter().filter(|entry| good.contains(&&entry.vkey));
+            rule(by_signers || issuers.into_iter().any(issues), "this key issues nothing that it could take back")?;
             let by = if by_signers { WithdrawnBy::Signers } else { WithdrawnBy::Issuer(issuer.clone()) };
             Ok(Revoked::Object { digest, by })
         }
         (None, Some(key)) => {
-            rule(trust.entries().iter().any(|entry| entry.vkey == key), "the key is not on the trust list")?;
+            rule(known.iter().any(|entry| entry.vkey == key), "the key is not on the trust list")?;
             rule(signers >= 1 || good.contains(&&key), "a key is revoked by a policy signer or by itself")?;
             Ok(Revoked::Key { key, from: revocation.body.from })
         }

@@ -528,7 +528,14 @@ impl Town {
     pub(crate) fn verified_directory(&self, directory: &[u8]) -> VerifiedDirectory {
         let agency = note_signer("alpr.example/agency", 200);
         let object = SignedObject::parse(directory).unwrap();
-        VerifiedDirectory::verify(&object, OWNER, &[agency.verifier_key().clone()], None, self.now).unwrap()
+        VerifiedDirectory::verify(
+            &object,
+            self.charter.charter().agency(OWNER).unwrap(),
+            &[agency.verifier_key().clone()],
+            None,
+            self.now,
+        )
+        .unwrap()
     }
 
     pub(crate) fn header(&self, issuer: &str) -> Header {

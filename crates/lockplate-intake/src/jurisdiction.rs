@@ -145,6 +145,46 @@ pub fn named(word: &str, two_letters: TwoLetters) -> Option<Jurisdiction> {
     }
 }
 
+/// Why a word that a person wrote is no code of who issued a plate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoCode {
+    /// Two letters of a state or province without its country, which are a country's as well or could be.
+    Bare,
+    /// No such code.
+    Unknown,
+}
+
+impl NoCode {
+    /// What to write instead, a sentence.
+    #[must_use]
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Bare => {
+                "two letters of a state or province alone could be a country's; write US-CT or CA-ON, and for a country of \
+                 these letters its three: DEU"
+            }
+            Self::Unknown => {
+                "no such code of a state or country; write it like US-CT or CA-ON, or a country as PL or POL"
+            }
+        }
+    }
+}
+
+/// The jurisdiction whose code a person wrote down, for a search or a court's order. No engine says how two letters are meant, and a
+/// wrong guess would make "no match" of a read that is there: so they name a country only where they cannot be a state's.
+///
+/// # Errors
+/// [`NoCode`].
+pub fn written(code: &str) -> Result<Jurisdiction, NoCode> {
+    let code = code.trim();
+    // Engines' names of states are no codes.
+    let is_code = code.len() <= 3 || code.as_bytes().get(2) == Some(&b'-');
+    if code.len() == 2 && named(code, TwoLetters::Subdivision).is_some() {
+        return Err(NoCode::Bare);
+    }
+    named(code, TwoLetters::Country).filter(|_| is_code).ok_or(NoCode::Unknown)
+}
+
 /// A country as a jurisdiction: none where a subdivision is needed.
 fn country_code(alpha2: &str) -> Option<Jurisdiction> {
     let known = COUNTRIES.split_ascii_whitespace().any(|row| row.get(3..) == Some(alpha2));
@@ -198,6 +238,40 @@ mod tests {
             ("é", Country, None),
         ] {
             assert_eq!(named(word, two).as_ref().map(Jurisdiction::code), want, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_writes_is_a_code_that_exists_and_means_one_thing() {
+        for (code, want) in [
+            ("US-CT", Ok("US-CT")),
+            ("us-ct", Ok("US-CT")),
+            ("CA-QC", Ok("CA-QC")),
+            ("MX-CMX", Ok("MX-CMX")),
+            ("PL", Ok("PL")),
+            ("POL", Ok("PL")),
+            ("DEU", Ok("DE")),
+            ("CT", Err(NoCode::Bare)),
+            ("ct", Err(NoCode::Bare)),
+            ("DE", Err(NoCode::Bare)),
+            ("CA", Err(NoCode::Bare)),
+            ("NL", Err(NoCode::Bare)),
+            ("US-ZZ", Err(NoCode::Unknown)),
+            ("ZZ", Err(NoCode::Unknown)),
+            ("US", Err(NoCode::Unknown)),
+            ("USA", Err(NoCode::Unknown)),
+            ("connecticut", Err(NoCode::Unknown)),
+            ("ohio", Err(NoCode::Unknown)),
+            ("", Err(NoCode::Unknown)),
+            ("\u{e9}", Err(NoCode::Unknown)),
+        ] {
+            assert_eq!(written(code).as_ref().map(Jurisdiction::code), want.as_ref().copied(), "{code}");
+        }
+        for (country, subs) in SUBDIVIDED.iter().take(2) {
+            for sub in subs.split_ascii_whitespace() {
+                assert_eq!(written(sub), Err(NoCode::Bare), "{sub}");
+                assert!(written(&format!("{country}-{sub}")).is_ok(), "{country}-{sub}");
+            }
         }
     }
 

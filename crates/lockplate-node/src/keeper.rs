@@ -25,6 +25,7 @@ mod recovery;
 mod requests;
 pub mod restore;
 pub mod sign_page;
+mod standing;
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};

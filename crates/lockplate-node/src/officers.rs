@@ -291,6 +291,7 @@ fn digest(text: &str) -> Result<[u8; 32], RosterError> {
 mod tests {
     use super::*;
     use crate::rng::SystemRng;
+    use lockplate_core::charter::AgencyPage;
     use lockplate_core::directory::VerifiedDirectory;
     use lockplate_core::signed::SignedObject;
     use lockplate_log::Origin;
@@ -348,9 +349,12 @@ mod tests {
         };
         let object = SignedObject::parse(&sign(5)).unwrap();
         let keys = [key.verifier_key().clone()];
-        let verified = VerifiedDirectory::verify(&object, agency.id, &keys, Some(4), now).unwrap();
+        let (name, state, level) = (agency.name.clone(), agency.state, agency.level);
+        let known =
+            AgencyPage { id: agency.id, name, state, level, desk_log: None, url: String::new(), tls_pin: [0; 32] };
+        let verified = VerifiedDirectory::verify(&object, &known, &keys, Some(4), now).unwrap();
         assert!(verified.roles(&[1; 32]).unwrap().contains(&Role::Supervisor));
         assert!(verified.is_fresh(Timestamp(now.0 + 6 * 86_400)) && !verified.is_fresh(Timestamp(now.0 + 8 * 86_400)));
-        assert!(VerifiedDirectory::verify(&object, agency.id, &keys, Some(5), now).is_err());
+        assert!(VerifiedDirectory::verify(&object, &known, &keys, Some(5), now).is_err());
     }
 }

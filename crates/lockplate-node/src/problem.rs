@@ -123,6 +123,8 @@ problem_table! {
     Spent, "spent", 409, "Already spent", "this was used before and works only once";
     /// Another request has changed what this one builds on, or its id was used for other content.
     Conflicting, "conflicting", 409, "Conflict", "this contradicts what is already recorded; read the present state and try again";
+    /// What a request rested on no longer counts.
+    Lapsed, "lapsed", 403, "Not allowed any more", "what the request rested on no longer counts: its paper was withdrawn or is over, or the officer is no longer in service; file a new request";
     /// Too many requests of this caller.
     Rate, "rate", 429, "Too many requests", "the quota is used up; try again later";
     /// The epochs asked for are destroyed; nobody can open them again.
@@ -486,6 +488,7 @@ mod tests {
             (ProblemKind::NotFound, 404),
             (ProblemKind::Spent, 409),
             (ProblemKind::Conflicting, 409),
+            (ProblemKind::Lapsed, 403),
             (ProblemKind::Rate, 429),
             (ProblemKind::TooFewKeepers, 503),
             (ProblemKind::Unavailable, 503),

@@ -38,11 +38,11 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 pub use answer::{Culprit, Fetched, Found, Proof, SCHEMA};
-pub use draft::{Snapped, count_elements, snap};
+pub use draft::{Snapped, count_elements, has_wildcard, snap};
 pub use fault::{Liar, Refusal, SearchFault};
 pub use hold::{HoldFile, open_hold};
 pub use owner::{LoggedRoots, logged_roots};
-pub use package::{Keep, Kept, write_package};
+pub use package::{Keep, Kept, check_package_folder, write_package};
 
 use crate::api::{
     AnswerState, B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade,
@@ -308,6 +308,9 @@ impl Searcher {
     ) -> Result<Fetched, SearchFault> {
         let pending = Pending::load(&self.folder, &officer.key, request_digest)?;
         keep.fits(pending.statement.statement().hold)?;
+        if let Keep::Package { folder } = keep {
+            check_package_folder(folder)?;
+        }
         if pending.charter_hash != self.charter.hash() {
             return Err(SearchFault::File("the pending search was filed under another charter"));
         }

@@ -8,8 +8,9 @@ use cedar_policy::{Authorizer, Decision, Effect, Entities, PolicySet, Request, R
 use lockplate_core::facts::{AccessPolicy, Obligations, PolicyAnswer, Reason, SearchFacts};
 
 use crate::bundle::Bundle;
+use crate::checked::Check;
 use crate::error::LoadError;
-use crate::explain::{ENGINE_RULE, keeper_reason};
+use crate::explain::{CONSTITUTION_RULE, ENGINE_RULE, keeper_reason};
 use crate::facts::{ListFacts, cedar_list_request, cedar_request};
 use crate::lint::{self, Rules};
 use crate::question::Question;
@@ -18,6 +19,8 @@ use crate::question::Question;
 #[derive(Debug)]
 pub struct CedarPolicy {
     rules: Rules,
+    /// What no rule may allow: the properties that the charter pins, as permits.
+    never: PolicySet,
     authorizer: Authorizer,
     digest: [u8; 32],
     engine: String,
@@ -41,13 +44,16 @@ impl CedarPolicy {
     /// The first thing found wrong, with file and policy id. The keeper must not start.
     pub fn load(bundle: &Bundle) -> Result<Self, LoadError> {
         let rules = lint::read(bundle)?;
-        lint::check(bundle, &rules)?;
-        Ok(Self::of(rules, bundle.digest()))
+        let properties = lint::check(bundle, &rules)?;
+        let pinned = properties.into_iter().filter(|one| one.constitution && one.check == Check::Never);
+        // Ids are unique, or the lint had said so.
+        let never = PolicySet::from_policies(pinned.map(|one| one.policy)).unwrap_or_default();
+        Ok(Self { never, ..Self::of(rules, bundle.digest()) })
     }
 
     fn of(rules: Rules, digest: [u8; 32]) -> Self {
         let engine = format!("cedar-policy {}", cedar_policy::get_sdk_version());
-        Self { rules, authorizer: Authorizer::new(), digest, engine }
+        Self { rules, never: PolicySet::new(), authorizer: Authorizer::new(), digest, engine }
     }
 
     /// Ids of all policies of the bundle, sorted; the rules of the keeper's code are not among them.
@@ -87,20 +93,30 @@ impl CedarPolicy {
         Spoken { permits: alone(Effect::Permit), forbids: alone(Effect::Forbid) }
     }
 
-    fn ask(&self, asked: Option<(Request, Entities)>) -> Option<Response> {
-        let (request, entities) = asked?;
-        Some(self.authorizer.is_authorized(&request, &self.rules.policies, &entities))
+    fn ask(&self, (request, entities): &(Request, Entities)) -> Response {
+        self.authorizer.is_authorized(request, &self.rules.policies, entities)
+    }
+
+    /// True where a pinned property speaks of this request, or cannot be asked: then no rule allows it. A proof shows that of all
+    /// requests before the rules are in force; this shows it of each one, whatever became of the proof.
+    fn is_never_allowed(&self, (request, entities): &(Request, Entities)) -> bool {
+        let response = self.authorizer.is_authorized(request, &self.never, entities);
+        response.decision() == Decision::Allow || response.diagnostics().errors().next().is_some()
     }
 
     /// `None` where the facts make no request under the schema.
     fn answered(&self, asked: Option<(Request, Entities)>) -> PolicyAnswer {
-        let Some(response) = self.ask(asked) else {
+        let Some(asked) = asked else {
             return refused(BTreeSet::new());
         };
+        let response = self.ask(&asked);
         let matched = matched(&response);
         let failed = response.diagnostics().errors().next().is_some();
         match response.decision() {
             Decision::Allow if failed => refused(BTreeSet::new()),
+            Decision::Allow if self.is_never_allowed(&asked) => {
+                PolicyAnswer::Deny { rules: BTreeSet::from([CONSTITUTION_RULE.to_owned()]) }
+            }
             Decision::Allow => match self.obligations(&matched) {
                 Some(obligations) => PolicyAnswer::Allow { rules: matched, obligations },
                 None => refused(BTreeSet::new()),
@@ -184,7 +200,7 @@ when { context.elementEpochs * 9223372036854775807 > 5 };
         // Past the lint, as if a construct that can fail were one day on its list.
         let policy = CedarPolicy::of(lint::read(&bundle).unwrap(), bundle.digest());
         let facts = stolen_car();
-        let response = policy.ask(cedar_request(&facts, &policy.rules.schema)).unwrap();
+        let response = policy.ask(&cedar_request(&facts, &policy.rules.schema).unwrap());
         assert_eq!(response.decision(), Decision::Allow, "Cedar skips the forbid");
         assert_eq!(response.diagnostics().errors().count(), 1);
         assert_eq!(policy.rule_on(&facts), refused(BTreeSet::new()));

@@ -7,7 +7,10 @@ use lockplate_core::facts::Reason;
 pub const ENGINE_RULE: &str = "keeper.engine";
 
 /// Rule, why, way out.
-const KEEPER_RULES: [(&str, &str, &str); 7] = [
+/// The rule of what the charter pins: refused although the rules in force allow it.
+pub const CONSTITUTION_RULE: &str = "keeper.constitution";
+
+const KEEPER_RULES: [(&str, &str, &str); 8] = [
     (
         "keeper.opening",
         "What was shown to this keeper does not match what was asked: the request must open to exactly the plate and the statements it was made from.",
@@ -33,6 +36,11 @@ const KEEPER_RULES: [(&str, &str, &str); 7] = [
         "keeper.facts",
         "Something the rules must know could not be established: for example the officer's entry in the directory, a signature, or the kind of the paper.",
         "Check that the directory is up to date and that every paper and signature is attached, and file the request again.",
+    ),
+    (
+        CONSTITUTION_RULE,
+        "The rules in force would allow this, and the founding charter says that no rule ever may.",
+        "No rule can make this lawful here. Tell the policy signers that their rules do not keep the charter.",
     ),
     (
         ENGINE_RULE,

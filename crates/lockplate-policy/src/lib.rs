@@ -37,7 +37,7 @@ pub use cases::{CASES_BYTES_MAX, Case, CasesError};
 pub use cedar::{CedarPolicy, Spoken};
 pub use checked::{Check, CheckedBundle, Property, Rule};
 pub use error::{Fault, LoadError};
-pub use explain::ENGINE_RULE;
+pub use explain::{CONSTITUTION_RULE, ENGINE_RULE};
 pub use facts::{ListAction, ListFacts};
 pub use minutes::{ENDING_SECONDS, KeptTooLong, LOOK_SECONDS_MAX, MinuteLaw};
 pub use question::{QUESTION_BYTES_MAX, Question, QuestionError};

@@ -407,7 +407,21 @@ fn draft(folder: &Path, terms_path: &Path, screen: &Screen) -> Result<ExitKind> 
         ));
         screen.line(&format!("Send {} to each keeper to sign.", folder.join("charter.draft").display()));
     }
+    if let Some(note) = quorum_note(terms.policy_quorum) {
+        screen.note(note);
+    }
     Ok(ExitKind::Done)
+}
+
+/// What a quorum of one means, which the number alone does not say.
+const fn quorum_note(policy_quorum: u8) -> Option<&'static str> {
+    match policy_quorum {
+        1 => Some(
+            "Note: policy_quorum is 1, so one policy signer alone can loosen the rules (after the 14 days of notice) and add trusted keys \
+             (after 72 hours); the charter cannot be changed later.",
+        ),
+        _ => None,
+    }
 }
 
 fn charter_terms(terms: &TermsFile, base: &Path, owner: &AgencyCard) -> Result<CharterTerms> {
@@ -601,6 +615,12 @@ mod tests {
         let file = Path::new("docs/samples/agency.toml");
         let config: agency::AgencyConfig = lockplate_node::settings::parse(file, TEMPLATE).unwrap();
         assert!(AgencySettings::try_from((file, config)).is_ok());
+    }
+
+    #[test]
+    fn a_quorum_of_one_is_told_as_what_it_is() {
+        assert!(quorum_note(1).is_some_and(|note| note.contains("one policy signer alone can loosen the rules")));
+        assert_eq!(quorum_note(2), None);
     }
 
     #[test]

@@ -15,11 +15,12 @@ use lockplate_core::vocabulary::DeclarationName;
 use lockplate_node::api::{AnswerState, KeeperAnswer};
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::{self, KeeperFiles, KeeperParty, KeeperTerms};
-use lockplate_node::keeper::admin::{self, WaitingRequest};
+use lockplate_node::keeper::admin::{self, AdminError, WaitingRequest};
 use lockplate_node::keeper::enrol::{self, EnrolOffice, EnrolTerms};
 use lockplate_node::keeper::once::{OnceError, Waiting};
 use lockplate_node::keeper::{self, KeeperSettings, restore};
 use lockplate_node::passkeys::EnrolledPasskey;
+use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
 use lockplate_store::durable;
@@ -422,13 +423,23 @@ async fn decide(
 ) -> Result<ExitKind> {
     let key = founding::statement_signer(key)?;
     let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
-    let answer = admin::decide(&settings.admin_socket(), request, verdict, &key, now).await?;
+    let answer = admin::decide(&settings.admin_socket(), request, verdict, &key, now).await.map_err(undecided)?;
     if screen.json() {
         screen.document(&json!({ "schema": "lockplate/keeper/1", "answer": answer }));
     } else {
         screen.line(&said(&answer));
     }
     Ok(ExitKind::Done)
+}
+
+/// Why a decision counts for nothing. At this door nobody signs in: a key that is not known is the only way to this no.
+fn undecided(error: AdminError) -> anyhow::Error {
+    if let AdminError::Refused(ProblemKind::NotSignedIn) = error {
+        let what = "this key is none of this keeper's people, whom the charter names\ngive the key file that was named when the \
+                    keeper's card was made (keeper init --human)";
+        return Ended::of(ExitKind::Refused, what).into();
+    }
+    error.into()
 }
 
 fn said(answer: &KeeperAnswer) -> String {
@@ -576,6 +587,16 @@ mod tests {
         assert!(make(&args, &screen).is_ok());
         let mode = |path: &str| std::fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode("data"), mode("data/keys")), (0o700, 0o700));
+    }
+
+    #[test]
+    fn a_strangers_key_is_told_as_one_and_other_ends_stay_as_they_are() {
+        let stranger = undecided(AdminError::Refused(ProblemKind::NotSignedIn));
+        assert!(stranger.to_string().starts_with("this key is none of this keeper's people"), "{stranger}");
+        assert_eq!(crate::exit::kind_of(&stranger), ExitKind::Refused);
+        let decided = undecided(AdminError::Refused(ProblemKind::Conflicting));
+        assert_eq!(decided.to_string(), ProblemKind::Conflicting.detail());
+        assert_eq!(crate::exit::kind_of(&undecided(AdminError::NoSuchRequest)), ExitKind::Usage);
     }
 
     #[test]

@@ -12,11 +12,13 @@ use lockplate_core::charter::{Charter, CharterFile};
 use lockplate_core::directory::TrustRole;
 use lockplate_core::json::time_text;
 use lockplate_core::notice::OwnerCode;
-use lockplate_core::plate::{Jurisdiction, Plate};
+use lockplate_core::plate::Plate;
+use lockplate_intake::jurisdiction::written;
 use lockplate_log::NoteSigner;
 use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::note_signer;
 use lockplate_node::rng::SystemRng;
+use lockplate_node::search::has_wildcard;
 use lockplate_node::settings::{create_secret_file, read_public_file};
 use lockplate_node::shutdown::ExitKind;
 use serde_json::json;
@@ -58,7 +60,7 @@ pub(crate) fn run(args: &OwnerCodeArgs, screen: &Screen) -> Result<ExitKind> {
     let charter = CharterFile::verify(&read_public_file(&args.charter)?)
         .map_err(|_core| Ended::config(format!("{}: not a charter that holds", args.charter.display())))?;
     let charter = charter.charter();
-    let state = Jurisdiction::parse(&args.state).ok_or(Ended::usage("a state is written like US-CT"))?;
+    let state = written(&args.state).map_err(|no_code| Ended::usage(format!("--state: {}", no_code.hint())))?;
     let plate = read_plate(&args.plate_file)?;
     let custodian = trusted_signer(&args.key, charter, TrustRole::Custodian)?;
     let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
@@ -78,19 +80,43 @@ pub(crate) fn run(args: &OwnerCodeArgs, screen: &Screen) -> Result<ExitKind> {
     Ok(ExitKind::Done)
 }
 
+/// What to do about a plate with wildcards. Left out like a blank, they would make another plate.
+pub(crate) const WHOLE_PLATE: &str = "* % _ ? # @ are in no plate, and wildcards cannot be asked; name the whole plate";
+
 /// The plate in a file of its own.
 pub(crate) fn read_plate(path: &Path) -> Result<Plate> {
+    let plate = Plate::parse(read_plate_words(path)?.trim()).filter(|plate| !plate.is_overlong());
+    let what = "no plate: 1 to 16 letters and digits, and nothing else in the file";
+    Ok(plate.ok_or_else(|| Ended::config(format!("{}: {what}", path.display())))?)
+}
+
+/// The same as it stands there.
+pub(crate) fn read_plate_words(path: &Path) -> Result<Zeroizing<String>> {
+    let text = read_words(path, PLATE_FILE_BYTES_MAX)?;
+    if has_wildcard(&text) {
+        return Err(Ended::config(format!("{}: {WHOLE_PLATE}", path.display())).into());
+    }
+    Ok(text)
+}
+
+/// The text of a file, or of standard input for `-`, that must not stand among the arguments of a process.
+pub(crate) fn read_words(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>> {
     let refuse = |what: &str| Ended::config(format!("{}: {what}", path.display()));
     let mut text = Zeroizing::new(String::new());
+    let limit = bytes_max.saturating_add(1);
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(PLATE_FILE_BYTES_MAX).read_to_string(&mut text)
+        std::io::stdin().lock().take(limit).read_to_string(&mut text)
     } else {
         let file = std::fs::File::open(path).map_err(|_os| refuse("cannot be read"))?;
-        file.take(PLATE_FILE_BYTES_MAX).read_to_string(&mut text)
+        file.take(limit).read_to_string(&mut text)
     };
     read.map_err(|_os_or_utf8| refuse("cannot be read as text"))?;
-    let plate = Plate::parse(text.trim()).filter(|plate| !plate.is_overlong());
-    Ok(plate.ok_or_else(|| refuse("no plate: 1 to 16 letters and digits, and nothing else in the file"))?)
+    // A text that was cut would say something else.
+    if u64::try_from(text.len()).is_ok_and(|length| length <= bytes_max) {
+        Ok(text)
+    } else {
+        Err(refuse("larger than such a file can be").into())
+    }
 }
 
 /// The signer of a key file under the name by which the charter's trust list knows it in this role.

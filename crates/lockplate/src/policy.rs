@@ -75,7 +75,7 @@ struct OneSet {
     #[arg(value_name = "FOLDER", conflicts_with = "state")]
     folder: Option<PathBuf>,
     /// State whose shipped rules are meant, by its two letters
-    #[arg(long, value_name = "XX", value_parser = parse_state)]
+    #[arg(long, value_name = "STATE", value_parser = parse_state)]
     state: Option<State>,
 }
 
@@ -88,7 +88,7 @@ impl OneSet {
 impl Rules {
     /// Two letters for a state's shipped rules, or a folder.
     fn parse(text: &str) -> Self {
-        match State::parse(text) {
+        match owner_state(text) {
             Some(state) => Self::State(state),
             None => Self::Folder(PathBuf::from(text)),
         }
@@ -130,8 +130,19 @@ impl Rules {
     }
 }
 
+/// The state of an owner of an archive, or US for a federal one. XX, which the rules know as "abroad", is nobody's who keeps reads here.
+fn owner_state(text: &str) -> Option<State> {
+    State::parse(text).filter(|state| state.code() != ABROAD)
+}
+
+/// How the rules call what is no state of the US.
+const ABROAD: &str = "XX";
+
 fn parse_state(text: &str) -> Result<State, String> {
-    State::parse(text).ok_or_else(|| "a state is written by its two letters, such as CT".to_owned())
+    owner_state(text).ok_or_else(|| {
+        let states: Vec<&str> = State::ALL.into_iter().filter(|code| *code != ABROAD).collect();
+        format!("a state is written by its two letters, one of {}", states.join(" "))
+    })
 }
 
 /// A text file the user names, of at most `bytes_max` bytes.
@@ -210,7 +221,17 @@ mod tests {
     fn a_set_is_a_state_or_a_folder() {
         assert!(matches!(Rules::parse("CT"), Rules::State(state) if state.code() == "CT"));
         assert!(matches!(Rules::parse("ct"), Rules::Folder(_)));
+        assert!(matches!(Rules::parse("XX"), Rules::Folder(_)));
         assert!(matches!(Rules::parse("./CT"), Rules::Folder(_)));
+    }
+
+    #[test]
+    fn an_unknown_state_is_refused_with_the_list() {
+        for bad in ["XX", "ZZ", "Ohio", "oh", ""] {
+            let said = parse_state(bad).unwrap_err();
+            assert!(said.contains(" AL AK ") && said.contains(" OH ") && !said.contains("XX"), "{said}");
+        }
+        assert!(parse_state("OH").is_ok() && parse_state("US").is_ok());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use lockplate_core::id::{AgencyId, from_b64url};
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::plate::Jurisdiction;
 use lockplate_core::vocabulary::{Basis, Offence, Purpose};
+use lockplate_intake::jurisdiction;
 use lockplate_node::api::{AnswerState, DeskState, DeskStatus, ReasonText};
 use lockplate_node::client::{PeerClient, PeerTrust};
 use lockplate_node::clock::{Clock, SystemClock};
@@ -38,10 +39,13 @@ use zeroize::Zeroizing;
 
 use crate::Globals;
 use crate::exit::{self, Ended};
+use crate::owner_code::{WHOLE_PLATE, read_plate_words, read_words};
 use crate::screen::Screen;
 
 /// Largest `.auth` or disclosure file that is attached.
 const ATTACHED_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of a file of facts: what a whole statement holds at most.
+const FACTS_FILE_BYTES_MAX: u64 = 32 * 1024;
 /// Longest wait on the command line, seconds: a week.
 const WAIT_SECONDS_MAX: u64 = 7 * 86_400;
 
@@ -104,10 +108,13 @@ struct AskArgs {
     /// Ask every owner of officer.toml; with a paper, every owner that it names
     #[arg(long, conflicts_with = "owner")]
     all_owners: bool,
-    /// The plate, whole: letters and digits
-    #[arg(long, required = true)]
+    /// The plate, whole: letters and digits. For trials: other users of this machine can see it
+    #[arg(long, required_unless_present = "plate_file", conflicts_with = "plate_file")]
     plate: Option<String>,
-    /// Its state, such as US-CT. Without it, only reads are found whose state was not read
+    /// File that holds the plate and nothing else; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    plate_file: Option<PathBuf>,
+    /// Its state or country, such as US-CT, CA-ON or POL. Without it, only reads are found whose state was not read
     #[arg(long)]
     state: Option<String>,
     /// Why: stolenVehicle, missingPerson, crimeInvestigation, ..
@@ -119,9 +126,12 @@ struct AskArgs {
     /// Case number
     #[arg(long = "case", value_name = "NUMBER", required = true)]
     case_number: Option<String>,
-    /// The facts, in a sentence of at least 20 characters
-    #[arg(long, required = true)]
+    /// The facts, in a sentence of at least 20 characters. For trials: other users of this machine can see it
+    #[arg(long, required_unless_present = "facts_file", conflicts_with = "facts_file")]
     facts: Option<String>,
+    /// File that holds the facts; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    facts_file: Option<PathBuf>,
     /// Class of the offence: none, felony, grossMisdemeanor, misdemeanor, infraction
     #[arg(long, default_value = "none")]
     offence: String,
@@ -261,7 +271,7 @@ pub(crate) async fn run(args: SearchArgs, globals: &Globals, screen: &Screen) ->
             let owner = args.owner().map_or(Some(0), |text| desk.federation.find(text));
             let charter = owner.and_then(|owner| desk.federation.charter(owner));
             let charter = charter.ok_or_else(|| usage("--owner", "the name or id of an owner of officer.toml"))?;
-            paper::file(&args, charter, screen).await
+            paper::file(&args, charter, &desk.folder(), screen).await
         }
         None => {
             let (drafted, spared, officer) = desk.draft(&args.ask)?;
@@ -297,13 +307,14 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
         Some(SearchTask::OpenHold(_)) => return Ok(()),
         None => {
             args.keep.check()?;
+            args.keep.check_folder()?;
             if args.ask.hold != args.keep.holds() {
                 return Err(usage("--hold", "--case-key FILE with it, and --case-key only with it").into());
             }
             &args.ask
         }
     };
-    ask.vocabulary().map(drop)
+    ask.check()
 }
 
 impl OfficerConfig {
@@ -324,6 +335,41 @@ impl OfficerConfig {
 }
 
 impl AskArgs {
+    /// What is wrong whoever asks. Files are not read yet.
+    fn check(&self) -> Result<()> {
+        self.vocabulary()?;
+        self.state()?;
+        if self.plate.as_deref().is_some_and(search::has_wildcard) {
+            return Err(Ended::usage(format!("--plate: {WHOLE_PLATE}")).into());
+        }
+        let is_input = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
+        if is_input(&self.plate_file) && is_input(&self.facts_file) {
+            return Err(usage("--plate-file or --facts-file", "a file: standard input is one of them only").into());
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Option<Jurisdiction>> {
+        let state = self.state.as_deref().map(jurisdiction::written).transpose();
+        Ok(state.map_err(|no_code| Ended::usage(format!("--state: {}", no_code.hint())))?)
+    }
+
+    fn plate(&self) -> Result<Zeroizing<String>> {
+        match &self.plate_file {
+            Some(file) => read_plate_words(file),
+            None => Ok(Zeroizing::new(self.plate.clone().unwrap_or_default())),
+        }
+    }
+
+    /// The facts. A statement is of one line, so the lines of a file are joined.
+    fn facts(&self) -> Result<Zeroizing<String>> {
+        let Some(file) = &self.facts_file else {
+            return Ok(Zeroizing::new(self.facts.clone().unwrap_or_default()));
+        };
+        let text = read_words(file, FACTS_FILE_BYTES_MAX)?;
+        Ok(Zeroizing::new(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")))
+    }
+
     fn vocabulary(&self) -> Result<(Purpose, Basis, Offence)> {
         let purpose = Purpose::from_name(self.purpose.as_deref().unwrap_or_default())
             .ok_or_else(|| usage("--purpose", &names(Purpose::ALL.iter().map(|one| one.name()))))?;
@@ -411,6 +457,11 @@ impl Desk {
         Ok((drafted, spared, officer))
     }
 
+    /// Where searches under way are.
+    fn folder(&self) -> PathBuf {
+        self.base.join(&self.config.folder)
+    }
+
     fn officer(&self, seconds: &[PathBuf]) -> Result<Officer> {
         let key = read_person_key(&self.base.join(&self.config.key))?;
         let agency =
@@ -424,11 +475,6 @@ impl Desk {
     }
 
     fn asked(&self, ask: &AskArgs) -> Result<(Asked, Officer)> {
-        let named = |text: &Option<String>| text.clone().unwrap_or_default();
-        let state = match ask.state.as_deref() {
-            None => None,
-            Some(code) => Some(Jurisdiction::parse(code).ok_or_else(|| usage("--state", "a code such as US-CT"))?),
-        };
         let on_behalf_of = match ask.on_behalf_of.as_deref() {
             None => None,
             Some(id) => Some(AgencyId::parse(id).ok_or_else(|| usage("--on-behalf-of", "an agency's id"))?),
@@ -445,8 +491,8 @@ impl Desk {
             .collect::<Result<Vec<_>>>()?;
         let (purpose, basis, offence) = ask.vocabulary()?;
         let asked = Asked {
-            plate: Zeroizing::new(named(&ask.plate)),
-            state,
+            plate: ask.plate()?,
+            state: ask.state()?,
             spellings: match ask.spellings {
                 Spellings::Exact => Mode::Fold,
                 Spellings::Near => Mode::Near,
@@ -454,10 +500,10 @@ impl Desk {
             },
             purpose,
             basis,
-            case_number: named(&ask.case_number),
+            case_number: ask.case_number.clone().unwrap_or_default(),
             offence,
             offence_text: ask.offence_text.clone(),
-            facts: named(&ask.facts),
+            facts: core::mem::take(&mut *ask.facts()?),
             emergency: ask.emergency.map(Feared::danger),
             hold: ask.hold,
             from: moment(&ask.from, now).ok_or_else(|| usage("--from", "2026-11-22T14:00:00Z, -72h or now"))?,
@@ -723,6 +769,7 @@ fn reason_lines<'a>(reasons: impl IntoIterator<Item = &'a ReasonText>) -> Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockplate_core::plate::Plate;
 
     #[test]
     fn times_are_absolute_or_before_now() {
@@ -733,6 +780,63 @@ mod tests {
         assert_eq!(moment("2026-11-22T14:00:00Z", now).map(time_text).as_deref(), Some("2026-11-22T14:00:00Z"));
         for bad in ["", "-", "-h", "yesterday", "+3h", "-3y", "-99999999999h", "2026-11-22 14:00", "-4294967295d"] {
             assert_eq!(moment(bad, now), None, "{bad}");
+        }
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: SearchArgs,
+    }
+
+    /// A search with these words besides purpose and case number.
+    fn typed(more: &[&str]) -> Result<AskArgs, clap::Error> {
+        let line = ["search", "--purpose", "stolenVehicle", "--case", "26-1"].iter().chain(more);
+        <Typed as clap::Parser>::try_parse_from(line).map(|typed| typed.args.ask)
+    }
+
+    #[test]
+    fn plate_and_facts_come_from_files_or_from_the_line_and_never_from_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            lockplate_store::durable::replace(&path, text.as_bytes()).unwrap();
+            path.display().to_string()
+        };
+        let plate = file("plate", "QXZ 4471\n");
+        let facts = file("facts", "The owner reported the blue car\n  stolen this morning.\n\n");
+        let ask = typed(&["--plate-file", &plate, "--facts-file", &facts]).unwrap();
+        ask.check().unwrap();
+        assert_eq!(Plate::parse(&ask.plate().unwrap()), Plate::parse("QXZ4471"));
+        assert_eq!(ask.facts().unwrap().as_str(), "The owner reported the blue car stolen this morning.");
+        let ask = typed(&["--plate", "QXZ4471", "--facts", "It was stolen."]).unwrap();
+        assert_eq!((ask.plate().unwrap().as_str(), ask.facts().unwrap().as_str()), ("QXZ4471", "It was stolen."));
+        for bad in [
+            &["--plate", "QXZ4471"] as &[&str],
+            &["--plate-file", &plate],
+            &["--plate", "QXZ4471", "--plate-file", &plate, "--facts", "x"],
+            &["--plate-file", &plate, "--facts", "x", "--facts-file", &facts],
+        ] {
+            assert!(typed(bad).is_err(), "{bad:?}");
+        }
+        let both = typed(&["--plate-file", "-", "--facts-file", "-"]).unwrap().check().unwrap_err();
+        assert_eq!(exit::kind_of(&both), ExitKind::Usage);
+        let wild = file("wild", "QXZ*\n");
+        let wild = typed(&["--plate-file", &wild, "--facts-file", &facts]).unwrap().plate().unwrap_err();
+        assert!(wild.to_string().contains("name the whole plate") && !wild.to_string().contains("QXZ"), "{wild}");
+        let long = file("long", &"x".repeat(40_000));
+        let long = typed(&["--plate-file", &plate, "--facts-file", &long]).unwrap().facts().unwrap_err();
+        assert!(long.to_string().contains("larger"), "{long}");
+    }
+
+    #[test]
+    fn a_state_is_a_code_that_exists() {
+        let state = |code: &str| typed(&["--plate", "QXZ4471", "--facts", "x", "--state", code]).unwrap().state();
+        assert_eq!(state("US-CT").unwrap(), Jurisdiction::parse("US-CT"));
+        assert_eq!(state("DEU").unwrap(), Jurisdiction::parse("DE"));
+        for bad in ["CT", "QC", "US-ZZ", "ZZ", "connecticut", ""] {
+            let error = state(bad).unwrap_err();
+            assert!(error.to_string().contains("US-CT") && exit::kind_of(&error) == ExitKind::Usage, "{error}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
+use lockplate_core::revocation::Revocation;
 use lockplate_core::signed::SignedObject;
 use lockplate_log::note::Origin;
 use lockplate_node::api::{B64, PolicyFile, PolicyFiled};
@@ -199,7 +200,7 @@ fn new_case_key(key: &Path, name: &str, screen: &Screen) -> Result<ExitKind> {
     } else {
         screen.line(&format!("{fingerprint}  {}", public.display()));
         screen.note(
-            "Keep the key file where the case file is kept: what is sealed to it opens with it and with nothing else.",
+            "Keep the key file apart from the files of holds: whoever has both can read what is held, and without the key nobody can.",
         );
     }
     Ok(ExitKind::Done)
@@ -251,6 +252,7 @@ async fn file(
         let (files, allows) = with.unwrap_or_default();
         PolicyFiled { object: B64(order.clone()), files, allows }
     });
+    let taken = taken(&order);
     let charter = charter.charter(screen).await?;
     let oversight = Oversight::new(charter.charter())?;
     let (mut ended, mut told) = (ExitKind::Done, Vec::new());
@@ -260,7 +262,7 @@ async fn file(
             None => oversight.file_order(keeper.index, &order).await,
         };
         let said = match filed {
-            Ok(()) => "written into its register".to_owned(),
+            Ok(()) => taken.to_owned(),
             Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::NotFound => {
                 ended = ExitKind::Refused;
                 "has no such request".to_owned()
@@ -286,28 +288,41 @@ async fn file(
     Ok(ended)
 }
 
+/// What a keeper has done with a paper that it took. That a paper was taken back it keeps to itself until somebody comes with that paper, so
+/// nothing of it is on the register; only of a declaration there is an entry, which from here cannot be told.
+fn taken(paper: &[u8]) -> &'static str {
+    let revocation = SignedObject::parse(paper).and_then(|object| object.read::<Revocation>());
+    if revocation.is_ok_and(|revocation| revocation.body.object.is_some()) {
+        "noted"
+    } else {
+        "written into its register"
+    }
+}
+
 async fn sign(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
     let (Some(order), Some(out)) = (args.order, args.out) else {
         return Err(Ended::usage("an order and --out are needed").into());
     };
     let order = read_order(&order)?;
+    let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
+    // What cannot be signed is not shown for a yes either.
+    let draft = order.draft(now, &mut SystemRng)?;
     // Standard error: standard output is for the result.
     for line in order.expose_words() {
         screen.note(&line);
     }
-    let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
     match (args.key, args.passkey) {
         (Some(key), _) => {
             if !args.yes && !agreed(screen)? {
                 return Err(Ended::of(ExitKind::Interrupted, "not signed").into());
             }
-            let paper = order.sign(&key, now, &mut SystemRng)?;
+            let paper = draft.sign(&key)?;
             keep(&paper, &out)?.tell(&paper, screen);
             Ok(ExitKind::Done)
         }
         (None, Some(passkey)) => {
             let passkey = EnrolledPasskey::read(&passkey).map_err(FoundingError::from)?;
-            let paper = PasskeyPaper::new(order.draft(now, &mut SystemRng)?, passkey)?;
+            let paper = PasskeyPaper::new(draft, passkey)?;
             sign_on_page(paper, order, args.listen, &out, screen).await
         }
         (None, None) => Err(Ended::usage("--key or --passkey is needed").into()),
@@ -411,4 +426,33 @@ fn agreed(screen: &Screen) -> Result<bool> {
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).context("the terminal cannot be read")?;
     Ok(answer.trim() == "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paper_that_is_taken_back_is_noted_and_everything_else_is_on_the_register() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("judge.pem");
+        let vkey = founding::make_note_key(&key, "judge.court.example", &mut SystemRng).unwrap();
+        let signed = |order: serde_json::Value| {
+            let order = Order::from_json(order.to_string().as_bytes()).unwrap();
+            order.sign(&key, Timestamp(1), &mut SystemRng).unwrap().auth
+        };
+        let revocation = |object: &str, vkey: &str| {
+            signed(json!({
+                "kind": "revocation", "issuer": "judge.court.example", "object": object, "key": vkey, "reason": "mistake",
+                "from": "2026-11-24T08:00:00Z",
+            }))
+        };
+        assert_eq!(taken(&revocation(&"ab".repeat(32), "")), "noted");
+        assert_eq!(taken(&revocation("", &vkey.to_string())), "written into its register");
+        let delay = signed(json!({
+            "kind": "delay-notice", "issuer": "judge.court.example", "court": "District Court", "docket": "1",
+            "request": "ab".repeat(32), "until": "2026-11-24T08:00:00Z",
+        }));
+        assert_eq!(taken(&delay), "written into its register");
+    }
 }

@@ -169,6 +169,9 @@ fn a_court_and_a_custodian_need_nobody_of_the_town() {
     let last = altered.len() - 1;
     altered[last] ^= 1;
     write(&at.join("altered.sealed"), &altered);
-    assert_eq!(run(at, &["search", "open-hold", "altered.sealed", "--key", "case.key", "--package", "x"]).code, 3);
+    let bad = run(at, &["search", "open-hold", "altered.sealed", "--key", "case.key", "--package", "x"]);
+    assert!(bad.code == 5 && bad.err.contains("altered.sealed"), "{} {}", bad.code, bad.err);
     assert!(!at.join("x").exists());
+    let taken = run(at, &["search", "open-hold", &file, "--key", "case.key", "--package", "opened"]);
+    assert!(taken.code == 3 && taken.err.contains("not empty"), "{} {}", taken.code, taken.err);
 }

@@ -31,8 +31,27 @@ fn search(town: &Town, words: &[&str]) -> (i32, Vec<String>, String) {
     (done.status.code().unwrap_or(-1), stdout.lines().map(str::to_owned).collect(), stderr)
 }
 
+const FACTS: &str = "The owner reported the grey van stolen from the yard this morning.";
+
+/// The plate and the facts in files, as in real use; then the words are those of [`asked`].
+fn search_by_files(town: &Town, words: &[&str]) -> (i32, Vec<String>, String) {
+    let file = |name: &str, text: &str| {
+        let path = town.home("officer").join(name);
+        write(&path, text.as_bytes());
+        path.display().to_string()
+    };
+    let (plate, facts) =
+        (file("plate.txt", &format!("{PLATE}\n")), file("facts.txt", &FACTS.replace(" from", "\nfrom")));
+    let mut line = asked(words);
+    for (from, to) in [("--plate", ["--plate-file", &plate]), ("--facts", ["--facts-file", &facts])] {
+        let at = line.iter().position(|word| *word == from).unwrap();
+        line.splice(at..at + 2, to);
+    }
+    search(town, &line)
+}
+
 fn asked<'a>(words: &[&'a str]) -> Vec<&'a str> {
-    let facts = ["--facts", "The owner reported the grey van stolen from the yard this morning."];
+    let facts = ["--facts", FACTS];
     let plate = ["--plate", PLATE, "--state", "US-CT", "--purpose", "stolenVehicle", "--case", "26-1234"];
     let window = ["--from", "-30m", "--to", "now", "--offence", "felony"];
     [words, &plate, &facts, &window].concat()
@@ -68,7 +87,7 @@ fn answers_come_owner_by_owner_and_one_number_goes_on_with_what_is_open() {
     town.wait_closed();
 
     // In words: the reads under their owner's name, who is silent, the counts; 6, because one owner has not said its last word.
-    let (code, lines, stderr) = search(&town, &asked(&["--all-owners", "--wait", "8"]));
+    let (code, lines, stderr) = search_by_files(&town, &["--all-owners", "--wait", "8"]);
     let text = lines.join("\n");
     assert_eq!(code, 6, "{text}\n{stderr}");
     assert!(text.contains("Millbrook Police Department: 2 reads found ("), "{text}");

@@ -264,6 +264,7 @@ pub(super) const KEEPER_RULES: &[&str] = &[
     "keeper.epochs",
     "keeper.quota",
     "keeper.facts",
+    "keeper.constitution",
     "keeper.engine",
 ];
 

@@ -366,7 +366,7 @@ fn an_agency_signs_with_the_keys_that_are_valid_and_not_revoked() {
     let trust = Trust::founding(OWNER, &[own.clone(), over, other, entry("judge.example", 43, TrustRole::Judge)]);
     let keys = |withdrawn: &Withdrawn, now| agency_keys(&trust, withdrawn, agency, now);
     let mut withdrawn = Withdrawn::default();
-    assert_eq!(keys(&withdrawn, NOW), [own.vkey.clone()]);
+    assert_eq!(keys(&withdrawn, NOW), std::slice::from_ref(&own.vkey));
     withdrawn.keys.insert(own.vkey.to_string(), NOW);
     assert_eq!(keys(&withdrawn, Timestamp(NOW.0 - 1)), [own.vkey]);
     assert_eq!(keys(&withdrawn, NOW), []);

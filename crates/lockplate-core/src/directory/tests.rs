@@ -45,7 +45,20 @@ fn check(change: fn(&mut Directory), last_serial: Option<u64>, now: Timestamp) -
     change(&mut directory);
     let key = signer("agency", 3);
     let object = SignedObject::parse(&directory.sign(&[&key]).unwrap()).unwrap();
-    VerifiedDirectory::verify(&object, AGENCY, &[key.verifier_key().clone()], last_serial, now)
+    VerifiedDirectory::verify(&object, &page("NY", Level::Local), &[key.verifier_key().clone()], last_serial, now)
+}
+
+/// The agency as a charter describes it.
+fn page(state: &str, level: Level) -> AgencyPage {
+    AgencyPage {
+        id: AGENCY,
+        name: "Eastport Police Department".to_owned(),
+        state: State::parse(state).unwrap(),
+        level,
+        desk_log: None,
+        url: "https://eastport.example".to_owned(),
+        tls_pin: [0; 32],
+    }
 }
 
 #[test]
@@ -79,11 +92,22 @@ fn bad_directories_are_refused() {
     ] {
         assert!(check(change, None, NOW).is_err(), "{what}");
     }
-    let federal = |d: &mut Directory| {
-        d.body.level = Level::Federal;
-        d.body.state = State::parse("US").unwrap();
+}
+
+#[test]
+fn an_agency_is_what_the_charter_says_and_not_what_it_says_of_itself() {
+    let key = signer("agency", 3);
+    let says = |state: &str, level, known: &AgencyPage| {
+        let mut directory = directory();
+        (directory.body.state, directory.body.level) = (State::parse(state).unwrap(), level);
+        let object = SignedObject::parse(&directory.sign(&[&key]).unwrap()).unwrap();
+        VerifiedDirectory::verify(&object, known, &[key.verifier_key().clone()], None, NOW).is_ok()
     };
-    assert!(check(federal, None, NOW).is_ok());
+    let (federal, local, texan) = (page("US", Level::Federal), page("CT", Level::Local), page("TX", Level::Local));
+    assert!(says("US", Level::Federal, &federal) && says("CT", Level::Local, &local));
+    assert!(!says("CT", Level::Local, &federal), "a federal agency is no town");
+    assert!(!says("CT", Level::State, &local), "nor a town a state");
+    assert!(!says("NY", Level::Local, &texan), "nor Texas New York, whose agencies may declare");
 }
 
 fn trust_list(serial: u64, previous: Option<[u8; 32]>) -> TrustList {
@@ -136,7 +160,13 @@ fn declarations() {
     };
     assert_eq!(verify(|_| (), &agency), Ok(DeclarationName::Ct2614));
     assert!(verify(|d| d.body.owner = Some(OWNER.0), &agency).is_ok());
-    let texas = check(|d| d.body.state = State::parse("TX").unwrap(), None, NOW).unwrap();
+    let texas = {
+        let mut directory = directory();
+        directory.body.state = State::parse("TX").unwrap();
+        let object = SignedObject::parse(&directory.sign(&[&key]).unwrap()).unwrap();
+        let keys = [key.verifier_key().clone()];
+        VerifiedDirectory::verify(&object, &page("TX", Level::Local), &keys, None, NOW).unwrap()
+    };
     assert!(verify(|_| (), &texas).is_err(), "an agency of another state");
     for (what, change) in [
         ("other words", (|d| d.body.text = [9; 32]) as fn(&mut Declaration)),

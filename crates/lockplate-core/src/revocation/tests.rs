@@ -28,6 +28,11 @@ fn trust() -> Trust {
     Trust::founding(OWNER, &[entry()])
 }
 
+/// The key of a list that waits.
+fn pending() -> NoteSigner {
+    note_signer("judge.new", 7)
+}
+
 fn entry() -> TrustEntry {
     trust_entry(TrustRole::Judge, &judge())
 }
@@ -38,7 +43,7 @@ fn of(object: Option<[u8; 32]>, key: Option<VerifierKey>, signers: &[&NoteSigner
     let header = Header { v: VersionOne, nonce: [1; 16], issued: now, issuer };
     let body = RevocationBody { object, key, reason: RevocationReason::Mistake, from: now };
     let object = SignedObject::parse(&Revocation { header, body }.sign(signers).unwrap()).unwrap();
-    verify_revocation(&object, &charter(), &trust(), now)
+    verify_revocation(&object, &charter(), &trust(), &[trust_entry(TrustRole::Judge, &pending())], now)
 }
 
 #[test]
@@ -48,9 +53,8 @@ fn a_paper_is_taken_back_by_its_issuer_or_by_enough_signers() {
     assert_eq!(by(&[&judge()]), Ok(Revoked::Object { digest: [3; 32], by: issuer }));
     let council = note_signer("council", 211);
     assert_eq!(by(&[&clerk(), &council]), Ok(Revoked::Object { digest: [3; 32], by: WithdrawnBy::Signers }));
-    // One signer is not enough: it counts as the issuer of what it issued, which is nothing.
-    let alone = WithdrawnBy::Issuer("clerk".to_owned());
-    assert_eq!(by(&[&clerk()]), Ok(Revoked::Object { digest: [3; 32], by: alone }));
+    assert!(by(&[&clerk()]).is_err(), "one signer is not enough, and issued nothing");
+    assert!(by(&[&pending()]).is_err(), "nor did a key that does not count yet");
     assert!(by(&[&note_signer("stranger", 9)]).is_err());
 }
 
@@ -62,6 +66,9 @@ fn a_key_is_revoked_by_one_signer_or_by_itself() {
     assert_eq!(by(&[&clerk()]), Ok(revoked.clone()));
     assert_eq!(by(&[&judge()]), Ok(revoked));
     assert!(by(&[&note_signer("stranger", 9)]).is_err());
+    let waits = pending().verifier_key().clone();
+    assert!(of(None, Some(waits.clone()), &[&clerk()]).is_ok(), "a key of the list that waits");
+    assert!(of(None, Some(waits), &[&judge()]).is_err());
     let unknown = note_signer("other", 8).verifier_key().clone();
     assert!(of(None, Some(unknown), &[&clerk()]).is_err(), "not on the list");
     assert!(of(None, None, &[&clerk()]).is_err());

@@ -6,8 +6,8 @@ use super::ops::{array, byte, bytes, hpke, list, of, time};
 use super::{Case, INVALID, hx};
 use crate::Timestamp;
 use crate::authorisation::WithdrawnBy;
-use crate::charter::{Charter, CharterFile};
-use crate::directory::{Trust, VerifiedDirectory};
+use crate::charter::{AgencyPage, Charter, CharterFile};
+use crate::directory::{Directory, Trust, VerifiedDirectory};
 use crate::emergency::tests::{Scene, person, signer};
 use crate::emergency::{EmergencyReport, EmergencyReportBody, Exigency, officer_name, verify_exigency, verify_report};
 use crate::entry::PolicyRelation;
@@ -49,7 +49,7 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
         "check-revocation" => {
             let charter = charter(input)?;
             let trust = Trust::founding(charter.owner.id, &charter.trust);
-            Ok(match verify_revocation(&object, &charter, &trust, now)? {
+            Ok(match verify_revocation(&object, &charter, &trust, &[], now)? {
                 Revoked::Object { digest, by } => {
                     let by = match by {
                         WithdrawnBy::Issuer(name) => name,
@@ -72,7 +72,11 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
 fn directory(input: &Value, now: Timestamp) -> Result<VerifiedDirectory> {
     let object = SignedObject::parse(&bytes(input, "directory"))?;
     let key = VerifierKey::parse(input["agency_key"].as_str().unwrap()).unwrap();
-    VerifiedDirectory::verify(&object, OWNER, &[key], None, now)
+    let body = object.read::<Directory>()?.body;
+    let (state, level) = (body.state, body.level);
+    let known =
+        AgencyPage { id: OWNER, name: body.name, state, level, desk_log: None, url: String::new(), tls_pin: [0; 32] };
+    VerifiedDirectory::verify(&object, &known, &[key], None, now)
 }
 
 fn charter(input: &Value) -> Result<Charter> {

@@ -347,6 +347,7 @@ const fn is_final(kind: ProblemKind) -> bool {
             | ProblemKind::UnsupportedType
             | ProblemKind::Spent
             | ProblemKind::Conflicting
+            | ProblemKind::Lapsed
             | ProblemKind::EpochDestroyed
     )
 }

@@ -93,7 +93,7 @@ pub struct RevocationOrder {
     pub kind: String,
     /// Name of the signing key.
     pub issuer: String,
-    /// Digest of the object, base64url; empty for a key.
+    /// Digest of the object, 64 hexadecimal digits or base64url; empty for a key.
     pub object: String,
     /// The key as it stands in the trust list; empty for an object.
     pub key: String,
@@ -115,7 +115,7 @@ pub struct TrustListOrder {
     pub owner: String,
     /// One more than that of the list in force; the charter's is 0.
     pub serial: u64,
-    /// Digest of the list in force, base64url; empty for the charter's.
+    /// Digest of the list in force, 64 hexadecimal digits or base64url; empty for the charter's.
     pub previous: String,
     /// All entries, as they stand in the charter.
     pub entries: Vec<serde_json::Value>,

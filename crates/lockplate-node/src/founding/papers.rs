@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use lockplate_core::Timestamp;
-use lockplate_core::authorisation::{Paper, PaperKind, PaperSource, PaperTerms, disclose_plate};
+use lockplate_core::authorisation::{PAPER_SECONDS_MAX, Paper, PaperKind, PaperSource, PaperTerms, disclose_plate};
 use lockplate_core::directory::{Declaration, DeclarationBody, TrustEntry, TrustRole};
 use lockplate_core::id::{AgencyId, from_b64url};
 use lockplate_core::json::parse_time;
 use lockplate_core::passkey::{Assertion, RelyingParty};
-use lockplate_core::plate::{Jurisdiction, Plate};
+use lockplate_core::plate::Plate;
 use lockplate_core::signed::{Header, Signable, UnsignedObject, VersionOne};
 use lockplate_core::statement::PlateName;
 use lockplate_core::vocabulary::{DeclarationName, Offence, Purpose};
+use lockplate_intake::jurisdiction::{self, NoCode};
 use lockplate_log::note::VerifierKey;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{AgencyCard, AuditorCard, FoundingError, note_signer};
 use crate::passkeys::EnrolledPasskey;
+use crate::search::has_wildcard;
 
 /// Words of the declaration under CT Public Act 26-14, version 1. Wording unconfirmed, a lawyer must supply it.
 const CT_26_14_V1: &str = include_str!("../../../../docs/declarations/ct-26-14-v1.txt");
@@ -160,7 +162,7 @@ fn trust_entry(
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlateOrdered {
-    /// Jurisdiction such as `US-CT`, or empty where it is not known.
+    /// Jurisdiction such as `US-CT` or `POL`, or empty where it is not known.
     pub state: String,
     /// Text of the plate.
     pub text: String,
@@ -196,11 +198,11 @@ pub struct WarrantOrder {
     pub purpose: String,
     /// Class of the offence, by its name in the policy.
     pub offence: String,
-    /// Requests under this paper at one keeper.
+    /// Requests under this paper at one keeper, at least 1.
     pub max_requests: u64,
-    /// SHA-256 of the paper itself, base64url, or empty.
+    /// SHA-256 of the paper itself, 64 hexadecimal digits or base64url, or empty.
     pub pdf: String,
-    /// Digest of the paper that this one replaces, base64url, or empty.
+    /// Digest of the paper that this one replaces, 64 hexadecimal digits or base64url, or empty.
     pub supersedes: String,
 }
 
@@ -338,6 +340,10 @@ pub(super) fn draft_paper(
     now: Timestamp,
     rng: &mut impl CryptoRng,
 ) -> Result<DraftPaper, FoundingError> {
+    let times = times_of(order)?;
+    if order.max_requests == 0 {
+        return Err(refused("max_requests: a paper of no request; at least 1"));
+    }
     let mut disclosures = Vec::new();
     let mut plates = Vec::new();
     for plate in &order.plates {
@@ -353,8 +359,8 @@ pub(super) fn draft_paper(
         terms: PaperTerms {
             court: order.court.clone(),
             docket: order.docket.clone(),
-            valid_from: time(&order.valid_from, "valid_from: not a time")?,
-            valid_until: time(&order.valid_until, "valid_until: not a time")?,
+            valid_from: times.valid.0,
+            valid_until: times.valid.1,
             requester: agency(&order.requester, "requester: not an agency's id")?,
             officer: optional(&order.officer, "officer: not a key")?,
             owners: order
@@ -363,7 +369,7 @@ pub(super) fn draft_paper(
                 .map(|id| agency(id, "owners: not an agency's id"))
                 .collect::<Result<Vec<_>, _>>()?,
             plates,
-            window: (time(&order.window.0, "window: not a time")?, time(&order.window.1, "window: not a time")?),
+            window: times.window,
             purpose: Purpose::from_name(&order.purpose).ok_or(refused("purpose: not on the list"))?,
             offence: Offence::from_name(&order.offence).ok_or(refused("offence: not on the list"))?,
             max_requests: order.max_requests,
@@ -374,11 +380,46 @@ pub(super) fn draft_paper(
     DraftPaper::new(&paper, &order.issuer, disclosures, None)
 }
 
+/// The times of an order.
+struct OrderTimes {
+    valid: (Timestamp, Timestamp),
+    window: (Timestamp, Timestamp),
+}
+
+/// Keepers believe no paper of other times; the signer is to hear it before he signs.
+fn times_of(order: &WarrantOrder) -> Result<OrderTimes, FoundingError> {
+    let valid_from = time(&order.valid_from, "valid_from: not a time")?;
+    let valid_until = time(&order.valid_until, "valid_until: not a time")?;
+    let window = (time(&order.window.0, "window: not a time")?, time(&order.window.1, "window: not a time")?);
+    if valid_until <= valid_from {
+        return Err(refused("valid_until: not after valid_from"));
+    }
+    if valid_until.0.saturating_sub(valid_from.0) > PAPER_SECONDS_MAX {
+        return Err(refused("valid_until: more than 366 days after valid_from"));
+    }
+    if window.1 <= window.0 {
+        return Err(refused("window: ends before it begins"));
+    }
+    Ok(OrderTimes { valid: (valid_from, valid_until), window })
+}
+
 pub(super) fn named(plate: &PlateOrdered) -> Result<PlateName, FoundingError> {
-    let text = Plate::parse(&plate.text).ok_or(refused("plates: not the text of a plate"))?;
+    // The canonical form would leave a wildcard out, and the paper would name another plate than the one ordered.
+    let whole = Some(plate.text.as_str()).filter(|text| !has_wildcard(text));
+    let whole = whole.ok_or(refused("plates: * % _ ? # @ are in no plate; name the whole plate"))?;
+    let text = Plate::parse(whole).filter(|plate| !plate.is_overlong());
+    let text = text.ok_or(refused("plates: not the text of a plate, 1 to 16 letters and digits"))?;
     let state = match plate.state.as_str() {
         "" => None,
-        code => Some(Jurisdiction::parse(code).ok_or(refused("plates: not a state such as US-CT"))?),
+        code => Some(jurisdiction::written(code).map_err(|no_code| {
+            refused(match no_code {
+                NoCode::Bare => {
+                    "plates: two letters of a state alone could be a country's; write US-CT, and for a country of these \
+                     letters its three: DEU"
+                }
+                NoCode::Unknown => "plates: no such code of a state or country; write it like US-CT, or a country as PL",
+            })
+        })?),
     };
     Ok(PlateName::new(&text, state))
 }
@@ -447,6 +488,8 @@ pub(super) fn agency(text: &str, what: &'static str) -> Result<AgencyId, Foundin
     AgencyId::parse(text).ok_or(refused(what))
 }
 
+/// A digest or none, as hexadecimal digits or base64url: commands print the first, registers and cards have the second. No text is both.
 pub(super) fn optional(text: &str, what: &'static str) -> Result<Option<[u8; 32]>, FoundingError> {
-    if text.is_empty() { Ok(None) } else { from_b64url(text).map(Some).ok_or(refused(what)) }
+    let digest = || hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok()).or_else(|| from_b64url(text));
+    if text.is_empty() { Ok(None) } else { digest().map(Some).ok_or(refused(what)) }
 }

@@ -8,6 +8,7 @@ use lockplate_core::disclosure::Disclosure;
 use lockplate_core::embargo::DelayNotice;
 use lockplate_core::id::b64url;
 use lockplate_core::ownership::Ownership;
+use lockplate_core::revocation::Revocation;
 use lockplate_core::signed::SignedObject;
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName};
 use lockplate_log::note::VerifierKey;
@@ -224,10 +225,78 @@ fn a_warrant_names_its_plate_by_digest_only() {
         |o: &mut WarrantOrder| o.purpose = "curiosity".to_owned(),
         |o: &mut WarrantOrder| o.requester = "nobody".to_owned(),
         |o: &mut WarrantOrder| o.plates[0].state = "Connecticut".to_owned(),
+        |o: &mut WarrantOrder| o.plates[0].state = "CT".to_owned(),
+        |o: &mut WarrantOrder| o.plates[0].state = "US-ZZ".to_owned(),
+        |o: &mut WarrantOrder| o.plates[0].text = "AB1*".to_owned(),
     ] {
         let mut bad = order.clone();
         spoil(&mut bad);
         assert!(sign_warrant(&bad, &key, Timestamp(1), &mut SystemRng).is_err());
+    }
+    // What no keeper would believe is not signed, and the field is named.
+    type Spoil = fn(&mut WarrantOrder);
+    let nonsense: [(&str, Spoil); 5] = [
+        ("valid_until: not after", |o| o.valid_until = "2026-11-21T00:00:00Z".to_owned()),
+        ("valid_until: not after", |o| o.valid_until.clone_from(&o.valid_from)),
+        ("valid_until: more than 366 days", |o| o.valid_until = "2027-11-23T00:00:01Z".to_owned()),
+        ("window: ends", |o| o.window.1.clone_from(&o.window.0)),
+        ("max_requests: ", |o| o.max_requests = 0),
+    ];
+    for (what, spoil) in nonsense {
+        let mut bad = order.clone();
+        spoil(&mut bad);
+        match sign_warrant(&bad, &key, Timestamp(1), &mut SystemRng) {
+            Err(FoundingError::Refused(said)) => assert!(said.starts_with(what), "{said}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+    let mut longest = order.clone();
+    longest.valid_until = "2027-11-23T00:00:00Z".to_owned();
+    assert!(sign_warrant(&longest, &key, Timestamp(1), &mut SystemRng).is_ok(), "366 days");
+}
+
+#[test]
+fn digests_in_orders_are_hexadecimal_digits_or_base64url() {
+    let folder = TempDir::new().unwrap();
+    let key = folder.path().join("judge.pem");
+    make_note_key(&key, "judge.court.example", &mut SystemRng).unwrap();
+    let revoke = |object: &str| {
+        let order = RevocationOrder {
+            kind: "revocation".to_owned(),
+            issuer: "judge.court.example".to_owned(),
+            object: object.to_owned(),
+            key: String::new(),
+            reason: "mistake".to_owned(),
+            from: "2026-11-22T00:00:00Z".to_owned(),
+        };
+        let paper = Order::Revocation(order).sign(&key, Timestamp(1), &mut SystemRng)?;
+        let body = SignedObject::parse(&paper.auth).unwrap().read::<Revocation>().unwrap().body;
+        Ok::<_, FoundingError>(body.object)
+    };
+    let digest = [0xa7; 32];
+    assert_eq!(revoke(&hex::encode(digest)).unwrap(), Some(digest));
+    assert_eq!(revoke(&hex::encode_upper(digest)).unwrap(), Some(digest));
+    assert_eq!(revoke(&b64url(&digest)).unwrap(), Some(digest));
+    for bad in [hex::encode([1; 31]), hex::encode([1; 33]), b64url(&[1; 31]), "g".repeat(64)] {
+        assert!(matches!(revoke(&bad), Err(FoundingError::Refused("object: not a digest"))), "{bad}");
+    }
+}
+
+#[test]
+fn the_orders_of_the_manual_are_signed_as_they_stand_there() {
+    let folder = TempDir::new().unwrap();
+    let key = folder.path().join("key.pem");
+    let vkey = make_note_key(&key, "judge.district-court.example", &mut SystemRng).unwrap().to_string();
+    let manual = include_str!("../../../../docs/operating.md");
+    for kind in ["search-warrant", "trust-list", "revocation"] {
+        let start = manual.find(&format!("{{\"kind\":\"{kind}\",\"issuer\"")).unwrap();
+        let text = manual[start..].split("```").next().unwrap();
+        // The example of a revocation is followed by another order.
+        let text = text.split("\n{\"kind\"").next().unwrap().replace("VKEY", &vkey);
+        let text = text.replace("council.millbrook.example", "judge.district-court.example");
+        let order = Order::from_json(text.as_bytes()).unwrap();
+        let paper = order.sign(&key, Timestamp(1_795_000_000), &mut SystemRng).unwrap();
+        assert!(SignedObject::parse(&paper.auth).is_ok(), "{kind}");
     }
 }
 

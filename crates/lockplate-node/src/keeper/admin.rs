@@ -113,6 +113,8 @@ pub struct WaitingRequest {
     pub facts: String,
     /// Declared as an emergency.
     pub emergency: bool,
+    /// Its paper was withdrawn or is over, or its officer has left: a yes is not possible any more.
+    pub lapsed: bool,
     /// The reads are to be kept as evidence.
     pub hold: bool,
     /// Second persons whose signature was verified.
@@ -210,6 +212,7 @@ impl Office {
             offence_class: statement.offence.class.name().to_owned(),
             facts: statement.facts.clone(),
             emergency: statement.emergency,
+            lapsed: self.check_standing(connection, row, now).is_err(),
             hold: statement.hold,
             second_signatures: count(opened.filed().seconds.len()),
             epochs: count(row.record.epochs.len()),

@@ -82,6 +82,15 @@ CREATE TABLE policy_bundle (
 ", "
 ALTER TABLE revoked_key ADD COLUMN revocation BLOB;
 ALTER TABLE revoked_key ADD COLUMN logged INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX withdrawn_by ON withdrawn (kind, by);
+CREATE INDEX emergency_paper ON emergency (filed) WHERE filed IS NOT NULL;
+CREATE TABLE plate_tag (
+    tag BLOB NOT NULL, request BLOB NOT NULL REFERENCES request (digest), PRIMARY KEY (tag, request)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX plate_tag_request ON plate_tag (request);
+INSERT INTO plate_tag (tag, request) SELECT plate_tag, digest FROM request WHERE plate_tag IS NOT NULL;
+DROP INDEX request_tag;
+ALTER TABLE request DROP COLUMN plate_tag;
 "];
 
 /// Name of the row of `progress` up to which the own log was compared with this database.
@@ -466,8 +475,8 @@ pub(super) struct CountedFor<'a> {
     /// All keys of the officer.
     pub(super) officer_keys: &'a BTreeSet<[u8; 32]>,
     pub(super) paper: &'a [u8; 32],
-    /// Tags of (agency, plate) under the keys of this period and the one before.
-    pub(super) tags: &'a [[u8; 32]; 2],
+    /// Tags of (agency, text) under the keys of this period and the one before, for each text that is asked for.
+    pub(super) tags: &'a [[[u8; 32]; 2]],
 }
 
 pub(super) fn counters(db: &Connection, of: &CountedFor<'_>, now: Timestamp) -> Rows<Counters> {
@@ -475,11 +484,12 @@ pub(super) fn counters(db: &Connection, of: &CountedFor<'_>, now: Timestamp) -> 
     let one = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Rows<i64> {
         Ok(db.prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
     };
-    let [this, last] = of.tags;
-    let same_plate = one(
-        "SELECT count(*) FROM request WHERE plate_tag IN (?1, ?2) AND allowed = 1 AND filed_at > ?3 AND digest <> ?4",
-        params![this, last, since(30 * 86_400), of.digest],
-    )?;
+    let mut same_plate: i64 = 0;
+    for [this, last] in of.tags {
+        let sql = "SELECT count(*) FROM plate_tag JOIN request ON digest = request
+                   WHERE tag IN (?1, ?2) AND allowed = 1 AND filed_at > ?3 AND digest <> ?4";
+        same_plate = same_plate.max(one(sql, params![this, last, since(30 * 86_400), of.digest])?);
+    }
     let mut officer: i64 = 0;
     for key in of.officer_keys {
         let sql = "SELECT count(*) FROM request WHERE officer = ?1 AND filed_at > ?2 AND digest <> ?3";
@@ -489,13 +499,20 @@ pub(super) fn counters(db: &Connection, of: &CountedFor<'_>, now: Timestamp) -> 
         "SELECT count(*) FROM request WHERE request_id = ?1 AND requester = ?2 AND digest <> ?3",
         params![of.request_id, of.requester.0, of.digest],
     )?;
-    let papers = one("SELECT count(*) FROM request WHERE paper = ?1 AND digest <> ?2", params![of.paper, of.digest])?;
+    let papers = paper_uses(db, of.paper, of.digest)?;
     Ok(Counters {
         prior_same_plate_30d: count(same_plate),
         requests_last_24h: count(officer),
         replayed: replays > 0,
-        paper_uses: u64::try_from(papers).unwrap_or(u64::MAX),
+        paper_uses: papers,
     })
+}
+
+/// Requests under a paper other than this one, and emergencies that it files.
+pub(super) fn paper_uses(db: &Connection, paper: &[u8; 32], request: &[u8; 32]) -> Rows<u64> {
+    let sql = "SELECT count(*) FROM request WHERE paper = ?1 AND digest <> ?2";
+    let requests: i64 = db.prepare_cached(sql)?.query_row(params![paper, request], |row| row.get(0))?;
+    Ok(u64::try_from(requests).unwrap_or(0).saturating_add(emergencies::filed_by(db, paper)?.into()))
 }
 
 /// Requests of an agency since a time, refused ones too.

@@ -105,8 +105,12 @@ impl Office {
             PaperSource::Court(kind) => kind,
             PaperSource::Attestation(attested) => attested.paper_kind,
         };
-        let asked =
-            PaperRequest { authorisation_digest: object.digest(), basis: kind.basis(), ..PaperRequest::of(&opened) };
+        let asked = PaperRequest {
+            authorisation_digest: object.digest(),
+            basis: kind.basis(),
+            uses: db::paper_uses(connection, &object.digest(), &row.record.request_digest)?,
+            ..PaperRequest::of(&opened)
+        };
         let accept_attested = self.charter().accept_attested;
         let judged =
             judge(&object.to_bytes(), &asked, &disclosures, &self.trust, &self.withdrawn, accept_attested, now);

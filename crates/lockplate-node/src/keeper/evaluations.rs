@@ -61,6 +61,7 @@ impl Office {
         if spent {
             return Err(ProblemKind::Spent.into());
         }
+        self.check_standing(connection, &row, now)?;
         let resumed = self.unfinished.evaluations.get(&digest).copied();
         let first = self.keeper.log().size();
         let evaluated = self.keeper.evaluate(grant, &row.record, held, resumed, now, &mut SystemRng);

@@ -13,6 +13,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::charter::Charter;
 use lockplate_core::entry::{Leaf, LogEntry, RequestLeaf, parse_leaf};
 use lockplate_core::request::{FiledRequest, Opened, SearchRequest, check_opening};
+use lockplate_core::signed::SignedObject;
 use rand_core::Rng as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ struct Kept {
     opening: B64,
     /// One after the other.
     hashes: B64,
+    /// The paper that the request names, where one came along.
+    #[serde(default)]
+    paper: Option<B64>,
 }
 
 /// What a request leaf says that the keeper needs later.
@@ -110,8 +114,16 @@ impl Office {
         filed: &FiledRequest,
         opening: &[u8],
         hashes: &[[u8; 32]],
+        attachments: &[Vec<u8>],
     ) -> Result<Vec<u8>, Fault> {
-        let kept = Kept { filed: B64(filed.to_bytes()), opening: B64(opening.to_vec()), hashes: B64(hashes.concat()) };
+        let named = filed.request.claimed().authorisation_digest;
+        let is_named = |bytes: &&Vec<u8>| SignedObject::parse(bytes).is_ok_and(|object| object.digest() == named);
+        let kept = Kept {
+            filed: B64(filed.to_bytes()),
+            opening: B64(opening.to_vec()),
+            hashes: B64(hashes.concat()),
+            paper: attachments.iter().find(is_named).cloned().map(B64),
+        };
         let text = serde_json::to_vec(&kept).map_err(|_our_type| ProblemKind::Internal)?;
         self.wrap_private(name, &text)
     }
@@ -127,11 +139,21 @@ impl Office {
     /// # Errors
     /// `opening-erased` once it is.
     pub(super) fn reopen(&self, connection: &Connection, row: &db::RequestRow) -> Result<Opened<SearchRequest>, Fault> {
+        Ok(self.reopen_with_paper(connection, row)?.0)
+    }
+
+    /// The same, with the paper that the request names.
+    pub(super) fn reopen_with_paper(
+        &self,
+        connection: &Connection,
+        row: &db::RequestRow,
+    ) -> Result<(Opened<SearchRequest>, Option<Vec<u8>>), Fault> {
         let kept = self.kept(connection, row)?;
         let filed = FiledRequest::from_bytes(&kept.filed.0)?;
         let (hashes, _) = kept.hashes.0.as_chunks::<32>();
         let position = usize::from(self.index().0.saturating_sub(1));
-        Ok(check_opening(filed, &kept.opening.0, hashes.to_vec(), position, &self.opening_key)?)
+        let opened = check_opening(filed, &kept.opening.0, hashes.to_vec(), position, &self.opening_key)?;
+        Ok((opened, kept.paper.map(|B64(paper)| paper)))
     }
 
     /// A request leaf of the own log, read back.

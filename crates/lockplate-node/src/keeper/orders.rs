@@ -22,8 +22,8 @@ use crate::problem::ProblemKind;
 use crate::release::Unreleased;
 use crate::rng::SystemRng;
 
-/// Withdrawn papers that are remembered.
-const WITHDRAWN_MAX: u32 = 100_000;
+/// Withdrawn papers that are remembered for one issuer or court: whoever fills his own share takes nobody else's.
+const WITHDRAWN_MAX: u32 = 10_000;
 
 /// A trust list that waits for its time.
 #[derive(Debug)]
@@ -57,12 +57,15 @@ impl Office {
         object: &SignedObject,
         now: Timestamp,
     ) -> Result<Unreleased<()>, Fault> {
-        match verify_revocation(object, self.charter(), &self.trust, now)? {
+        let pending = self.pending_trust.as_ref().map_or(&[][..], |waits| waits.next.entries());
+        match verify_revocation(object, self.charter(), &self.trust, pending, now)? {
             Revoked::Object { digest, by } => {
                 if let Some(declared) = db::declaration(connection, &digest)? {
                     self.withdraw_declaration(connection, &declared, &by, now)?;
-                } else {
+                } else if self.issues_papers(&by) {
                     self.withdraw_paper(connection, digest, by)?;
+                } else {
+                    return Err(ProblemKind::NotFound.into());
                 }
             }
             Revoked::Key { key, from } => {
@@ -83,7 +86,8 @@ impl Office {
     pub(super) fn log_revocations(&mut self, connection: &Connection, now: Timestamp) -> Result<(), Fault> {
         for (key, from, revocation) in db::orders::revocations_to_log(connection)? {
             let effective = Timestamp(from.0.max(now.0));
-            let entry = self.trust.entries().iter().find(|entry| entry.vkey.to_string() == key);
+            let pending = self.pending_trust.iter().flat_map(|waits| waits.next.entries());
+            let entry = self.trust.entries().iter().chain(pending).find(|entry| entry.vkey.to_string() == key);
             let leaf = entry.map(|entry| key_leaf(entry, KeyChange::Revoke, revocation, effective));
             let logged = self.keeper.state(leaf.into_iter().collect(), now, &mut SystemRng);
             logged.map_err(|error| self.log_fault(error))?;
@@ -91,6 +95,13 @@ impl Office {
             db::orders::set_revocation_logged(connection, &revocation)?;
         }
         Ok(())
+    }
+
+    /// An agency takes back declarations, which are all here; papers come later, and are noted before.
+    fn issues_papers(&self, by: &WithdrawnBy) -> bool {
+        let WithdrawnBy::Issuer(name) = by else { return true };
+        let mut own = self.trust.entries().iter().filter(|entry| entry.vkey.name().as_str() == name);
+        own.any(|entry| matches!(entry.role, TrustRole::Judge | TrustRole::Clerk | TrustRole::Custodian))
     }
 
     fn withdraw_declaration(
@@ -130,7 +141,7 @@ impl Office {
         if known.contains(&by) {
             return Ok(());
         }
-        if db::orders::withdrawn_count(connection)? >= WITHDRAWN_MAX {
+        if by != WithdrawnBy::Signers && db::orders::withdrawn_count(connection, &by)? >= WITHDRAWN_MAX {
             return Err(ProblemKind::Rate.into());
         }
         db::orders::insert_withdrawn(connection, &digest, &by)?;

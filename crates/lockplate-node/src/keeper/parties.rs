@@ -33,7 +33,8 @@ impl Office {
         }
         let keys = self.agency_keys(agency, now);
         let last_serial = last.map(|(serial, _)| serial);
-        let verified = VerifiedDirectory::verify(&signed, agency, &keys, last_serial, now)?;
+        let known = self.charter().agency(agency).ok_or(ProblemKind::Invalid)?;
+        let verified = VerifiedDirectory::verify(&signed, known, &keys, last_serial, now)?;
         let serial = i64::try_from(verified.serial()).map_err(|_range| ProblemKind::Invalid)?;
         connection.execute(
             "INSERT OR REPLACE INTO directory (agency, serial, object) VALUES (?1, ?2, ?3)",

@@ -100,7 +100,12 @@ impl Office {
         if body.new == in_force {
             return Ok(self.resting_on_all(()));
         }
+        // Whoever signs first: to read the rules takes seconds that a stranger must not have.
+        verify_policy_change(&object, self.charter(), &in_force, PolicyRelation::Equal, now)?;
         let bundle = bundle_of(&filed.files)?;
+        if bundle.digest() != body.new {
+            return Err(ProblemKind::Invalid.into());
+        }
         let refused = |_lint| ProblemKind::Invalid;
         let checked = CheckedBundle::of(&bundle).map_err(refused)?;
         let founding = CheckedBundle::of(&self.policies.founding).map_err(|_lint| ProblemKind::Internal)?;
@@ -114,9 +119,9 @@ impl Office {
         };
         let accepted = verify_policy_change(&object, self.charter(), &in_force, relation, now)?;
         let said = filed.allows.as_deref().map(|text| <[u8; 32]>::from(Sha256::digest(text.as_bytes())));
-        let fits = bundle.digest() == body.new
-            && keeps_constitution(&founding, &checked)
-            && filed.allows.as_ref().is_none_or(|text| text.len() <= ALLOWS_BYTES_MAX)
+        let says_something = |text: &String| !text.trim().is_empty() && text.len() <= ALLOWS_BYTES_MAX;
+        let fits = keeps_constitution(&founding, &checked)
+            && filed.allows.as_ref().is_none_or(says_something)
             && accepted.allows == said;
         if !fits {
             return Err(ProblemKind::Invalid.into());

@@ -11,11 +11,11 @@ use lockplate_core::approval::{Approval, Decided};
 use lockplate_core::authorisation::{Step, agency_keys};
 use lockplate_core::charter::AUDITORS_MAX;
 use lockplate_core::directory::VerifiedDirectory;
-use lockplate_core::evidence::{EpochInWindow, Evidence, declarations_in_force, gather};
+use lockplate_core::evidence::{EpochInWindow, Evidence, NotGathered, declarations_in_force, gather};
 use lockplate_core::facts::Reason;
 use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::{AgencyId, KeeperIndex};
-use lockplate_core::keeper::{Answer, CodeRule, Decision, DecisionRecord, HumanDecision, Outcome};
+use lockplate_core::keeper::{Answer, CodeRule, Decision, DecisionRecord, HumanDecision, Outcome, Verdict};
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, ELEMENT_EPOCHS_MAX, OPENING_BYTES_MAX};
 use lockplate_core::person::{ByPerson, PersonKey};
 use lockplate_core::request::{FiledRequest, SearchRequest, check_opening};
@@ -108,10 +108,10 @@ struct Prepared {
 }
 
 /// What stands in no record of a decision.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Beside {
-    /// The plate, hidden, for the counter of searches for one plate.
-    plate_tag: Option<[u8; 32]>,
+    /// The texts that are asked for, hidden, for the counter of searches for one plate.
+    plate_tags: Vec<[u8; 32]>,
     /// Whose searches of the day it counts among.
     person: Option<(AgencyId, [u8; 32])>,
     /// Why the paper that came along does not count.
@@ -154,7 +154,7 @@ impl Counted {
     /// Notes the hidden plate and the person of a decided one; false if an earlier one of the batch was about the same for the same
     /// agency, or of the same person under another key.
     fn takes_decided(&mut self, beside: &Beside) -> bool {
-        let fresh_plate = beside.plate_tag.is_none_or(|tag| self.plates.insert(tag));
+        let fresh_plate = beside.plate_tags.iter().fold(true, |fresh, tag| self.plates.insert(*tag) && fresh);
         let fresh_person = beside.person.is_none_or(|person| self.persons.insert(person));
         fresh_plate && fresh_person
     }
@@ -242,7 +242,7 @@ impl Office {
             let mut stored = Vec::new();
             for (at, filing, beside, answer) in &logged {
                 let savepoint = transaction.savepoint()?;
-                let one = self.store_answer(&savepoint, filing, *beside, answer, now);
+                let one = self.store_answer(&savepoint, filing, beside, answer, now);
                 match one {
                     Ok(told) => {
                         savepoint.commit()?;
@@ -311,7 +311,7 @@ impl Office {
         &mut self,
         connection: &Connection,
         filing: &Filing,
-        Beside { plate_tag, paper_fault, .. }: Beside,
+        Beside { plate_tags, paper_fault, .. }: &Beside,
         answer: &Answer,
         now: Timestamp,
     ) -> FilingAnswer {
@@ -319,13 +319,14 @@ impl Office {
         let asked = filing.filed.request.claimed();
         let record = answer.record();
         let index = record.leaf_index.ok_or(ProblemKind::Internal)?;
-        let told = tell(answer, index, paper_fault, self)?;
+        let told = tell(answer, index, *paper_fault, self)?;
         let due = self.paper_is_due(answer, now)?;
         let paper = (asked.authorisation_digest != [0; 32]).then_some(asked.authorisation_digest);
         let logged = self.logged_request(index)?;
         let month = Month::of(logged.time);
         let month_key = self.month_key(connection, month)?;
-        let kept = self.wrap_request(&month_key, &filing.filed, &filing.opening, &filing.hashes)?;
+        let kept =
+            self.wrap_request(&month_key, &filing.filed, &filing.opening, &filing.hashes, &filing.attachments)?;
         let escrow = logged.leaf.escrow.iter().zip(&filing.escrow);
         let escrow: Vec<_> = escrow
             .map(|(named, opening)| Ok((named.auditor, self.wrap_private(&month_key, opening)?)))
@@ -333,8 +334,8 @@ impl Office {
         let leaf = i64::try_from(index).map_err(|_range| ProblemKind::Internal)?;
         connection.execute(
             "INSERT INTO request (digest, request_id, requester, officer, paper, filed_at, allowed, waits, record, answer,
-                                  plate_tag, leaf, month, embargo, kept)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                                  leaf, month, embargo, kept)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 digest,
                 asked.request_id.0,
@@ -346,13 +347,15 @@ impl Office {
                 matches!(answer, Answer::Waiting { .. }),
                 record.to_bytes(),
                 told,
-                plate_tag,
                 leaf,
                 month.0,
                 db::column(logged.leaf.embargo),
                 kept,
             ],
         )?;
+        for tag in plate_tags {
+            connection.execute("INSERT INTO plate_tag (tag, request) VALUES (?1, ?2)", params![tag, digest])?;
+        }
         for (auditor, opening) in escrow {
             let sql = "INSERT INTO escrow (request, auditor, opening) VALUES (?1, ?2, ?3)";
             connection.execute(sql, params![digest, auditor, opening])?;
@@ -392,8 +395,9 @@ impl Office {
         let asked = opened.request().clone();
         let statement = opened.text().statement.statement();
         let acted_for = statement.on_behalf_of;
-        let plate = statement.plate.text.clone();
-        let tags = self.plate_tags(connection, asked.requester_agency, &plate, now)?;
+        // Folded, as they are looked for: another spelling of the same car is no other car.
+        let texts: BTreeSet<&str> = opened.text().elements.iter().map(|(input, _)| input.folded_text()).collect();
+        let tags = self.plate_tags(connection, asked.requester_agency, &texts, now)?;
         let digest = filing.filed.request.signed_hash();
         let (epochs, epochs_destroyed) = self.epochs_of(connection, &asked, now)?;
         let mut directories = BTreeMap::new();
@@ -441,15 +445,17 @@ impl Office {
         match gather(&opened, evidence, now) {
             Ok(standing) => {
                 let decision = self.keeper.decide(opened, &standing, now, &mut SystemRng)?;
-                let [this_period, _] = tags;
                 let beside = Beside {
-                    plate_tag: Some(this_period),
+                    plate_tags: tags.into_iter().map(|[this_period, _]| this_period).collect(),
                     person: person.map(|person| (asked.requester_agency, person)),
                     paper_fault: standing.paper_fault,
                 };
                 Ok(Prepared { decision, beside })
             }
-            Err(rule) => refused(self, rule),
+            Err(NotGathered { rule, paper_fault }) => {
+                let refused = refused(self, rule)?;
+                Ok(Prepared { beside: Beside { paper_fault, ..refused.beside }, ..refused })
+            }
         }
     }
 
@@ -482,9 +488,12 @@ impl Office {
         agency: AgencyId,
         now: Timestamp,
     ) -> Result<Option<VerifiedDirectory>, Fault> {
-        let Some((_serial, bytes)) = db::directory(connection, agency)? else { return Ok(None) };
+        let (Some(known), Some((_serial, bytes))) = (self.charter().agency(agency), db::directory(connection, agency)?)
+        else {
+            return Ok(None);
+        };
         let Ok(object) = SignedObject::parse(&bytes) else { return Ok(None) };
-        Ok(VerifiedDirectory::verify(&object, agency, &self.agency_keys(agency, now), None, now).ok())
+        Ok(VerifiedDirectory::verify(&object, known, &self.agency_keys(agency, now), None, now).ok())
     }
 
     /// The keys that sign for an agency now.
@@ -505,19 +514,19 @@ impl Office {
         Ok(declarations_in_force(&filed, &directory, &keys, owner, &self.declaration_texts, now))
     }
 
-    /// HMAC of (agency, plate text) under the key of this period and of the one before. The keys of older periods are
+    /// HMAC of (agency, text) under the key of this period and of the one before, for each text. The keys of older periods are
     /// destroyed, and with them what the tags could tell.
     fn plate_tags(
         &mut self,
         connection: &mut Connection,
         agency: AgencyId,
-        plate: &str,
+        texts: &BTreeSet<&str>,
         now: Timestamp,
-    ) -> Result<[[u8; 32]; 2], Fault> {
+    ) -> Result<Vec<[[u8; 32]; 2]>, Fault> {
         let period = now.0 / PERIOD_SECONDS;
         let this = self.period_key(connection, period)?;
         let last = self.period_key(connection, period.saturating_sub(1))?;
-        Ok([plate_tag(&this, agency, plate)?, plate_tag(&last, agency, plate)?])
+        texts.iter().map(|text| Ok([plate_tag(&this, agency, text)?, plate_tag(&last, agency, text)?])).collect()
     }
 
     fn period_key(&mut self, connection: &mut Connection, period: u64) -> Result<Secret<32>, Fault> {
@@ -584,6 +593,10 @@ impl Office {
             // The decision stands in the log already; a second one, the opposite even, must not.
             let told = self.finish_waiting(connection, digest, None, now)?;
             return Ok(self.resting_on_all(told));
+        }
+        // No is always possible.
+        if decision.claimed().verdict == Verdict::Approve {
+            self.check_standing(connection, &row, now)?;
         }
         let first = self.keeper.log().size();
         let concluded = self.keeper.conclude(row.record, &decision, &human, now, &mut SystemRng);

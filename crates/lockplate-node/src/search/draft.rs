@@ -1,6 +1,8 @@
 //! From what an officer types to a signed request: spellings, window, blinding, Openings, signatures. Nothing leaves this
 //! module in clear but the officer's own result.
 
+use std::collections::BTreeSet;
+
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{Charter, CharterFile};
 use lockplate_core::disclosure::Disclosure;
@@ -52,6 +54,13 @@ fn snap_to(length: u64, from: Timestamp, to: Timestamp) -> Result<Snapped, Searc
     Ok(Snapped { from: Timestamp(inner_from), to: Timestamp(inner_to), moved })
 }
 
+/// Whether a text has a character that some program knows as a wildcard: the plate's canonical form leaves it out like a blank, and
+/// another plate than the one meant would be asked for.
+#[must_use]
+pub fn has_wildcard(plate: &str) -> bool {
+    plate.contains(['*', '%', '_', '?', '#', '@'])
+}
+
 /// The inputs of a search, one element each: every spelling under the state asked and under "unknown".
 fn inputs(owner: AgencyId, asked: &Asked) -> Result<Vec<PlateInput>, SearchFault> {
     let states: Vec<Option<Jurisdiction>> = asked.state.map(Some).into_iter().chain([None]).collect();
@@ -96,6 +105,7 @@ pub(super) fn draft(
 ) -> Result<(Pending, Snapped), SearchFault> {
     let owner = charter.charter();
     let window = snap(owner, asked.from, asked.to)?;
+    check_persons(officer.key.verify_key().0, officer.seconds.iter().map(|key| key.verify_key().0))?;
     let inputs: Vec<(PlateInput, Blind)> =
         inputs(owner.owner.id, asked)?.into_iter().map(|input| (input, Blind::random(rng))).collect();
     let authorisation = authorisation(asked)?;
@@ -156,6 +166,22 @@ pub(super) fn draft(
     Ok((pending, window))
 }
 
+/// Whoever signs with the officer is somebody else, each of them.
+fn check_persons(officer: [u8; 32], seconds: impl IntoIterator<Item = [u8; 32]>) -> Result<(), SearchFault> {
+    let mut keys = BTreeSet::new();
+    for second in seconds {
+        if second == officer {
+            return Err(SearchFault::Usage("a second person must sign, and --second names the officer's own key"));
+        }
+        if !keys.insert(second) {
+            return Err(SearchFault::Usage(
+                "--second names one key twice; each second person signs with a key of their own",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Keepers in charter order, then auditors: the order of `openings_hash`.
 fn recipients(charter: &Charter) -> Result<Vec<HpkePublicKey>, SearchFault> {
     let keepers = charter.keepers.iter().map(|keeper| &keeper.opening_key);
@@ -201,7 +227,7 @@ fn statement(
     disclosures: &[Disclosure],
 ) -> Result<StatementText, SearchFault> {
     // A statement names one plate; keepers refuse elements that are no spellings of it.
-    if asked.plate.contains(['#', '@', '?']) {
+    if has_wildcard(&asked.plate) {
         return Err(SearchFault::Usage("wildcards cannot be asked in this version: name the whole plate"));
     }
     let plate = Plate::parse(&asked.plate)
@@ -243,6 +269,28 @@ mod tests {
         assert_eq!(snapped(7_200, 7_200), None);
         assert_eq!(snapped(10_800, 3_600), None);
         assert_eq!(snapped(u64::MAX - 5, u64::MAX), None);
+    }
+
+    #[test]
+    fn wildcards_are_seen_and_blanks_are_none() {
+        for plate in ["QXZ*", "%4471", "QXZ_471", "Q?", "#", "A@1"] {
+            assert!(has_wildcard(plate), "{plate}");
+        }
+        for plate in ["QXZ4471", "QXZ 4471", "QXZ-4471", "QXZ.4471", ""] {
+            assert!(!has_wildcard(plate), "{plate}");
+        }
+    }
+
+    #[test]
+    fn a_second_person_is_another_than_the_officer() {
+        let said = |seconds: &[[u8; 32]]| match check_persons([1; 32], seconds.iter().copied()) {
+            Ok(()) => "",
+            Err(SearchFault::Usage(what)) => what,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!((said(&[]), said(&[[2; 32]]), said(&[[2; 32], [3; 32]])), ("", "", ""));
+        assert!(said(&[[1; 32]]).contains("second person"), "in an emergency too");
+        assert!(said(&[[2; 32], [2; 32]]).contains("twice"));
     }
 
     proptest! {

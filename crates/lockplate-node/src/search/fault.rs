@@ -32,6 +32,8 @@ pub enum Liar {
     Owner,
     /// The own desk.
     Desk,
+    /// Somebody who had the file in hand.
+    Holder,
 }
 
 /// Why there is no result. Never "no match": that is a result.
@@ -94,6 +96,7 @@ impl fmt::Display for SearchFault {
                 Liar::Keepers(places) => write!(f, "{what} (keepers {places:?})"),
                 Liar::Owner => write!(f, "{what} (the owner's archive or register)"),
                 Liar::Desk => write!(f, "{what} (the own desk)"),
+                Liar::Holder => f.write_str(what),
             },
             Self::Waiting(DeskState::WaitingForHuman) => {
                 f.write_str("a person at a keeper is asked; fetch the answer later")
@@ -134,6 +137,7 @@ impl SearchFault {
             ProblemKind::Malformed | ProblemKind::Invalid | ProblemKind::TooLarge | ProblemKind::Conflicting => {
                 Self::Usage("the request is not acceptable to the desk or archive; repeating it will not help")
             }
+            ProblemKind::Lapsed => Self::Usage(ProblemKind::Lapsed.detail()),
             ProblemKind::NotFound => Self::Unavailable("the desk or archive does not know what was asked for"),
             _ => Self::Unavailable("a party cannot answer at the moment; try again later"),
         }

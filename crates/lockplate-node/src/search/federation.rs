@@ -21,8 +21,9 @@ use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
+use super::package::holds_only;
 use super::pending::{Pending, TORN, open_sealed, seal_to};
-use super::{Asked, Fetched, Filed, Keep, Officer, SearchFault, Searcher};
+use super::{Asked, Fetched, Filed, Keep, Officer, SearchFault, Searcher, check_package_folder};
 use crate::api::DeskStatus;
 use crate::client::PeerClient;
 use crate::clock::Clock;
@@ -456,6 +457,7 @@ impl Federation {
         until: Until<'_>,
         told: &mut Told<'_>,
     ) -> Result<(Tally, Vec<Part>), SearchFault> {
+        self.check_folders(parts, until)?;
         let (mut tally, mut ends) = (Tally::default(), parts.to_vec());
         parts.iter().filter_map(|part| part.end).for_each(|end| tally.end(end));
         let told = Mutex::new(told);
@@ -495,6 +497,23 @@ impl Federation {
             }
         }
         Ok((tally, ends))
+    }
+
+    /// Before anybody is asked or told: the packages that are still to be written have a place.
+    fn check_folders(&self, parts: &[Part], until: Until<'_>) -> Result<(), SearchFault> {
+        let (Until::FiledAndFetched(_, Keep::Package { folder }) | Until::Fetched(_, Keep::Package { folder })) = until
+        else {
+            return Ok(());
+        };
+        match parts {
+            [_] => check_package_folder(folder),
+            many => {
+                let name = |part: &Part| self.owner(part.owner).map(|owner| owner.id.to_string());
+                // Packages of owners that have answered before lie there.
+                let ended = many.iter().filter(|part| part.end.is_some()).map(name).collect::<Result<Vec<_>, _>>()?;
+                holds_only(folder, |file| ended.iter().any(|name| file == name.as_str()))
+            }
+        }
     }
 
     /// One request to its end; no end where it was to be filed only.

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use lockplate_core::disclosure::Disclosure;
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
-use lockplate_core::hold::{HeldFor, HoldClaim, HoldHead, case_key_id, latest_until, unwrap_hold, wrap_hold};
+use lockplate_core::hold::{
+    HOLD_MAGIC, HeldFor, HoldClaim, HoldHead, case_key_id, hold_head, latest_until, unwrap_hold, wrap_hold,
+};
 use lockplate_core::package::{held_digest, show};
 use lockplate_core::{ErrorKind, Timestamp};
 use zeroize::Zeroizing;
 
 use super::package::{Answer, private_file};
-use super::{SearchFault, Searcher};
+use super::{Liar, SearchFault, Searcher};
 use crate::api::{B64, DisclosureLogged, HoldMade};
 use crate::client::PeerError;
 use crate::problem::ProblemKind;
@@ -115,13 +117,25 @@ impl Logged {
 /// Opens the file of a hold for the custodian: the evidence package in it, not checked yet.
 ///
 /// # Errors
-/// `Gone` once the hold is over; `File` if it is none, altered, or for another key.
+/// `Gone` once the hold is over; `File` if it is no hold, or names another key; `Lied` if it was altered after it was sealed.
 pub fn open_hold(
     file: &[u8],
     key: &HpkeSecretKey,
     now: Timestamp,
 ) -> Result<(HoldHead, Zeroizing<Vec<u8>>), SearchFault> {
-    let other = SearchFault::File("the file is no hold, was altered, or is sealed to another key");
+    if !file.starts_with(HOLD_MAGIC) {
+        return Err(SearchFault::File("the file is no hold"));
+    }
+    // It does not say by whom; the officer, the custodian and whoever carried it had it.
+    let altered = SearchFault::Lied {
+        who: Liar::Holder,
+        what: "the hold was altered, or cut off, after it was sealed",
+        evidence: None,
+    };
+    let Ok(head) = hold_head(file) else { return Err(altered) };
+    if head.case_key != case_key_id(&key.public_key()?) {
+        return Err(SearchFault::File("the hold is sealed to another key; take the key file of its case"));
+    }
     unwrap_hold(file, key, now)
-        .map_err(|error| if error.kind() == ErrorKind::EpochDestroyed { SearchFault::Over } else { other })
+        .map_err(|error| if error.kind() == ErrorKind::EpochDestroyed { SearchFault::Over } else { altered })
 }

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -39,7 +40,7 @@ use crate::verify::receipt::ReceiptFault;
 pub enum Keep<'a> {
     /// Nothing.
     Nothing,
-    /// An evidence package in this folder, which is made.
+    /// An evidence package in this folder, which is made, or is there and empty.
     Package {
         /// The folder.
         folder: &'a Path,
@@ -382,10 +383,35 @@ fn refused(error: &PackageError, charter: &Charter, grant: &Grant) -> SearchFaul
     }
 }
 
-/// Writes the folder of a package: `package.json` and the page made from it. What is there of an earlier try is replaced.
+/// Checks that a package can have the folder: it is not there yet, or empty. Whatever else lay in it could be handed on with the package.
 ///
 /// # Errors
-/// `Internal` if the package does not hold; `File` if the folder cannot be written.
+/// `File` if it holds something, or cannot be looked into.
+pub fn check_package_folder(folder: &Path) -> Result<(), SearchFault> {
+    holds_only(folder, |_name| false)
+}
+
+/// The same, where it may hold what `is_known` names.
+pub(super) fn holds_only(folder: &Path, is_known: impl Fn(&OsStr) -> bool) -> Result<(), SearchFault> {
+    let unreadable = SearchFault::File("the folder of the package is none, or cannot be looked into");
+    let files = match std::fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(_os) => return Err(unreadable),
+    };
+    for file in files {
+        let Ok(file) = file else { return Err(unreadable) };
+        if !is_known(&file.file_name()) {
+            return Err(SearchFault::File("the folder of the package is there and not empty; name a new one"));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the folder of a package: `package.json` and the page made from it.
+///
+/// # Errors
+/// `Internal` if the package does not hold; `File` if the folder holds something or cannot be written.
 pub fn write_package(
     charter: &lockplate_core::charter::CharterFile,
     bytes: &[u8],
@@ -395,6 +421,7 @@ pub fn write_package(
     let page = checker::check(bytes, charter, now.0)
         .and_then(|checked| checked.page())
         .map_err(|_ours| SearchFault::Internal("the own package does not hold; none was written"))?;
+    check_package_folder(folder)?;
     let unwritten = |_os| SearchFault::File("the folder of the package cannot be written");
     std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
         .create(folder)
@@ -411,4 +438,23 @@ pub(super) fn private_file(path: &Path, bytes: &[u8]) -> Result<(), SearchFault>
         Ok(()) | Err(_) => {}
     }
     create_secret_file(path, bytes).map_err(|_os| unwritten)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_has_a_folder_of_its_own() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(check_package_folder(&home.path().join("new")).is_ok());
+        assert!(check_package_folder(home.path()).is_ok(), "empty");
+        let file = home.path().join("notes.txt");
+        std::fs::write(&file, "mine").unwrap();
+        assert!(holds_only(home.path(), |name| name == "notes.txt").is_ok());
+        for taken in [home.path(), &file] {
+            let fault = check_package_folder(taken).unwrap_err();
+            assert!(matches!(fault, SearchFault::File(_)) && fault.exit_kind().code() == 3, "{fault}");
+        }
+    }
 }

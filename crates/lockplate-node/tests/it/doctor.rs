@@ -336,7 +336,7 @@ fn keeper_cases(data: &Path) {
             (
                 "request of nowhere",
                 &|data| {
-                    let row = "INSERT INTO request VALUES (zeroblob(32), x'00', x'00', x'00', NULL, 1, 1, 0, x'00', x'00', NULL, 99, 24322, 1, 2, NULL, NULL, NULL)";
+                    let row = "INSERT INTO request VALUES (zeroblob(32), x'00', x'00', x'00', NULL, 1, 1, 0, x'00', x'00', 99, 24322, 1, 2, NULL, NULL, NULL)";
                     sql(&data.join("keeper.db"), row);
                 },
                 Severity::Failed,
@@ -364,7 +364,7 @@ fn keeper_cases(data: &Path) {
             (
                 "private part of a request of a month without a key",
                 &|data| {
-                    let row = "INSERT INTO request VALUES (zeroblob(32), x'00', x'00', x'00', NULL, 1, 1, 0, x'00', x'00', NULL, 99, 24322, 1, 2, x'00', NULL, NULL)";
+                    let row = "INSERT INTO request VALUES (zeroblob(32), x'00', x'00', x'00', NULL, 1, 1, 0, x'00', x'00', 99, 24322, 1, 2, x'00', NULL, NULL)";
                     sql(&data.join("keeper.db"), row);
                 },
                 Severity::Failed,

@@ -81,6 +81,10 @@ pub(crate) struct Town {
     pub(crate) second_key: SigningKey,
     /// Requests ask for an evidence hold.
     pub(crate) hold: bool,
+    /// The plate that requests ask for.
+    pub(crate) plate: &'static str,
+    /// The directory says that the officer has left.
+    pub(crate) officer_left: bool,
     settings: Vec<KeeperSettings>,
     tasks: Vec<Option<Tasks>>,
 }
@@ -244,6 +248,8 @@ impl Town {
             supervisor: SigningKey::random(&mut SystemRng),
             second_key: SigningKey::random(&mut SystemRng),
             hold: false,
+            plate: PLATE,
+            officer_left: false,
             folder,
             charter,
             agency,
@@ -348,7 +354,7 @@ impl Town {
             person: [person; 32],
             keys: keys.iter().map(|key| key.verify_key().0).collect(),
             trained_until: Timestamp(NOW + 100 * DAY),
-            active: true,
+            active: person != 1 || !self.officer_left,
             roles: roles.iter().copied().collect(),
         };
         let body = DirectoryBody {
@@ -446,7 +452,7 @@ impl Town {
         emergency: Option<Emergency<'_>>,
     ) -> Searched {
         let owner = self.charter.charter().owner.id;
-        let plate = Plate::parse(PLATE).unwrap();
+        let plate = Plate::parse(self.plate).unwrap();
         let state = Jurisdiction::parse("US-CT");
         let response = HpkeSecretKey::random(&mut SystemRng);
         let mut attachments: Vec<Vec<u8>> = paper.iter().map(|paper| paper.auth.clone()).collect();
@@ -717,6 +723,7 @@ async fn a_read_goes_in_and_comes_out_by_two_of_three_and_is_gone_after_its_time
     assert_eq!(database.execute("DELETE FROM evaluation", []).unwrap(), 1);
     let asked = search.filed.request.signed_hash();
     assert_eq!(database.execute("DELETE FROM escrow WHERE request = ?1", [asked]).unwrap(), 1);
+    assert_eq!(database.execute("DELETE FROM plate_tag WHERE request = ?1", [asked]).unwrap(), 1);
     assert_eq!(database.execute("DELETE FROM request WHERE digest = ?1", [asked]).unwrap(), 1);
     database.execute("DELETE FROM progress", []).unwrap();
     drop(database);

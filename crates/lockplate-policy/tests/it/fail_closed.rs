@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lockplate_core::Timestamp;
 use lockplate_core::facts::{AccessPolicy, PolicyAnswer, SearchFacts};
 use lockplate_core::vocabulary::{Assurance, Basis, Level, Purpose};
-use lockplate_policy::{Bundle, CedarPolicy, ENGINE_RULE};
+use lockplate_policy::{Bundle, CONSTITUTION_RULE, CedarPolicy, ENGINE_RULE};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -234,4 +234,39 @@ fn the_keepers_own_rules_have_words() {
 fn one_policy_serves_many_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&shipped("CT"));
+}
+
+/// The rules without those that keep immigration requests out; the promises stand as the charter pins them.
+fn without_immigration_rules() -> Bundle {
+    let dropped = ["base.civil-immigration", "base.immigration-paper", "ct.uses"];
+    let shipped = Bundle::shipped(state("CT"));
+    let files = shipped.files().map(|(path, text)| {
+        let rules = text.split_inclusive("};\n").filter(|rule| {
+            path.starts_with("props/") || !dropped.iter().any(|id| rule.contains(&format!("@id(\"{id}\")")))
+        });
+        let rest: String = rules.map(without_redundant).collect();
+        (path.to_owned(), if path.ends_with(".cedar") { formatted(&rest) } else { rest })
+    });
+    Bundle::from_files(files.collect::<Vec<_>>()).unwrap()
+}
+
+fn without_redundant(rule: &str) -> String {
+    rule.split_inclusive('\n').filter(|line| !line.starts_with("@redundant")).collect()
+}
+
+#[test]
+fn what_the_charter_pins_is_refused_though_the_rules_in_force_allow_it() {
+    let policy = CedarPolicy::load(&without_immigration_rules()).unwrap();
+    let mut facts = stolen_car();
+    facts.purpose = Purpose::CivilImmigration;
+    assert_eq!(denied(&policy, &facts), rules(&[CONSTITUTION_RULE]));
+    assert!(policy.explain(CONSTITUTION_RULE).is_some());
+    warrant(&mut facts);
+    facts.legal.kind = Basis::SearchWarrant;
+    assert!(matches!(policy.rule_on(&facts), PolicyAnswer::Allow { .. }), "a judge's warrant still carries it");
+    facts.legal.assurance = Assurance::CustodianAttested;
+    assert_eq!(denied(&policy, &facts), rules(&[CONSTITUTION_RULE]));
+    let mut detainer = stolen_car();
+    detainer.legal.kind = Basis::Detainer;
+    assert_eq!(denied(&policy, &detainer), rules(&[CONSTITUTION_RULE]));
 }

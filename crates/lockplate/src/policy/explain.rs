@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use lockplate_core::facts::{AccessPolicy as _, PolicyAnswer, Reason};
 use lockplate_node::shutdown::ExitKind;
-use lockplate_policy::{CedarPolicy, QUESTION_BYTES_MAX, Question};
+use lockplate_policy::{Bundle, CedarPolicy, QUESTION_BYTES_MAX, Question};
 use serde_json::{Value, json};
 
 use super::{NOT_ADVICE, OneSet, Rules, duties_document, duties_words, hex_of, read_text};
@@ -77,6 +77,11 @@ pub(crate) fn run(args: &ExplainArgs, screen: &Screen) -> Result<ExitKind> {
         PolicyAnswer::Allow { obligations, .. } => screen.line(&format!("\nduties: {}", duties_words(obligations))),
         PolicyAnswer::Deny { .. } if permits.is_empty() => {}
         PolicyAnswer::Deny { .. } => screen.line("\nOne rule that forbids is enough, whatever permits."),
+    }
+    if let Rules::State(state) = &rules
+        && !Bundle::states_with_a_pack().any(|one| one == *state)
+    {
+        screen.note(&format!("There is no pack of {}: the base pack alone was asked.", state.code()));
     }
     screen.note(&format!("{}, digest {}. {NOT_ADVICE}", rules.name(), hex_of(&policy.digest())));
     Ok(kind)

@@ -24,7 +24,7 @@ pub(crate) struct ProveArgs {
     #[arg(value_name = "FOLDER")]
     folders: Vec<PathBuf>,
     /// State whose shipped rules are meant, by its two letters; any number of times
-    #[arg(long, value_name = "XX", value_parser = parse_state)]
+    #[arg(long, value_name = "STATE", value_parser = parse_state)]
     state: Vec<State>,
     /// The rules of every state that has a pack, and all shipped packs together
     #[arg(long)]

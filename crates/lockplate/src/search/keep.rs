@@ -10,7 +10,9 @@ use lockplate_core::hold::HOLD_BYTES_MAX;
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::package::Package;
 use lockplate_node::founding::{CaseKeyCard, read_case_key};
-use lockplate_node::search::{Fetched, HoldFile, Keep, Kept, SearchFault, open_hold, write_package};
+use lockplate_node::search::{
+    Fetched, HoldFile, Keep, Kept, SearchFault, check_package_folder, open_hold, write_package,
+};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::verify::{package, pin};
 use serde_json::{Value, json};
@@ -23,7 +25,7 @@ use crate::screen::Screen;
 /// Where an answer goes besides the screen.
 #[derive(Debug, Args)]
 pub(super) struct KeepArgs {
-    /// Write an evidence package for a court into this folder, which is made. It names the plate
+    /// Write an evidence package for a court into this folder, which is made, or is empty. It names the plate
     #[arg(long, value_name = "DIR", conflicts_with = "case_key")]
     package: Option<PathBuf>,
     /// Public key of the records custodian, to which what --hold asked for is sealed
@@ -41,6 +43,11 @@ impl KeepArgs {
     /// Wrong words, before anybody is asked.
     pub(super) fn check(&self) -> Result<()> {
         self.until().map(drop)
+    }
+
+    /// A folder for packages that a new search would write to is new or empty, before anything is drawn up.
+    pub(super) fn check_folder(&self) -> Result<()> {
+        Ok(self.package.as_deref().map_or(Ok(()), check_package_folder)?)
     }
 
     pub(super) const fn holds(&self) -> bool {
@@ -118,7 +125,7 @@ pub(super) struct OpenHoldArgs {
     /// Key file of the case
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Folder for the evidence package that is in it
+    /// Folder for the evidence package that is in it; made, or empty
     #[arg(long, value_name = "DIR")]
     package: PathBuf,
     /// Hash that the owner's charter must have
@@ -128,6 +135,7 @@ pub(super) struct OpenHoldArgs {
 
 pub(super) fn open(args: &OpenHoldArgs, screen: &Screen) -> Result<ExitKind> {
     let hash = args.hash.as_deref().map(pin::parse_hash).transpose()?;
+    check_package_folder(&args.package)?;
     let key = read_case_key(&args.key)?;
     let unreadable = || Ended::config(format!("{}: cannot be read", args.file.display()));
     let size = std::fs::metadata(&args.file).map_err(|_os| unreadable())?.len();
@@ -135,10 +143,11 @@ pub(super) fn open(args: &OpenHoldArgs, screen: &Screen) -> Result<ExitKind> {
         return Err(Ended::config("the file is larger than a hold can be").into());
     }
     let file = std::fs::read(&args.file).map_err(|_os| unreadable())?;
-    let (head, bytes) = open_hold(&file, &key, now()).map_err(|fault| ended(&fault))?;
     let refused = |fault: &dyn std::fmt::Display| {
         Ended::of(ExitKind::Lied, format!("{fault}; the file is the evidence: {}", args.file.display()))
     };
+    let (head, bytes) = open_hold(&file, &key, now())
+        .map_err(|fault| if matches!(fault, SearchFault::Lied { .. }) { refused(&fault) } else { ended(&fault) })?;
     let inside = Package::parse(&bytes).map_err(|fault| refused(&fault))?;
     let charter = crate::verify::pinned(pin::pin(&inside.charter.0, hash))?;
     let checked = package::check(&bytes, &charter, now().0).map_err(|fault| refused(&fault))?;

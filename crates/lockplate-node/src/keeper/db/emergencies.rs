@@ -35,6 +35,12 @@ pub(in crate::keeper) fn find(db: &Connection, request: &[u8; 32]) -> Rows<Optio
     Ok(Some(Emergency { requester: AgencyId(fixed(requester)?), deadline: from_column(deadline), filed }))
 }
 
+/// Emergencies that a paper files already.
+pub(in crate::keeper) fn filed_by(db: &Connection, paper: &[u8; 32]) -> Rows<u32> {
+    let sql = "SELECT count(*) FROM emergency WHERE filed = ?1";
+    Ok(count(db.prepare_cached(sql)?.query_row([paper], |row| row.get(0))?))
+}
+
 pub(in crate::keeper) fn set_filed(db: &Connection, request: &[u8; 32], paper: &[u8; 32]) -> Rows<()> {
     db.execute("UPDATE emergency SET filed = ?2 WHERE request = ?1 AND filed IS NULL", params![request, paper])?;
     Ok(())

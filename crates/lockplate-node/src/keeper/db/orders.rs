@@ -15,8 +15,11 @@ const fn withdrawn_columns(by: &WithdrawnBy) -> (i64, &str) {
     }
 }
 
-pub(in crate::keeper) fn withdrawn_count(db: &Connection) -> Rows<u32> {
-    Ok(count(db.prepare_cached("SELECT count(*) FROM withdrawn")?.query_row([], |row| row.get(0))?))
+/// Papers that one party has withdrawn.
+pub(in crate::keeper) fn withdrawn_count(db: &Connection, by: &WithdrawnBy) -> Rows<u32> {
+    let (kind, name) = withdrawn_columns(by);
+    let sql = "SELECT count(*) FROM withdrawn WHERE kind = ?1 AND by = ?2";
+    Ok(count(db.prepare_cached(sql)?.query_row(params![kind, name], |row| row.get(0))?))
 }
 
 pub(in crate::keeper) fn insert_withdrawn(db: &Connection, digest: &[u8; 32], by: &WithdrawnBy) -> Rows<()> {

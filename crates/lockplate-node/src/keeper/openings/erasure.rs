@@ -73,11 +73,12 @@ impl Office {
             let row = db::request(&transaction, &digest)?.ok_or(ProblemKind::Internal)?;
             let record = DecisionRecord { officer_key: [0; 32], ..row.record };
             transaction.execute(
-                "UPDATE request SET kept = NULL, shown = NULL, who = NULL, plate_tag = NULL, waits = 0,
+                "UPDATE request SET kept = NULL, shown = NULL, who = NULL, waits = 0,
                                     officer = ?2, record = ?3 WHERE digest = ?1",
                 params![digest, record.officer_key, record.to_bytes()],
             )?;
             transaction.execute("DELETE FROM escrow WHERE request = ?1", [digest])?;
+            transaction.execute("DELETE FROM plate_tag WHERE request = ?1", [digest])?;
         }
         transaction.execute("DELETE FROM month_key WHERE month = ?1", [month.0])?;
         db::set_last_erasure(&transaction, now)?;

@@ -245,7 +245,7 @@ fn checked(w: &'static Words, request: &WaitingRequest) -> Vec<(bool, String)> {
         .then(|| (true, fill(w.checked_declared, &[&request.declarations.join(", ")])));
     let mut lines = vec![(true, w.checked_officer.to_owned()), seconds, (paper.0, paper.1.to_owned())];
     lines.extend(declared);
-    lines.push((true, w.checked_rules.to_owned()));
+    lines.push(if request.lapsed { (false, w.checked_lapsed.to_owned()) } else { (true, w.checked_rules.to_owned()) });
     lines
 }
 

@@ -101,6 +101,8 @@ crate::register::words::word_table! {
     checked_declared: "The promise that the law asks of the agency is on file: {0}.",
         "Está archivada la promesa que la ley pide a la agencia: {0}.";
     checked_rules: "The rules allow the request if you say yes.", "Las reglas permiten la solicitud si usted dice que sí.";
+    checked_lapsed: "What the request rested on no longer counts: the paper was taken back or is over, or the officer has left. You cannot approve it any more.",
+        "Aquello en que se apoyaba la solicitud ya no vale: se retiró o terminó el documento, o el agente se fue. Ya no se puede aprobar.";
     rules_title: "Which rules", "Qué reglas";
     rules_english: "The rules are quoted in English.", "Las reglas se citan en inglés.";
     rules_silent: "The general rule for searches applies.", "Vale la regla general para búsquedas.";

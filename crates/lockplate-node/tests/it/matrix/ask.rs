@@ -527,7 +527,8 @@ impl Ask<'_> {
             officer: String::new(),
             owners: vec![if flaw == Flaw::OtherOwner { stranger() } else { owner }],
             plates: named(if flaw == Flaw::OtherPlate { "ZZ99999" } else { plate }),
-            window: (time_text(Timestamp(from)), time_text(Timestamp(self.window.1))),
+            // No paper is signed for no time at all, whatever the request asks.
+            window: (time_text(Timestamp(from)), time_text(Timestamp(self.window.1.max(from + 1)))),
             purpose: purpose.name().to_owned(),
             offence: self.offence.name().to_owned(),
             max_requests: 1,

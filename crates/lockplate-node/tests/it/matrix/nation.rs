@@ -315,7 +315,7 @@ impl Owner {
             outside_witnesses: 0,
             keeper_leaves: LeafWait::Durable,
             agency_leaves: LeafWait::Durable,
-            agencies: nation.asking.to_vec(),
+            agencies: nation.cards.to_vec(),
         };
         let draft = draft_charter(&own.card, &cards, terms).unwrap();
         let mut lines = vec![sign_as_agency(&draft, &own.files).unwrap().to_string()];
@@ -512,8 +512,6 @@ impl Owner {
 struct Trusted<'a> {
     judge: &'a VerifierKey,
     cards: &'a [AgencyCard],
-    /// Those of them whose desks the charter names.
-    asking: &'a [AgencyCard],
 }
 
 /// Everybody.
@@ -549,8 +547,7 @@ impl Nation {
             })
             .collect();
         let cards: Vec<AgencyCard> = parties.values().map(|party| party.card.clone()).chain(desk.cloned()).collect();
-        let asking: Vec<AgencyCard> = desk.cloned().into_iter().collect();
-        let trusted = Trusted { judge: &judge, cards: &cards, asking: &asking };
+        let trusted = Trusted { judge: &judge, cards: &cards };
         let kinds: BTreeSet<OwnerKind> = owners.into_iter().collect();
         let mut owners: BTreeMap<OwnerKind, Owner> = kinds
             .into_iter()

@@ -170,6 +170,17 @@ async fn a_package_is_checked_without_the_network_and_no_byte_of_it_can_be_chang
     town.archive.be_honest();
     town.keep(&digest, Keep::Package { folder: &spoilt }).await.unwrap();
     assert!(spoilt.join("index.html").exists());
+
+    // A folder that holds something is left as it is, and the request stands.
+    let digest = town.file(&town.ask(PLATE)).await;
+    let (taken, notes) = (town.folder.path().join("taken"), town.folder.path().join("taken/notes"));
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(&notes, "mine").unwrap();
+    let fault = town.keep(&digest, Keep::Package { folder: &taken }).await.unwrap_err();
+    assert!(matches!(fault, SearchFault::File(_)), "{fault:?}");
+    assert_eq!(std::fs::read_dir(&taken).unwrap().count(), 1);
+    std::fs::remove_file(&notes).unwrap();
+    town.keep(&digest, Keep::Package { folder: &taken }).await.unwrap();
     town.end().await;
 }
 
@@ -275,6 +286,13 @@ async fn a_hold_is_logged_before_it_is_written_and_opens_for_the_custodian_until
     let stranger = town.folder.path().join("stranger.key");
     make_case_key(&stranger, "Somebody", &mut SystemRng).unwrap();
     assert!(matches!(open_hold(&file, &read_case_key(&stranger).unwrap(), until), Err(SearchFault::File(_))));
+    assert!(matches!(open_hold(b"some other file", &secret, until), Err(SearchFault::File(_))));
+    let mut altered = file.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    for bad in [altered.as_slice(), &file[..file.len() - 1], &file[..20]] {
+        let fault = open_hold(bad, &secret, Timestamp(until.0 - 1)).unwrap_err();
+        assert!(matches!(fault, SearchFault::Lied { who: Liar::Holder, .. }), "{fault:?}");
+    }
     for place in 0..3 {
         let leaves = town.keeper_leaves(place).await;
         let of_hold = leaves.iter().filter_map(|leaf| match parse_leaf(leaf).unwrap() {
