@@ -206,7 +206,10 @@ impl Template {
             levels: top.map("levels", level)?,
             columns,
             life_seconds: life(&mut top)?,
-            agency: top.text("agency")?.filter(|agency| agency.len() <= AGENCY_BYTES_MAX),
+            agency: match top.text("agency")? {
+                Some(agency) if agency.len() > AGENCY_BYTES_MAX => return problem("agency", TemplateFault::BadValue),
+                agency => agency,
+            },
             basis: Basis::from_name(&top.needed("basis")?)
                 .filter(|basis| *basis != Basis::None)
                 .ok_or(TemplateProblem { at: "basis", fault: TemplateFault::BadValue })?,

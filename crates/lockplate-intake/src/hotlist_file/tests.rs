@@ -31,8 +31,13 @@ struct Told {
 
 impl Told {
     fn entries(&self) -> Vec<&ListEntry> {
-        let added = |outcome| if let &Outcome::Add(ref entry) = outcome { Some(&**entry) } else { None };
-        self.rows.iter().filter_map(|(_, outcome)| added(outcome)).collect()
+        let mut entries = Vec::new();
+        for (_, outcome) in &self.rows {
+            if let Outcome::Add(entry) = outcome {
+                entries.push(entry.as_ref());
+            }
+        }
+        entries
     }
 
     fn plates(&self) -> Vec<&str> {
@@ -373,16 +378,16 @@ fn a_truncated_file_is_refused() {
     assert_eq!(ndjson(&text).counts().added["stolenVehicle"], 50);
     assert_eq!(ndjson(text.trim_end()).refused(), None, "the rows are all there");
     for cut in [text.len() / 2, text.len() - ROW.len(), text.len() - ROW.len() - 4] {
-        assert_eq!(ndjson(&text[..cut]).refused(), Some(FileRefused::Truncated), "cut at {cut}");
+        assert_eq!(ndjson(text.get(..cut).unwrap()).refused(), Some(FileRefused::Truncated), "cut at {cut}");
     }
     // In the middle of the last row the number of rows is right.
-    assert_eq!(ndjson(&text[..text.len() - 10]).refused(), Some(FileRefused::Truncated));
+    assert_eq!(ndjson(text.get(..text.len() - 10).unwrap()).refused(), Some(FileRefused::Truncated));
     let columns = "entry_id,class,entered_at,expires_at,basis,agency,plate";
     let row = "s-1,stolenVehicle,2026-03-18T08:00:00Z,2026-03-21T08:00:00Z,statutoryDuty,CT0000001,XK41207";
     let plates_last = format!("#{}\n{columns}\n{row}\n", header("full", 1));
     assert_eq!(csv(&plates_last).plates(), ["XK41207"]);
     for cut in [1, 2, 4] {
-        let half = csv(&plates_last[..plates_last.len() - cut]);
+        let half = csv(plates_last.get(..plates_last.len() - cut).unwrap());
         assert_eq!(half.refused(), Some(FileRefused::Truncated), "half a plate looks like a plate");
     }
     let more = format!("{text}{ROW}\n");

@@ -254,7 +254,7 @@ fn flock_takes_3000_entries_a_request() {
     assert_eq!(flock(&entries).refused(), Some(FileRefused::TooManyRows));
     let whole = format!(r#"{{"entries":[{}]}}"#, entries[0]);
     for (body, why) in [
-        (&whole[..whole.len() - 1], FileRefused::Truncated),
+        (whole.get(..whole.len() - 1).unwrap(), FileRefused::Truncated),
         ("", FileRefused::Truncated),
         ("[]", FileRefused::Truncated),
         ("{}", FileRefused::BadHeader),
@@ -491,6 +491,39 @@ fn what_a_template_may_not_say() {
     };
     assert_eq!(codes(TEMPLATE_MAP_ROWS_MAX), Ok(()));
     assert_eq!(codes(TEMPLATE_MAP_ROWS_MAX + 1).unwrap_err(), TemplateProblem { at: "classes", fault: TooLarge });
+}
+
+#[test]
+fn each_bound_of_a_template_and_one_beyond() {
+    use TemplateFault::BadValue;
+    let fault = |template: &str, from: &str, to: String| {
+        Template::parse(&template.replacen(from, &to, 1)).map_or_else(|problem| Some(problem.fault), |_| None)
+    };
+    for (template, from, key, most) in [
+        (GENETEC, "cells = 5", "cells", CELLS_MAX),
+        (NCIC, "width = 80", "width", WIDTH_MAX),
+        (NCIC, "life_hours = 48", "life_hours", 48),
+        (FLOCK, "rows_max = 3000", "rows_max", 10_000),
+    ] {
+        assert_eq!(fault(template, from, format!("{key} = {most}")), None, "{key}");
+        assert_eq!(fault(template, from, format!("{key} = {}", most + 1)), Some(BadValue), "{key}");
+    }
+    for (template, from, key, most) in [
+        (NCIC, "source = \"NCIC LPR extract\"", "source", TEMPLATE_TEXT_BYTES_MAX),
+        (GENETEC, "agency = \"QC0000000\"", "agency", AGENCY_BYTES_MAX),
+        (VIGILANT, "case = \"Case Number\"", "case", TEMPLATE_TEXT_BYTES_MAX),
+    ] {
+        assert_eq!(fault(template, from, format!("{key} = \"{}\"", "t".repeat(most))), None, "{key}");
+        assert_eq!(fault(template, from, format!("{key} = \"{}\"", "t".repeat(most + 1))), Some(BadValue), "{key}");
+    }
+    assert_eq!(fault(FLOCK, "note.message", "a.b.c.d".into()), None);
+    let code = |bytes: usize| fault(NCIC, "\"Vehicle\"", format!("\"{}\"", "c".repeat(bytes)));
+    assert_eq!((code(CODE_BYTES_MAX), code(CODE_BYTES_MAX + 1)), (None, Some(BadValue)));
+    // A line of more cells than there may be.
+    let wide = GENETEC.replacen("cells = 5", &format!("cells = {CELLS_MAX}"), 1);
+    let line = format!("QC;DEF228;;2026-03-21;P{}", ";".repeat(CELLS_MAX - 5));
+    let told = full(&wide, "stolen", &format!("{line}\n{line};\n"));
+    assert_eq!((told.plates(), reason(&told, 1)), (vec!["DEF228"], Refusal::BadLine));
 }
 
 #[test]
