@@ -130,23 +130,12 @@ impl Judge<'_> {
     /// An extract's entry lives as long as its file is the current one. The others live from their entering, not from the load: what ran out
     /// does not come back because the same file is loaded again.
     fn latest_end(&self, class: ListClass, entered_at: Timestamp) -> Timestamp {
-        let (from, seconds) = match class {
-            ListClass::Custom => (entered_at, CUSTOM_LIFE_SECONDS_MAX),
-            ListClass::AmberAlert => (entered_at, AMBER_LIFE_SECONDS_MAX),
-            ListClass::StolenVehicle
-            | ListClass::StolenPlate
-            | ListClass::WantedPerson
-            | ListClass::MissingPerson
-            | ListClass::ProtectionOrder
-            | ListClass::ExtremeRiskOrder
-            | ListClass::Gang
-            | ListClass::TerroristScreening
-            | ListClass::SupervisedRelease
-            | ListClass::SexOffender
-            | ListClass::ImmigrationViolator
-            | ListClass::ProtectiveInterest
-            | ListClass::ViolentPerson
-            | ListClass::Unknown => (self.produced_at, EXTRACT_LIFE_SECONDS_MAX),
+        let (from, seconds) = if class == ListClass::Custom {
+            (entered_at, CUSTOM_LIFE_SECONDS_MAX)
+        } else if class == ListClass::AmberAlert {
+            (entered_at, AMBER_LIFE_SECONDS_MAX)
+        } else {
+            (self.produced_at, EXTRACT_LIFE_SECONDS_MAX)
         };
         let of_class = from.0.saturating_add(seconds);
         let of_file = self.life_seconds.map_or(u64::MAX, |life| self.produced_at.0.saturating_add(life));
