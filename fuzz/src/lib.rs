@@ -2,6 +2,9 @@
 //! function is the whole of one fuzz target (`fuzz_targets/`); a panic is a finding. Nothing here may panic for another
 //! reason than a broken promise of the code under test.
 
+use std::collections::BTreeSet;
+
+use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Grant};
 use lockplate_core::charter::CharterFile;
 use lockplate_core::decision::HumanDecision;
@@ -21,6 +24,9 @@ use lockplate_core::sign::{Signed, Statement};
 use lockplate_core::signed::SignedObject;
 use lockplate_core::statement::StatementText;
 use lockplate_core::timekeeping::TimeStatement;
+use lockplate_intake::hotlist_file::{
+    Complete, Delivery, FileRefused, Header, HotlistFile, Load, Mode, Outcome, OwnForm, Template, may_be_loaded,
+};
 use lockplate_intake::limits::TEXT_BYTES_MAX;
 use lockplate_intake::normalise::{Arrival, Rules};
 use lockplate_intake::source::{Parsed, Part, Payload, SourceConfig, SourceKind};
@@ -35,6 +41,17 @@ pub mod log;
 
 /// 20 March 2026: inside the years a capture time may have.
 const NOW_MS: i64 = 1_774_000_000_000;
+/// The same, s.
+const LIST_NOW: Timestamp = Timestamp(1_774_000_000);
+/// The templates of the docs.
+const SAMPLE_TEMPLATES: [&str; 6] = [
+    include_str!("../../docs/samples/hotlists/ncic-lpr-extract.toml"),
+    include_str!("../../docs/samples/hotlists/state-list.toml"),
+    include_str!("../../docs/samples/hotlists/flock-custom-list.toml"),
+    include_str!("../../docs/samples/hotlists/vigilant.toml"),
+    include_str!("../../docs/samples/hotlists/genetec.toml"),
+    include_str!("../../docs/samples/hotlists/rekor.toml"),
+];
 /// Longest retention, so that age alone refuses little.
 const YEAR_MS: i64 = 365 * 86_400_000;
 
@@ -55,6 +72,75 @@ pub fn csv(data: &[u8]) {
     let (choice, body) = split(data);
     let content_type = if choice & 1 == 0 { "text/csv; charset=utf-8" } else { "text/csv; charset=windows-1252" };
     through(&config(SourceKind::Own), &Payload { content_type, body, ..Payload::default() });
+}
+
+/// Files of hot lists in the own formats; the first byte chooses.
+pub fn hotlist(data: &[u8]) {
+    let (choice, body) = split(data);
+    let form = if choice & 1 == 0 { OwnForm::Ndjson } else { OwnForm::Csv };
+    let signed = BTreeSet::new();
+    let file = || HotlistFile::own(form, Load { now: LIST_NOW, signed_placeholders: &signed });
+    listed(&file, usize::from(choice >> 1), body);
+}
+
+/// A template and a file that it reads, parted by the first NUL. With a first byte under 6, a sample is the template.
+pub fn hotlist_template(data: &[u8]) {
+    let (choice, rest) = split(data);
+    let (text, body) = match SAMPLE_TEMPLATES.get(usize::from(choice)) {
+        Some(sample) => (*sample, rest),
+        None => {
+            let end = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
+            let (text, body) = data.split_at(end);
+            let Ok(text) = core::str::from_utf8(text) else { return };
+            (text, body.get(1..).unwrap_or_default())
+        }
+    };
+    let Ok(template) = Template::parse(text) else { return };
+    let header = Header {
+        list: "Millbrook hot list".into(),
+        mode: Mode::Incremental,
+        sequence: 2,
+        base: Some(1),
+        produced_at: LIST_NOW,
+        entries: None,
+    };
+    let delivery = Delivery { header, source_file: Some("stolen".into()), removes: false, id_key: [7; 32] };
+    let signed = BTreeSet::new();
+    let load = Load { now: LIST_NOW, signed_placeholders: &signed };
+    let file = || HotlistFile::by_template(&template, &delivery, load).expect("the delivery is good");
+    listed(&file, 7, body);
+}
+
+/// Read whole and in pieces, a file says the same; what it adds is lawful, and its counts add up.
+fn listed<'a>(file: &dyn Fn() -> HotlistFile<'a>, piece: usize, body: &[u8]) {
+    let (rows, verdict) = list_rows(file(), body.len(), body);
+    let (in_pieces, same_verdict) = list_rows(file(), piece, body);
+    assert!(rows == in_pieces && verdict == same_verdict, "pieces do not matter");
+    for row in &rows {
+        if let Outcome::Add(entry) = row {
+            assert!(may_be_loaded(entry.class), "no class that is never loaded");
+            assert!(entry.expires_at > LIST_NOW, "nothing that has ended");
+            assert!((2..=16).contains(&entry.plate.expose_text().chars().count()), "a plate is bounded");
+            assert!(entry.note.chars().count() <= 200 && (1..=64).contains(&entry.entry_id.len()), "texts are bounded");
+        }
+    }
+    if let Ok(complete) = verdict {
+        let counts = complete.counts();
+        let sum = counts.added.values().chain(counts.dropped.values()).chain(counts.refused.values()).sum::<u64>();
+        assert_eq!(sum + counts.removed, counts.rows, "every row is counted once");
+        assert_eq!(rows.len() as u64, counts.rows, "every row is handed out");
+    }
+}
+
+fn list_rows(mut file: HotlistFile<'_>, piece: usize, body: &[u8]) -> (Vec<Outcome>, Result<Complete, FileRefused>) {
+    let mut rows = Vec::new();
+    for bytes in body.chunks(piece.max(1)) {
+        if let Err(refused) = file.push(bytes, |_, outcome| rows.push(outcome)) {
+            return (rows, Err(refused));
+        }
+    }
+    let verdict = file.finish(|_, outcome| rows.push(outcome));
+    (rows, verdict)
 }
 
 /// The webhooks of OpenALPR and Rekor, and the lines of `alpr -j`.

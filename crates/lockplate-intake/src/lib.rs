@@ -16,6 +16,7 @@ pub mod frigate;
 pub mod genetec;
 pub mod hikvision;
 pub mod hold;
+pub mod hotlist_file;
 pub mod intake;
 pub mod json;
 pub mod jurisdiction;
