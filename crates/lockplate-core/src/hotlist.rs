@@ -8,16 +8,20 @@
 //! Out of scope: formats and templates (`lockplate-intake`), which classes are lawful (`lockplate-policy`), fetching, swapping, storing
 //! and notifying (`lockplate-node`), figures of the register (`lockplate-audit`).
 
+pub mod alert;
 pub mod limits;
 pub mod load;
 pub mod matching;
 mod packed;
 pub mod set;
+pub mod tally;
 
 #[cfg(test)]
 mod fixture_tests;
 #[cfg(test)]
 mod measure_tests;
+#[cfg(test)]
+mod section_nine_tests;
 
 use crate::Timestamp;
 use crate::entry::ListClass;
