@@ -8,6 +8,7 @@
 //! Out of scope: formats and templates (`lockplate-intake`), which classes are lawful (`lockplate-policy`), fetching, swapping, storing
 //! and notifying (`lockplate-node`), figures of the register (`lockplate-audit`).
 
+pub mod account;
 pub mod alert;
 pub mod limits;
 pub mod load;
