@@ -1,5 +1,5 @@
 //! Every bound of hot lists with its unit (`hotlists.md`). Numbers of the design stand with its section; the others keep one load within
-//! memory. A test stands at each that decides something.
+//! memory.
 
 /// Bytes of an entry's id.
 pub const ENTRY_ID_BYTES_MAX: usize = 64;

@@ -470,17 +470,20 @@ impl Loaded {
         PastLoad { entries: self.set.entries(), classes: self.set.classes().keys().copied().collect() }
     }
 
-    /// Ends the suspension of entries that this load names, if its source made it after they were suspended.
+    /// Ends the suspension of entries that this load names, if its source made it after they were suspended, and forgets what is known
+    /// of entries that are gone.
     pub fn confirm(&self, marks: &mut Marks) {
-        let suspended: BTreeSet<String> = marks.suspended().map(str::to_owned).collect();
-        if suspended.is_empty() {
+        if marks.is_empty() {
             return;
         }
         let produced_at = self.set.stamp().produced_at;
-        for view in self.set.views().filter(|view| suspended.contains(view.entry_id)) {
-            if self.named.as_ref().is_none_or(|named| named.contains(view.entry_id)) {
-                marks.confirmed(view.entry_id, produced_at);
-            }
+        let mut here = BTreeSet::new();
+        for view in self.set.views().filter(|view| marks.names(view.entry_id)) {
+            here.insert(view.entry_id.to_owned());
+        }
+        marks.keep(&here);
+        for id in here.iter().filter(|id| self.named.as_ref().is_none_or(|named| named.contains(*id))) {
+            marks.confirmed(id, produced_at);
         }
     }
 

@@ -27,7 +27,8 @@ pub struct ReadFacts<'a> {
     pub conf_min: u16,
 }
 
-/// What the recorder knows of single entries beyond their list.
+/// What the recorder knows of single entries of one list beyond what the list says. Loads keep it as small as the list: what is known of
+/// entries that are gone is forgotten ([`Loaded::confirm`](super::load::Loaded::confirm)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     suspended: BTreeMap<String, Timestamp>,
@@ -65,9 +66,20 @@ impl Marks {
         self.wrong_states.get(entry_id).is_some_and(|times| *times >= WRONG_STATE_TIMES)
     }
 
-    /// Entries that are suspended, for whoever looks them up in a load.
-    pub fn suspended(&self) -> impl Iterator<Item = &str> {
-        self.suspended.keys().map(String::as_str)
+    /// True if anything is known of the entry.
+    pub(super) fn names(&self, entry_id: &str) -> bool {
+        self.suspended.contains_key(entry_id) || self.wrong_states.contains_key(entry_id)
+    }
+
+    /// True if nothing is known of any entry.
+    pub(super) fn is_empty(&self) -> bool {
+        self.suspended.is_empty() && self.wrong_states.is_empty()
+    }
+
+    /// Forgets all entries but these.
+    pub(super) fn keep(&mut self, entry_ids: &BTreeSet<String>) {
+        self.suspended.retain(|id, _| entry_ids.contains(id));
+        self.wrong_states.retain(|id, _| entry_ids.contains(id));
     }
 }
 

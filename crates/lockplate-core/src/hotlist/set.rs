@@ -260,8 +260,8 @@ impl ListSet {
     #[must_use]
     pub fn salted_digest(&self, salt: &[u8; 16]) -> [u8; 32] {
         // Sorted by the first bytes of the text, which tell nearly all plates apart without a look at the records.
-        let mut order: Vec<(u64, u32)> =
-            self.packed.records().map(|(place, text, _)| (first_bytes(text), place)).collect();
+        let mut order = Zeroizing::new(Vec::with_capacity(self.packed.len()));
+        order.extend(self.packed.records().map(|(place, text, _)| (first_bytes(text), place)));
         let record = |place: u32| self.packed.record(place).unwrap_or(("", &[]));
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| record(a.1).cmp(&record(b.1))));
         let mut hash = Sha256::new();
@@ -272,7 +272,7 @@ impl ListSet {
         for label in [b"LOCKPLATE-V1".as_slice(), b"hotlist-set", salt] {
             part(label);
         }
-        for (_, place) in &order {
+        for (_, place) in order.iter() {
             let (text, payload) = record(*place);
             part(text.as_bytes());
             part(payload);

@@ -333,13 +333,58 @@ fn a_newer_load_that_names_an_entry_ends_its_suspension() {
     marks.suspend("id0", before(2 * HOUR));
     marks.suspend("id1", before(2 * HOUR));
     marks.suspend("id2", NOW);
+    let suspended = |marks: &Marks| ["id0", "id1", "id2"].map(|id| marks.is_suspended(id));
     let first = Load::full(SetKind::Extract, many(3)).ready(None);
     let mut all = marks.clone();
     first.confirm(&mut all);
-    assert_eq!(all.suspended().collect::<Vec<_>>(), ["id2"], "suspended after the file was made");
+    assert_eq!(suspended(&all), [false, false, true], "one was suspended after the file was made");
     let change = Load::change(SetKind::Extract, 2, vec![stolen("id1", "P00001", CT)], vec![]);
     change.ready(Some(first.set())).confirm(&mut marks);
-    assert_eq!(marks.suspended().collect::<Vec<_>>(), ["id0", "id2"], "an incremental file confirms what it names");
+    assert_eq!(suspended(&marks), [true, false, true], "an incremental file confirms what it names");
+    marks.wrong_state("id0");
+    marks.wrong_state("id0");
+    let without = Load { sequence: 3, ..Load::full(SetKind::Extract, many(3).split_off(2)) };
+    without.ready(None).confirm(&mut marks);
+    assert_eq!(
+        (suspended(&marks), marks.needs_state("id0")),
+        ([false, false, true], false),
+        "what is gone is forgotten"
+    );
+}
+
+#[test]
+fn bounds_of_a_file() {
+    let lines = |lines| Load { lines: Some(lines), ..Load::full(SetKind::Extract, many(1)) }.run(None).err();
+    assert_eq!(lines(LOAD_LINES_MAX), Some(LoadRefusal::LineCount), "as many may be announced");
+    assert_eq!(lines(LOAD_LINES_MAX + 1), Some(LoadRefusal::TooMany));
+    let set = Load::full(SetKind::Extract, many(1)).ready(None).into_set();
+    let signed = BTreeSet::new();
+    let history = history(1);
+    let removals = |n: usize| {
+        let rules = LoadRules {
+            settings: settings(SetKind::Extract),
+            steward: Some([1; 32]),
+            entries_max: u64::MAX,
+            signed: &signed,
+            live_elsewhere: 0,
+            new_today: 0,
+            history: &history,
+            index_key: 7,
+        };
+        assert_eq!(entries_max(&rules), EXTRACT_ENTRIES_MAX, "whatever a charter says");
+        let header = LoadHeader {
+            list: LIST,
+            mode: LoadMode::Incremental { base: 1 },
+            sequence: 2,
+            produced_at: before(HOUR),
+            entries: n as u64,
+        };
+        let mut loading = Loading::begin(rules, header, Some(&set), &BasePack, NOW).unwrap();
+        (0..n).for_each(|at| loading.remove(&at.to_string()));
+        loading.finish().err()
+    };
+    assert_eq!(removals(INCREMENT_LINES_MAX), None);
+    assert_eq!(removals(INCREMENT_LINES_MAX + 1), Some(LoadRefusal::TooMany));
 }
 
 #[test]

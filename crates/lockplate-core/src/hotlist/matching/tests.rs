@@ -235,6 +235,19 @@ fn rule_10_the_same_entry_and_camera_within_ten_minutes() {
 }
 
 #[test]
+fn beyond_the_bound_of_repeats_the_oldest_is_notified_once_more() {
+    let set = extract(vec![stolen("a", "AB12345", CT)]);
+    let hit = only(compared(&set, &read("AB12345", CT, Some(900))));
+    let mut repeats = Repeats::default();
+    for camera in 0..u32::try_from(REPEATS_MAX).unwrap() {
+        assert_eq!(repeats.take(&hit, camera, NOW), Repeat::First);
+    }
+    assert_eq!(repeats.take(&hit, 0, after(1)), Repeat::Again { count: 2 });
+    assert_eq!(repeats.take(&hit, u32::MAX, after(1)), Repeat::First);
+    assert_eq!(repeats.take(&hit, 0, after(1)), Repeat::First);
+}
+
+#[test]
 fn held_reads_are_compared_once_settled_or_final_and_once_a_track_and_entry() {
     let mut tracks = HeldTracks::default();
     let (one, other) = (plate("AB12345"), plate("A812345"));
