@@ -1,5 +1,28 @@
 //! Hot lists (`hotlists.md`): what an entry is, the set that reads are compared with, what a comparison comes to, and what becomes of an
 //! alert. Pure: files, clocks, keys and mail are elsewhere. Nothing here prints a plate.
+//!
+//! In scope: [`load`] (which entries and classes a load lets in, and when people must release it), [`set`] (the packed entries),
+//! [`matching`] (rules 1 to 10), [`alert`] (content and steps), [`tally`] (the day's numbers), [`account`] (a toll or parking operator's
+//! own customers, which are no hot list).
+//!
+//! Out of scope: formats and templates (`lockplate-intake`), which classes are lawful (`lockplate-policy`), fetching, swapping, storing
+//! and notifying (`lockplate-node`), figures of the register (`lockplate-audit`).
+
+pub mod account;
+pub mod alert;
+pub mod limits;
+pub mod load;
+pub mod matching;
+mod packed;
+pub mod set;
+pub mod tally;
+
+#[cfg(test)]
+mod fixture_tests;
+#[cfg(test)]
+mod measure_tests;
+#[cfg(test)]
+mod section_nine_tests;
 
 use crate::Timestamp;
 use crate::entry::ListClass;
