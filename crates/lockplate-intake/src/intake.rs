@@ -11,7 +11,7 @@ use crate::frames::FrameGrouper;
 use crate::hold::{Held, HoldTable};
 use crate::limits::{CLOCKS_MAX, DUPLICATE_ID_MS, DUPLICATE_PARKED_MS, DUPLICATE_PLATE_MS, DUPLICATE_RESENT_MS};
 use crate::normalise::{Arrival, CameraClock, Clock, Placement, Rules, normalise};
-use crate::source::{Heartbeat, Ignored, Observation, Parsed, Problem, Slug, Stage};
+use crate::source::{Heartbeat, Ignored, Parsed, Problem, Slug, Stage};
 
 /// A read that is ready for the sealer.
 #[derive(Clone, PartialEq, Eq)]
@@ -116,6 +116,9 @@ impl Intake {
                 None => refuse(&mut out, Slug::UnknownCamera, observation.line),
             }
         }
+        for id in &parsed.over {
+            self.hold.end(now_ms, self.hold_key(rules.source, id));
+        }
         out.cameras_seen.sort_unstable();
         out.cameras_seen.dedup();
         out.clocks_off.sort_unstable();
@@ -171,7 +174,9 @@ impl Intake {
             Stage::Refining if self.is_duplicate(now_ms, &held) => {
                 out.duplicates = out.duplicates.saturating_add(1);
             }
-            Stage::Refining => {
+            // A last word is held without looking for it among the repeats: if it goes back to a text that was sealed, what was held
+            // in between must not be sealed for it.
+            Stage::Refining | Stage::Ending => {
                 out.held = out.held.saturating_add(1);
                 let keys = self.hold_keys(&held);
                 for over in self.hold.hold(now_ms, keys, held) {
@@ -183,7 +188,7 @@ impl Intake {
                 let keys = self.hold_keys(&held);
                 let mut held = held;
                 if let Some(earlier) = self.hold.release(&keys) {
-                    join_ids(&mut held.observation, earlier.observation);
+                    held.follow(earlier);
                 }
                 self.finish(now_ms, held, out);
             }
@@ -245,8 +250,12 @@ impl Intake {
         let camera = held.camera.to_be_bytes();
         match &held.observation.track {
             Some(track) => vec![self.hasher.hash(&[b"track", &source, &camera, track.as_bytes()])],
-            None => held.observation.ids().map(|id| self.hasher.hash(&[b"hold", &source, id.as_bytes()])).collect(),
+            None => held.observation.ids().map(|id| self.hold_key(held.rules.source, id)).collect(),
         }
+    }
+
+    fn hold_key(&self, source: u16, id: &str) -> u64 {
+        self.hasher.hash(&[b"hold", &source.to_be_bytes(), id.as_bytes()])
     }
 
     fn clock_of(&mut self, now_ms: i64, camera: u32) -> &mut CameraClock {
@@ -260,15 +269,6 @@ impl Intake {
         *heard = now_ms;
         clock
     }
-}
-
-/// The ids of the held preview stay duplicate keys of the final read.
-fn join_ids(to: &mut Observation, from: Observation) {
-    let room = crate::limits::ALIASES_MAX.saturating_sub(to.aliases.len());
-    let known: Vec<String> =
-        from.ids().filter(|id| !to.ids().any(|own| own == *id)).take(room).map(str::to_owned).collect();
-    to.aliases.extend(known);
-    to.crop = to.crop.take().or(from.crop);
 }
 
 fn refuse(out: &mut Outcome, slug: Slug, line: Option<u64>) {

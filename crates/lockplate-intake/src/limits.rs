@@ -8,8 +8,14 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 pub const LINE_WITH_CROP_BYTES_MAX: usize = 512 * 1024;
 /// Parts of a multipart payload.
 pub const PARTS_MAX: usize = 32;
-/// Nested arrays and objects of a JSON payload.
+/// Nested arrays and objects of a JSON payload, nested elements of an XML payload.
 pub const NESTING_MAX: usize = 64;
+/// Tags, texts, references and comments of an XML payload; a camera's event has some hundreds.
+pub const XML_EVENTS_MAX: usize = 20_000;
+/// Lines `key=value` of a payload of Dahua's event stream.
+pub const FLAT_LINES_MAX: usize = 10_000;
+/// Bytes of a dotted key of a camera.
+pub const FLAT_KEY_BYTES_MAX: usize = 256;
 /// Bytes of one text that is used (images excepted).
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of an engine's id, a track name or a camera key.
@@ -49,6 +55,8 @@ pub const DUPLICATES_MAX: usize = 1_000_000;
 
 /// Longest hold, ms.
 pub const HOLD_MS_MAX: i64 = 30_000;
+/// Hold of a read whose source said that the vehicle is gone, ms.
+pub const HOLD_ENDING_MS: i64 = 2_000;
 /// Held reads.
 pub const HOLD_READS_MAX: usize = 20_000;
 /// Bytes of held reads.

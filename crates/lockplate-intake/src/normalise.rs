@@ -32,6 +32,10 @@ pub struct Rules {
     pub trust_jurisdiction: bool,
     /// Ids are remembered for 24 h.
     pub resends: bool,
+    /// The time of the first message with a text stays.
+    pub keeps_time: bool,
+    /// Longest ordinary time from the picture to its message, ms.
+    pub delay_ms: i64,
     /// How it came.
     pub arrival: Arrival,
     /// Retention, ms.
@@ -42,10 +46,13 @@ impl Rules {
     /// Of a source.
     #[must_use]
     pub const fn new(config: &SourceConfig, arrival: Arrival, retention_ms: i64) -> Self {
+        let profile = config.kind.profile();
         Self {
             source: config.number,
             trust_jurisdiction: config.trust_jurisdiction,
             resends: config.resends,
+            keeps_time: profile.keeps_time,
+            delay_ms: profile.delay_ms,
             arrival,
             retention_ms,
         }
@@ -115,12 +122,15 @@ impl core::fmt::Debug for Placed {
     }
 }
 
-/// Normalises; the age of a read counts up to the receipt of its last message.
+/// Normalises; the age of a read counts up to the receipt of the message that its time is from.
 #[must_use]
 pub fn normalise(held: &Held, clock: &mut CameraClock) -> Placed {
     let (o, rules, received_at) = (&held.observation, held.rules, held.received_at);
     let judged = match rules.arrival {
-        Arrival::Live => clock.judge(o.time.ms, received_at),
+        Arrival::Live => {
+            let delay = received_at.saturating_sub(o.time.ms).min(rules.delay_ms).max(0);
+            clock.judge(o.time.ms, received_at.saturating_sub(delay))
+        }
         Arrival::Import if o.time.ms.saturating_sub(received_at) > CLOCK_OFFSET_MS_MAX => Clock::Off,
         Arrival::Import => Clock::Good,
     };

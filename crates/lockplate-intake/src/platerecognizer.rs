@@ -9,9 +9,13 @@ use crate::confidence::confidence;
 use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX, TEXT_BYTES_MAX};
-use crate::source::{Observation, Parsed, Payload, Problem, Slug, Source, SourceConfig};
+use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
 use crate::time::{SourceTime, from_text};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
+
+/// Its cloud hook is removed after repeated errors.
+pub(crate) const PROFILE: Profile =
+    Profile { local_times: true, ..Profile::plain("platerecognizer", &PlateRecognizer) };
 
 /// Plate Recognizer as a [`Source`].
 #[derive(Clone, Copy, Debug)]

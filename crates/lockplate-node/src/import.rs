@@ -64,7 +64,7 @@ pub struct ImportPlan {
     pub file: PathBuf,
     /// `None`: by the name (`.csv`, `.csv.gz`: CSV; anything else: NDJSON).
     pub form: Option<Form>,
-    /// Preset of field names: `own` or `traffic`.
+    /// Preset of field names: `own`, `traffic` or `fast-alpr`.
     pub fields: String,
     /// Only cameras of this group of the register.
     pub group: Option<String>,
@@ -337,7 +337,7 @@ impl ImportClient {
 
     fn chunk_headers(&self, plan: &ImportPlan, digest: &[u8; 32]) -> Result<HeaderMap, ImportError> {
         if FieldMap::preset(&plan.fields).is_none() {
-            return Err(ImportError::Plan("the field names must be `own` or `traffic`"));
+            return Err(ImportError::Plan("the field names must be `own`, `traffic` or `fast-alpr`"));
         }
         let mut headers = self.headers();
         let mut put = |name: HeaderName, text: &str| match HeaderValue::from_bytes(text.as_bytes()) {

@@ -63,7 +63,7 @@ pub(crate) enum SourceTask {
     New {
         /// Name in the address: lower-case letters, digits and hyphens
         name: String,
-        /// own, openalpr, rekor, alpr-lines, platerecognizer
+        /// own, openalpr, rekor, alpr-lines, platerecognizer, hikvision, dahua, dahua-events, axis, milesight, tattile, unifi, genetec, blueiris, verkada, frigate
         #[arg(long)]
         engine: String,
         /// IANA zone of its local times

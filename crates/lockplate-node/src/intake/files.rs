@@ -41,7 +41,7 @@ pub const HEADER_FILE: HeaderName = HeaderName::from_static("lockplate-file");
 /// What is added to a line number of the body to get the line number of the file.
 pub const HEADER_LINE_OFFSET: HeaderName = HeaderName::from_static("lockplate-line-offset");
 
-/// Preset of field names: `own` (default) or `traffic`.
+/// Preset of field names: `own` (default), `traffic` or `fast-alpr`.
 pub const HEADER_FIELDS: HeaderName = HeaderName::from_static("lockplate-fields");
 
 /// Only reads of cameras of this group are taken; the others are counted as skipped.

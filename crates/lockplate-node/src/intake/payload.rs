@@ -46,6 +46,8 @@ impl Unpacked {
                 body: &self.body,
                 parts: &parts,
                 camera_header: self.camera_header.as_deref(),
+                topic: None,
+                retained: false,
             },
             config,
         )

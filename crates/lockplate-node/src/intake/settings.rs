@@ -26,7 +26,8 @@ pub const IMPORT_SOURCE_NAME: &str = "import";
 pub struct SourceTable {
     /// Name in the address: `POST /in/v1/{name}/{token}`.
     pub name: String,
-    /// `own`, `openalpr` (also `alprd`), `rekor`, `alpr-lines`, `platerecognizer`.
+    /// `own`, `openalpr` (also `alprd`), `rekor`, `alpr-lines`, `platerecognizer`, `hikvision`, `dahua`, `dahua-events`, `axis`,
+    /// `milesight`, `tattile`, `unifi`, `genetec`, `blueiris`, `verkada`, `frigate`.
     pub engine: String,
     /// SHA-256 of the 32-byte token, 64 hexadecimal digits.
     pub token_sha256: String,
@@ -39,12 +40,15 @@ pub struct SourceTable {
     /// A named jurisdiction without a confidence becomes part of the key.
     #[serde(default)]
     pub trust_jurisdiction: bool,
-    /// Field names of the own format: `own` or `traffic`.
+    /// Field names of the own format: `own`, `traffic` or `fast-alpr`.
     #[serde(default)]
     pub fields: Option<String>,
     /// Camera key where the payload carries none.
     #[serde(default)]
     pub camera: Option<String>,
+    /// What the engine calls certain, where engines of its kind differ: `tattile` 100, the default, or 999.
+    #[serde(default)]
+    pub confidence_scale: Option<u16>,
     /// It may come over plain HTTP, on the listener for it.
     #[serde(default)]
     pub lan: bool,
@@ -98,8 +102,10 @@ impl SourceTable {
             return Err(refuse("this name is that of imported files: take another"));
         }
         let engine = if self.engine == "openalpr" { SourceKind::Alprd.name() } else { self.engine.as_str() };
-        let kind = SourceKind::from_name(engine)
-            .ok_or(refuse("engine must be own, openalpr, rekor, alpr-lines or platerecognizer"))?;
+        let kind = SourceKind::from_name(engine).ok_or(refuse(
+            "engine must be own, openalpr, rekor, alpr-lines, platerecognizer, hikvision, dahua, dahua-events, axis, milesight, \
+             tattile, unifi, genetec, blueiris, verkada or frigate",
+        ))?;
         let token =
             TokenHash::from_hex(&self.token_sha256).ok_or(refuse("token_sha256 must be 64 hexadecimal digits"))?;
         let allow = self.allow.iter().map(|range| AddressRange::parse(range)).collect::<Option<Vec<_>>>();
@@ -108,8 +114,12 @@ impl SourceTable {
             config.zone = Some(Zone::parse(name).ok_or(refuse("zone must be an IANA name such as America/New_York"))?);
         }
         if let Some(preset) = &self.fields {
-            config.fields = FieldMap::preset(preset).ok_or(refuse("fields must be own or traffic"))?;
+            config.fields = FieldMap::preset(preset).ok_or(refuse("fields must be own, traffic or fast-alpr"))?;
         }
+        if self.confidence_scale.is_some_and(|scale| !(1..=1000).contains(&scale)) {
+            return Err(refuse("confidence_scale must be between 1 and 1000"));
+        }
+        config.confidence_scale = self.confidence_scale;
         config.trust_jurisdiction = self.trust_jurisdiction;
         config.camera = self.camera.clone();
         config.check().map_err(|fault| match fault {
@@ -164,7 +174,7 @@ mod tests {
     fn a_good_source_is_taken_and_each_fault_is_named() {
         let good = table(|_| ()).check(1).unwrap();
         assert_eq!((good.config.kind, good.config.number, good.lan), (SourceKind::Alprd, 1, false));
-        let faults: [(SourceTable, &str); 9] = [
+        let faults: [(SourceTable, &str); 12] = [
             (table(|t| t.name = "Gate".into()), "name"),
             (table(|t| t.name = String::new()), "name"),
             (table(|t| t.name = "import".into()), "imported files"),
@@ -174,6 +184,9 @@ mod tests {
             (table(|t| t.zone = Some("Mars/Olympus".into())), "IANA"),
             (table(|t| t.engine = "platerecognizer".into()), "set zone"),
             (table(|t| t.engine = "alpr-lines".into()), "set camera"),
+            (table(|t| t.engine = "hikvision".into()), "set zone"),
+            (table(|t| t.confidence_scale = Some(0)), "confidence_scale"),
+            (table(|t| t.confidence_scale = Some(1001)), "confidence_scale"),
         ];
         for (bad, word) in faults {
             assert!(bad.check(1).unwrap_err().to_string().contains(word), "{word}");

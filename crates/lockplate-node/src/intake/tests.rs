@@ -99,14 +99,14 @@ fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
         trust_jurisdiction: false,
         fields: None,
         camera: Some("1".into()),
+        confidence_scale: None,
         lan: false,
     };
     table.check(number).unwrap()
 }
 
 pub(crate) async fn town() -> Town {
-    let engines = ["own", "openalpr", "rekor", "alpr-lines", "platerecognizer"];
-    let numbered = || (1_u16..).zip(engines);
+    let numbered = || (1_u16..).zip(SourceKind::ALL.iter().map(|&kind| name_of(kind)));
     let camera =
         |(number, _)| KnownCamera { number: u32::from(number), source: number, key: "1".into(), group: String::new() };
     let registered = Registered {
@@ -176,6 +176,85 @@ fn alpr_line(plate: &str) -> String {
     )
 }
 
+fn alert(plate: &str) -> String {
+    format!(
+        "<EventNotificationAlert xmlns=\"http://www.hikvision.com/ver20/XMLSchema\"><macAddress>1</macAddress>\
+        <dateTime>2026-03-20T05:46:40-04:00</dateTime><eventType>ANPR</eventType><ANPR><licensePlate>{plate}</licensePlate>\
+        <confidenceLevel>90</confidenceLevel></ANPR><UUID>uuid-of-{plate}</UUID></EventNotificationAlert>"
+    )
+}
+
+fn toll_gate(plate: &str) -> String {
+    format!(
+        r#"{{"Picture":{{"Plate":{{"PlateNumber":"{plate}","Confidence":90}},"NormalPic":{{"PicName":"{plate}.jpg"}},
+        "SnapInfo":{{"DeviceID":"1","AccurateTime":"2026-03-20 05:46:40.000"}}}}}}"#
+    )
+}
+
+fn junction(plate: &str) -> String {
+    format!(
+        "Code=TrafficJunction;action=Pulse;index=0;data={{\"GroupID\":\"{plate}\",\"RealUTC\":{},\
+        \"TrafficCar\":{{\"PlateNumber\":\"{plate}\"}}}}\r\n",
+        NOW_MS / 1000
+    )
+}
+
+fn tattile(plate: &str) -> String {
+    format!(
+        "<Msg><PLATE_STRING>{plate}</PLATE_STRING><DATE>2026-03-20</DATE><TIME>05:46:40</TIME><OCRSCORE>90</OCRSCORE>\
+        <DEVICE_SN>1</DEVICE_SN></Msg>"
+    )
+}
+
+/// `end`: held for two seconds more.
+fn frigate(plate: &str) -> String {
+    format!(
+        r#"{{"type":"end","before":null,"after":{{"id":"f-{plate}","camera":"1","label":"car","sub_label":null,
+        "frame_time":1774000000.0,"recognized_license_plate":["{plate}",0.9],"stationary":false}}}}"#
+    )
+}
+
+fn axis(plate: &str) -> String {
+    format!(
+        "--XX\r\nContent-Disposition: form-data; name=\"event\"\r\n\r\n{{\"plateUTF8\":\"{plate}\",\"carState\":\"lost\",\
+         \"carID\":\"{plate}\",\"capture_timestamp\":\"{NOW_MS}\",\"camera_info\":{{\"SerialNumber\":\"1\"}}}}\r\n--XX--\r\n"
+    )
+}
+
+fn milesight(plate: &str) -> String {
+    format!(
+        r#"{{"plate":"{plate}","time":"2026-03-20 05:46:40","confidence":"90","region":"-","Vehicle Brand":"Ford"}}"#
+    )
+}
+
+fn unifi(plate: &str) -> String {
+    format!(
+        r#"{{"alarm":{{"triggers":[{{"key":"license_plate_unknown","value":"{plate}","device":"1","timestamp":{NOW_MS},
+        "eventId":"e-{plate}"}}]}}}}"#
+    )
+}
+
+fn genetec(plate: &str) -> String {
+    format!(
+        r#"{{"CameraName":"1","Plate":"{plate}","DateUtc":"20/03/2026","TimeUtc":"09:46:40","State":"CT",
+        "Attributes":{{"Relative Motion":"Moving Away"}}}}"#
+    )
+}
+
+fn blueiris(plate: &str) -> String {
+    format!(
+        r#"{{"camera":"1","timestamp":"2026-03-20 05:46:40","ai_dump":[{{"api":"alpr","found":{{"success":true,
+        "requestId":"r-{plate}","predictions":[{{"plate":"{plate}","confidence":0.9}}]}}}}]}}"#
+    )
+}
+
+fn verkada(plate: &str) -> String {
+    format!(
+        r#"{{"webhook_type":"lpr","webhook_id":"w","data":{{"camera_id":"1","license_plate_number":"{plate}",
+        "confidence":0.9,"detected":{NOW_MS},"license_plate_state":"us-ct"}}}}"#
+    )
+}
+
 /// A good payload of each kind, with its content type.
 fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
     match kind {
@@ -183,6 +262,17 @@ fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
         SourceKind::Alprd | SourceKind::Rekor => ("application/json", group(&format!("u-{plate}"), plate, false)),
         SourceKind::AlprLines => ("application/x-ndjson", alpr_line(plate)),
         SourceKind::PlateRecognizer => ("application/json", hook(plate)),
+        SourceKind::Hikvision => ("application/xml; charset=\"UTF-8\"", alert(plate)),
+        SourceKind::Dahua => ("application/json", toll_gate(plate)),
+        SourceKind::DahuaEvents => ("text/plain", junction(plate)),
+        SourceKind::Tattile => ("text/xml", tattile(plate)),
+        SourceKind::Frigate => ("application/json", frigate(plate)),
+        SourceKind::Axis => ("multipart/form-data; boundary=XX", axis(plate)),
+        SourceKind::Milesight => ("application/json", milesight(plate)),
+        SourceKind::UniFi => ("application/json", unifi(plate)),
+        SourceKind::Genetec => ("application/json", genetec(plate)),
+        SourceKind::BlueIris => ("application/json", blueiris(plate)),
+        SourceKind::Verkada => ("application/json", verkada(plate)),
     }
 }
 
@@ -195,7 +285,7 @@ async fn a_wrong_token_an_unknown_source_a_wrong_address_and_a_wrong_listener_ar
     let town = town().await;
     {
         let mut all = town.register.0.lock().unwrap();
-        let mut fenced = source("fenced", 7, "own");
+        let mut fenced = source("fenced", 77, "own");
         fenced.allow = vec![AddressRange::parse("10.0.0.0/8").unwrap()];
         all.sources.push(fenced);
     }
@@ -256,9 +346,9 @@ async fn every_source_is_answered_by_its_rule() {
         let (content_type, body) = good(kind, "AB123");
         let (status, text, closes) = answer(&town, post_of(&uri, content_type, body.clone())).await;
         assert_eq!((status.as_u16(), closes), (200, false), "{kind:?} {text}");
-        let lines = matches!(kind, SourceKind::Own | SourceKind::AlprLines);
-        assert_eq!(text.is_empty(), !lines, "{kind:?} {text}");
-        let held = kind == SourceKind::AlprLines;
+        let says = matches!(kind, SourceKind::Own | SourceKind::AlprLines | SourceKind::Dahua);
+        assert_eq!(text.is_empty(), !says, "{kind:?} {text}");
+        let held = matches!(kind, SourceKind::AlprLines | SourceKind::Frigate);
         assert_eq!(town.sink.texts().len(), usize::from(!held), "{kind:?}: success means durable or held");
         if !held {
             assert_eq!(
@@ -550,6 +640,11 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
         ":",
         "NaN",
         "--XX",
+        "</a>",
+        "<a>",
+        "&#0;",
+        "<![CDATA[",
+        "<!DOCTYPE a [",
         "%",
         "é",
         "\u{202e}",

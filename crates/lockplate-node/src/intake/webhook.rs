@@ -7,25 +7,37 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use lockplate_intake::normalise::{Arrival, Rules};
-use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind};
+use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind, SuccessBody};
 use lockplate_intake::{Outcome, Sealable};
 use serde::Serialize;
 
 use super::access::TokenHash;
 use super::counters::add;
 use super::payload::{self, Unpacked};
-use super::{CloseUnanswered, Door, Inner, IntakeState, SourceSettings, Way, kind_of, peer_of};
+use super::{CloseUnanswered, Door, Inner, IntakeState, NotTaken, SourceSettings, Way, kind_of, peer_of};
 use crate::problem::{Problem, ProblemKind};
 
 /// Payloads from this size on are parsed beside the event loop, bytes.
 pub(super) const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Pause between two tries to store a payload of a source that is kept waiting.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// What became of a payload.
+pub(super) struct Delivered {
+    outcome: Outcome,
+    /// Reads that are durable.
+    stored: u64,
+}
 
 /// Answer to a good payload of the own format.
 #[derive(Debug, Serialize)]
@@ -112,9 +124,45 @@ impl Inner {
             }
         };
         let parsed = parse(source, unpacked).await;
+        match self.deliver_patiently(source, parsed).await {
+            Ok(Delivered { outcome, stored }) => answer(kind, &outcome, stored, self.in_memory),
+            Err(_why) => self.busy(source),
+        }
+    }
+
+    /// Delivers, and tries it again for as long as this kind of source is to be kept waiting.
+    async fn deliver_patiently(
+        self: &Arc<Self>,
+        source: &Arc<SourceSettings>,
+        parsed: Parsed,
+    ) -> Result<Delivered, NotTaken> {
+        let tried = match source.config.kind.answer_rule().busy {
+            BusyAnswer::Unavailable { tried_ms, .. } => Duration::from_millis(tried_ms.into()),
+            BusyAnswer::CloseUnanswered => Duration::ZERO,
+        };
+        let patient = async {
+            loop {
+                match self.deliver(source, parsed.clone()).await {
+                    Err(NotTaken::Busy | NotTaken::Interrupted) => tokio::time::sleep(TRY_AGAIN).await,
+                    done => return done,
+                }
+            }
+        };
+        match tokio::time::timeout(tried, patient).await {
+            Ok(done) => done,
+            Err(_elapsed) => self.deliver(source, parsed.clone()).await,
+        }
+    }
+
+    /// Takes what one payload says. On success every read of it is durable, held, a repeat, or refused for good.
+    pub(super) async fn deliver(
+        self: &Arc<Self>,
+        source: &Arc<SourceSettings>,
+        parsed: Parsed,
+    ) -> Result<Delivered, NotTaken> {
         let entered = self.enter(Way::Live).await;
         if self.closing.load(Ordering::SeqCst) {
-            return self.busy(source);
+            return Err(NotTaken::Stopping);
         }
         let now = self.clock.now_ms();
         let book = self.book();
@@ -129,29 +177,25 @@ impl Inner {
         let heard: Vec<u32> = (outcome.heartbeat.iter().flat_map(|beat| &beat.cameras))
             .filter_map(|(key, _)| book.cameras.get(&(number, key.clone())).map(|(camera, _)| *camera))
             .collect();
+        let reads: Vec<Sealable> = core::mem::take(&mut outcome.sealables);
+        let settled = self.settle(Way::Live, entered, reads, outcome.duplicates > 0).await?;
         self.counters.seen(now, &heard);
         self.counters.outcome(&source.name, now, &outcome);
-        let reads: Vec<Sealable> = core::mem::take(&mut outcome.sealables);
-        match self.settle(Way::Live, entered, reads, outcome.duplicates > 0).await {
-            Ok(settled) => {
-                let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);
-                self.counters.of(&source.name, |counts| add(&mut counts.accepted, settled.stored));
-                if too_old > 0 {
-                    self.counters.rejected(&source.name, Slug::TooOld, too_old);
-                    add(&mut outcome.rejected, too_old);
-                    outcome.problems.push(Refusal::whole(Slug::TooOld));
-                }
-                answer(kind, &outcome, settled.stored, self.in_memory)
-            }
-            Err(_why) => self.busy(source),
+        self.counters.of(&source.name, |counts| add(&mut counts.accepted, settled.stored));
+        let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);
+        if too_old > 0 {
+            self.counters.rejected(&source.name, Slug::TooOld, too_old);
+            add(&mut outcome.rejected, too_old);
+            outcome.problems.push(Refusal::whole(Slug::TooOld));
         }
+        Ok(Delivered { outcome, stored: settled.stored })
     }
 
     fn busy(&self, source: &SourceSettings) -> Response {
         self.counters.of(&source.name, |counts| add(&mut counts.lost_upstream, 1));
         match source.config.kind.answer_rule().busy {
             BusyAnswer::CloseUnanswered => close_unanswered(),
-            BusyAnswer::Unavailable { retry_after_s } => {
+            BusyAnswer::Unavailable { retry_after_s, .. } => {
                 Problem::new(ProblemKind::IntakeUnavailable).with_retry_after_s(retry_after_s).into_response()
             }
         }
@@ -173,8 +217,8 @@ fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64, in_memory: bool) -
     if outcome.rejected > 0 && !useful {
         return poison(kind, &outcome.problems, outcome.rejected);
     }
-    match kind {
-        SourceKind::Own | SourceKind::AlprLines => {
+    match kind.answer_rule().success {
+        SuccessBody::Counts => {
             let problem = |refusal: &Refusal| LineProblem {
                 line: refusal.line,
                 r#type: format!("{}{}", crate::problem::TYPE_PREFIX, refusal.slug.text()),
@@ -189,14 +233,22 @@ fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64, in_memory: bool) -
             };
             Json(answer).into_response()
         }
-        SourceKind::Alprd | SourceKind::Rekor | SourceKind::PlateRecognizer => StatusCode::OK.into_response(),
+        SuccessBody::Empty | SuccessBody::Json(_) => delivered(kind),
+    }
+}
+
+/// What makes the source believe that it need not send the payload again.
+fn delivered(kind: SourceKind) -> Response {
+    match kind.answer_rule().success {
+        SuccessBody::Empty | SuccessBody::Counts => StatusCode::OK.into_response(),
+        SuccessBody::Json(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
     }
 }
 
 /// Nothing of the payload can ever be stored.
 fn poison(kind: SourceKind, refusals: &[Refusal], rejected: u64) -> Response {
     match (kind.answer_rule().poison, refusals.first()) {
-        (PoisonAnswer::Success, _) => StatusCode::OK.into_response(),
+        (PoisonAnswer::Success, _) => delivered(kind),
         (PoisonAnswer::Problem, None) => Problem::new(ProblemKind::IntakeMalformed).into_response(),
         (PoisonAnswer::Problem, Some(first)) => refuse(first, refusals, rejected).into_response(),
     }

@@ -1,0 +1,80 @@
+//! Genetec AutoVu (`intake.md` 8.10): one JSON object a read, in UTC, without an id. Context pictures and positions are never
+//! looked at.
+
+use lockplate_core::read::Motion;
+
+use crate::confidence::confidence;
+use crate::json::{self, Cursor};
+use crate::jurisdiction::{TwoLetters, named};
+use crate::limits::ID_BYTES_MAX;
+use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
+use crate::time::{SourceTime, from_text};
+use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
+
+const SCALE: f64 = 100.0;
+
+pub(crate) const PROFILE: Profile =
+    Profile { two_letters: TwoLetters::Subdivision, ..Profile::plain("genetec", &Genetec) };
+
+/// Genetec as a [`Source`].
+#[derive(Clone, Copy, Debug)]
+pub struct Genetec;
+
+impl Source for Genetec {
+    fn parse(&self, payload: &Payload<'_>, config: &SourceConfig) -> Parsed {
+        let mut parsed = Parsed::default();
+        let observation = json::object(payload.body)
+            .and_then(|value| observation(&Cursor::root(&value), config, &mut parsed.ignored));
+        parsed.observe(observation);
+        parsed
+    }
+}
+
+fn observation(
+    root: &Cursor<'_>,
+    config: &SourceConfig,
+    ignored: &mut Ignored,
+) -> Result<Option<Observation>, Problem> {
+    let raw = root.plate("Plate")?;
+    let camera = root.required_text("CameraName", ID_BYTES_MAX)?;
+    let time = captured_at(root)?;
+    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let mut out = Observation::new(camera.into_owned(), time, plate);
+    out.conf = confidence(score(root, "ConfidenceScore"), SCALE, ignored);
+    out.jurisdiction = root.text("State").and_then(|state| named(&state, config.two_letters));
+    if let Some(attributes) = root.get("Attributes") {
+        if out.jurisdiction.is_some() {
+            out.jur_conf = confidence(score(&attributes, "State Name Confidence Score"), SCALE, ignored);
+        }
+        out.vehicle.class = coded(CLASSES, attributes.text("Vehicle Type").as_deref(), None);
+        out.vehicle.make = coded(MAKES, attributes.text("Vehicle Make").as_deref(), None);
+        out.vehicle.colour = coded(COLOURS, attributes.text("Vehicle Color").as_deref(), None);
+        let motion = attributes.text("Relative Motion").map(|words| words.to_ascii_lowercase());
+        out.motion = match motion.as_deref() {
+            Some("approaching") => Motion::Approaching,
+            Some("moving away") => Motion::Receding,
+            _ => Motion::Unknown,
+        };
+    }
+    Ok(Some(out))
+}
+
+/// A negative score means that there is none.
+fn score(place: &Cursor<'_>, key: &str) -> Option<f64> {
+    place.number(key).filter(|score| *score >= 0.0)
+}
+
+/// `DateUtc` has the day first, whatever the language of the site.
+fn captured_at(root: &Cursor<'_>) -> Result<SourceTime, Problem> {
+    let date = root.required_text("DateUtc", 64)?;
+    let clock = root.required_text("TimeUtc", 64)?;
+    let mut parts = date.trim().splitn(3, '/');
+    let iso = match (parts.next(), parts.next(), parts.next()) {
+        (Some(day), Some(month), Some(year)) => format!("{year}-{month}-{day}T{}Z", clock.trim()),
+        _ => return Err(Problem::at(Slug::OutOfRange, &root.pointer_to("DateUtc"))),
+    };
+    from_text(&iso, None).ok_or_else(|| Problem::at(Slug::OutOfRange, &root.pointer_to("DateUtc")))
+}
+
+#[cfg(test)]
+mod tests;
