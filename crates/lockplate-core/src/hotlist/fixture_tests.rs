@@ -10,6 +10,7 @@ use super::matching::{Comparison, Marks, ReadFacts, compare};
 use super::set::{CheckedEntry, ListSet, ListSettings, SetKind, SetStamp};
 use super::{AlertLevel, ListEntry, Variants};
 use crate::Timestamp;
+use crate::charter::AgencyPage;
 use crate::directory::{Directory, DirectoryBody, OfficerEntry, VerifiedDirectory};
 use crate::entry::ListClass;
 use crate::id::AgencyId;
@@ -261,5 +262,14 @@ pub(super) fn directory() -> VerifiedDirectory {
     };
     let key = signer("agency", 3);
     let object = SignedObject::parse(&directory.sign(&[&key]).unwrap()).unwrap();
-    VerifiedDirectory::verify(&object, agency, &[key.verifier_key().clone()], None, NOW).unwrap()
+    let known = AgencyPage {
+        id: agency,
+        name: "Millbrook Police Department".to_owned(),
+        state: State::parse("CT").unwrap(),
+        level: Level::Local,
+        desk_log: None,
+        url: "https://alpr.example".to_owned(),
+        tls_pin: [0; 32],
+    };
+    VerifiedDirectory::verify(&object, &known, &[key.verifier_key().clone()], None, NOW).unwrap()
 }
