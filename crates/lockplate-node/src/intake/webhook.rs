@@ -140,6 +140,9 @@ impl Inner {
             BusyAnswer::Unavailable { tried_ms, .. } => Duration::from_millis(tried_ms.into()),
             BusyAnswer::CloseUnanswered => Duration::ZERO,
         };
+        if tried.is_zero() {
+            return self.deliver(source, parsed).await;
+        }
         let patient = async {
             loop {
                 match self.deliver(source, parsed.clone()).await {
