@@ -187,6 +187,15 @@ pub fn gather(
     })
 }
 
+/// The `.auth` file that a request names, among those that came with it.
+#[must_use]
+pub fn named_attachment<'a>(attachments: &'a [Vec<u8>], asked: &SearchRequest) -> Option<(&'a [u8], SignedObject)> {
+    attachments.iter().find_map(|bytes| {
+        let object = SignedObject::parse(bytes).ok()?;
+        (object.digest() == asked.authorisation_digest).then_some((bytes.as_slice(), object))
+    })
+}
+
 /// Of the declarations that were filed, those of an agency that are in force for an owner. `keys` sign for the agency.
 #[must_use]
 pub fn declarations_in_force(
@@ -244,18 +253,10 @@ impl<'a> Evidence<'a> {
             })
     }
 
-    /// The `.auth` file that the request names, among those that came with it.
-    fn named_attachment(&self, asked: &SearchRequest) -> Option<(&'a [u8], SignedObject)> {
-        self.attachments.iter().find_map(|bytes| {
-            let object = SignedObject::parse(bytes).ok()?;
-            (object.digest() == asked.authorisation_digest).then_some((bytes.as_slice(), object))
-        })
-    }
-
     /// Only a request for owner access can rest on a proof of registration.
     fn judge_ownership(&self, request: &Opened<SearchRequest>, now: Timestamp) -> OwnershipFacts {
         let (asked, text) = (request.request(), request.text());
-        match self.named_attachment(asked) {
+        match named_attachment(self.attachments, asked) {
             Some((_, object)) if action_of(asked.purpose, text.statement.statement().hold) == Action::OwnerAccess => {
                 judge_ownership(
                     &object,
@@ -292,7 +293,9 @@ impl<'a> Evidence<'a> {
         if asked.authorisation_digest == [0; 32] || asked.purpose == Purpose::OwnRecord {
             return Ok((Verified::NONE, None));
         }
-        let Some((file, _)) = self.named_attachment(asked) else { return Ok((Verified::NONE, Some(Step::Digest))) };
+        let Some((file, _)) = named_attachment(self.attachments, asked) else {
+            return Ok((Verified::NONE, Some(Step::Digest)));
+        };
         let paper = PaperRequest { uses: self.paper_uses, ..PaperRequest::of(request) };
         match judge(
             file,

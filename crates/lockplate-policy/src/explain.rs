@@ -6,10 +6,10 @@ use lockplate_core::facts::Reason;
 /// The rule named where the engine itself failed: nothing was decided, so nothing is allowed (`law.md` section 5).
 pub const ENGINE_RULE: &str = "keeper.engine";
 
-/// Rule, why, way out.
 /// The rule of what the charter pins: refused although the rules in force allow it.
 pub const CONSTITUTION_RULE: &str = "keeper.constitution";
 
+/// Rule, why, way out.
 const KEEPER_RULES: [(&str, &str, &str); 8] = [
     (
         "keeper.opening",

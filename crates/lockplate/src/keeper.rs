@@ -13,7 +13,7 @@ use lockplate_core::json::time_text;
 use lockplate_core::keeper::Verdict;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_node::api::{AnswerState, KeeperAnswer};
-use lockplate_node::clock::{Clock as _, SystemClock};
+use lockplate_node::clock::SystemClock;
 use lockplate_node::founding::{self, KeeperFiles, KeeperParty, KeeperTerms};
 use lockplate_node::keeper::admin::{self, AdminError, WaitingRequest};
 use lockplate_node::keeper::enrol::{self, EnrolOffice, EnrolTerms};
@@ -422,7 +422,7 @@ async fn decide(
     screen: &Screen,
 ) -> Result<ExitKind> {
     let key = founding::statement_signer(key)?;
-    let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
+    let now = crate::agency::now();
     let answer = admin::decide(&settings.admin_socket(), request, verdict, &key, now).await.map_err(undecided)?;
     if screen.json() {
         screen.document(&json!({ "schema": "lockplate/keeper/1", "answer": answer }));

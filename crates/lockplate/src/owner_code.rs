@@ -15,7 +15,6 @@ use lockplate_core::notice::OwnerCode;
 use lockplate_core::plate::Plate;
 use lockplate_intake::jurisdiction::written;
 use lockplate_log::NoteSigner;
-use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::founding::note_signer;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::has_wildcard;
@@ -63,7 +62,7 @@ pub(crate) fn run(args: &OwnerCodeArgs, screen: &Screen) -> Result<ExitKind> {
     let state = written(&args.state).map_err(|no_code| Ended::usage(format!("--state: {}", no_code.hint())))?;
     let plate = read_plate(&args.plate_file)?;
     let custodian = trusted_signer(&args.key, charter, TrustRole::Custodian)?;
-    let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
+    let now = crate::agency::now();
     let until = Timestamp(now.0.saturating_add(args.days.saturating_mul(DAY)));
     let code = OwnerCode::issue(charter.owner.id, &plate, state, (now, until), &custodian, &mut SystemRng)
         .map_err(|_core| Ended::internal("the code could not be made"))?;

@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
-use lockplate_core::Timestamp;
 use lockplate_core::revocation::Revocation;
 use lockplate_core::signed::SignedObject;
 use lockplate_log::note::Origin;
 use lockplate_node::api::{B64, PolicyFile, PolicyFiled};
 use lockplate_node::client::PeerError;
-use lockplate_node::clock::{Clock as _, SystemClock};
 use lockplate_node::fingerprint;
 use lockplate_node::founding::{self, FoundingError, Order, PasskeyPaper, SignedPaper, TrustedKey};
 use lockplate_node::keeper::enrol::{EnrolOffice, EnrolTerms};
@@ -304,7 +302,7 @@ async fn sign(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
         return Err(Ended::usage("an order and --out are needed").into());
     };
     let order = read_order(&order)?;
-    let now = Timestamp(u64::try_from(SystemClock::new().now_ms().div_euclid(1_000)).unwrap_or(0));
+    let now = crate::agency::now();
     // What cannot be signed is not shown for a yes either.
     let draft = order.draft(now, &mut SystemRng)?;
     // Standard error: standard output is for the result.
@@ -431,6 +429,7 @@ fn agreed(screen: &Screen) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockplate_core::Timestamp;
 
     #[test]
     fn a_paper_that_is_taken_back_is_noted_and_everything_else_is_on_the_register() {

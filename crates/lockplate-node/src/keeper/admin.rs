@@ -212,7 +212,7 @@ impl Office {
             offence_class: statement.offence.class.name().to_owned(),
             facts: statement.facts.clone(),
             emergency: statement.emergency,
-            lapsed: self.check_standing(connection, row, now).is_err(),
+            lapsed: !self.still_stands(connection, row, now)?,
             hold: statement.hold,
             second_signatures: count(opened.filed().seconds.len()),
             epochs: count(row.record.epochs.len()),

@@ -61,7 +61,9 @@ impl Office {
         if spent {
             return Err(ProblemKind::Spent.into());
         }
-        self.check_standing(connection, &row, now)?;
+        if !self.still_stands(connection, &row, now)? {
+            return Err(ProblemKind::Lapsed.into());
+        }
         let resumed = self.unfinished.evaluations.get(&digest).copied();
         let first = self.keeper.log().size();
         let evaluated = self.keeper.evaluate(grant, &row.record, held, resumed, now, &mut SystemRng);

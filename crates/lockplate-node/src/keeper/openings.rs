@@ -12,8 +12,8 @@ pub(super) mod publication;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::Charter;
 use lockplate_core::entry::{Leaf, LogEntry, RequestLeaf, parse_leaf};
+use lockplate_core::evidence::named_attachment;
 use lockplate_core::request::{FiledRequest, Opened, SearchRequest, check_opening};
-use lockplate_core::signed::SignedObject;
 use rand_core::Rng as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
@@ -116,13 +116,12 @@ impl Office {
         hashes: &[[u8; 32]],
         attachments: &[Vec<u8>],
     ) -> Result<Vec<u8>, Fault> {
-        let named = filed.request.claimed().authorisation_digest;
-        let is_named = |bytes: &&Vec<u8>| SignedObject::parse(bytes).is_ok_and(|object| object.digest() == named);
+        let paper = named_attachment(attachments, filed.request.claimed());
         let kept = Kept {
             filed: B64(filed.to_bytes()),
             opening: B64(opening.to_vec()),
             hashes: B64(hashes.concat()),
-            paper: attachments.iter().find(is_named).cloned().map(B64),
+            paper: paper.map(|(bytes, _)| B64(bytes.to_vec())),
         };
         let text = serde_json::to_vec(&kept).map_err(|_our_type| ProblemKind::Internal)?;
         self.wrap_private(name, &text)

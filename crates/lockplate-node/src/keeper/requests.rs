@@ -382,15 +382,15 @@ impl Office {
                 Err(lockplate_core::Error::invalid("a recipient of the charter was left out"))
             }
         });
-        let refused = |office: &Self, rule: CodeRule| -> Result<Prepared, Fault> {
+        let refused = |office: &Self, NotGathered { rule, paper_fault }| -> Result<Prepared, Fault> {
             let decision = office.keeper.refuse(&filing.filed, rule, now, &mut SystemRng)?;
-            Ok(Prepared { decision, beside: Beside::default() })
+            Ok(Prepared { decision, beside: Beside { paper_fault, ..Beside::default() } })
         };
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::debug!(what = error.what(), "an Opening was refused");
-                return refused(self, CodeRule::Opening);
+                return refused(self, CodeRule::Opening.into());
             }
         };
         self.note_superseded(connection, &filing.attachments, now)?;
@@ -454,10 +454,7 @@ impl Office {
                 };
                 Ok(Prepared { decision, beside })
             }
-            Err(NotGathered { rule, paper_fault }) => {
-                let refused = refused(self, rule)?;
-                Ok(Prepared { beside: Beside { paper_fault, ..refused.beside }, ..refused })
-            }
+            Err(not_gathered) => refused(self, not_gathered),
         }
     }
 
@@ -597,8 +594,8 @@ impl Office {
             return Ok(self.resting_on_all(told));
         }
         // No is always possible.
-        if decision.claimed().verdict == Verdict::Approve {
-            self.check_standing(connection, &row, now)?;
+        if decision.claimed().verdict == Verdict::Approve && !self.still_stands(connection, &row, now)? {
+            return Err(ProblemKind::Lapsed.into());
         }
         let first = self.keeper.log().size();
         let concluded = self.keeper.conclude(row.record, &decision, &human, now, &mut SystemRng);

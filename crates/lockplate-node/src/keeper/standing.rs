@@ -13,26 +13,25 @@ use super::office::{Fault, Office};
 use crate::problem::ProblemKind;
 
 impl Office {
-    /// # Errors
-    /// `lapsed` where the decision would not be made again for the sake of its paper or its officer.
-    pub(super) fn check_standing(
+    /// True if the paper and the officer of a decision still count as they did.
+    pub(super) fn still_stands(
         &self,
         connection: &Connection,
         row: &RequestRow,
         now: Timestamp,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let DecisionRecord { officer_key, leaf_index, .. } = &row.record;
         let leaf = self.logged_request(leaf_index.ok_or(ProblemKind::Internal)?)?.leaf;
         let directory = self.fresh_directory(connection, leaf.requester, now)?;
         if !directory.is_some_and(|known| known.is_in_service(officer_key, now)) {
-            return Err(ProblemKind::Lapsed.into());
+            return Ok(false);
         }
         if leaf.assurance == Assurance::None {
-            return Ok(());
+            return Ok(true);
         }
-        let (opened, paper) = self.reopen_with_paper(connection, row)?;
+        let (opened, Some(paper)) = self.reopen_with_paper(connection, row)? else { return Ok(false) };
         let judged = judge(
-            &paper.ok_or(ProblemKind::Lapsed)?,
+            &paper,
             &PaperRequest::of(&opened),
             &opened.text().disclosures,
             &self.trust,
@@ -40,9 +39,7 @@ impl Office {
             self.charter().accept_attested,
             now,
         );
-        match judged {
-            Ok(verified) if (verified.judicial, verified.assurance) == (leaf.judicial, leaf.assurance) => Ok(()),
-            Ok(_) | Err(_) => Err(ProblemKind::Lapsed.into()),
-        }
+        let as_then = (leaf.judicial, leaf.assurance);
+        Ok(judged.is_ok_and(|verified| (verified.judicial, verified.assurance) == as_then))
     }
 }

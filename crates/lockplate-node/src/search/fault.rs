@@ -137,7 +137,6 @@ impl SearchFault {
             ProblemKind::Malformed | ProblemKind::Invalid | ProblemKind::TooLarge | ProblemKind::Conflicting => {
                 Self::Usage("the request is not acceptable to the desk or archive; repeating it will not help")
             }
-            ProblemKind::Lapsed => Self::Usage(ProblemKind::Lapsed.detail()),
             ProblemKind::NotFound => Self::Unavailable("the desk or archive does not know what was asked for"),
             _ => Self::Unavailable("a party cannot answer at the moment; try again later"),
         }

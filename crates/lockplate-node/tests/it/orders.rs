@@ -77,6 +77,18 @@ fn signed(town: &Town, order: Order, key: &str) -> SignedPaper {
     order.sign(&town.folder.path().join(key), Timestamp(town.now()), &mut SystemRng).unwrap()
 }
 
+/// The judge takes back a paper, or, where there is one, a key.
+fn revocation(object: &[u8; 32], key: &str) -> RevocationOrder {
+    RevocationOrder {
+        kind: "revocation".to_owned(),
+        issuer: JUDGE.to_owned(),
+        object: if key.is_empty() { b64url(object) } else { String::new() },
+        key: key.to_owned(),
+        reason: "mistake".to_owned(),
+        from: time_text(Timestamp(NOW)),
+    }
+}
+
 impl Town {
     fn emergency(&self, seconds: &[&SigningKey], declared_by: Option<&[&SigningKey]>) -> Searched {
         self.ask_with(Purpose::MissingPerson, Basis::Exigency, None, Some(Emergency { seconds, declared_by }))
@@ -245,14 +257,6 @@ async fn papers_and_keys_are_withdrawn_and_a_bad_paper_is_refused_by_name() {
     assert!(unattached.reasons.iter().any(|reason| reason.rule == "paper.other-file"), "{:?}", unattached.reasons);
 
     // Another judge's word, then the issuer's own; then the same after a restart.
-    let revocation = |object: &[u8; 32], key: &str| RevocationOrder {
-        kind: "revocation".to_owned(),
-        issuer: JUDGE.to_owned(),
-        object: if key.is_empty() { b64url(object) } else { String::new() },
-        key: key.to_owned(),
-        reason: "mistake".to_owned(),
-        from: time_text(Timestamp(NOW)),
-    };
     let withdrawn = of(&|_| {});
     let by_custodian =
         RevocationOrder { issuer: crate::keeper::CUSTODIAN.to_owned(), ..revocation(&withdrawn.digest, "") };
@@ -358,14 +362,7 @@ async fn a_new_court_stands_in_the_log_for_three_days_before_it_counts() {
         let _done = order(&town, place, &good.auth).await.unwrap();
     }
     // Whoever sees a false court may stop it, alone, before it counts: here keeper 2 is told.
-    let stop = RevocationOrder {
-        kind: "revocation".to_owned(),
-        issuer: SIGNER.to_owned(),
-        object: String::new(),
-        key: new.vkey.to_string(),
-        reason: "mistake".to_owned(),
-        from: time_text(Timestamp(NOW)),
-    };
+    let stop = RevocationOrder { issuer: SIGNER.to_owned(), ..revocation(&[0; 32], &new.vkey.to_string()) };
     let stop = signed(&town, Order::Revocation(stop), "policy.pem");
     let _done = order(&town, 1, &stop.auth).await.unwrap();
     let enrolled = entries(&town.leaves(0).await).into_iter().filter_map(|entry| match entry {
@@ -684,14 +681,7 @@ async fn what_was_allowed_or_waits_ends_with_its_paper_its_key_and_its_officer()
     town.close_epoch().await;
     let crime = Purpose::CrimeInvestigation;
     let revoked = |town: &Town, object: &[u8; 32], key: &str| {
-        let order = RevocationOrder {
-            kind: "revocation".to_owned(),
-            issuer: SIGNER.to_owned(),
-            object: if key.is_empty() { b64url(object) } else { String::new() },
-            key: key.to_owned(),
-            reason: "compromised".to_owned(),
-            from: time_text(Timestamp(NOW)),
-        };
+        let order = RevocationOrder { issuer: SIGNER.to_owned(), ..revocation(object, key) };
         signed(town, Order::Revocation(order), "policy.pem").auth
     };
 
