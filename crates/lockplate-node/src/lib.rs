@@ -22,6 +22,7 @@
 
 pub mod agency;
 pub mod agency_db;
+pub mod alerts;
 pub mod api;
 pub mod archive;
 pub mod client;
@@ -34,6 +35,7 @@ pub mod fingerprint;
 pub mod follow;
 pub mod founding;
 pub mod gate;
+pub mod hotlist;
 pub mod http;
 pub mod import;
 pub mod intake;
@@ -53,6 +55,7 @@ pub mod rng;
 pub mod sealer;
 pub mod search;
 pub mod settings;
+pub mod shift;
 pub mod shutdown;
 pub mod tls;
 pub mod trace;
