@@ -1,7 +1,7 @@
 //! Hot lists (`hotlists.md`): what an entry is, the set that reads are compared with, what a comparison comes to, and what becomes of an
 //! alert. Pure: files, clocks, keys and mail are elsewhere. Nothing here prints a plate.
 //!
-//! In scope: [`load`] (which entries and classes a load lets in, and when people must release it), [`set`] (the packed entries),
+//! In scope: [`steward`] (what people sign about a list), [`load`] (which entries and classes a load lets in, and when people must release it), [`set`] (the packed entries),
 //! [`matching`] (rules 1 to 10), [`alert`] (content and steps), [`tally`] (the day's numbers), [`account`] (a toll or parking operator's
 //! own customers, which are no hot list).
 //!
@@ -10,11 +10,13 @@
 
 pub mod account;
 pub mod alert;
+pub mod kept;
 pub mod limits;
 pub mod load;
 pub mod matching;
 mod packed;
 pub mod set;
+pub mod steward;
 pub mod tally;
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub struct Held {
     pub observation: Observation,
     /// The hold ended before the source said final.
     pub held_out: bool,
+    /// The pass it belongs to, while it is held; 0 of one that never was.
+    pub track: u64,
 }
 
 impl core::fmt::Debug for Held {
@@ -33,6 +35,7 @@ impl core::fmt::Debug for Held {
 impl Held {
     /// Takes over from an earlier message about the same pass what this one does not say; its ids stay duplicate keys.
     pub(crate) fn follow(&mut self, earlier: Self) {
+        self.track = earlier.track;
         let (to, from) = (&mut self.observation, earlier.observation);
         let is_better = to.time.quality != TimeQuality::ObjectStart && from.time.quality == TimeQuality::ObjectStart;
         if self.rules.keeps_time && to.plate == from.plate && !is_better {
@@ -95,6 +98,9 @@ impl HoldTable {
         keys.dedup();
         keys.truncate(ALIASES_MAX.saturating_add(1));
         self.serial = self.serial.wrapping_add(1);
+        if held.track == 0 {
+            held.track = self.serial;
+        }
         let bytes = held.bytes().saturating_add(keys.len().saturating_mul(64));
         self.bytes = self.bytes.saturating_add(bytes);
         self.by_key.extend(keys.iter().map(|key| (*key, self.serial)));
@@ -129,6 +135,12 @@ impl HoldTable {
     pub fn drain(&mut self) -> Vec<Held> {
         let serials: Vec<u64> = self.entries.keys().copied().collect();
         serials.into_iter().filter_map(|serial| self.hold_out(serial)).collect()
+    }
+
+    /// What was held last, as it stands now.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Held> {
+        self.entries.get(&self.serial).map(|entry| &entry.held)
     }
 
     /// Held reads.

@@ -26,7 +26,7 @@ use lockplate_core::hotlist::ListEntry;
 
 use crate::lines::{Line, Lines};
 
-pub use classes::{NCIC_FILES, may_be_loaded};
+pub use classes::NCIC_FILES;
 pub use states::{NCIC_STATES, StateTable};
 pub use template::{Template, TemplateFault, TemplateProblem};
 pub use template_rows::Delivery;
@@ -399,6 +399,12 @@ impl<'a> HotlistFile<'a> {
             Rows::Own(_) | Rows::Template(_) => self.lines.push(bytes, |at, line| reading.line(at, line, &mut take)),
         }
         reading.refused.map_or(Ok(()), Err)
+    }
+
+    /// What the file says of itself, as soon as it has said it: before its first row.
+    #[must_use]
+    pub const fn header(&self) -> Option<&Header> {
+        self.reading.header.as_ref()
     }
 
     /// The end of the file: its last rows, and the word that all rows may be used.

@@ -31,11 +31,38 @@ impl core::fmt::Debug for Sealable {
     }
 }
 
+/// A read as hot lists are compared with it, beside its sealing: once it is final, and while it is held as often as its source says
+/// more.
+#[derive(Clone)]
+pub struct Seen {
+    /// The read as it stands.
+    pub read: Read,
+    /// Picture of the plate.
+    pub crop: Option<Vec<u8>>,
+    /// The pass, the same for everything that was held for it; 0 of a read that was never held.
+    pub track: u64,
+    /// Nothing more comes of this pass.
+    pub is_final: bool,
+    /// Its source sends frames: a read of one frame is a glimpse.
+    pub of_frames: bool,
+    /// Confidence below which this engine's texts are too often wrong to act on, 1/1000; 0 for most.
+    pub conf_min: u16,
+}
+
+impl core::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Seen(..)")
+    }
+}
+
 /// What became of a payload, or of what was waiting.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// To be sealed, in order.
     pub sealables: Vec<Sealable>,
+    /// To be compared with hot lists. Files that are brought in are not: old reads are looked through with a request, and so they are
+    /// looked through in public.
+    pub seen: Vec<Seen>,
     /// Observations that wait: held, or in the frame grouper.
     pub held: u64,
     /// Repeats, answered as success.
@@ -52,6 +79,22 @@ pub struct Outcome {
     pub clocks_off: Vec<u32>,
     /// Sign of life.
     pub heartbeat: Option<Heartbeat>,
+}
+
+impl Outcome {
+    fn see(&mut self, held: &Held, read: &Read, placement: Placement, is_final: bool) {
+        if held.rules.arrival == Arrival::Import || placement == Placement::TooOld {
+            return;
+        }
+        self.seen.push(Seen {
+            read: read.clone(),
+            crop: held.observation.crop.clone(),
+            track: held.track,
+            is_final,
+            of_frames: held.observation.stage == Stage::Frame,
+            conf_min: held.rules.conf_min,
+        });
+    }
 }
 
 /// State of intake: one per recorder.
@@ -110,7 +153,7 @@ impl Intake {
                     if out.cameras_seen.last() != Some(&camera) {
                         out.cameras_seen.push(camera);
                     }
-                    let held = Held { rules, camera, received_at: now_ms, observation, held_out: false };
+                    let held = Held { rules, camera, received_at: now_ms, observation, held_out: false, track: 0 };
                     self.admit(now_ms, held, &mut out);
                 }
                 None => refuse(&mut out, Slug::UnknownCamera, observation.line),
@@ -179,7 +222,14 @@ impl Intake {
             Stage::Refining | Stage::Ending => {
                 out.held = out.held.saturating_add(1);
                 let keys = self.hold_keys(&held);
-                for over in self.hold.hold(now_ms, keys, held) {
+                let over = self.hold.hold(now_ms, keys, held);
+                if let Some(held) = self.hold.latest() {
+                    // Judged by a copy: only reads that are sealed tell how a camera's clock goes.
+                    let mut clock = self.clocks.get(&held.camera).map(|(_, clock)| clock.clone()).unwrap_or_default();
+                    let placed = normalise(held, &mut clock);
+                    out.see(held, &placed.read, placed.placement, false);
+                }
+                for over in over {
                     self.finish(now_ms, over, out);
                 }
             }
@@ -216,6 +266,7 @@ impl Intake {
             self.duplicates.sealed(pass, held.observation.time.ms);
             notes.push(pass);
         }
+        out.see(&held, &placed.read, placed.placement, true);
         let Held { observation, .. } = held;
         out.sealables.push(Sealable { read: placed.read, placement: placed.placement, crop: observation.crop, notes });
     }

@@ -37,5 +37,5 @@ pub mod vehicle;
 pub mod verkada;
 pub mod xml;
 
-pub use intake::{Intake, Outcome, Sealable};
+pub use intake::{Intake, Outcome, Sealable, Seen};
 pub use source::{Observation, Parsed, Part, Payload, Problem, Slug, Source, SourceConfig, SourceKind};

@@ -36,6 +36,8 @@ pub struct Rules {
     pub keeps_time: bool,
     /// Longest ordinary time from the picture to its message, ms.
     pub delay_ms: i64,
+    /// Confidence below which this engine's texts are too often wrong to act on, 1/1000; 0 for most.
+    pub conf_min: u16,
     /// How it came.
     pub arrival: Arrival,
     /// Retention, ms.
@@ -53,6 +55,7 @@ impl Rules {
             resends: config.resends,
             keeps_time: profile.keeps_time,
             delay_ms: profile.delay_ms,
+            conf_min: profile.conf_min,
             arrival,
             retention_ms,
         }

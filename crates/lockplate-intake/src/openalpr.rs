@@ -1,6 +1,7 @@
 //! OpenALPR and the Rekor agent (`intake.md` 8.2): finished groups, alerts around groups, single frames, heartbeats, and
 //! the lines of `alpr -j`. List fields of alerts (names of lists, descriptions, sites) are never looked at.
 
+use lockplate_core::hotlist::limits::CONF_MIN_OPENALPR;
 use lockplate_core::read::Vehicle;
 
 use crate::confidence::confidence;
@@ -21,6 +22,7 @@ const SCALE: f64 = 100.0;
 /// Open-source `alprd`: any HTTP status is delivery for it, and it repeats for ever what was not answered at all.
 pub(crate) const ALPRD: Profile = Profile {
     answer: AnswerRule { busy: BusyAnswer::CloseUnanswered, ..AnswerRule::ONCE },
+    conf_min: CONF_MIN_OPENALPR,
     ..Profile { name: "alprd", ..REKOR }
 };
 
@@ -33,6 +35,7 @@ pub(crate) const ALPR_LINES: Profile = Profile {
     answer: AnswerRule::HTTP,
     two_letters: TwoLetters::Subdivision,
     camera_configured: true,
+    conf_min: CONF_MIN_OPENALPR,
     ..Profile::plain("alpr-lines", &AlprLines)
 };
 

@@ -184,6 +184,8 @@ pub struct Profile {
     pub keeps_time: bool,
     /// Longest ordinary time from the picture to its message, ms: no fault of the camera's clock.
     pub delay_ms: i64,
+    /// Confidence below which its texts are too often wrong to act on, 1/1000 (`hotlists.md` section 5, rule 5); 0 for most.
+    pub conf_min: u16,
     /// Texts that mean "no plate" in this source, exact case. NULL, NONE, NOPLATE and UNKNOWN are real vanity plates.
     pub placeholders: &'static [&'static str],
 }
@@ -207,6 +209,7 @@ impl Profile {
             camera_configured: false,
             keeps_time: false,
             delay_ms: 0,
+            conf_min: 0,
             placeholders: &[],
         }
     }

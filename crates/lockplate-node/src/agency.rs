@@ -41,6 +41,7 @@ use crate::db::DbError;
 use crate::desk::{self, DeskError};
 use crate::founding::{self, FoundingError};
 use crate::gate::Gate;
+use crate::hotlist::Matcher;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::intake::{AgencyRegister, Door, IntakeParts, IntakeState, RegisterDown, SourcesRefused};
 use crate::log_door;
@@ -374,9 +375,11 @@ async fn open_owner(
         Some(path) => Some(read_or_create_secret(path, &mut SystemRng)?),
         None => None,
     };
+    let matcher = Matcher::new();
     let retention_ms = i64::try_from(charter.charter().retention_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
     let parts = IntakeParts {
         sink: Arc::new(handle.clone()),
+        beside: Arc::new(matcher.clone()),
         register: Arc::new(register),
         import_key,
         retention_ms,

@@ -37,7 +37,7 @@ CREATE TABLE told (epoch BLOB NOT NULL REFERENCES epoch (id), keeper INTEGER NOT
 CREATE TABLE prekey (keeper INTEGER NOT NULL, id BLOB NOT NULL, signed BLOB NOT NULL, not_after INTEGER NOT NULL,
     PRIMARY KEY (keeper, id)) STRICT;
 CREATE TABLE prekey_used (id BLOB PRIMARY KEY, not_after INTEGER NOT NULL) STRICT;
-"];
+", crate::hotlist::store::MIGRATION];
 
 /// How far an epoch is. The numbers stand in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +171,11 @@ impl AgencyDb {
     /// As [`Db::open`].
     pub fn open(path: &Path) -> Result<Self, DbError> {
         Ok(Self { db: Db::open(path, MIGRATIONS)?, register: std::sync::Arc::default() })
+    }
+
+    /// The database, for the tables of others.
+    pub(crate) const fn tables(&self) -> &Db {
+        &self.db
     }
 
     /// Ends the role as soon as the database cannot be relied on; see [`Db::end_with`].

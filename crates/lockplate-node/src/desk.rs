@@ -59,7 +59,7 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const TRIES_MAX: u32 = 5;
 const LOCK_SECONDS: i64 = 600;
 /// RFC 8176: a key held in software, whose signature the request itself carries, and a passcode.
-const FACTORS: [&str; 2] = ["swk", "pwd"];
+pub(crate) const FACTORS: [&str; 2] = ["swk", "pwd"];
 /// A directory is signed anew after a day; changed officers are noticed within seconds ("within 60 s", section 5).
 const DIRECTORY_RENEW_SECONDS: i64 = 86_400;
 const DIRECTORY_LOOK: Duration = Duration::from_secs(5);

@@ -49,8 +49,8 @@ pub use settings::{
     IMPORT_SOURCE_NAME, SOURCE_NAME_BYTES_MAX, SOURCES_MAX, SourceRefused, SourceSettings, SourceTable, check_tables,
 };
 pub use sink::{
-    Fate, KnownCamera, NewCamera, NotTaken, PLACE_CHARS_MAX, ReadSink, Register, RegisterDown, Registered,
-    SINK_READS_MAX,
+    Beside, Fate, KnownCamera, NewCamera, Nobody, NotTaken, PLACE_CHARS_MAX, ReadSink, Register, RegisterDown,
+    Registered, SINK_READS_MAX,
 };
 
 use crate::clock::Clock;
@@ -80,6 +80,8 @@ pub enum Door {
 pub struct IntakeParts {
     /// Where reads go.
     pub sink: Arc<dyn ReadSink>,
+    /// Who looks at them beside.
+    pub beside: Arc<dyn Beside>,
     /// Cameras and sources.
     pub register: Arc<dyn Register>,
     /// The agency's import key; without one `POST /v1/import` and `POST /v1/cameras` are not there.
@@ -136,6 +138,7 @@ impl Lane {
 
 struct Inner {
     sink: Arc<dyn ReadSink>,
+    beside: Arc<dyn Beside>,
     register: Arc<dyn Register>,
     import_key: Option<TokenHash>,
     retention_ms: i64,
@@ -228,6 +231,7 @@ impl IntakeState {
     pub async fn new(parts: IntakeParts, rng: &mut (impl CryptoRng + Send)) -> Result<Self, RegisterDown> {
         let inner = Inner {
             sink: parts.sink,
+            beside: parts.beside,
             register: parts.register,
             import_key: parts.import_key.map(|key| TokenHash::of(&key)),
             retention_ms: parts.retention_ms,

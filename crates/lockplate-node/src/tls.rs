@@ -14,7 +14,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -40,6 +40,8 @@ pub enum TlsError {
     Unusable(PathBuf),
     /// The certificate beside the key belongs to another key; both lie at this path.
     Mismatch(PathBuf),
+    /// The system has no certificates of authorities, or the file that names others holds none.
+    Authorities,
     /// The TLS library refused; our bug or a key of an unsupported kind.
     Library(rustls::Error),
 }
@@ -49,7 +51,7 @@ impl TlsError {
     #[must_use]
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::File(_) | Self::Unusable(_) | Self::Mismatch(_) => ExitKind::Config,
+            Self::File(_) | Self::Unusable(_) | Self::Mismatch(_) | Self::Authorities => ExitKind::Config,
             Self::Library(_) => ExitKind::Internal,
         }
     }
@@ -61,6 +63,7 @@ impl fmt::Display for TlsError {
             Self::File(_) => f.write_str("the TLS key file was refused"),
             Self::Unusable(path) => write!(f, "no usable key or certificate in {}", path.display()),
             Self::Mismatch(path) => write!(f, "the certificate beside {} belongs to another key", path.display()),
+            Self::Authorities => f.write_str("no certificates of authorities are found to trust"),
             Self::Library(_) => f.write_str("TLS could not be set up"),
         }
     }
@@ -71,7 +74,7 @@ impl core::error::Error for TlsError {
         match self {
             Self::File(cause) => Some(cause),
             Self::Library(cause) => Some(cause),
-            Self::Unusable(_) | Self::Mismatch(_) => None,
+            Self::Unusable(_) | Self::Mismatch(_) | Self::Authorities => None,
         }
     }
 }
@@ -135,7 +138,11 @@ impl TlsIdentity {
         // Checked here, at start-up, and not at the first connection.
         identity.server_config().map_err(|cause| match cause {
             TlsError::Library(rustls::Error::InconsistentKeys(_)) => TlsError::Mismatch(key_path.to_owned()),
-            other @ (TlsError::File(_) | TlsError::Unusable(_) | TlsError::Mismatch(_) | TlsError::Library(_)) => other,
+            other @ (TlsError::File(_)
+            | TlsError::Unusable(_)
+            | TlsError::Mismatch(_)
+            | TlsError::Authorities
+            | TlsError::Library(_)) => other,
         })?;
         Ok(identity)
     }
@@ -192,6 +199,31 @@ pub fn client_config(pin: [u8; 32]) -> Result<ClientConfig, TlsError> {
 /// [`TlsError::Library`]; does not happen with the compiled-in provider.
 pub fn client_config_any_key() -> Result<ClientConfig, TlsError> {
     config_for(None)
+}
+
+/// The client's side towards a host of the web: certificates of the system's authorities, or of those in a file (PEM) alone.
+///
+/// # Errors
+/// [`TlsError`]: the file cannot be read or holds no certificate, or the system has none.
+pub fn web_client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(path) => {
+            let found = CertificateDer::pem_file_iter(path).map_err(|_pem| TlsError::Authorities)?;
+            for certificate in found {
+                let certificate = certificate.map_err(|_pem| TlsError::Authorities)?;
+                roots.add(certificate).map_err(|_der| TlsError::Authorities)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err(TlsError::Authorities);
+    }
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn config_for(pin: Option<[u8; 32]>) -> Result<ClientConfig, TlsError> {

@@ -1,6 +1,6 @@
 //! Invented lists, reads and people for the tests of this folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_log::note::{NoteSigner, Origin};
 
@@ -192,7 +192,7 @@ impl Load {
             mode: self.mode,
             sequence: self.sequence,
             produced_at: self.produced_at,
-            entries: self.lines.unwrap_or(lines),
+            entries: Some(self.lines.unwrap_or(lines)),
         };
         let rules = LoadRules {
             settings: settings(self.kind),
@@ -202,6 +202,7 @@ impl Load {
             live_elsewhere: self.live_elsewhere,
             new_today: self.new_today,
             history: &self.history,
+            lost: &BTreeMap::new(),
             index_key: 7,
         };
         let mut loading = Loading::begin(rules, header, before, &BasePack, self.now)?;

@@ -60,6 +60,8 @@ pub enum Refusal {
     TextLength,
     /// The policy refuses this entry.
     NotAllowed,
+    /// A state that nobody knows: read as "unknown" it would meet the plates of all states. The parser saw it.
+    UnknownState,
     /// Too many entries for one plate text.
     OneText,
 }
@@ -78,6 +80,7 @@ impl Refusal {
             Self::OtherKind => "class of another kind of list",
             Self::TextLength => "a text is too long",
             Self::NotAllowed => "not allowed by the policy",
+            Self::UnknownState => "a state that is not known",
             Self::OneText => "too many entries for one plate",
         }
     }
@@ -235,8 +238,8 @@ pub struct LoadHeader {
     pub sequence: u64,
     /// When its source made it.
     pub produced_at: Timestamp,
-    /// Lines that follow.
-    pub entries: u64,
+    /// Lines that follow; none where the source's format does not say.
+    pub entries: Option<u64>,
 }
 
 /// An earlier load of the list.
@@ -265,6 +268,8 @@ pub struct LoadRules<'a> {
     pub new_today: u64,
     /// Loads before, the latest last.
     pub history: &'a [PastLoad],
+    /// Entries by class that the last leaf speaks of, where their set is not in memory any more: what the counts start from.
+    pub lost: &'a BTreeMap<ListClass, u64>,
     /// Random, this process's own.
     pub index_key: u64,
 }
@@ -368,6 +373,30 @@ pub struct HeldLoad {
     reasons: BTreeSet<HoldReason>,
 }
 
+impl HoldReason {
+    /// In words.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Growth => "it is larger than usual: two people must sign for it",
+            Self::NewClass => "it has a class that no load before had: two people must sign for it",
+            Self::CasePlates => {
+                "more than five plates of one case: a human keeper must approve, which no release of version 1 offers"
+            }
+        }
+    }
+}
+
+impl LoadAlarm {
+    /// In words.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Shrunk => "it is much smaller than the load before",
+        }
+    }
+}
+
 /// What becomes of a load that is not refused.
 #[derive(Debug)]
 pub enum LoadOutcome {
@@ -394,6 +423,12 @@ impl HeldLoad {
     #[must_use]
     pub const fn reasons(&self) -> &BTreeSet<HoldReason> {
         &self.reasons
+    }
+
+    /// The load, to be looked at or because it was released and logged before.
+    #[must_use]
+    pub fn into_loaded(self: Box<Self>) -> Loaded {
+        self.loaded
     }
 
     /// The load as it would be, to be looked at.
@@ -511,8 +546,8 @@ const fn to_minute(time: Timestamp) -> Timestamp {
 
 /// What the leaf of a list that ends says of its classes: every entry goes.
 #[must_use]
-pub fn retired(before: &ListSet) -> Vec<ListCounts> {
-    let gone = before.classes().iter().map(|(class, n)| ListCounts {
+pub fn retired(before: &BTreeMap<ListClass, u64>) -> Vec<ListCounts> {
+    let gone = before.iter().map(|(class, n)| ListCounts {
         class: *class,
         accepted: 0,
         added: 0,
@@ -579,7 +614,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         if rules.steward.is_none() {
             return Err(LoadRefusal::NoSteward);
         }
-        if header.entries > LOAD_LINES_MAX {
+        if header.entries.is_some_and(|lines| lines > LOAD_LINES_MAX) {
             return Err(LoadRefusal::TooMany);
         }
         let stamp = before.map(|set| *set.stamp());
@@ -598,14 +633,16 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
                 if base != stamp.sequence || base.checked_add(1) != Some(header.sequence) {
                     return Err(LoadRefusal::Gap);
                 }
-                if now.0.saturating_sub(stamp.full_at.0) > FULL_SECONDS_MAX {
+                // Nobody makes a custom list anew every day: its entries have lives of their own.
+                let is_extract = rules.settings.kind == SetKind::Extract;
+                if is_extract && now.0.saturating_sub(stamp.full_at.0) > FULL_SECONDS_MAX {
                     return Err(LoadRefusal::NeedsFull);
                 }
                 stamp.full_at
             }
         };
         let old = before.map_or(0, ListSet::entries);
-        let expected = header.entries.saturating_add(if header.mode == LoadMode::Full { 0 } else { old });
+        let expected = header.entries.unwrap_or(0).saturating_add(if header.mode == LoadMode::Full { 0 } else { old });
         let expected = usize::try_from(expected.min(entries_max(&rules))).unwrap_or(0);
         let builder = SetBuilder::new(rules.settings, rules.index_key, expected);
         Ok(Self {
@@ -715,7 +752,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
 
     fn line(&mut self) {
         self.lines = self.lines.saturating_add(1);
-        if self.lines > self.header.entries {
+        if self.lines > self.header.entries.unwrap_or(LOAD_LINES_MAX) {
             self.fault.get_or_insert(LoadRefusal::LineCount);
         }
     }
@@ -769,7 +806,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        if self.lines != self.header.entries {
+        if self.header.entries.is_some_and(|stated| self.lines != stated) {
             return Err(LoadRefusal::LineCount);
         }
         if too_many_bad(self.bad, self.lines) {
@@ -815,8 +852,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
     }
 
     fn counts(&mut self, set: &ListSet, added: &BTreeMap<ListClass, u64>) -> Vec<ListCounts> {
-        let none = BTreeMap::new();
-        let before = self.before.map_or(&none, ListSet::classes);
+        let before = self.before.map_or(self.rules.lost, ListSet::classes);
         let classes: BTreeSet<ListClass> = before
             .keys()
             .chain(set.classes().keys())

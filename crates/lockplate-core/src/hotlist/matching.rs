@@ -12,9 +12,11 @@ use super::set::{EntryView, ListSet, ListSettings, SetKind, SetStamp};
 use super::{AlertLevel, ListEntry};
 use crate::Timestamp;
 use crate::entry::{ListClass, MatchKind, Suppression};
+use crate::error::{self, Error};
 use crate::limits::JURISDICTION_CONF_MIN;
 use crate::plate::{Jurisdiction, Plate};
-use crate::read::{Coded, Read, ReadFlags, TimeQuality};
+use crate::read::{Coded, Motion, Read, ReadFlags, TimeQuality, Vehicle};
+use crate::wire::{Reader, Writer};
 
 /// A read as matching looks at it.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +66,41 @@ impl Marks {
     #[must_use]
     pub fn needs_state(&self, entry_id: &str) -> bool {
         self.wrong_states.get(entry_id).is_some_and(|times| *times >= WRONG_STATE_TIMES)
+    }
+
+    /// What is known, to be kept (sealed: ids of entries are a list's content): since when entries are suspended, and how often they were
+    /// hit by another state's plate.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let ids: BTreeSet<&String> = self.suspended.keys().chain(self.wrong_states.keys()).collect();
+        let mut w = Writer::new();
+        w.u32(u32::try_from(ids.len()).unwrap_or(u32::MAX));
+        for id in ids {
+            let since = self.suspended.get(id).map_or(0, |since| since.0);
+            w.lv8(id.as_bytes()).u64(since).u8(self.wrong_states.get(id).copied().unwrap_or(0));
+        }
+        w.finish()
+    }
+
+    /// Reads what [`Marks::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// `Malformed`.
+    pub fn from_bytes(bytes: &[u8]) -> error::Result<Self> {
+        let mut r = Reader::new(bytes);
+        let mut marks = Self::default();
+        for _ in 0..r.u32()? {
+            let id = core::str::from_utf8(r.lv8()?).map_err(|_utf8| Error::malformed("an entry's id is text"))?;
+            let (since, times) = (r.u64()?, r.u8()?);
+            if since > 0 {
+                marks.suspended.insert(id.to_owned(), Timestamp(since));
+            }
+            if times > 0 {
+                marks.wrong_states.insert(id.to_owned(), times);
+            }
+        }
+        r.end()?;
+        Ok(marks)
     }
 
     /// True if anything is known of the entry.
@@ -192,6 +229,40 @@ pub fn compare(set: &ListSet, marks: &Marks, facts: &ReadFacts<'_>, now: Timesta
         }
     }
     out
+}
+
+/// A read that must hit: the first entry of a set that is in force, as if it were read beyond doubt. None where no entry is. It shows that
+/// matching works, and is neither sealed nor told to anybody.
+#[must_use]
+pub fn canary(set: &ListSet, marks: &Marks, now: Timestamp) -> Option<Read> {
+    let stamp = set.stamp();
+    if is_too_old(set.settings().kind, stamp, now) {
+        return None;
+    }
+    let in_force = |view: &EntryView<'_>| {
+        view.expires_at > now
+            && view.effective_at.is_none_or(|from| from <= now)
+            && !marks.is_suspended(view.entry_id)
+            && (view.jurisdiction.is_some() || !view.state_required && !marks.needs_state(view.entry_id))
+    };
+    let entry = set.views().find(in_force)?;
+    Some(Read {
+        source: 0,
+        engine_ref: None,
+        camera: 0,
+        captured_at: i64::try_from(now.0).unwrap_or(i64::MAX).saturating_mul(1_000),
+        source_time: None,
+        time_quality: TimeQuality::Exact,
+        plate: Plate::parse(entry.text)?,
+        jurisdiction: entry.jurisdiction,
+        jur_conf: entry.jurisdiction.map(|_| 1_000),
+        jurisdiction_trusted: true,
+        conf: Some(1_000),
+        vehicle: Vehicle::default(),
+        motion: Motion::Unknown,
+        frames: 1,
+        flags: ReadFlags::default(),
+    })
 }
 
 /// True from the age at which a set is not matched any more.

@@ -7,7 +7,7 @@
     reason = "it measures time and says it"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::fixture_tests::{BasePack, HOUR, LIST, NOW, before, facts, history, read, settings, stolen};
@@ -72,10 +72,11 @@ fn five_million_entries() {
         live_elsewhere: 0,
         new_today: 0,
         history: &history,
+        lost: &BTreeMap::new(),
         index_key: 0x1234_5678,
     };
     let header =
-        LoadHeader { list: LIST, mode: LoadMode::Full, sequence: 1, produced_at: before(HOUR), entries: ENTRIES };
+        LoadHeader { list: LIST, mode: LoadMode::Full, sequence: 1, produced_at: before(HOUR), entries: Some(ENTRIES) };
     let begun = Instant::now();
     for n in 0..ENTRIES {
         drop(std::hint::black_box(line(n)));

@@ -212,6 +212,7 @@ fn hsi_master_the_whole_list_is_refused_and_counted() {
         live_elsewhere: 0,
         new_today: 0,
         history: &[],
+        lost: &BTreeMap::new(),
         index_key: 7,
     };
     let header = LoadHeader {
@@ -219,7 +220,7 @@ fn hsi_master_the_whole_list_is_refused_and_counted() {
         mode: LoadMode::Full,
         sequence: 1,
         produced_at: before(HOUR),
-        entries: 30,
+        entries: Some(30),
     };
     let mut loading = Loading::begin(rules, header, None, &NoCourt, NOW).unwrap();
     (0..30).for_each(|n| loading.add(entry(&n.to_string(), "AB12345", CA, ListClass::WantedPerson)));

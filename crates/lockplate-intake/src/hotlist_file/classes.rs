@@ -21,33 +21,9 @@ pub const NCIC_FILES: [(&str, ListClass); 13] = [
     ("Violent Person", ListClass::ViolentPerson),
 ];
 
-/// Classes that some pack may let in (`hotlists.md` section 2). The base pack forbids the others, and no pack can undo that; so nothing
-/// of such a row but the count leaves this module.
-#[must_use]
-pub const fn may_be_loaded(class: ListClass) -> bool {
-    match class {
-        ListClass::StolenVehicle
-        | ListClass::StolenPlate
-        | ListClass::WantedPerson
-        | ListClass::MissingPerson
-        | ListClass::AmberAlert
-        | ListClass::Custom => true,
-        ListClass::ProtectionOrder
-        | ListClass::ExtremeRiskOrder
-        | ListClass::Gang
-        | ListClass::TerroristScreening
-        | ListClass::SupervisedRelease
-        | ListClass::SexOffender
-        | ListClass::ImmigrationViolator
-        | ListClass::ProtectiveInterest
-        | ListClass::ViolentPerson
-        | ListClass::Unknown => false,
-    }
-}
-
 /// Under which class a row is counted whose code stands in no map. A file whose class may be loaded counts as unknown: its
 /// code is not mapped, and a class that is loaded and dropped at once is an alarm of the monitors (M11).
 pub(super) fn counted_as(code: &str) -> ListClass {
     let known = NCIC_FILES.iter().find(|(name, _)| name.eq_ignore_ascii_case(code));
-    known.map(|(_, class)| *class).filter(|class| !may_be_loaded(*class)).unwrap_or(ListClass::Unknown)
+    known.map(|(_, class)| *class).filter(|class| !class.may_be_loaded()).unwrap_or(ListClass::Unknown)
 }

@@ -7,7 +7,7 @@ use lockplate_core::read::Vehicle;
 use lockplate_core::vocabulary::{Basis, Offence};
 use serde_json::{Map, Value};
 
-use super::classes::{counted_as, may_be_loaded};
+use super::classes::counted_as;
 use super::dates::rfc3339;
 use super::entry::Row;
 use super::limits::{
@@ -214,7 +214,7 @@ fn row(object: &Map<String, Value>, header: &Header, load: &Load<'_>) -> Said {
         },
         Ok(Operation::Add) => match class {
             // Nothing more of it is read.
-            Some(class) if !may_be_loaded(class) => Said::row(Outcome::Drop(class)),
+            Some(class) if !class.may_be_loaded() => Said::row(Outcome::Drop(class)),
             None => Said::row(Outcome::Drop(ListClass::Unknown)),
             Some(class) => match fields.row(class, load) {
                 Err(reason) => Said::refused(class, reason),

@@ -13,7 +13,7 @@ use lockplate_core::read::Vehicle;
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::classes::{counted_as, may_be_loaded};
+use super::classes::counted_as;
 use super::entry::{Row, listed_plate};
 use super::limits::{
     AGENCY_BYTES_MAX, CASE_BYTES_MAX, CODE_BYTES_MAX, ENTRY_ID_BYTES_MAX, LIFE_DAYS_MAX, NOTE_CHARS_MAX,
@@ -205,7 +205,7 @@ impl<'a> TemplateRows<'a> {
                 Err(reason) => Said::refused(class, reason),
             };
         }
-        if !may_be_loaded(class) {
+        if !class.may_be_loaded() {
             return Said::row(Outcome::Drop(class));
         }
         match cells.entry(code, class, load) {

@@ -154,7 +154,8 @@ impl Inner {
     /// Seals what is due, or at the end everything. True if nothing waits any more.
     pub(super) async fn release(&self, everything: bool) -> bool {
         let now = self.clock.now_ms();
-        let outcome = self.with(Way::Live, |intake| if everything { intake.drain(now) } else { intake.tick(now) });
+        let mut outcome = self.with(Way::Live, |intake| if everything { intake.drain(now) } else { intake.tick(now) });
+        self.beside.observe(core::mem::take(&mut outcome.seen));
         let mut due: VecDeque<Sealable> = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             core::mem::take(&mut *waiting)

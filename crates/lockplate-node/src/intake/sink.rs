@@ -5,6 +5,7 @@ use core::fmt;
 
 use futures_util::future::BoxFuture;
 use lockplate_core::read::Read;
+use lockplate_intake::Seen;
 use lockplate_intake::limits::ID_BYTES_MAX;
 use lockplate_intake::normalise::Placement;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,22 @@ pub trait ReadSink: Send + Sync + 'static {
 
     /// Closes the late epochs, at the end of an import.
     fn late_done(&self) -> BoxFuture<'_, Result<(), NotTaken>>;
+}
+
+/// Who looks at reads beside their sealing.
+///
+/// Contract: returns at once and takes as long for every read; nothing that becomes of a read here reaches the answer to its source.
+pub trait Beside: Send + Sync + 'static {
+    /// Reads as they were judged, before they are durable.
+    fn observe(&self, seen: Vec<Seen>);
+}
+
+/// Nobody looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+impl Beside for Nobody {
+    fn observe(&self, _seen: Vec<Seen>) {}
 }
 
 /// Reads of one call of [`ReadSink::seal`].

@@ -120,6 +120,7 @@ pub(crate) async fn town() -> Town {
     let tasks = Tasks::new();
     let parts = IntakeParts {
         sink: sink.clone(),
+        beside: Arc::new(Nobody),
         register: register.clone(),
         import_key: Some(Zeroizing::new(IMPORT_KEY)),
         retention_ms: 30 * 86_400_000,

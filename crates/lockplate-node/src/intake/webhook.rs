@@ -177,6 +177,7 @@ impl Inner {
             intake
                 .take(now, rules, parsed, |key| book.cameras.get(&(number, key.to_owned())).map(|(camera, _)| *camera))
         });
+        self.beside.observe(core::mem::take(&mut outcome.seen));
         let heard: Vec<u32> = (outcome.heartbeat.iter().flat_map(|beat| &beat.cameras))
             .filter_map(|(key, _)| book.cameras.get(&(number, key.clone())).map(|(camera, _)| *camera))
             .collect();

@@ -131,9 +131,11 @@ fn the_policy_decides_a_class_and_unknown_is_dropped_whatever_it_says() {
         live_elsewhere: 0,
         new_today: 0,
         history: &history(0),
+        lost: &BTreeMap::new(),
         index_key: 7,
     };
-    let header = LoadHeader { list: LIST, mode: LoadMode::Full, sequence: 1, produced_at: before(HOUR), entries: 2 };
+    let header =
+        LoadHeader { list: LIST, mode: LoadMode::Full, sequence: 1, produced_at: before(HOUR), entries: Some(2) };
     let mut loading = Loading::begin(rules, header, None, &Open, NOW).unwrap();
     loading.add(entry("a", "AB12345", CT, ListClass::Unknown));
     loading.refuse(ListClass::StolenVehicle, Refusal::Wildcard);
@@ -179,7 +181,7 @@ fn counts_follow_from_the_load_before_and_fit_the_leaf() {
     assert!(leaf.produced_at.0.is_multiple_of(60) && leaf.produced_at <= NOW);
     let again = Load { sequence: 5, ..Load::full(SetKind::Extract, many(1)) }.ready(Some(second.set()));
     assert_eq!(numbers(&of(&again, ListClass::WantedPerson)), [0, 0, 1, 0, 0], "a class that went is named");
-    assert_eq!(retired(second.set()).iter().map(|one| one.removed).sum::<u64>(), 5);
+    assert_eq!(retired(second.set().classes()).iter().map(|one| one.removed).sum::<u64>(), 5);
 }
 
 #[test]
@@ -369,6 +371,7 @@ fn bounds_of_a_file() {
             live_elsewhere: 0,
             new_today: 0,
             history: &history,
+            lost: &BTreeMap::new(),
             index_key: 7,
         };
         assert_eq!(entries_max(&rules), EXTRACT_ENTRIES_MAX, "whatever a charter says");
@@ -377,7 +380,7 @@ fn bounds_of_a_file() {
             mode: LoadMode::Incremental { base: 1 },
             sequence: 2,
             produced_at: before(HOUR),
-            entries: n as u64,
+            entries: Some(n as u64),
         };
         let mut loading = Loading::begin(rules, header, Some(&set), &BasePack, NOW).unwrap();
         (0..n).for_each(|at| loading.remove(&at.to_string()));

@@ -36,7 +36,7 @@ fn mutate(seeds: &[String], read: &dyn Fn(&[u8])) {
 /// Whatever the bytes were: nothing unlawful, nothing out of nothing, and counts that add up.
 fn is_lawful(told: &Told, bytes: &[u8]) {
     for entry in told.entries() {
-        assert!(may_be_loaded(entry.class) && entry.expires_at > NOW);
+        assert!(entry.class.may_be_loaded() && entry.expires_at > NOW);
         assert!(entry.class != ListClass::Custom || !entry.case.is_empty());
         assert!((PLATE_CHARS_MIN..=16).contains(&entry.plate.expose_text().chars().count()));
         assert!(entry.note.chars().count() <= NOTE_CHARS_MAX && entry.entry_id.len() <= ENTRY_ID_BYTES_MAX);
