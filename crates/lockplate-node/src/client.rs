@@ -276,6 +276,15 @@ impl PeerClient {
         self.send(self.request(Method::POST, path, &[])?.headers(headers).body(body)).await
     }
 
+    /// GETs a JSON document with headers of the caller's.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub async fn get_with<T: DeserializeOwned>(&self, path: &str, headers: HeaderMap) -> Result<T, PeerError> {
+        let body = self.send(self.request(Method::GET, path, &[])?.headers(headers)).await?;
+        serde_json::from_slice(&body).map_err(|_json| PeerError::Malformed)
+    }
+
     /// GETs whatever is there; a status of any kind is an answer.
     ///
     /// # Errors

@@ -38,12 +38,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-pub use doors::{HEADER_ORDERS, ListRegistered};
+pub use doors::{HEADER_ORDERS, ListRegistered, orders_value};
 pub use matcher::{Matcher, SEEN_WAITING_MAX};
 pub use settings::{Fetched, HotlistTable, PullTable, check as check_tables};
 
 use crate::agency_db::AgencyDb;
 use crate::alerts::Marking;
+use crate::api::B64;
 use crate::clock::Clock;
 use crate::db::{Db, DbError};
 use crate::party_log::{NotLogged, PartyLog, seconds};
@@ -208,6 +209,8 @@ pub struct ListHealth {
     pub list: String,
     /// Its id in the log, hexadecimal.
     pub id: String,
+    /// What its steward signed.
+    pub config: B64,
     /// `extract`, `custom` or `amber`.
     pub kind: String,
     /// `live`, `absent`, `overdue`, `too old`, `silent` or `retired`.
@@ -714,6 +717,7 @@ impl HotLists {
         ListHealth {
             list: list.config.name.clone(),
             id: hex::encode(settings.list),
+            config: B64(list.row.config.clone()),
             kind: settings.kind.name().to_owned(),
             state: state.to_owned(),
             sequence: stamp.map_or(0, |stamp| stamp.sequence),

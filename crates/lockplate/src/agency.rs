@@ -1,5 +1,6 @@
 //! `lockplate agency`: the agency's process, its founding, and the registers its administrators keep.
 
+mod hotlist;
 mod register;
 
 use std::collections::BTreeSet;
@@ -71,6 +72,8 @@ enum AgencyTask {
     /// Make a source's token and print its section of agency.toml
     #[command(subcommand)]
     Source(SourceTask),
+    /// Register, load and end hot lists
+    Hotlist(Box<hotlist::HotlistArgs>),
     /// Keep the list of officers
     #[command(subcommand)]
     Officer(OfficerTask),
@@ -317,6 +320,7 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         }
         Some(AgencyTask::Camera(task)) => desk_client::camera(task, &config_path(globals), screen).await,
         Some(AgencyTask::Source(task)) => desk_client::source(&task, screen),
+        Some(AgencyTask::Hotlist(args)) => hotlist::run(*args, screen).await,
         Some(AgencyTask::Officer(task)) => officer(task, globals, screen),
         Some(AgencyTask::OwnerCode(args)) => owner_code::run(&args, screen),
         Some(AgencyTask::Declare(args)) => declare(&args, screen).await,
@@ -568,7 +572,7 @@ fn officer(task: OfficerTask, globals: &Globals, screen: &Screen) -> Result<Exit
 }
 
 /// The passcode: from a file of mode 0600, or one line of standard input. Never an argument.
-fn passcode(file: Option<&Path>) -> Result<Zeroizing<String>> {
+pub(crate) fn passcode(file: Option<&Path>) -> Result<Zeroizing<String>> {
     match file {
         Some(path) => crate::search::passcode(path),
         None => {

@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod import;
 mod keeper;
+mod officer;
 mod owner_code;
 mod policy;
 mod screen;

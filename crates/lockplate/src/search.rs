@@ -209,12 +209,12 @@ pub(crate) struct OfficerConfig {
     /// The owner that is asked where none is named.
     charter: Option<PathBuf>,
     charter_hash: Option<String>,
-    agency: String,
-    desk: String,
-    desk_pin: String,
-    key: PathBuf,
+    pub(crate) agency: String,
+    pub(crate) desk: String,
+    pub(crate) desk_pin: String,
+    pub(crate) key: PathBuf,
     #[serde(default)]
-    passcode_file: Option<PathBuf>,
+    pub(crate) passcode_file: Option<PathBuf>,
     folder: PathBuf,
     /// Further owners.
     #[serde(default)]
@@ -518,7 +518,7 @@ impl Desk {
     }
 }
 
-fn usage(flag: &str, expected: &str) -> Ended {
+pub(crate) fn usage(flag: &str, expected: &str) -> Ended {
     Ended::usage(format!("{flag}: expected {expected}"))
 }
 

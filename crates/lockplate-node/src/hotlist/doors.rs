@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -68,13 +68,13 @@ impl core::fmt::Debug for ListRegistered {
 }
 
 impl HotLists {
-    /// `POST /v1/hotlists`, `GET /v1/hotlists`, `POST /v1/hotlists/{name}/loads`.
+    /// `POST /v1/hotlists`, `GET /v1/hotlists`, `POST /v1/hotlists/{id}/loads`.
     pub fn routes(&self) -> Router {
         Router::new()
             .route("/v1/hotlists", post(register).layer(DefaultBodyLimit::max(REGISTRATION_BYTES_MAX)))
             .route("/v1/hotlists", get(list))
             // The parser counts, and refuses at its bound.
-            .route("/v1/hotlists/{name}/loads", post(load).layer(DefaultBodyLimit::disable()))
+            .route("/v1/hotlists/{id}/loads", post(load).layer(DefaultBodyLimit::disable()))
             .with_state(self.clone())
     }
 
@@ -178,10 +178,12 @@ impl HotLists {
         Ok((party, mfa.map_err(|_core| refused())?))
     }
 
-    async fn bring(&self, name: &str, headers: &HeaderMap, body: Body) -> Result<LoadReport, Problem> {
+    async fn bring(&self, id: &str, headers: &HeaderMap, body: Body) -> Result<LoadReport, Problem> {
         let refused = || Problem::new(ProblemKind::NotSignedIn);
         let orders = orders_of(headers).ok_or_else(|| Problem::new(ProblemKind::Malformed))?;
-        let list = self.named(name).filter(|list| !list.config.retired).ok_or(ProblemKind::NotFound)?;
+        let mut list = [0; 16];
+        hex::decode_to_slice(id, &mut list).map_err(|_digits| ProblemKind::NotFound)?;
+        let list = self.list(&list).filter(|list| !list.config.retired).ok_or(ProblemKind::NotFound)?;
         let party = self.party(&list).await?;
         let (first, _) = orders.split_first().ok_or_else(refused)?;
         let order = first.claimed().clone();
@@ -228,6 +230,13 @@ async fn pump(body: Body, to: mpsc::Sender<Option<Bytes>>) {
     let _parser_gone = to.send(Some(Bytes::new())).await;
 }
 
+/// The value of [`HEADER_ORDERS`]; none for more people than can sign.
+#[must_use]
+pub fn orders_value(orders: &[ByPerson<LoadOrder>]) -> Option<HeaderValue> {
+    let parts: Vec<String> = orders.iter().map(|order| URL_SAFE_NO_PAD.encode(order.to_bytes())).collect();
+    HeaderValue::from_str(&parts.join(",")).ok().filter(|_| (1..=SIGNERS_MAX).contains(&orders.len()))
+}
+
 fn orders_of(headers: &HeaderMap) -> Option<Vec<ByPerson<LoadOrder>>> {
     let text = headers.get(&HEADER_ORDERS)?.to_str().ok()?;
     let parts: Vec<&str> = text.split(',').take(SIGNERS_MAX.saturating_add(1)).collect();
@@ -254,9 +263,9 @@ async fn list(State(lists): State<HotLists>, headers: HeaderMap) -> Result<Json<
 
 async fn load(
     State(lists): State<HotLists>,
-    Path(name): Path<String>,
+    Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<LoadReport>, Problem> {
-    lists.bring(&name, &headers, body).await.map(Json)
+    lists.bring(&id, &headers, body).await.map(Json)
 }
