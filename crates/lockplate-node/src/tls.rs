@@ -194,6 +194,24 @@ pub fn client_config_any_key() -> Result<ClientConfig, TlsError> {
     config_for(None)
 }
 
+/// The client's side towards somebody who is no party of a charter, by the name in his certificate and the system's authorities: receivers
+/// of notices, which never carry what is secret. TLS 1.2 as well.
+///
+/// # Errors
+/// [`TlsError::Library`] where the system has no authorities.
+pub fn client_config_public() -> Result<ClientConfig, TlsError> {
+    let mut roots = rustls::RootCertStore::empty();
+    // Some of a system's files may be unreadable or no certificate that rustls knows; the others are good.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(rustls::Error::General("the system has no certificate authorities".to_owned()).into());
+    }
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
 fn config_for(pin: Option<[u8; 32]>) -> Result<ClientConfig, TlsError> {
     let provider = provider();
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::desk_section::{DeskConfig, DeskSection};
 use super::folder_of;
 use super::register_section::{RegisterConfig, RegisterSection};
+use crate::alerts::{AlertSettings, AlertsConfig};
 use crate::founding::AgencyFiles;
 use crate::intake::{SourceTable, check_tables};
 use crate::recorder::plan::Rules;
@@ -48,6 +49,8 @@ pub struct AgencyConfig {
     /// Sources of reads.
     #[serde(default)]
     pub intake: IntakeConfig,
+    /// Who is told of alerts beside the officers' terminals.
+    pub alerts: Option<AlertsConfig>,
     /// Tests of crashes.
     #[serde(default)]
     pub testing: TestingConfig,
@@ -158,6 +161,7 @@ pub(super) struct Keys {
     pub(super) recorder: PathBuf,
     pub(super) recorder_log: PathBuf,
     pub(super) device: PathBuf,
+    pub(super) alert: PathBuf,
     pub(super) import: Option<PathBuf>,
 }
 
@@ -171,6 +175,7 @@ pub struct AgencySettings {
     pub(super) desk: Option<DeskSection>,
     pub(super) register: Option<RegisterSection>,
     pub(super) sources: Vec<SourceTable>,
+    pub(super) alerts: AlertSettings,
     /// Names of witnesses of the own logs that a person does not wait for.
     pub(super) without: BTreeSet<String>,
 }
@@ -269,6 +274,10 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
         if config.recorder.is_none() && config.register.is_some() {
             return Err(refuse("`[register]` needs a `[recorder]`: it is the register of an archive".to_owned()));
         }
+        if config.alerts.is_some() && (config.recorder.is_none() || config.desk.is_none()) {
+            return Err(refuse("`[alerts]` needs a `[recorder]` for hits and a `[desk]` for officers".to_owned()));
+        }
+        let alerts = AlertSettings::check(file, &data, config.alerts.unwrap_or_default())?;
         let register = match (&config.recorder, config.register) {
             (Some(_), section) => RegisterSection::of(file, &section.unwrap_or_default())?,
             (None, _) => None,
@@ -288,6 +297,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
                 recorder: files.recorder,
                 recorder_log: files.recorder_log,
                 device: files.device,
+                alert: files.alert,
                 import: config.keys.import.map(|path| data.join(path)),
             },
             listen: config.listen,
@@ -295,6 +305,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             desk,
             register,
             sources: config.intake.source,
+            alerts,
             without: BTreeSet::new(),
             data,
         })

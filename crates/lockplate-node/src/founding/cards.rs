@@ -99,6 +99,8 @@ pub struct AgencyFiles {
     pub tls: PathBuf,
     /// 32 bytes in hexadecimal: hedges the sealers' randomness. Owners only.
     pub device: PathBuf,
+    /// X-Wing seed, 32 bytes in hexadecimal: opens alerts. Made at the first start.
+    pub alert: PathBuf,
 }
 
 impl AgencyFiles {
@@ -113,6 +115,7 @@ impl AgencyFiles {
             desk_log: in_folder(folder, "desk-log.pem"),
             tls: in_folder(folder, "tls.pem"),
             device: in_folder(folder, "device.key"),
+            alert: in_folder(folder, "alert.key"),
         }
     }
 }
