@@ -20,8 +20,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use lockplate_core::charter::{CharterFile, LogName};
 use lockplate_core::entry::LogKind;
+use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_log::NoteSigner;
-use lockplate_policy::{KeptTooLong, MinuteLaw};
+use lockplate_oprf::Secret;
+use lockplate_policy::{Bundle, KeptTooLong, LoadError, MinuteLaw};
 use lockplate_store::durable;
 use lockplate_store::segment_store::SegmentStore;
 use serde::Serialize;
@@ -34,23 +36,26 @@ pub use settings::{
 };
 
 use crate::agency_db::AgencyDb;
+use crate::alerts::{AlertParts, Alerts, NoNotices};
 use crate::archive::{self, ArchiveState};
 use crate::clock::Clock;
 use crate::cosign::{NoWitnesses, NotStarted, WitnessSet};
 use crate::db::DbError;
-use crate::desk::{self, DeskError};
+use crate::desk::{self, Desk, DeskError};
 use crate::founding::{self, FoundingError};
 use crate::gate::Gate;
-use crate::hotlist::Matcher;
+use crate::hotlist::law::ListLaw;
+use crate::hotlist::{HotListError, HotListParts, HotLists, Matcher};
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::intake::{AgencyRegister, Door, IntakeParts, IntakeState, RegisterDown, SourcesRefused};
 use crate::log_door;
-use crate::party_log::{LogOnDisk, LogWitnesses, OpenError};
+use crate::party_log::{LogOnDisk, LogWitnesses, OpenError, PartyLog};
 use crate::problem::{Problem, ProblemKind};
 use crate::recorder::{self, RecorderHandle, RecorderParts, StartError};
 use crate::register::{self, Shown};
 use crate::rng::SystemRng;
 use crate::settings::{DataFolder, KeyFileError, read_or_create_secret, read_public_file};
+use crate::shift::Shifts;
 use crate::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
 use crate::tls::{TlsError, TlsIdentity};
 use memory::{MemoryFolder, cells_on_disk};
@@ -93,6 +98,10 @@ pub enum AgencyError {
     Register(RegisterDown),
     /// A source of the configuration.
     Sources(SourcesRefused),
+    /// The policy of entries and hits.
+    Law(LoadError),
+    /// Hot lists.
+    Lists(HotListError),
     /// TLS.
     Tls(TlsError),
     /// An address.
@@ -112,11 +121,13 @@ impl AgencyError {
             | Self::TooLong(_)
             | Self::Memory(_)
             | Self::Witnesses(_)
+            | Self::Law(_)
             | Self::Recorder(_) => ExitKind::Config,
             Self::Founding(error) => error.exit_kind(),
             Self::Log(error) => error.exit_kind(),
             Self::Db(error) => error.exit_kind(),
             Self::Desk(error) => error.exit_kind(),
+            Self::Lists(error) => error.exit_kind(),
             Self::Sources(SourcesRefused::Source(_)) => ExitKind::Config,
             Self::Store(_) | Self::Register(_) | Self::Sources(SourcesRefused::Down(_)) => ExitKind::Unavailable,
             Self::Tls(error) => error.exit_kind(),
@@ -143,6 +154,8 @@ impl fmt::Display for AgencyError {
             Self::Recorder(cause) => cause.fmt(f),
             Self::Register(cause) => cause.fmt(f),
             Self::Sources(cause) => cause.fmt(f),
+            Self::Law(cause) => cause.fmt(f),
+            Self::Lists(cause) => cause.fmt(f),
             Self::Tls(cause) => cause.fmt(f),
             Self::Listen(cause) => cause.fmt(f),
             Self::Ended => f.write_str("a task the agency cannot do without has ended; see the trace"),
@@ -166,6 +179,8 @@ impl core::error::Error for AgencyError {
             Self::Recorder(cause) => Some(cause),
             Self::Register(cause) => Some(cause),
             Self::Sources(cause) => Some(cause),
+            Self::Law(cause) => Some(cause),
+            Self::Lists(cause) => Some(cause),
             Self::Tls(cause) => Some(cause),
             Self::Listen(cause) => Some(cause),
             Self::Unfit(_) | Self::Ended => None,
@@ -186,7 +201,18 @@ macro_rules! from_cause {
 from_cause! {
     File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) TooLong(KeptTooLong)
     Memory(MemoryRefused) Log(OpenError) Db(DbError) Store(durable::Error)
-    Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Tls(TlsError) Listen(ListenError)
+    Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Law(LoadError) Lists(HotListError) Tls(TlsError)
+    Listen(ListenError)
+}
+
+impl From<NoNotices> for AgencyError {
+    fn from(cause: NoNotices) -> Self {
+        match cause {
+            NoNotices::File(cause) => Self::File(cause),
+            NoNotices::Tls(cause) => Self::Tls(cause),
+            NoNotices::Unfit(what) => Self::Unfit(what),
+        }
+    }
 }
 
 /// A running agency: its addresses, and what has to be ended in order.
@@ -197,6 +223,7 @@ pub struct Agency {
     /// Where cameras of the local network reach it, if they may.
     pub lan: Option<SocketAddr>,
     owner: Option<Owner>,
+    alerts: Option<Alerts>,
     tasks: Tasks,
     _folder: DataFolder,
     /// Emptied when everything that writes to it has ended.
@@ -209,6 +236,9 @@ struct Owner {
     charter: CharterFile,
     recorder: RecorderHandle,
     intake: IntakeState,
+    matcher: Matcher,
+    db: AgencyDb,
+    log: PartyLog,
 }
 
 /// Runs an agency until `tasks` stop, and ends it in order. The caller installs the signal handlers.
@@ -233,6 +263,12 @@ impl Agency {
         self.owner.as_ref().map(|owner| &owner.recorder)
     }
 
+    /// The desk of alerts, where this agency has cameras and officers.
+    #[must_use]
+    pub const fn alerts(&self) -> Option<&Alerts> {
+        self.alerts.as_ref()
+    }
+
     /// Seals what intake holds, closes every epoch, and waits for all tasks.
     ///
     /// # Errors
@@ -241,6 +277,7 @@ impl Agency {
         self.tasks.stop();
         if let Some(Owner { recorder, intake, .. }) = &self.owner {
             intake.finish().await;
+            self.alerts.iter().for_each(Alerts::finish);
             if tokio::time::timeout(CLOSE_MAX, recorder.stop()).await.is_err() {
                 tracing::warn!("not every epoch was closed in time; the next start closes them");
             }
@@ -266,6 +303,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     let mut lan = None;
     let mut register = None;
     let mut memory = None;
+    let mut alerts = None;
     if let Some(section) = &settings.recorder {
         let charter = Arc::new(CharterFile::verify(&read_public_file(&section.charter)?)?);
         memory = memory_of(&settings, section, &charter)?;
@@ -286,6 +324,12 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     }
     if let Some(section) = settings.desk.clone() {
         let (desk, door) = section.open(&settings.data, &clock, tasks, &settings.without).await?;
+        if let Some(owner) = &owner {
+            let shifts = Shifts::new(desk.clone(), Arc::clone(&clock));
+            let (opened, lists) = open_lists(&settings, owner, &desk, &shifts, &clock, tasks).await?;
+            router = router.merge(shifts.routes()).merge(opened.routes()).merge(lists.routes());
+            alerts = Some(opened);
+        }
         router = router.merge(desk::routes(desk)).merge(log_door::routes("/log/desk", door));
     }
     let health = Health {
@@ -297,7 +341,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     if let Some((kept, shown, charter)) = register {
         kept.start(charter, &settings.data, shown, &clock, tasks)?;
     }
-    Ok(Agency { address, lan, owner, tasks: tasks.clone(), _folder: folder, _memory: memory })
+    Ok(Agency { address, lan, owner, alerts, tasks: tasks.clone(), _folder: folder, _memory: memory })
 }
 
 fn limits() -> Limits {
@@ -391,9 +435,59 @@ async fn open_owner(
     intake.start();
     let own = CharterFile::clone(&charter);
     let in_memory = memory.is_some();
-    let state = ArchiveState { charter, db, archive, in_memory, key, clock: Arc::clone(clock) };
+    let state = ArchiveState { charter, db: db.clone(), archive, in_memory, key, clock: Arc::clone(clock) };
     let routes = archive::routes(state).merge(log_door::routes("/log/recorder", log.door()));
-    Ok((routes, Owner { charter: own, recorder: handle, intake }))
+    Ok((routes, Owner { charter: own, recorder: handle, intake, matcher, db, log }))
+}
+
+/// Hot lists and the desk of alerts: hits need cameras, and lists and looks at hits need officers.
+async fn open_lists(
+    settings: &AgencySettings,
+    owner: &Owner,
+    desk: &Desk,
+    shifts: &Shifts,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> Result<(Alerts, HotLists), AgencyError> {
+    let (charter, law_enforcement) = (owner.charter.clone(), desk.agency().law_enforcement);
+    let keys = (settings.keys.alert.clone(), settings.keys.hotlist.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let bundle = Bundle::shipped(charter.charter().owner.state);
+        let law = ListLaw::new(charter.charter(), law_enforcement, &bundle)?;
+        let key = |path: &Path| {
+            read_or_create_secret(path, &mut SystemRng).map(|seed| HpkeSecretKey::from_seed(Secret::new(*seed)))
+        };
+        Ok::<_, AgencyError>((law, key(&keys.0)?, key(&keys.1)?))
+    });
+    let (law, alert_key, list_key) = opened.await.map_err(|_panicked| AgencyError::Ended)??;
+    let law = Arc::new(law);
+    let parts = AlertParts {
+        db: owner.db.clone(),
+        log: owner.log.clone(),
+        shifts: shifts.clone(),
+        law: Arc::clone(&law),
+        key: alert_key,
+        settings: settings.alerts.clone(),
+    };
+    let (clock_too, tasks_too) = (Arc::clone(clock), tasks.clone());
+    let started = tokio::task::spawn_blocking(move || Alerts::start(parts, clock_too, &tasks_too));
+    let alerts = started.await.map_err(|_panicked| AgencyError::Ended)??;
+    let parts = HotListParts {
+        charter: Arc::new(owner.charter.clone()),
+        law,
+        shifts: shifts.clone(),
+        db: owner.db.clone(),
+        log: owner.log.clone(),
+        key: list_key,
+        matcher: owner.matcher.clone(),
+        fetched: settings.fetched.clone(),
+        clock: Arc::clone(clock),
+        tasks: tasks.clone(),
+    };
+    owner.matcher.start(Arc::new(alerts.clone()), Arc::clone(clock)).map_err(HotListError::Thread)?;
+    let lists = HotLists::start(parts).await?;
+    alerts.attach(Arc::new(lists.clone()));
+    Ok((alerts, lists))
 }
 
 /// What blocks while it is opened.

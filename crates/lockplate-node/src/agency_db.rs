@@ -1,4 +1,4 @@
-//! The database of an agency process: cameras, sources, epochs, prekeys. Never a key, never a read, never a plate. Rows
+//! The database of an agency process: cameras, sources, epochs, prekeys, and the tables of [`crate::alerts`]. Never a key, never a read, never a plate. Rows
 //! come from the recorder, the intake and the command line; each change of a camera is logged before it is accepted.
 
 use std::path::Path;
@@ -12,6 +12,7 @@ use lockplate_core::wire::th;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension as _, Row, params};
 
+use crate::alerts;
 use crate::api::{CameraList, CameraListed};
 use crate::db::{Db, DbError, DbErrorKind};
 use crate::party_log::PartyLog;
@@ -37,7 +38,7 @@ CREATE TABLE told (epoch BLOB NOT NULL REFERENCES epoch (id), keeper INTEGER NOT
 CREATE TABLE prekey (keeper INTEGER NOT NULL, id BLOB NOT NULL, signed BLOB NOT NULL, not_after INTEGER NOT NULL,
     PRIMARY KEY (keeper, id)) STRICT;
 CREATE TABLE prekey_used (id BLOB PRIMARY KEY, not_after INTEGER NOT NULL) STRICT;
-", crate::hotlist::store::MIGRATION];
+", crate::hotlist::store::MIGRATION, alerts::store::MIGRATION];
 
 /// How far an epoch is. The numbers stand in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,14 +174,14 @@ impl AgencyDb {
         Ok(Self { db: Db::open(path, MIGRATIONS)?, register: std::sync::Arc::default() })
     }
 
-    /// The database, for the tables of others.
-    pub(crate) const fn tables(&self) -> &Db {
-        &self.db
-    }
-
     /// Ends the role as soon as the database cannot be relied on; see [`Db::end_with`].
     pub fn end_with(&self, tasks: &crate::shutdown::Tasks) {
         self.db.end_with(tasks);
+    }
+
+    /// The connection, for the tables of other modules.
+    pub(crate) const fn db(&self) -> &Db {
+        &self.db
     }
 
     /// All cameras, by number.

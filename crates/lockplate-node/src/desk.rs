@@ -479,6 +479,11 @@ impl Desk {
         self.with_passcode(key, passcode).await.map(drop)
     }
 
+    /// Who the agency is.
+    pub(crate) fn agency(&self) -> &AgencyIdentity {
+        &self.inner.agency
+    }
+
     /// The own officers, as the directory in force names them.
     pub(crate) async fn officers(&self) -> Result<VerifiedDirectory, Problem> {
         let object = SignedObject::parse(&self.directory().await?.object).map_err(DeskFault::from)?;

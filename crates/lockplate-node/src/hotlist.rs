@@ -51,7 +51,7 @@ use crate::party_log::{NotLogged, PartyLog, seconds};
 use crate::problem::{Problem, ProblemKind};
 use crate::rng::SystemRng;
 use crate::shift::Shifts;
-use crate::shutdown::Tasks;
+use crate::shutdown::{ExitKind, Tasks};
 use law::{Acted, ListLaw};
 use loading::{Judged, NotRead};
 use matcher::InForce;
@@ -238,6 +238,18 @@ pub enum HotListError {
     Thread(std::io::Error),
 }
 
+impl HotListError {
+    /// The exit code that fits.
+    #[must_use]
+    pub const fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::Db(cause) => cause.exit_kind(),
+            Self::Core(_) => ExitKind::Config,
+            Self::Thread(_) => ExitKind::Unavailable,
+        }
+    }
+}
+
 impl fmt::Display for HotListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -323,7 +335,7 @@ impl HotLists {
     }
 
     fn db(&self) -> &Db {
-        self.0.db.tables()
+        self.0.db.db()
     }
 
     fn now(&self) -> Timestamp {
@@ -493,6 +505,7 @@ impl HotLists {
             name: list.config.name.clone(),
             set: loaded.into_set(),
             marks: Arc::clone(&list.marks),
+            purpose: list.config.purpose,
             sealed_to: list.config.alert_key.clone(),
             creators: read.creators,
         };

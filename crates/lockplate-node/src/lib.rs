@@ -41,6 +41,7 @@ pub mod import;
 pub mod intake;
 pub mod keeper;
 pub mod log_door;
+pub mod mail;
 pub mod officers;
 pub mod oversight;
 mod own_log;

@@ -34,9 +34,9 @@ impl AtDesk {
     pub(crate) fn open(path: &Path, limits: CallLimits) -> Result<Self> {
         let config: OfficerConfig = settings::load_over(path, std::env::vars())?;
         let base = path.parent().unwrap_or_else(|| Path::new(""));
-        let pin = from_b64url(&config.desk_pin).ok_or_else(|| Ended::config("`desk_pin` is not the pin of a TLS key"))?;
-        let agency =
-            AgencyId::parse(&config.agency).ok_or_else(|| Ended::config("`agency` is not an agency's id"))?;
+        let pin =
+            from_b64url(&config.desk_pin).ok_or_else(|| Ended::config("`desk_pin` is not the pin of a TLS key"))?;
+        let agency = AgencyId::parse(&config.agency).ok_or_else(|| Ended::config("`agency` is not an agency's id"))?;
         Ok(Self {
             client: PeerClient::new(&config.desk, PeerTrust::Pinned(pin), limits)?,
             key: read_person_key(&base.join(&config.key))?,

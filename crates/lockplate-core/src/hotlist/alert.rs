@@ -385,6 +385,39 @@ pub fn open_alert(secret: &HpkeSecretKey, record: &AlertRecord, sealed: &[u8]) -
     Ok(AlertContent { text, crop })
 }
 
+fn said_info(list: &[u8; 16]) -> Vec<u8> {
+    [b"LPv1 alert-said".as_slice(), list].concat()
+}
+
+/// Seals what an officer said with a step to the key of its alert: what was typed is a plate as well. Info `"LPv1 alert-said" || list`,
+/// aad the alert's id and the step's code. Without the words the signature over their salted digest would prove nothing.
+///
+/// # Errors
+/// `Malformed` if the key is not usable.
+pub fn seal_said(
+    to: &HpkePublicKey,
+    record: &AlertRecord,
+    step: StepKind,
+    said: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>> {
+    encrypt(to, &said_info(&record.list), &[record.alert.as_slice(), &[step.code()]].concat(), said, rng)
+}
+
+/// Opens what [`seal_said`] sealed.
+///
+/// # Errors
+/// `Malformed` if it was sealed to another key, or for another alert or step.
+pub fn open_said(
+    secret: &HpkeSecretKey,
+    record: &AlertRecord,
+    step: StepKind,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    decrypt(secret, &said_info(&record.list), &[record.alert.as_slice(), &[step.code()]].concat(), sealed)
+        .map(Zeroizing::new)
+}
+
 const fn to_minute(time: Timestamp) -> Timestamp {
     Timestamp(time.0.saturating_sub(time.0 % 60))
 }

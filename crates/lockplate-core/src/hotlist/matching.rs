@@ -520,6 +520,8 @@ pub enum Repeat {
     First,
     /// The alert that was raised for the same entry and camera counts once more; nobody is notified again.
     Again {
+        /// The alert.
+        alert: [u8; 16],
         /// How often it was hit, this time included.
         count: u64,
     },
@@ -531,7 +533,7 @@ type RepeatKey = ([u8; 16], String, u32, bool);
 /// that stays before a camera is said again; late reads and live ones apart, so that an old read silences no live one.
 #[derive(Default)]
 pub struct Repeats {
-    raised: BTreeMap<RepeatKey, (Timestamp, u64)>,
+    raised: BTreeMap<RepeatKey, ([u8; 16], u64)>,
     order: VecDeque<(Timestamp, RepeatKey)>,
 }
 
@@ -542,13 +544,13 @@ impl core::fmt::Debug for Repeats {
 }
 
 impl Repeats {
-    /// Takes a hit at `camera`.
-    pub fn take(&mut self, hit: &Hit, camera: u32, now: Timestamp) -> Repeat {
+    /// Takes a hit at `camera`; `alert` is the id of the alert that it raises if it is the first.
+    pub fn take(&mut self, hit: &Hit, camera: u32, alert: [u8; 16], now: Timestamp) -> Repeat {
         self.forget_before(now);
         let key = (hit.list, hit.entry.entry_id.clone(), camera, hit.live);
-        if let Some((_, count)) = self.raised.get_mut(&key) {
+        if let Some((alert, count)) = self.raised.get_mut(&key) {
             *count = count.saturating_add(1);
-            return Repeat::Again { count: *count };
+            return Repeat::Again { alert: *alert, count: *count };
         }
         if self.raised.len() >= REPEATS_MAX
             && let Some((_, oldest)) = self.order.pop_front()
@@ -556,7 +558,7 @@ impl Repeats {
             self.raised.remove(&oldest);
         }
         self.order.push_back((now, key.clone()));
-        self.raised.insert(key, (now, 1));
+        self.raised.insert(key, (alert, 1));
         Repeat::First
     }
 

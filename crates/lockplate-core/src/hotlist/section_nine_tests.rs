@@ -119,7 +119,7 @@ fn los_angeles_repeats_are_one_alert_and_the_figures_are_in_the_log() {
     let hit = compared(&set, &read("AB12345", CA, Some(900))).hits.remove(0);
     let (mut repeats, mut tally) = (Repeats::default(), DayTally::default());
     for minute in 0..20 {
-        match repeats.take(&hit, 1, after(minute * 60)) {
+        match repeats.take(&hit, 1, [1; 16], after(minute * 60)) {
             Repeat::First => tally.raised(hit.entry.class, hit.matched),
             Repeat::Again { .. } => tally.repeated(),
         }

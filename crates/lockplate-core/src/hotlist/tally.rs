@@ -23,12 +23,29 @@ fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K, n: u64) {
     *sum = sum.saturating_add(n);
 }
 
+/// The counts of a leaf, to go on from them after a restart.
+impl From<&AlertsLeaf> for DayTally {
+    fn from(leaf: &AlertsLeaf) -> Self {
+        Self {
+            raised: leaf.raised.iter().map(|one| ((one.class, one.matched), one.n)).collect(),
+            suppressed: leaf.suppressed.iter().map(|one| (one.reason, one.n)).collect(),
+            closed: leaf.closed.iter().map(|one| ((one.class, one.disposition, one.stopped), one.n)).collect(),
+            overdue: leaf.overdue,
+        }
+    }
+}
+
 impl DayTally {
     /// What a comparison suppressed.
     pub fn compared(&mut self, comparison: &Comparison) {
         for (reason, n) in &comparison.suppressed {
-            add(&mut self.suppressed, *reason, *n);
+            self.suppressed(*reason, *n);
         }
+    }
+
+    /// So many hits were suppressed for one reason.
+    pub fn suppressed(&mut self, reason: Suppression, n: u64) {
+        add(&mut self.suppressed, reason, n);
     }
 
     /// A hit raised an alert.

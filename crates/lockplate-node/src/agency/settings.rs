@@ -13,7 +13,9 @@ use serde::Deserialize;
 use super::desk_section::{DeskConfig, DeskSection};
 use super::folder_of;
 use super::register_section::{RegisterConfig, RegisterSection};
+use crate::alerts::{AlertSettings, AlertsConfig};
 use crate::founding::AgencyFiles;
+use crate::hotlist::{self, Fetched, HotlistTable};
 use crate::intake::{SourceTable, check_tables};
 use crate::recorder::plan::Rules;
 use crate::recorder::{CloseStep, RecorderSettings, SealerProgram};
@@ -48,6 +50,11 @@ pub struct AgencyConfig {
     /// Sources of reads.
     #[serde(default)]
     pub intake: IntakeConfig,
+    /// Who is told of alerts beside the officers' terminals.
+    pub alerts: Option<AlertsConfig>,
+    /// Hot lists whose files are fetched.
+    #[serde(default)]
+    pub hotlist: Vec<HotlistTable>,
     /// Tests of crashes.
     #[serde(default)]
     pub testing: TestingConfig,
@@ -158,6 +165,8 @@ pub(super) struct Keys {
     pub(super) recorder: PathBuf,
     pub(super) recorder_log: PathBuf,
     pub(super) device: PathBuf,
+    pub(super) alert: PathBuf,
+    pub(super) hotlist: PathBuf,
     pub(super) import: Option<PathBuf>,
 }
 
@@ -171,6 +180,9 @@ pub struct AgencySettings {
     pub(super) desk: Option<DeskSection>,
     pub(super) register: Option<RegisterSection>,
     pub(super) sources: Vec<SourceTable>,
+    pub(super) alerts: AlertSettings,
+    /// Lists that are fetched.
+    pub(super) fetched: Vec<Fetched>,
     /// Names of witnesses of the own logs that a person does not wait for.
     pub(super) without: BTreeSet<String>,
 }
@@ -269,6 +281,16 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
         if config.recorder.is_none() && config.register.is_some() {
             return Err(refuse("`[register]` needs a `[recorder]`: it is the register of an archive".to_owned()));
         }
+        if config.alerts.is_some() && (config.recorder.is_none() || config.desk.is_none()) {
+            return Err(refuse("`[alerts]` needs a `[recorder]` for hits and a `[desk]` for officers".to_owned()));
+        }
+        if !config.hotlist.is_empty() && (config.recorder.is_none() || config.desk.is_none()) {
+            return Err(refuse(
+                "`[[hotlist]]` needs a `[recorder]` that matches and a `[desk]` for its steward".to_owned(),
+            ));
+        }
+        let fetched = hotlist::check_tables(file, &config.hotlist)?;
+        let alerts = AlertSettings::check(file, &data, config.alerts.unwrap_or_default())?;
         let register = match (&config.recorder, config.register) {
             (Some(_), section) => RegisterSection::of(file, &section.unwrap_or_default())?,
             (None, _) => None,
@@ -288,6 +310,8 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
                 recorder: files.recorder,
                 recorder_log: files.recorder_log,
                 device: files.device,
+                alert: files.alert,
+                hotlist: files.hotlist,
                 import: config.keys.import.map(|path| data.join(path)),
             },
             listen: config.listen,
@@ -295,6 +319,8 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             desk,
             register,
             sources: config.intake.source,
+            alerts,
+            fetched,
             without: BTreeSet::new(),
             data,
         })

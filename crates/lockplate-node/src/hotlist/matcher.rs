@@ -14,9 +14,11 @@ use lockplate_core::envelope::HpkePublicKey;
 use lockplate_core::hotlist::matching::{Comparison, HeldTracks, Marks, ReadFacts, compare};
 use lockplate_core::hotlist::set::ListSet;
 use lockplate_core::read::Read;
+use lockplate_core::vocabulary::Purpose;
 use lockplate_intake::Seen;
 use tokio::sync::oneshot;
 
+use super::law::purpose_of;
 use crate::alerts::{AlertSink, Sighted};
 use crate::clock::Clock;
 use crate::intake::Beside;
@@ -36,6 +38,8 @@ pub(super) struct InForce {
     pub(super) name: String,
     pub(super) set: ListSet,
     pub(super) marks: Arc<Mutex<Marks>>,
+    /// What the entries of a custom list are for.
+    pub(super) purpose: Option<Purpose>,
     /// Alert key of another agency whose list it is.
     pub(super) sealed_to: Option<HpkePublicKey>,
     /// Creators of custom entries.
@@ -236,6 +240,8 @@ impl Worker {
                 if seen.track != 0 && !self.tracks.is_first(seen.track, &hit) {
                     continue;
                 }
+                // INVARIANT: a class that is loaded has a purpose, and a custom list says its own.
+                let Some(purpose) = list.purpose.or_else(|| purpose_of(hit.entry.class)) else { continue };
                 let places = Arc::clone(&self.shared.places.read().unwrap_or_else(PoisonError::into_inner));
                 let creator = list.creators.get(&hit.entry.entry_id).copied();
                 self.alerts.hit(Sighted {
@@ -247,6 +253,7 @@ impl Worker {
                     place: places.get(&seen.read.camera).cloned().unwrap_or_default(),
                     creator,
                     case_officer: creator,
+                    purpose,
                     sealed_to: list.sealed_to.clone(),
                 });
             }

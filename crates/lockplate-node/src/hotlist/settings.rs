@@ -58,14 +58,15 @@ pub(super) enum From {
     Address(PullTable),
 }
 
-/// Checks the tables; paths are relative to `base`.
+/// Checks the tables of a file; paths are relative to it.
 ///
 /// # Errors
 /// [`ConfigError`] with what to mend.
-pub fn check(file: &Path, base: &Path, tables: &[HotlistTable]) -> Result<Vec<Fetched>, ConfigError> {
+pub fn check(file: &Path, tables: &[HotlistTable]) -> Result<Vec<Fetched>, ConfigError> {
     let refuse = |table: &HotlistTable, what: &str| {
         ConfigError::refused(file, None, format!("hotlist {}: {what}", table.name.chars().take(64).collect::<String>()))
     };
+    let base = file.parent().unwrap_or_else(|| Path::new(""));
     let mut fetched: Vec<Fetched> = Vec::new();
     for table in tables {
         if fetched.len() >= FETCHED_MAX || fetched.iter().any(|other| other.name == table.name) {

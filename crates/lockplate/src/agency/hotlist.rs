@@ -227,7 +227,10 @@ impl Steward {
         if screen.json() {
             screen.document(&json!({ "schema": "lockplate/hotlist/1", "list": config.name, "id": id }));
         } else {
-            screen.line(&format!("The list {} is registered, with you as its steward. Its id in the public log is {id}.", config.name));
+            screen.line(&format!(
+                "The list {} is registered, with you as its steward. Its id in the public log is {id}.",
+                config.name
+            ));
             screen.line("Nothing is matched before a file is loaded.");
         }
         Ok(ExitKind::Done)
@@ -235,13 +238,8 @@ impl Steward {
 
     async fn say(&self, config: &ListConfig, template: Option<String>) -> Result<()> {
         let signed = ByPerson::with_key(&self.desk.key, config.clone());
-        let asked = ListRegistered {
-            config: B64(signed.to_bytes()),
-            template,
-            directory: None,
-            session: None,
-            approval: None,
-        };
+        let asked =
+            ListRegistered { config: B64(signed.to_bytes()), template, directory: None, session: None, approval: None };
         let body = serde_json::to_vec(&asked)?;
         let mut headers = self.signed_in.clone();
         headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -264,7 +262,8 @@ impl Steward {
 
     async fn load_file(&self, args: &LoadArgs, screen: &Screen) -> Result<ExitKind> {
         let (_, config) = self.named(&args.list).await?;
-        let length = std::fs::metadata(&args.file).with_context(|| format!("{}: cannot be read", args.file.display()))?;
+        let length =
+            std::fs::metadata(&args.file).with_context(|| format!("{}: cannot be read", args.file.display()))?;
         if length.len() > FILE_BYTES_MAX {
             return Err(Ended::usage(format!("{}: more than 256 MiB", args.file.display())).into());
         }
@@ -368,7 +367,8 @@ impl Steward {
 
     async fn retire(&self, list: &str, screen: &Screen) -> Result<ExitKind> {
         let (_, config) = self.named(list).await?;
-        let ended = ListConfig { serial: config.serial.saturating_add(1), retired: true, time: now(), ..config.clone() };
+        let ended =
+            ListConfig { serial: config.serial.saturating_add(1), retired: true, time: now(), ..config.clone() };
         // How files were read matters no more.
         self.say(&ListConfig { template: [0; 32], ..ended }, None).await?;
         if screen.json() {
@@ -386,7 +386,11 @@ impl Steward {
             return Ok(ExitKind::Done);
         }
         for list in &lists {
-            let made = if list.produced_at == 0 { String::new() } else { format!(", made {}", time_text(Timestamp(list.produced_at))) };
+            let made = if list.produced_at == 0 {
+                String::new()
+            } else {
+                format!(", made {}", time_text(Timestamp(list.produced_at)))
+            };
             screen.line(&format!("{}  {}  {}  {} entries{made}", list.list, list.kind, list.state, list.entries));
             for (class, n) in &list.classes {
                 screen.line(&format!("    {class}: {n}"));
@@ -403,7 +407,9 @@ impl Steward {
 }
 
 fn delivery(args: &LoadArgs) -> Result<OrderedDelivery> {
-    let sequence = args.sequence.ok_or_else(|| usage("--sequence", "the number of the load: this list's format does not say it"))?;
+    let sequence = args
+        .sequence
+        .ok_or_else(|| usage("--sequence", "the number of the load: this list's format does not say it"))?;
     let produced_at = match &args.produced_at {
         None => now(),
         Some(text) => parse_time(text).ok_or_else(|| usage("--produced-at", "a time such as 2026-11-22T14:00:00Z"))?,
@@ -424,7 +430,8 @@ fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
         return ended;
     }
     match report.state.as_str() {
-        "live" => screen.line(&format!("Load {} of {} is in force: {} entries.", report.sequence, report.list, report.entries)),
+        "live" => screen
+            .line(&format!("Load {} of {} is in force: {} entries.", report.sequence, report.list, report.entries)),
         "held" => screen.line(&format!("The load of {} is held; the set before stays in force.", report.list)),
         _ => screen.line(&format!("The load of {} was refused; the set before stays in force.", report.list)),
     }
@@ -433,7 +440,11 @@ fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
     }
     for class in &report.classes {
         let mut parts = vec![format!("{} in the list", class.accepted)];
-        let mut part = |n: u64, what: &str| if n > 0 { parts.push(format!("{n} {what}")) };
+        let mut part = |n: u64, what: &str| {
+            if n > 0 {
+                parts.push(format!("{n} {what}"))
+            }
+        };
         part(class.added, "new");
         part(class.removed, "gone");
         part(class.dropped, "dropped: this class is not matched here");
@@ -444,7 +455,10 @@ fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
         screen.line(&format!("    refused, {why}: {n}"));
     }
     if report.cut > 0 {
-        screen.line(&format!("    {} entries end earlier than their list says, at the longest life of their class", report.cut));
+        screen.line(&format!(
+            "    {} entries end earlier than their list says, at the longest life of their class",
+            report.cut
+        ));
     }
     for alarm in &report.alarms {
         screen.note(&format!("Alarm: {alarm}."));

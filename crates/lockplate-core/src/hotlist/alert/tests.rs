@@ -110,6 +110,11 @@ fn an_alert_says_all_of_it_sealed_to_its_owner_alone() {
         assert!(open_alert(&secret, &other, &sealed).is_err());
     }
     assert!(open_alert(&HpkeSecretKey::random(&mut rng), &record, &sealed).is_err());
+    let said = seal_said(&secret.public_key().unwrap(), &record, StepKind::Look, b"AB12345", &mut rng).unwrap();
+    assert!(!said.windows(7).any(|part| part == b"AB12345"));
+    assert_eq!(open_said(&secret, &record, StepKind::Look, &said).unwrap().as_slice(), b"AB12345");
+    assert!(open_said(&secret, &record, StepKind::Close, &said).is_err());
+    assert!(open_said(&secret, &AlertRecord { alert: [0; 16], ..record.clone() }, StepKind::Look, &said).is_err());
     let shown = format!("{content:?} {text:?} {:?} {:?} {record:?}", text.entry, text.read);
     assert!(!shown.contains("AB12345") && !shown.contains("26-0417"), "{shown}");
 }

@@ -223,15 +223,19 @@ fn rule_10_the_same_entry_and_camera_within_ten_minutes() {
     let set = extract(vec![stolen("a", "AB12345", CT), stolen("b", "XY12345", CT)]);
     let hit = |text| only(compared(&set, &read(text, CT, Some(900))));
     let mut repeats = Repeats::default();
-    assert_eq!(repeats.take(&hit("AB12345"), 1, NOW), Repeat::First);
-    assert_eq!(repeats.take(&hit("AB12345"), 1, after(599)), Repeat::Again { count: 2 });
-    assert_eq!(repeats.take(&hit("AB12345"), 2, after(1)), Repeat::First, "another camera");
-    assert_eq!(repeats.take(&hit("XY12345"), 1, after(1)), Repeat::First, "another entry");
+    assert_eq!(repeats.take(&hit("AB12345"), 1, [7; 16], NOW), Repeat::First);
+    assert_eq!(repeats.take(&hit("AB12345"), 1, [8; 16], after(599)), Repeat::Again { alert: [7; 16], count: 2 });
+    assert_eq!(repeats.take(&hit("AB12345"), 2, [7; 16], after(1)), Repeat::First, "another camera");
+    assert_eq!(repeats.take(&hit("XY12345"), 1, [7; 16], after(1)), Repeat::First, "another entry");
     let late = Hit { live: false, ..hit("AB12345") };
-    assert_eq!(repeats.take(&late, 3, after(1)), Repeat::First);
-    assert_eq!(repeats.take(&hit("AB12345"), 3, after(2)), Repeat::First, "a late read silences no live one");
-    assert_eq!(repeats.take(&hit("AB12345"), 1, after(600)), Repeat::First, "ten minutes after the alert");
-    assert_eq!(repeats.take(&hit("AB12345"), 1, before(HOUR)), Repeat::First, "a clock that went back hides nothing");
+    assert_eq!(repeats.take(&late, 3, [7; 16], after(1)), Repeat::First);
+    assert_eq!(repeats.take(&hit("AB12345"), 3, [7; 16], after(2)), Repeat::First, "a late read silences no live one");
+    assert_eq!(repeats.take(&hit("AB12345"), 1, [7; 16], after(600)), Repeat::First, "ten minutes after the alert");
+    assert_eq!(
+        repeats.take(&hit("AB12345"), 1, [7; 16], before(HOUR)),
+        Repeat::First,
+        "a clock that went back hides nothing"
+    );
 }
 
 #[test]
@@ -240,11 +244,11 @@ fn beyond_the_bound_of_repeats_the_oldest_is_notified_once_more() {
     let hit = only(compared(&set, &read("AB12345", CT, Some(900))));
     let mut repeats = Repeats::default();
     for camera in 0..u32::try_from(REPEATS_MAX).unwrap() {
-        assert_eq!(repeats.take(&hit, camera, NOW), Repeat::First);
+        assert_eq!(repeats.take(&hit, camera, [7; 16], NOW), Repeat::First);
     }
-    assert_eq!(repeats.take(&hit, 0, after(1)), Repeat::Again { count: 2 });
-    assert_eq!(repeats.take(&hit, u32::MAX, after(1)), Repeat::First);
-    assert_eq!(repeats.take(&hit, 0, after(1)), Repeat::First);
+    assert_eq!(repeats.take(&hit, 0, [7; 16], after(1)), Repeat::Again { alert: [7; 16], count: 2 });
+    assert_eq!(repeats.take(&hit, u32::MAX, [7; 16], after(1)), Repeat::First);
+    assert_eq!(repeats.take(&hit, 0, [7; 16], after(1)), Repeat::First);
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn a_days_leaf_is_sorted_and_comes_back() {
     tally.overdue();
     let leaf = tally.leaf(Day::of(NOW));
     assert!(AlertsLeaf::from_json(leaf.to_json()).unwrap() == leaf);
+    assert_eq!(DayTally::from(&leaf), tally, "a restart goes on counting");
     let raised: Vec<_> = leaf.raised.iter().map(|one| (one.class.name(), one.n)).collect();
     assert_eq!(raised, [("stolenVehicle", 2), ("wantedPerson", 1)]);
     let suppressed: Vec<_> = leaf.suppressed.iter().map(|one| (one.reason.name(), one.n)).collect();
