@@ -18,9 +18,10 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use lockplate_core::charter::{CharterFile, LogName};
+use lockplate_core::charter::{Charter, CharterFile, LogName};
 use lockplate_core::entry::LogKind;
 use lockplate_core::envelope::HpkeSecretKey;
+use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_log::NoteSigner;
 use lockplate_oprf::Secret;
 use lockplate_policy::{Bundle, KeptTooLong, LoadError, MinuteLaw};
@@ -35,6 +36,7 @@ pub use settings::{
     AgencyConfig, AgencyKeysConfig, AgencySettings, IntakeConfig, ListenConfig, RecorderConfig, TestingConfig,
 };
 
+use crate::account::{AccountParts, Accounts};
 use crate::agency_db::AgencyDb;
 use crate::alerts::{AlertParts, Alerts, NoNotices};
 use crate::archive::{self, ArchiveState};
@@ -47,7 +49,7 @@ use crate::gate::Gate;
 use crate::hotlist::law::ListLaw;
 use crate::hotlist::{HotListError, HotListParts, HotLists, Matcher};
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
-use crate::intake::{AgencyRegister, Door, IntakeParts, IntakeState, RegisterDown, SourcesRefused};
+use crate::intake::{AgencyRegister, Beside, Door, IntakeParts, IntakeState, Nobody, RegisterDown, SourcesRefused};
 use crate::log_door;
 use crate::party_log::{LogOnDisk, LogWitnesses, OpenError, PartyLog};
 use crate::problem::{Problem, ProblemKind};
@@ -230,13 +232,53 @@ pub struct Agency {
     _memory: Option<MemoryFolder>,
 }
 
+/// What reads are compared with: the hot lists of the police, or the customers of an operator, never both.
+#[derive(Debug, Clone)]
+enum BesideReads {
+    HotLists(Matcher),
+    Accounts(Accounts),
+    Nothing,
+}
+
+impl BesideReads {
+    fn start(
+        settings: &AgencySettings,
+        charter: &Charter,
+        db: &AgencyDb,
+        clock: &Arc<dyn Clock>,
+        tasks: &Tasks,
+    ) -> Result<Self, AgencyError> {
+        match (charter.archive_kind, settings.account.clone()) {
+            (ArchiveKind::Police, None) => Ok(Self::HotLists(Matcher::new())),
+            (ArchiveKind::Police, Some(_)) => Err(AgencyError::Unfit("`[account]` is for toll and parking operators")),
+            (ArchiveKind::Toll | ArchiveKind::Parking, _) if !settings.fetched.is_empty() => Err(AgencyError::Unfit(
+                "`[[hotlist]]` is for police: a toll or parking operator's reads are not matched with hot lists",
+            )),
+            (ArchiveKind::Toll | ArchiveKind::Parking, None) => Ok(Self::Nothing),
+            (archive @ (ArchiveKind::Toll | ArchiveKind::Parking), Some(section)) => {
+                let (db, clock, tasks) = (db.clone(), Arc::clone(clock), tasks.clone());
+                let started = Accounts::start(AccountParts { section, archive, db, clock, tasks });
+                started.map(Self::Accounts).map_err(|cause| AgencyError::Lists(HotListError::Thread(cause)))
+            }
+        }
+    }
+
+    fn observer(&self) -> Arc<dyn Beside> {
+        match self {
+            Self::HotLists(matcher) => Arc::new(matcher.clone()),
+            Self::Accounts(accounts) => Arc::new(accounts.clone()),
+            Self::Nothing => Arc::new(Nobody),
+        }
+    }
+}
+
 /// The owner's roles.
 #[derive(Debug, Clone)]
 struct Owner {
     charter: CharterFile,
     recorder: RecorderHandle,
     intake: IntakeState,
-    matcher: Matcher,
+    beside: BesideReads,
     db: AgencyDb,
     log: PartyLog,
 }
@@ -326,9 +368,16 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
         let (desk, door) = section.open(&settings.data, &clock, tasks, &settings.without).await?;
         if let Some(owner) = &owner {
             let shifts = Shifts::new(desk.clone(), Arc::clone(&clock));
-            let (opened, lists) = open_lists(&settings, owner, &desk, &shifts, &clock, tasks).await?;
-            router = router.merge(shifts.routes()).merge(opened.routes()).merge(lists.routes());
-            alerts = Some(opened);
+            router = router.merge(shifts.routes());
+            match &owner.beside {
+                BesideReads::HotLists(matcher) => {
+                    let (opened, lists) = open_lists(&settings, owner, matcher, &desk, &shifts, &clock, tasks).await?;
+                    router = router.merge(opened.routes()).merge(lists.routes());
+                    alerts = Some(opened);
+                }
+                BesideReads::Accounts(accounts) => router = router.merge(accounts.routes()),
+                BesideReads::Nothing => {}
+            }
         }
         router = router.merge(desk::routes(desk)).merge(log_door::routes("/log/desk", door));
     }
@@ -419,11 +468,11 @@ async fn open_owner(
         Some(path) => Some(read_or_create_secret(path, &mut SystemRng)?),
         None => None,
     };
-    let matcher = Matcher::new();
+    let beside = BesideReads::start(settings, charter.charter(), &db, clock, tasks)?;
     let retention_ms = i64::try_from(charter.charter().retention_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
     let parts = IntakeParts {
         sink: Arc::new(handle.clone()),
-        beside: Arc::new(matcher.clone()),
+        beside: beside.observer(),
         register: Arc::new(register),
         import_key,
         retention_ms,
@@ -437,13 +486,14 @@ async fn open_owner(
     let in_memory = memory.is_some();
     let state = ArchiveState { charter, db: db.clone(), archive, in_memory, key, clock: Arc::clone(clock) };
     let routes = archive::routes(state).merge(log_door::routes("/log/recorder", log.door()));
-    Ok((routes, Owner { charter: own, recorder: handle, intake, matcher, db, log }))
+    Ok((routes, Owner { charter: own, recorder: handle, intake, beside, db, log }))
 }
 
 /// Hot lists and the desk of alerts: hits need cameras, and lists and looks at hits need officers.
 async fn open_lists(
     settings: &AgencySettings,
     owner: &Owner,
+    matcher: &Matcher,
     desk: &Desk,
     shifts: &Shifts,
     clock: &Arc<dyn Clock>,
@@ -479,12 +529,12 @@ async fn open_lists(
         db: owner.db.clone(),
         log: owner.log.clone(),
         key: list_key,
-        matcher: owner.matcher.clone(),
+        matcher: matcher.clone(),
         fetched: settings.fetched.clone(),
         clock: Arc::clone(clock),
         tasks: tasks.clone(),
     };
-    owner.matcher.start(Arc::new(alerts.clone()), Arc::clone(clock)).map_err(HotListError::Thread)?;
+    matcher.start(Arc::new(alerts.clone()), Arc::clone(clock)).map_err(HotListError::Thread)?;
     let lists = HotLists::start(parts).await?;
     alerts.attach(Arc::new(lists.clone()));
     Ok((alerts, lists))

@@ -38,7 +38,7 @@ CREATE TABLE told (epoch BLOB NOT NULL REFERENCES epoch (id), keeper INTEGER NOT
 CREATE TABLE prekey (keeper INTEGER NOT NULL, id BLOB NOT NULL, signed BLOB NOT NULL, not_after INTEGER NOT NULL,
     PRIMARY KEY (keeper, id)) STRICT;
 CREATE TABLE prekey_used (id BLOB PRIMARY KEY, not_after INTEGER NOT NULL) STRICT;
-", crate::hotlist::store::MIGRATION, alerts::store::MIGRATION];
+", crate::hotlist::store::MIGRATION, alerts::store::MIGRATION, crate::account::MIGRATION];
 
 /// How far an epoch is. The numbers stand in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,15 +25,18 @@ use lockplate_core::entry::{HotlistLeaf, ListClass, ListKind, LogEntry};
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::facts::OfficerFacts;
 use lockplate_core::hotlist::kept::{Kept, KeptLoad, open_kept, seal_kept};
-use lockplate_core::hotlist::load::{HoldReason, LoadOutcome, Loaded, PastLoad, TwoPeople, retired};
+use lockplate_core::hotlist::load::{HoldReason, LoadOutcome, LoadRefusal, Loaded, PastLoad, TwoPeople, retired};
 use lockplate_core::hotlist::matching::{Marks, canary, is_overdue, is_too_old};
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery, steward_digests};
 use lockplate_core::id::AgencyId;
 use lockplate_core::person::ByPerson;
 use lockplate_core::vocabulary::Role;
+use lockplate_core::wire::th;
 use lockplate_intake::hotlist_file::Template;
 use lockplate_oprf::Secret;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -348,7 +351,7 @@ impl HotLists {
 
     fn named(&self, name: &str) -> Option<Arc<List>> {
         let lists = self.0.lists.read().unwrap_or_else(PoisonError::into_inner);
-        lists.values().find(|list| list.config.name == name).cloned()
+        lists.values().find(|list| list.config.name == name && !list.config.retired).cloned()
     }
 
     fn put(&self, list: Arc<List>) {
@@ -488,11 +491,13 @@ impl HotLists {
             let why = held.iter().map(|reason| reason.label().to_owned()).collect();
             return Ok(LoadReport { state: "held".to_owned(), why, ..report_of(list, &loaded) });
         }
-        // The same file once more, after a restart: it is in the log.
-        let again = history.iter().find(|row| row.sequence == loaded.set().stamp().sequence);
-        let is_logged = is_kept || again.is_some_and(|row| row.file == read.file && is_within(&loaded, row));
-        if !is_logged && again.is_some() {
-            return Ok(refused(list, NotRead::Load(lockplate_core::hotlist::load::LoadRefusal::Gap)));
+        // The same file once more, after a restart: it is in the log. An earlier one would bring back what was taken off.
+        let sequence = loaded.set().stamp().sequence;
+        let last = history.last().filter(|last| last.sequence >= sequence);
+        let is_same = |last: &LoadRow| last.sequence == sequence && last.file == read.file && is_within(&loaded, last);
+        let is_logged = is_kept || last.is_some_and(is_same);
+        if !is_logged && last.is_some() {
+            return Ok(refused(list, NotRead::Load(LoadRefusal::Gap)));
         }
         let report = report_of(list, &loaded);
         if !is_logged {
@@ -589,11 +594,20 @@ impl HotLists {
         (file, bytes, is_full): ([u8; 32], &[u8], bool),
     ) -> Result<(), Problem> {
         let (id, stamp) = (list.config.settings.list, *loaded.set().stamp());
+        // Tried again after its quorum was missing, it is the same leaf: its salts come from the key, the list and the file.
+        let seed = th("list-salts", &[self.0.key.seed().expose_secret(), &id, &stamp.sequence.to_be_bytes(), &file]);
+        let mut salts = ChaCha20Rng::from_seed(seed);
         let mut set_salt = [0; 16];
-        set_salt.copy_from_slice(Secret::<16>::random(&mut SystemRng).expose_secret());
-        let (sd, who) = steward_digests(&list.steward, &mut SystemRng).map_err(|_core| ProblemKind::Internal)?;
+        salts.fill_bytes(&mut set_salt);
+        let (sd, who) = steward_digests(&list.steward, &mut salts).map_err(|_core| ProblemKind::Internal)?;
         let leaf = loaded.leaf(&set_salt, sd);
-        self.0.log.append(vec![LogEntry::Hotlist(leaf)]).await.map_err(unlogged)?;
+        let same = leaf.clone();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "asks for one variant; every other one is no list")]
+        let same = move |entry: &LogEntry| match entry {
+            LogEntry::Hotlist(known) if known.list == same.list => Some(*known == same),
+            _ => None,
+        };
+        self.0.log.append_once(LogEntry::Hotlist(leaf), same).await.map_err(unlogged)?;
         let kept = if list.config.settings.kind == SetKind::Extract {
             None
         } else {
@@ -624,9 +638,8 @@ impl HotLists {
         if let Some(last) = history.last() {
             let classes = retired(&last.classes.iter().copied().collect());
             let (sd, _who) = steward_digests(&list.steward, &mut SystemRng).map_err(|_core| ProblemKind::Internal)?;
-            let decisions = classes.iter().map(|one| {
-                lockplate_core::wire::th("list-retired", &[&id, one.class.name().as_bytes(), &list.row.config])
-            });
+            let decisions =
+                classes.iter().map(|one| th("list-retired", &[&id, one.class.name().as_bytes(), &list.row.config]));
             let leaf = HotlistLeaf {
                 list: id,
                 kind: ListKind::Retire,

@@ -20,6 +20,7 @@
     )
 )]
 
+pub mod account;
 pub mod agency;
 pub mod agency_db;
 pub mod alerts;

@@ -1,6 +1,7 @@
 //! `lockplate agency`: the agency's process, its founding, and the registers its administrators keep.
 
 mod hotlist;
+mod passages;
 mod register;
 
 use std::collections::BTreeSet;
@@ -74,6 +75,8 @@ enum AgencyTask {
     Source(SourceTask),
     /// Register, load and end hot lists
     Hotlist(Box<hotlist::HotlistArgs>),
+    /// Fetch the passes of a toll or parking operator's customers
+    Passages(passages::PassagesArgs),
     /// Keep the list of officers
     #[command(subcommand)]
     Officer(OfficerTask),
@@ -321,6 +324,7 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         Some(AgencyTask::Camera(task)) => desk_client::camera(task, &config_path(globals), screen).await,
         Some(AgencyTask::Source(task)) => desk_client::source(&task, screen),
         Some(AgencyTask::Hotlist(args)) => hotlist::run(*args, screen).await,
+        Some(AgencyTask::Passages(args)) => passages::run(&args, &config_path(globals), screen).await,
         Some(AgencyTask::Officer(task)) => officer(task, globals, screen),
         Some(AgencyTask::OwnerCode(args)) => owner_code::run(&args, screen),
         Some(AgencyTask::Declare(args)) => declare(&args, screen).await,

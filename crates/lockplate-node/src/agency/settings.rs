@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::desk_section::{DeskConfig, DeskSection};
 use super::folder_of;
 use super::register_section::{RegisterConfig, RegisterSection};
+use crate::account::{AccountConfig, AccountSection};
 use crate::alerts::{AlertSettings, AlertsConfig};
 use crate::founding::AgencyFiles;
 use crate::hotlist::{self, Fetched, HotlistTable};
@@ -52,6 +53,8 @@ pub struct AgencyConfig {
     pub intake: IntakeConfig,
     /// Who is told of alerts beside the officers' terminals.
     pub alerts: Option<AlertsConfig>,
+    /// The account list of a toll or parking operator.
+    pub account: Option<AccountConfig>,
     /// Hot lists whose files are fetched.
     #[serde(default)]
     pub hotlist: Vec<HotlistTable>,
@@ -181,6 +184,7 @@ pub struct AgencySettings {
     pub(super) register: Option<RegisterSection>,
     pub(super) sources: Vec<SourceTable>,
     pub(super) alerts: AlertSettings,
+    pub(super) account: Option<AccountSection>,
     /// Lists that are fetched.
     pub(super) fetched: Vec<Fetched>,
     /// Names of witnesses of the own logs that a person does not wait for.
@@ -290,6 +294,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             ));
         }
         let fetched = hotlist::check_tables(file, &config.hotlist)?;
+        let account = config.account.map(|account| AccountSection::of(file, &account)).transpose()?;
         let alerts = AlertSettings::check(file, &data, config.alerts.unwrap_or_default())?;
         let register = match (&config.recorder, config.register) {
             (Some(_), section) => RegisterSection::of(file, &section.unwrap_or_default())?,
@@ -320,6 +325,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             register,
             sources: config.intake.source,
             alerts,
+            account,
             fetched,
             without: BTreeSet::new(),
             data,

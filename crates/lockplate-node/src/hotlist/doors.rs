@@ -124,7 +124,8 @@ impl HotLists {
         }
         let row = ListRow {
             list: config.settings.list,
-            name: config.name.clone(),
+            // The name of a list that ended is free again.
+            name: if config.retired { hex::encode(config.settings.list) } else { config.name.clone() },
             config: asked.config.0,
             approval: asked.approval.map(|B64(bytes)| bytes),
             template: asked.template,

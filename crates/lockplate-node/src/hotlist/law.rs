@@ -192,3 +192,146 @@ impl ListLaw {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lockplate_core::id::AgencyId;
+    use lockplate_core::vocabulary::{DeclarationName, Level, State};
+
+    use super::*;
+
+    const STATES: [&str; 10] = ["CA", "CT", "IL", "MN", "NH", "NJ", "NM", "VA", "VT", "WA"];
+    const NOW: Timestamp = Timestamp(1_795_348_800);
+
+    fn classes() -> Vec<ListClass> {
+        let names = "stolenVehicle stolenPlate wantedPerson missingPerson amberAlert custom protectionOrder extremeRiskOrder gang \
+                     terroristScreening supervisedRelease sexOffender immigrationViolator protectiveInterest violentPerson unknown";
+        names.split_whitespace().map(|name| ListClass::from_name(name).unwrap()).collect()
+    }
+
+    fn law(state: &str) -> ListLaw {
+        let state = State::parse(state).unwrap();
+        let owner = AgencyFacts {
+            id: AgencyId([1; 16]),
+            state,
+            level: Level::Local,
+            law_enforcement: true,
+            declarations: BTreeSet::new(),
+            overdue_papers: 0,
+        };
+        ListLaw { policy: CedarPolicy::load(&Bundle::shipped(state)).unwrap(), owner, kind: ArchiveKind::Police }
+    }
+
+    fn agency(number: u8, state: &str, level: Level) -> AgencyFacts {
+        AgencyFacts {
+            id: AgencyId([number; 16]),
+            state: State::parse(state).unwrap(),
+            level,
+            law_enforcement: true,
+            declarations: DeclarationName::ALL.iter().copied().collect(),
+            overdue_papers: 0,
+        }
+    }
+
+    fn person(key: u8, agency: &AgencyFacts) -> OfficerFacts {
+        OfficerFacts {
+            key_id: [key; 32],
+            agency: agency.clone(),
+            trained_until: Timestamp(NOW.0 + 1_000),
+            active: true,
+        }
+    }
+
+    fn acted(by: &AgencyFacts, second: bool) -> Acted {
+        let approvers = second.then(|| (person(9, by), BTreeSet::from([Role::Supervisor]))).into_iter().collect();
+        let officer = person(8, by);
+        Acted { officer, approvers, on_behalf_of: by.clone(), judicial: false, mfa: true, now: NOW }
+    }
+
+    fn matter(class: ListClass, purpose: Purpose) -> Matter {
+        Matter {
+            class,
+            purpose,
+            basis: Basis::StatutoryDuty,
+            case_number: true,
+            offence: Offence::Felony,
+            expires_in_days: 2,
+        }
+    }
+
+    #[test]
+    fn no_state_matches_the_classes_that_nobody_matches_whoever_asks_for_whatever_purpose() {
+        let mut asked = 0;
+        for state in STATES {
+            let law = law(state);
+            let own = law.owner().clone();
+            let others = [
+                agency(2, state, Level::County),
+                agency(3, "NY", Level::State),
+                agency(4, "US", Level::Federal),
+                agency(5, state, Level::Tribal),
+            ];
+            for by in [own].into_iter().chain(others) {
+                for class in classes().iter().filter(|class| !class.may_be_loaded()) {
+                    for purpose in Purpose::ALL {
+                        for second in [false, true] {
+                            let entry = law.add_entry(&acted(&by, second), &matter(*class, *purpose));
+                            assert!(!entry.ruling.allowed, "{state} {} {}", class.name(), purpose.name());
+                            assert!(!law.read_hit(&acted(&by, second), &matter(*class, *purpose)).ruling.allowed);
+                            asked += 2;
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(asked, 10 * 5 * 10 * 14 * 2 * 2);
+    }
+
+    #[test]
+    fn no_list_is_matched_for_civil_immigration_and_none_of_a_federal_agency_without_a_court() {
+        for state in STATES {
+            let law = law(state);
+            let federal = agency(4, "US", Level::Federal);
+            for class in &classes() {
+                for by in [law.owner().clone(), federal.clone()] {
+                    let civil = law.add_entry(&acted(&by, true), &matter(*class, Purpose::CivilImmigration));
+                    assert!(!civil.ruling.allowed, "{state} {}", class.name());
+                }
+                let purpose = purpose_of(*class).unwrap_or(Purpose::MissingPerson);
+                let shared = law.add_entry(&acted(&federal, true), &matter(*class, purpose));
+                assert!(!shared.ruling.allowed, "{state} {}", class.name());
+                assert!(shared.rules.iter().any(|rule| !rule.is_empty()), "a rule says why");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_neighbour_of_the_same_state_shares_needs_a_second_person() {
+        let law = law("CT");
+        let neighbour = agency(2, "CT", Level::Local);
+        let stolen = matter(ListClass::StolenVehicle, Purpose::StolenVehicle);
+        let alone = law.add_entry(&acted(&neighbour, false), &stolen);
+        assert!(!alone.ruling.allowed && alone.rules.contains("base.second-person"), "{:?}", alone.rules);
+        let two = law.add_entry(&acted(&neighbour, true), &stolen);
+        assert!(two.ruling.allowed, "{:?}", two.rules);
+        assert_ne!(alone.ruling.digest, two.ruling.digest);
+    }
+
+    #[test]
+    fn an_own_extract_is_matched_and_a_custom_entry_needs_case_and_supervisor() {
+        for state in STATES {
+            let law = law(state);
+            let own = law.owner().clone();
+            let stolen = law.add_entry(&acted(&own, false), &matter(ListClass::StolenVehicle, Purpose::StolenVehicle));
+            assert!(stolen.ruling.allowed, "{state}: {:?}", stolen.rules);
+            let custom = matter(ListClass::Custom, Purpose::MissingPerson);
+            assert!(!law.add_entry(&acted(&own, false), &custom).ruling.allowed, "{state}");
+            let signed = law.add_entry(&acted(&own, true), &custom);
+            assert!(signed.ruling.allowed, "{state}: {:?}", signed.rules);
+            let caseless = Matter { case_number: false, ..custom };
+            assert!(!law.add_entry(&acted(&own, true), &caseless).ruling.allowed, "{state}");
+            let signed_out = Acted { mfa: false, ..acted(&own, true) };
+            assert!(!law.add_entry(&signed_out, &custom).ruling.allowed, "{state}");
+        }
+    }
+}

@@ -888,6 +888,11 @@ impl Town {
         assert!(lines.is_empty(), "{lines:?}");
     }
 
+    /// A client of the agency.
+    pub fn agency_peer(&self) -> PeerClient {
+        self.agency_peer.clone()
+    }
+
     /// The runtime of the test's own clients.
     pub fn runtime(&self) -> &tokio::runtime::Runtime {
         &self.runtime

@@ -1,0 +1,302 @@
+//! Hot lists with real processes: a steward registers a list and loads files, cameras send reads, alerts come. What is looked for is what
+//! an agency would notice: who is stopped wrongly, what the public log says, what lies on the disk.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test says by a panic what is wrong"
+)]
+
+mod town;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use lockplate_core::entry::{HotlistLeaf, Leaf, ListKind, LogEntry, parse_leaf};
+use serde_json::{Value, json};
+use town::{BINARY, Terms, Town, command, now_ms, pause, wait_until, write};
+
+/// The 13 classes of the extract, and whether they are matched.
+const CLASSES: [(&str, bool); 13] = [
+    ("stolenVehicle", true),
+    ("stolenPlate", true),
+    ("wantedPerson", true),
+    ("missingPerson", true),
+    ("protectionOrder", false),
+    ("extremeRiskOrder", false),
+    ("gang", false),
+    ("terroristScreening", false),
+    ("supervisedRelease", false),
+    ("sexOffender", false),
+    ("immigrationViolator", false),
+    ("protectiveInterest", false),
+    ("violentPerson", false),
+];
+
+/// What a command said: exit code and its one document.
+struct Said {
+    code: i32,
+    document: Value,
+    stderr: String,
+}
+
+/// A town with a steward and a supervisor.
+struct Lists {
+    town: Town,
+    second: PathBuf,
+    sequences: BTreeMap<String, u64>,
+}
+
+fn time(at_ms: i64) -> String {
+    lockplate_core::json::time_text(lockplate_core::Timestamp(u64::try_from(at_ms / 1_000).unwrap()))
+}
+
+/// One entry of an extract.
+fn entry(id: &str, plate: &str, state: Option<&str>, class: &str) -> Value {
+    json!({
+        "entry_id": id, "plate": plate, "jurisdiction": state, "class": class, "source_file": "INV", "offence": "felony",
+        "entered_at": time(now_ms() - 86_400_000), "expires_at": time(now_ms() + 86_400_000), "case": "26-0042",
+        "basis": "statutoryDuty", "agency": "CT0000000",
+    })
+}
+
+impl Lists {
+    fn start() -> Self {
+        let town = Town::start(Terms { epoch_seconds: 60, ..Terms::default() });
+        let second = town.supervisor();
+        Self { town, second, sequences: BTreeMap::new() }
+    }
+
+    fn run(&self, args: &[&str], input: Option<&str>) -> Said {
+        let officer = self.town.home("officer").join("officer.toml");
+        let mut command = command(BINARY);
+        command.args(["--json", "agency", "hotlist"]).args(args).arg("--officer").arg(&officer);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.unwrap_or("").as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        let document = serde_json::from_slice(&done.stdout).unwrap_or(Value::Null);
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        Said { code: done.status.code().unwrap_or(-1), document, stderr }
+    }
+
+    fn new_list(&self, name: &str, more: &[&str]) {
+        let said = self.run(&[&["new", "--name", name][..], more].concat(), None);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+    }
+
+    /// Loads entries as a full file of the own format.
+    fn load(&mut self, name: &str, entries: &[Value], with_second: bool) -> Said {
+        let sequence = self.sequences.entry(name.to_owned()).or_default();
+        *sequence += 1;
+        let header = json!({
+            "list": name, "mode": "full", "sequence": *sequence, "produced_at": time(now_ms()), "entries": entries.len(),
+        });
+        let lines: Vec<String> = std::iter::once(&header).chain(entries).map(Value::to_string).collect();
+        let file = self.town.home("officer").join("list.ndjson");
+        write(&file, format!("{}\n", lines.join("\n")).as_bytes());
+        let path = file.display().to_string();
+        let mut args = vec!["load", &path, "--list", name];
+        let second = self.second.display().to_string();
+        if with_second {
+            args.extend(["--second", &second]);
+        }
+        let said = self.run(&args, None);
+        std::fs::remove_file(&file).unwrap();
+        said
+    }
+
+    fn health(&self, name: &str) -> Value {
+        let said = self.run(&["list"], None);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let lists = said.document["lists"].as_array().unwrap();
+        lists.iter().find(|list| list["list"] == name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Leaves of hot lists in the recorder's log.
+    fn leaves(&self) -> Vec<HotlistLeaf> {
+        let mut found = Vec::new();
+        for leaf in self.town.leaves("recorder") {
+            if let Leaf::Known(stamped) = parse_leaf(&leaf).unwrap()
+                && let LogEntry::Hotlist(leaf) = stamped.entry()
+            {
+                found.push(leaf.clone());
+            }
+        }
+        found
+    }
+
+    /// A read as a camera sends it.
+    fn pass(&self, plate: &str, state: Option<&str>, camera: &str) {
+        let at = now_ms();
+        let line = json!({
+            "plate": plate, "camera": camera, "captured_at": at, "id": format!("r{at}-{plate}"), "conf": 0.95,
+            "jurisdiction": state, "jurisdiction_conf": state.map(|_| 0.97),
+        });
+        let door = self.town.door("own-0");
+        let answer = self.town.lan().post(&door, "application/x-ndjson", format!("{line}\n").as_bytes()).unwrap();
+        assert_eq!(answer.0, 200, "{}", String::from_utf8_lossy(&answer.1));
+        pause(5);
+    }
+}
+
+#[test]
+fn a_list_is_held_released_logged_and_matched_and_its_content_lies_on_no_disk() {
+    let mut lists = Lists::start();
+    lists.new_list("state", &["--kind", "extract"]);
+    assert_eq!(lists.health("state")["state"], "absent");
+
+    // The whole extract, one entry a class: it has classes that no load before had, so one person does not put it in force.
+    let all: Vec<Value> = CLASSES
+        .iter()
+        .enumerate()
+        .map(|(at, (class, _))| entry(&format!("e{at}"), &format!("ZKX{at:03}"), Some("US-CT"), class))
+        .collect();
+    let held = lists.load("state", &all, false);
+    assert_eq!((held.code, &held.document["load"]["state"]), (4, &json!("held")), "{}", held.stderr);
+    assert!(lists.leaves().is_empty(), "nothing is logged of a load that is not in force");
+    let loaded = lists.load("state", &all, true);
+    assert_eq!((loaded.code, &loaded.document["load"]["state"]), (0, &json!("live")), "{}", loaded.stderr);
+    let leaves = lists.leaves();
+    let [leaf] = leaves.as_slice() else { panic!("{} leaves", leaves.len()) };
+    for (class, is_matched) in CLASSES {
+        let counts = leaf.classes.iter().find(|one| one.class.name() == class).unwrap();
+        let expected = if is_matched { (1, 0) } else { (0, 1) };
+        assert_eq!((counts.accepted, counts.dropped), expected, "{class}");
+    }
+    assert_eq!(lists.health("state")["state"], "live");
+
+    // A custom entry needs a case and a supervisor.
+    lists.new_list("own", &["--kind", "custom", "--purpose", "missingPerson"]);
+    let second = lists.second.display().to_string();
+    let add = ["add", "--list", "own", "--case", "26-0099", "--basis", "reasonableSuspicion", "--ori", "CT0000000"];
+    let added = lists.run(&[&add[..], &["--state", "US-CT", "--second", &second]].concat(), Some("QWE777\n"));
+    assert_eq!(added.code, 0, "{} {}", added.document, added.stderr);
+
+    // Nothing of it is on the agency's disk in clear, also after a stop.
+    lists.town.agency.take().unwrap().stop();
+    for secret in ["ZKX000", "ZKX010", "QWE777", "26-0042", "26-0099"] {
+        assert!(!contains(&lists.town.data("agency"), secret.as_bytes()), "{secret} lies in the data folder");
+        assert!(!lists.town.all_said().contains(secret), "{secret} was said");
+    }
+
+    // The extract is gone with the process; what is the agency's own is matched again, and the log says nothing new.
+    lists.town.start_agency();
+    lists.town.wait_sealing();
+    assert_eq!(lists.health("state")["state"], "absent");
+    assert_eq!((&lists.health("own")["state"], &lists.health("own")["entries"]), (&json!("live"), &json!(1)));
+    assert_eq!(lists.leaves().len(), 2);
+
+    // The list ends; the log says what went.
+    let retired = lists.run(&["retire", "--list", "own"], None);
+    assert_eq!(retired.code, 0, "{}", retired.stderr);
+    let leaves = lists.leaves();
+    let last = leaves.last().unwrap();
+    assert_eq!((last.kind, last.classes.iter().map(|one| one.removed).sum::<u64>()), (ListKind::Retire, 1));
+    assert_eq!(lists.health("own")["state"], "retired");
+    lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
+
+/// True if some file under a folder holds these bytes.
+fn contains(folder: &Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return contains(&path, bytes);
+        }
+        let content = std::fs::read(&path).unwrap_or_default();
+        content.windows(bytes.len()).any(|part| part == bytes)
+    })
+}
+
+impl Lists {
+    /// Signed in at the desk: the header to show.
+    fn shift(&self) -> reqwest::header::HeaderMap {
+        use lockplate_core::filing::{DeskCall, DeskCallKind};
+        let key = lockplate_node::search::read_person_key(&self.town.home("officer").join("officer.pem")).unwrap();
+        let time = lockplate_core::Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
+        let call = key.sign(DeskCall { request_digest: [0; 32], kind: DeskCallKind::SignIn, time });
+        let passcode = std::fs::read_to_string(self.town.home("officer").join("passcode")).unwrap();
+        let asked = lockplate_node::shift::SignInAsked {
+            officer_key: lockplate_node::api::B64(key.verify_key().0.to_vec()),
+            call: lockplate_node::api::B64(call.to_bytes()),
+            passcode,
+        };
+        let peer = self.town.agency_peer();
+        let given: lockplate_node::shift::SignInGiven =
+            self.town.runtime().block_on(peer.post_json("/v1/officers/sign-in", &asked, None)).unwrap();
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {}", given.token).parse().unwrap());
+        headers
+    }
+
+    /// Alerts that wait, as (class, match, count).
+    fn alerts(&self, shift: &reqwest::header::HeaderMap) -> Vec<(String, String, u64)> {
+        let peer = self.town.agency_peer();
+        let list: lockplate_node::alerts::wire::AlertList =
+            self.town.runtime().block_on(peer.get_with("/v1/alerts", shift.clone())).unwrap();
+        list.alerts.into_iter().map(|alert| (alert.class, alert.matched, alert.count)).collect()
+    }
+}
+
+#[test]
+fn cars_that_were_stopped_wrongly_raise_no_alert_here() {
+    let mut lists = Lists::start();
+    lists.new_list("state", &["--kind", "extract"]);
+    let mut motorcycle = entry("e1", "KJR842", Some("US-MT"), "stolenVehicle");
+    motorcycle["vehicle"] = json!({ "class": "motorcycle" });
+    let entries = [
+        motorcycle,
+        entry("e2", "ZKX4411", Some("US-CT"), "stolenVehicle"),
+        entry("e3", "ZKX9001", Some("US-CT"), "stolenPlate"),
+        entry("w1", "ZKX*", Some("US-CT"), "stolenVehicle"),
+        entry("o1", "Z", Some("US-CT"), "stolenVehicle"),
+    ];
+    let loaded = lists.load("state", &entries, true);
+    assert_eq!(loaded.code, 0, "{} {}", loaded.document, loaded.stderr);
+    assert_eq!(loaded.document["load"]["entries"], 3, "a wildcard and one character are no entries");
+    let refusals = &loaded.document["load"]["refusals"];
+    assert_eq!(
+        (refusals["wildcard in the plate"].as_u64(), refusals["plate too short or too long"].as_u64()),
+        (Some(1), Some(1))
+    );
+    let shift = lists.shift();
+
+    // Aurora 2020: the same characters on another state's plate.
+    lists.pass("KJR842", Some("US-CO"), "c1");
+    // One character misread.
+    lists.pass("ZKX4417", Some("US-CT"), "c1");
+    // The listed one, twice within ten minutes: one alert.
+    lists.pass("ZKX4411", Some("US-CT"), "c1");
+    pause(20);
+    lists.pass("ZKX4411", Some("US-CT"), "c1");
+    // The state was not read: said so, and told apart.
+    lists.pass("ZKX9001", None, "c1");
+    wait_until("the alerts are raised", || lists.alerts(&shift).len() >= 2);
+    pause(500);
+    let mut alerts = lists.alerts(&shift);
+    alerts.sort();
+    let expected = [("stolenPlate", "plate_only", 1), ("stolenVehicle", "plate_and_state", 2)];
+    let expected: Vec<_> =
+        expected.iter().map(|(class, kind, n)| ((*class).to_owned(), (*kind).to_owned(), *n)).collect();
+    assert_eq!(alerts, expected);
+
+    // What a newer load does not name alerts no more.
+    let loaded = lists.load("state", &entries[..1], true);
+    assert_eq!(loaded.code, 0, "{} {}", loaded.document, loaded.stderr);
+    lists.pass("ZKX4411", Some("US-CT"), "7");
+    lists.pass("ZKX9001", Some("US-CT"), "7");
+    pause(1_000);
+    assert_eq!(lists.alerts(&shift).len(), 2, "taken off the list and still alerting");
+    lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
