@@ -225,6 +225,14 @@ impl PeerClient {
         self.send(self.request(Method::GET, path, query)?).await
     }
 
+    /// GETs a body as it is, with headers of the caller's.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub async fn get_with(&self, path: &str, headers: HeaderMap) -> Result<Bytes, PeerError> {
+        self.send(self.request(Method::GET, path, &[])?.headers(headers)).await
+    }
+
     /// GETs a file of at most `body_bytes` that may not be there: `None` where the peer says 404, in whatever words. For logs, which any
     /// server of static files may serve.
     ///

@@ -29,8 +29,8 @@ use zeroize::Zeroizing;
 use crate::api::{CameraChanged, CameraEdit, CameraTested, Done, ImportAnswer, ImportProblem};
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::intake::{
-    CAMERAS_OF_CALL_MAX, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP, HEADER_LINE_OFFSET,
-    HEADER_TRUST, NewCamera, token_text,
+    CAMERAS_OF_CALL_MAX, CameraHealth, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP,
+    HEADER_LINE_OFFSET, HEADER_TRUST, NewCamera, token_text,
 };
 use crate::problem::ProblemKind;
 use crate::shutdown::ExitKind;
@@ -203,10 +203,7 @@ impl fmt::Display for ImportError {
                 write!(f, "the agency did not take the file: {error}\nrun the same command again to go on")
             }
             Self::Register(error) => {
-                write!(
-                    f,
-                    "the register of cameras is not as it was asked for: {error}\nthe same command may be run again"
-                )
+                write!(f, "the register of cameras is not as it was asked for: {error}")
             }
             Self::Resume(path, _) => write!(f, "{}: how far the import is cannot be written down", path.display()),
         }
@@ -230,6 +227,12 @@ impl core::error::Error for ImportError {
 #[serde(deny_unknown_fields)]
 struct Resume {
     next_line: u64,
+}
+
+/// The part of the health page that is about cameras.
+#[derive(Deserialize)]
+struct CamerasOf {
+    cameras: Vec<CameraHealth>,
 }
 
 /// An agency that takes files.
@@ -291,6 +294,15 @@ impl ImportClient {
     /// `Register`; a repeat is harmless.
     pub async fn change_camera(&self, camera: u32, edit: &CameraEdit) -> Result<CameraChanged, ImportError> {
         self.tell(&format!("/v1/cameras/{camera}"), edit, 1).await
+    }
+
+    /// How each camera stands that was not removed.
+    ///
+    /// # Errors
+    /// `Register`.
+    pub async fn camera_health(&self) -> Result<Vec<CameraHealth>, ImportError> {
+        let told = self.peer.get_with("/v1/intake/health", self.headers()).await.map_err(ImportError::Register)?;
+        Ok(decode::<CamerasOf>(&told)?.cameras)
     }
 
     /// Has an invented read of a camera sealed; how far it came.

@@ -1,6 +1,8 @@
 //! `lockplate agency`: the agency's process, its founding, and the registers its administrators keep.
 
+mod camera;
 mod register;
+mod snippet;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,8 +33,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use self::camera::CameraTask;
 use crate::Globals;
-use crate::desk_client::{self, CameraTask, SourceTask};
+use crate::desk_client::{self, SourceTask};
 use crate::exit::Ended;
 use crate::keeper::{private_data, write_json};
 use crate::owner_code::{self, OwnerCodeArgs};
@@ -315,7 +318,7 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         Some(AgencyTask::Charter(CharterTask::Assemble { folder, signatures })) => {
             assemble(&folder, &signatures, screen)
         }
-        Some(AgencyTask::Camera(task)) => desk_client::camera(task, &config_path(globals), screen).await,
+        Some(AgencyTask::Camera(task)) => camera::run(task, &config_path(globals), screen).await,
         Some(AgencyTask::Source(task)) => desk_client::source(&task, screen),
         Some(AgencyTask::Officer(task)) => officer(task, globals, screen),
         Some(AgencyTask::OwnerCode(args)) => owner_code::run(&args, screen),

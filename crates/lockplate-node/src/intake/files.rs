@@ -289,15 +289,17 @@ pub(super) async fn cameras(
     };
     match add_cameras(&state.0, new.cameras).await {
         Ok(added) => Json(added).into_response(),
-        Err(kind) => kind.into_response(),
+        Err(problem) => problem.into_response(),
     }
 }
 
-async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<CamerasAdded, ProblemKind> {
+async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<CamerasAdded, Box<Problem>> {
+    let problem = |kind| Box::new(Problem::new(kind));
     if cameras.len() > CAMERAS_OF_CALL_MAX {
-        return Err(ProblemKind::TooLarge);
+        return Err(problem(ProblemKind::TooLarge));
     }
-    let unavailable = |_down| ProblemKind::Unavailable;
+    let unavailable = |_down| problem(ProblemKind::Unavailable);
+    let invalid = |pointer| Box::new(Problem::new(ProblemKind::Invalid).with_pointer(pointer));
     inner.refresh().await.map_err(unavailable)?;
     let book = inner.book();
     let mut checked = Vec::with_capacity(cameras.len());
@@ -306,8 +308,13 @@ async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<Came
             None => Some(book.import_source),
             Some(name) => book.sources.get(name).map(|source| source.config.number),
         };
-        let fits = camera.purpose.as_deref().is_none_or(|purpose| purpose == inner.archive_kind.name());
-        let source = source.filter(|_| fits && camera.is_within_bounds()).ok_or(ProblemKind::Invalid)?;
+        let source = source.ok_or_else(|| invalid("/cameras/source"))?;
+        if camera.purpose.as_deref().is_some_and(|purpose| purpose != inner.archive_kind.name()) {
+            return Err(invalid("/cameras/purpose"));
+        }
+        if !camera.is_within_bounds() {
+            return Err(problem(ProblemKind::Invalid));
+        }
         checked.push((source, camera));
     }
     let mut answer = CamerasAdded { added: 0, known: 0 };
