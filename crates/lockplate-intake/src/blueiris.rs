@@ -43,7 +43,7 @@ struct Found<'a> {
 
 fn alert(root: &Cursor<'_>, config: &SourceConfig) -> Result<Parsed, Problem> {
     let camera = root.required_text("camera", ID_BYTES_MAX)?;
-    let time = root.required_time("timestamp", config.zone.as_ref())?;
+    let time = root.required_time("timestamp", config.zone_of(&camera))?;
     let mut parsed = Parsed::default();
     let mut found = predictions(root, &mut parsed);
     if found.is_empty() {

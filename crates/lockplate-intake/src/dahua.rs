@@ -92,7 +92,7 @@ fn observation(
     let snap = picture.get("SnapInfo").ok_or_else(|| missing("SnapInfo/DeviceID"))?;
     let camera = snap.required_text("DeviceID", ID_BYTES_MAX)?;
     let text = snap.required_text("AccurateTime", 64)?;
-    let time = from_text(&text, config.zone.as_ref())
+    let time = from_text(&text, config.zone_of(&camera))
         .ok_or_else(|| Problem::at(Slug::OutOfRange, &snap.pointer_to("AccurateTime")))?;
     let Some(plate) = config.plate(raw.as_deref()) else {
         ignored.unreadable = ignored.unreadable.saturating_add(1);

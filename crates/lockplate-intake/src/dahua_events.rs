@@ -15,7 +15,7 @@ use crate::dahua::{PLACEHOLDERS, motion, nested, put};
 use crate::json::{self, Cursor};
 use crate::limits::{BODY_BYTES_MAX, FLAT_LINES_MAX, ID_BYTES_MAX, OBSERVATIONS_MAX};
 use crate::source::{Heartbeat, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
-use crate::time::{SourceTime, from_local_number, from_number, from_text};
+use crate::time::{SourceTime, Zone, from_local_number, from_number, from_text};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
 
 #[cfg(test)]
@@ -245,7 +245,7 @@ impl Stream<'_> {
             return Err(Problem::at(Slug::MissingField, "/TrafficCar/PlateNumber"));
         }
         let camera = self.camera_key(head)?;
-        let time = self.captured_at(data, car.as_ref())?;
+        let time = Self::captured_at(data, car.as_ref(), self.config.zone_of(&camera))?;
         let plate_of = |place: Option<&Cursor<'_>>, key: &str| self.config.plate(place?.text(key).as_deref());
         let of_object = plate_of(object.as_ref(), "Text");
         let main = plate_of(car.as_ref(), "PlateNumber").or_else(|| of_object.clone());
@@ -290,13 +290,12 @@ impl Stream<'_> {
 
     /// `RealUTC`. Without it `UTC`, which is local time dressed as UTC where both were seen; should it be true
     /// elsewhere, the camera's clock is off by its zone, and the time of receipt is taken.
-    fn captured_at(&self, data: &Cursor<'_>, car: Option<&Cursor<'_>>) -> Result<SourceTime, Problem> {
+    fn captured_at(data: &Cursor<'_>, car: Option<&Cursor<'_>>, zone: Option<&Zone>) -> Result<SourceTime, Problem> {
         let ms = data.number("UTCMS").filter(|ms| (0.0..1000.0).contains(ms)).unwrap_or(0.0);
         let with_ms = |seconds: f64| if seconds < 1e11 { seconds + ms / 1e3 } else { seconds };
         if let Some(time) = data.number("RealUTC").and_then(|seconds| from_number(with_ms(seconds))) {
             return Ok(time);
         }
-        let zone = self.config.zone.as_ref();
         let place = [Some(data), car].into_iter().flatten().find(|place| place.get("UTC").is_some());
         let place = place.ok_or_else(|| Problem::at(Slug::MissingField, "/RealUTC"))?;
         let time = match place.number("UTC") {

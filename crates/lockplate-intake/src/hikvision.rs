@@ -12,7 +12,7 @@ use crate::source::{
     AnswerRule, BusyAnswer, Heartbeat, Ignored, Observation, Parsed, Part, Payload, Problem, Profile, Slug, Source,
     SourceConfig,
 };
-use crate::time::{SourceTime, from_text};
+use crate::time::{SourceTime, Zone, from_text};
 use crate::vehicle::{CLASSES, COLOURS, coded};
 use crate::xml::{self, Element};
 
@@ -86,7 +86,7 @@ fn observation(
     let anpr = root.get("ANPR").ok_or_else(|| missing("/ANPR/licensePlate"))?;
     let raw = anpr.get("licensePlate").ok_or_else(|| missing("/ANPR/licensePlate"))?.as_text();
     let camera = camera_key(root)?;
-    let time = captured_at(root, config)?;
+    let time = captured_at(root, config.zone_of(&camera))?;
     let Some(plate) = config.plate(raw) else {
         ignored.unreadable = ignored.unreadable.saturating_add(1);
         return Ok(None);
@@ -121,8 +121,7 @@ fn camera_key(root: &Element<'_>) -> Result<String, Problem> {
 }
 
 /// `dateTime`, whose offset may be missing; where it is absent, the local `absTime` of a picture.
-fn captured_at(root: &Element<'_>, config: &SourceConfig) -> Result<SourceTime, Problem> {
-    let zone = config.zone.as_ref();
+fn captured_at(root: &Element<'_>, zone: Option<&Zone>) -> Result<SourceTime, Problem> {
     let (time, pointer) = match (root.text("dateTime"), root.find("absTime").and_then(Element::as_text)) {
         (Some(text), _) => (from_text(text, zone), "/dateTime"),
         (None, Some(digits)) => (spaced(digits).and_then(|text| from_text(&text, zone)), "/absTime"),

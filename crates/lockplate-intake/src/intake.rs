@@ -194,6 +194,12 @@ impl Intake {
         }
     }
 
+    /// What the clock of a camera shows ([`CameraClock::reading`]); none before its first live read.
+    #[must_use]
+    pub fn clock_reading(&self, camera: u32) -> Option<(i64, Clock)> {
+        self.clocks.get(&camera)?.1.reading()
+    }
+
     fn finish_all(&mut self, now_ms: i64, due: Vec<Held>) -> Outcome {
         let mut out = Outcome::default();
         for held in due {

@@ -36,8 +36,8 @@ fn observation(
     ignored: &mut Ignored,
 ) -> Result<Option<Observation>, Problem> {
     let raw = root.plate("plate")?;
-    let time = root.required_time("time", config.zone.as_ref())?;
     let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
+    let time = root.required_time("time", config.zone_of(&camera))?;
     let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
     let mut out = Observation::new(camera, time, plate);
     out.conf = confidence(root.number("confidence"), SCALE, ignored);

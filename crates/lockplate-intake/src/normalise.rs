@@ -99,12 +99,21 @@ impl CameraClock {
             self.offsets.pop_front();
         }
         self.offsets.push_back(own);
+        self.reading().map_or(Clock::Good, |(_, clock)| clock)
+    }
+
+    /// The offset, ms, and the judgement of the last read; none before the first. Positive: the camera's clock is behind, or
+    /// its reads are that long on their way.
+    #[must_use]
+    pub fn reading(&self) -> Option<(i64, Clock)> {
+        let own = *self.offsets.back()?;
         let (offset, bound) = if self.offsets.len() >= CLOCK_READS_MIN {
             (self.offsets.iter().copied().min().unwrap_or(own), CLOCK_OFFSET_MS_MAX)
         } else {
             (own, CLOCK_OFFSET_EARLY_MS_MAX)
         };
-        if offset.saturating_abs() <= bound && own >= -CLOCK_OFFSET_MS_MAX { Clock::Good } else { Clock::Off }
+        let good = offset.saturating_abs() <= bound && own >= -CLOCK_OFFSET_MS_MAX;
+        Some((offset, if good { Clock::Good } else { Clock::Off }))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The seam between a payload and a read: what a source says, before the camera register, duplicates and holding. It must
 //! never echo a value of the payload in a problem. Observations go on to [`Intake`](crate::intake::Intake).
 
+use std::collections::BTreeMap;
+
 use lockplate_core::plate::{Jurisdiction, Plate};
 use lockplate_core::read::{Motion, Vehicle};
 
@@ -402,6 +404,8 @@ pub struct SourceConfig {
     pub kind: SourceKind,
     /// Zone of local times; mandatory where the source can send them.
     pub zone: Option<Zone>,
+    /// Zones of cameras that stand in another one than the rest, by camera key.
+    pub camera_zones: BTreeMap<String, Zone>,
     /// A named jurisdiction without a confidence becomes part of the key.
     pub trust_jurisdiction: bool,
     /// The source sends again what was not answered: ids are remembered for 24 h.
@@ -447,6 +451,7 @@ impl SourceConfig {
             number,
             kind,
             zone: None,
+            camera_zones: BTreeMap::new(),
             trust_jurisdiction: false,
             resends: profile.resends,
             fields: FieldMap::own(),
@@ -470,6 +475,11 @@ impl SourceConfig {
             return Err(ConfigFault::CameraMissing);
         }
         Ok(())
+    }
+
+    /// The zone of a camera's local times.
+    pub(crate) fn zone_of(&self, camera_key: &str) -> Option<&Zone> {
+        self.camera_zones.get(camera_key).or(self.zone.as_ref())
     }
 
     /// The plate of a raw text; none is counted.

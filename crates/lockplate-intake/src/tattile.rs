@@ -7,7 +7,7 @@ use crate::confidence::confidence;
 use crate::jurisdiction::named;
 use crate::limits::ID_BYTES_MAX;
 use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
-use crate::time::{SourceTime, from_text};
+use crate::time::{SourceTime, Zone, from_text};
 use crate::xml::{self, Element};
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ fn read(payload: &Payload<'_>, config: &SourceConfig, ignored: &mut Ignored) -> 
     if camera.len() > ID_BYTES_MAX {
         return Err(Problem::at(Slug::OutOfRange, "/DEVICE_SN"));
     }
-    let time = captured_at(&root, config)?;
+    let time = captured_at(&root, config.zone_of(camera))?;
     let Some(plate) = config.plate(raw) else {
         ignored.unreadable = ignored.unreadable.saturating_add(1);
         return Ok(None);
@@ -64,7 +64,7 @@ fn required<'a>(root: &'a Element<'_>, name: &'static str) -> Result<&'a str, Pr
 }
 
 /// `DATE` and `TIME`, local: `HH:MM:SS`, `HH-MM-SS-mmm`.
-fn captured_at(root: &Element<'_>, config: &SourceConfig) -> Result<SourceTime, Problem> {
+fn captured_at(root: &Element<'_>, zone: Option<&Zone>) -> Result<SourceTime, Problem> {
     let date = required(root, "DATE")?.replace('/', "-");
     let clock: Vec<&str> = required(root, "TIME")?.split([':', '-', '.']).take(5).collect();
     let text = match clock.as_slice() {
@@ -72,5 +72,5 @@ fn captured_at(root: &Element<'_>, config: &SourceConfig) -> Result<SourceTime, 
         [hour, minute, second, ms] => Some(format!("{date} {hour}:{minute}:{second}.{ms}")),
         _ => None,
     };
-    text.and_then(|text| from_text(&text, config.zone.as_ref())).ok_or_else(|| Problem::at(Slug::OutOfRange, "/TIME"))
+    text.and_then(|text| from_text(&text, zone)).ok_or_else(|| Problem::at(Slug::OutOfRange, "/TIME"))
 }

@@ -484,6 +484,7 @@ fn an_ordinary_delay_of_a_source_is_no_fault_of_the_clock() {
 #[test]
 fn the_clock_of_a_camera() {
     let mut clock = CameraClock::default();
+    assert_eq!(clock.reading(), None);
     assert_eq!((clock.judge(NOW - 120_000, NOW), clock.judge(NOW - 120_001, NOW)), (Clock::Good, Clock::Off));
     assert_eq!((clock.judge(NOW + 5000, NOW), clock.judge(NOW + 5001, NOW)), (Clock::Good, Clock::Off));
     let mut clock = CameraClock::default();

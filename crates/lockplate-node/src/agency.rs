@@ -461,9 +461,8 @@ async fn open_owner(
         clock: Arc::clone(clock),
     };
     let handle = recorder::start(parts, section.settings(charter.charter()), tasks).await?;
-    let owner_id = charter.charter().owner.id;
     let register =
-        AgencyRegister::open(db.clone(), log.clone(), owner_id, Arc::clone(clock), &settings.sources).await?;
+        AgencyRegister::open(db.clone(), log.clone(), charter.charter(), Arc::clone(clock), &settings.sources).await?;
     let import_key = match &settings.keys.import {
         Some(path) => Some(read_or_create_secret(path, &mut SystemRng)?),
         None => None,
@@ -476,6 +475,7 @@ async fn open_owner(
         register: Arc::new(register),
         import_key,
         retention_ms,
+        archive_kind: charter.charter().archive_kind,
         in_memory: memory.is_some(),
         clock: Arc::clone(clock),
         tasks: tasks.clone(),

@@ -225,6 +225,14 @@ impl PeerClient {
         self.send(self.request(Method::GET, path, query)?).await
     }
 
+    /// GETs a body as it is, with headers of the caller's.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub async fn get_with(&self, path: &str, headers: HeaderMap) -> Result<Bytes, PeerError> {
+        self.send(self.request(Method::GET, path, &[])?.headers(headers)).await
+    }
+
     /// GETs a file of at most `body_bytes` that may not be there: `None` where the peer says 404, in whatever words. For logs, which any
     /// server of static files may serve.
     ///
@@ -280,9 +288,8 @@ impl PeerClient {
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
-    pub async fn get_with<T: DeserializeOwned>(&self, path: &str, headers: HeaderMap) -> Result<T, PeerError> {
-        let body = self.send(self.request(Method::GET, path, &[])?.headers(headers)).await?;
-        serde_json::from_slice(&body).map_err(|_json| PeerError::Malformed)
+    pub async fn get_json_with<T: DeserializeOwned>(&self, path: &str, headers: HeaderMap) -> Result<T, PeerError> {
+        serde_json::from_slice(&self.get_with(path, headers).await?).map_err(|_json| PeerError::Malformed)
     }
 
     /// GETs whatever is there; a status of any kind is an answer.

@@ -7,6 +7,7 @@
 //! (I1 names that exception); an orderly end seals them ([`IntakeState::finish`]).
 
 mod access;
+mod cameras;
 mod counters;
 mod files;
 mod payload;
@@ -19,7 +20,7 @@ pub(crate) mod tests;
 mod webhook;
 
 use core::fmt;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -30,14 +31,17 @@ use axum::http::Extensions;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_intake::limits::BODY_BYTES_MAX;
+use lockplate_intake::time::Zone;
 use lockplate_intake::{Intake, Sealable};
 use rand_core::CryptoRng;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use access::{AddressRange, PAYLOADS_PER_SECOND_MAX, TokenHash, token_text};
-pub use counters::{CAMERA_SILENT_MS, CameraHeard, IntakeHealth, SourceCounts};
+pub use cameras::{CAMERA_SILENT_MS, CameraAlarm, CameraHealth, offset_text};
+pub use counters::{IntakeHealth, SourceCounts};
 pub use files::{
     CAMERAS_OF_CALL_MAX, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP, HEADER_LINE_OFFSET,
     HEADER_TRUST,
@@ -49,8 +53,8 @@ pub use settings::{
     IMPORT_SOURCE_NAME, SOURCE_NAME_BYTES_MAX, SOURCES_MAX, SourceRefused, SourceSettings, SourceTable, check_tables,
 };
 pub use sink::{
-    Beside, Fate, KnownCamera, NewCamera, Nobody, NotTaken, PLACE_CHARS_MAX, ReadSink, Register, RegisterDown,
-    Registered, SINK_READS_MAX,
+    Beside, Fate, KnownCamera, NewCamera, Nobody, NotTaken, Obstacle, PLACE_CHARS_MAX, ReadSink, Register,
+    RegisterDown, Registered, SINK_READS_MAX,
 };
 
 use crate::clock::Clock;
@@ -88,6 +92,8 @@ pub struct IntakeParts {
     pub import_key: Option<Zeroizing<[u8; 32]>>,
     /// Retention of the charter, ms.
     pub retention_ms: i64,
+    /// The archive's kind in the charter: what its cameras are there for.
+    pub archive_kind: ArchiveKind,
     /// What is acknowledged is in memory, and gone with the process: the own format's answer says so.
     pub in_memory: bool,
     /// Time.
@@ -142,8 +148,10 @@ struct Inner {
     register: Arc<dyn Register>,
     import_key: Option<TokenHash>,
     retention_ms: i64,
+    archive_kind: ArchiveKind,
     in_memory: bool,
     clock: Arc<dyn Clock>,
+    started_ms: i64,
     tasks: Tasks,
     live: Lane,
     import: Lane,
@@ -151,6 +159,8 @@ struct Inner {
     refreshed: Mutex<Duration>,
     paces: Mutex<BTreeMap<u16, Pace>>,
     counters: Counters,
+    /// Alarms of cameras that were traced and are not over.
+    alarms: Mutex<BTreeSet<(u32, CameraAlarm)>>,
     waiting: Mutex<VecDeque<Sealable>>,
     late_done: tokio::sync::Mutex<Option<LateDone>>,
     closing: AtomicBool,
@@ -166,21 +176,47 @@ struct Book {
     cameras: BTreeMap<(u16, String), (u32, String)>,
     /// Number and group by key alone, for files; `None` where two sources use one key.
     by_key: BTreeMap<String, Option<(u32, String)>>,
+    /// Sources of cameras that are paused, by the engine's key; they are in neither map above.
+    paused: BTreeMap<String, BTreeSet<u16>>,
+    /// Every camera by number.
+    known: BTreeMap<u32, KnownCamera>,
     import_source: u16,
 }
 
 impl Book {
     fn new(registered: Registered) -> Self {
         let mut book = Self { import_source: registered.import_source, ..Self::default() };
-        for KnownCamera { number, source, key, group } in registered.cameras {
+        let mut zones: BTreeMap<u16, BTreeMap<String, Zone>> = BTreeMap::new();
+        for camera in registered.cameras {
+            let KnownCamera { number, source, key, group, active, zone, .. } = camera.clone();
+            book.known.insert(number, camera);
+            if !active {
+                book.paused.entry(key).or_default().insert(source);
+                continue;
+            }
+            if let Some(zone) = zone {
+                zones.entry(source).or_default().insert(key.clone(), zone);
+            }
             let same_key = book.by_key.entry(key.clone()).or_insert_with(|| Some((number, group.clone())));
             if same_key.as_ref().is_some_and(|(other, _)| *other != number) {
                 *same_key = None;
             }
             book.cameras.insert((source, key), (number, group));
         }
-        book.sources = registered.sources.into_iter().map(|source| (source.name.clone(), Arc::new(source))).collect();
+        for mut source in registered.sources {
+            source.config.camera_zones = zones.remove(&source.config.number).unwrap_or_default();
+            book.sources.insert(source.name.clone(), Arc::new(source));
+        }
         book
+    }
+
+    fn camera_of(&self, source: u16, key: &str) -> Option<u32> {
+        self.cameras.get(&(source, key.to_owned())).map(|(camera, _)| *camera)
+    }
+
+    /// A camera of this source that is paused.
+    fn is_paused(&self, source: u16, key: &str) -> bool {
+        self.paused.get(key).is_some_and(|sources| sources.contains(&source))
     }
 
     /// A camera of a file: one of the import source, or of whichever source alone uses the key.
@@ -211,9 +247,13 @@ impl Inner {
 
     async fn refresh_when_due(&self) {
         let last = *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.clock.monotonic().saturating_sub(last) >= REFRESH && self.refresh().await.is_err() {
+        if self.clock.monotonic().saturating_sub(last) < REFRESH {
+            return;
+        }
+        if self.refresh().await.is_err() {
             tracing::warn!("the register of cameras and sources cannot be read: the last one stays in force");
         }
+        self.trace_alarms();
     }
 
     fn admits(&self, source: u16) -> bool {
@@ -235,7 +275,9 @@ impl IntakeState {
             register: parts.register,
             import_key: parts.import_key.map(|key| TokenHash::of(&key)),
             retention_ms: parts.retention_ms,
+            archive_kind: parts.archive_kind,
             in_memory: parts.in_memory,
+            started_ms: parts.clock.now_ms(),
             clock: parts.clock,
             tasks: parts.tasks,
             live: Lane::new(rng, parts.retention_ms),
@@ -244,6 +286,7 @@ impl IntakeState {
             refreshed: Mutex::default(),
             paces: Mutex::default(),
             counters: Counters::default(),
+            alarms: Mutex::default(),
             waiting: Mutex::default(),
             late_done: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
@@ -259,7 +302,8 @@ impl IntakeState {
     }
 
     /// The routes of one listener: `POST /in/v1/{source}/{token}`, and behind the protected door `POST /v1/import`,
-    /// `POST /v1/import/done`, `POST /v1/cameras` and `GET /v1/intake/health` (loopback callers only).
+    /// `POST /v1/import/done`, `POST /v1/cameras`, `POST /v1/cameras/{camera}`, `POST /v1/cameras/{camera}/test` and
+    /// `GET /v1/intake/health` (callers on this machine, and whoever holds the import key).
     pub fn routes(&self, door: Door) -> Router {
         let unlimited = axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX);
         let webhook = match door {
@@ -272,6 +316,8 @@ impl IntakeState {
                 .route("/v1/import", post(files::import))
                 .route("/v1/import/done", post(files::done))
                 .route("/v1/cameras", post(files::cameras))
+                .route("/v1/cameras/{camera}", post(cameras::change))
+                .route("/v1/cameras/{camera}/test", post(cameras::test))
                 .route("/v1/intake/health", get(health));
         }
         router.layer(unlimited).with_state(self.clone())
@@ -295,13 +341,14 @@ impl IntakeState {
     #[must_use]
     pub fn health(&self) -> IntakeHealth {
         let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.0.counters.health(self.0.clock.now_ms(), waiting)
+        self.0.counters.health(self.0.camera_health(), waiting)
     }
 }
 
-/// `GET /v1/intake/health`: for people on this machine.
+/// `GET /v1/intake/health`: for people on this machine, and whoever holds the import key.
 async fn health(State(state): State<IntakeState>, request: Request) -> Response {
-    if peer_of(request.extensions()).is_some_and(|peer| peer.is_loopback()) {
+    let from_here = peer_of(request.extensions()).is_some_and(|peer| peer.is_loopback());
+    if from_here || state.0.holds_import_key(request.headers()) {
         Json(state.health()).into_response()
     } else {
         Problem::new(ProblemKind::NotFound).into_response()

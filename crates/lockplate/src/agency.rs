@@ -1,8 +1,10 @@
 //! `lockplate agency`: the agency's process, its founding, and the registers its administrators keep.
 
+mod camera;
 mod hotlist;
 mod passages;
 mod register;
+mod snippet;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,8 +35,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use self::camera::CameraTask;
 use crate::Globals;
-use crate::desk_client::{self, CameraTask, SourceTask};
+use crate::desk_client::{self, SourceTask};
 use crate::exit::Ended;
 use crate::keeper::{private_data, write_json};
 use crate::owner_code::{self, OwnerCodeArgs};
@@ -321,7 +324,7 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         Some(AgencyTask::Charter(CharterTask::Assemble { folder, signatures })) => {
             assemble(&folder, &signatures, screen)
         }
-        Some(AgencyTask::Camera(task)) => desk_client::camera(task, &config_path(globals), screen).await,
+        Some(AgencyTask::Camera(task)) => camera::run(task, &config_path(globals), screen).await,
         Some(AgencyTask::Source(task)) => desk_client::source(&task, screen),
         Some(AgencyTask::Hotlist(args)) => hotlist::run(*args, screen).await,
         Some(AgencyTask::Passages(args)) => passages::run(&args, &config_path(globals), screen).await,

@@ -243,7 +243,7 @@ impl Lists {
     fn alerts(&self, shift: &reqwest::header::HeaderMap) -> Vec<(String, String, u64)> {
         let peer = self.town.agency_peer();
         let list: lockplate_node::alerts::wire::AlertList =
-            self.town.runtime().block_on(peer.get_with("/v1/alerts", shift.clone())).unwrap();
+            self.town.runtime().block_on(peer.get_json_with("/v1/alerts", shift.clone())).unwrap();
         list.alerts.into_iter().map(|alert| (alert.class, alert.matched, alert.count)).collect()
     }
 }

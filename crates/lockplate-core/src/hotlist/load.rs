@@ -17,6 +17,7 @@ use crate::Timestamp;
 use crate::directory::{CLOCK_SKEW_SECONDS_MAX, VerifiedDirectory};
 use crate::disclosure::SD_OTHER;
 use crate::entry::{HotlistLeaf, ListClass, ListCounts, ListKind, SaltedDigests};
+use crate::plate::TEST_PLATE;
 use crate::wire::th;
 
 /// Texts that stand for "no plate" in lists and are vanity plates as well.
@@ -139,7 +140,7 @@ pub fn check_form(mut entry: ListEntry, kind: SetKind, signed: bool, now: Timest
     if entry.plate.is_overlong() || text.chars().count() < ENTRY_PLATE_CHARS_MIN {
         return Err(Refusal::PlateLength);
     }
-    if !signed && is_placeholder(text) {
+    if text == TEST_PLATE || (!signed && is_placeholder(text)) {
         return Err(Refusal::Placeholder);
     }
     if entry.class == ListClass::Custom && entry.case.trim().is_empty() {

@@ -153,7 +153,7 @@ fn utc_is_local_time_dressed_as_utc() {
     );
     assert_eq!(at(|d| d["RealUTC"] = "1774000000".into()), Some((NOW + 305, TimeQuality::Exact)));
     // The same in Bangkok: 25,200 s.
-    let bangkok = SourceConfig { zone: crate::time::Zone::parse("Asia/Bangkok"), ..config(KIND) };
+    let bangkok = SourceConfig { zone: Zone::parse("Asia/Bangkok"), ..config(KIND) };
     let text = data(|d| {
         d["RealUTC"] = Value::Null;
         d["UTC"] = 1_774_025_200.into();

@@ -121,7 +121,11 @@ impl Inner {
         let placed = || reads.iter().map(|ready| (ready.read.clone(), ready.placement)).collect();
         for _again in 0..INTERRUPTIONS_MAX {
             match self.sink.seal(placed()).await {
-                Ok(fates) if fates.len() == reads.len() => return Ok(fates),
+                Ok(fates) if fates.len() == reads.len() => {
+                    let stored = reads.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Stored);
+                    self.counters.sealed(stored.map(|(ready, _)| ready.read.camera));
+                    return Ok(fates);
+                }
                 // An answer of another length says nothing about any read.
                 Ok(_) | Err(NotTaken::Interrupted) => {}
                 Err(why @ (NotTaken::Busy | NotTaken::Stopping)) => return Err(why),

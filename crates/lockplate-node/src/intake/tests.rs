@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::{CameraChanged, CameraEdit, CameraListed, CameraState};
 use crate::clock::TestClock;
 use crate::http::{Limits, ListenOn, Server, TlsMode};
 use crate::rng::SystemRng;
@@ -30,6 +31,7 @@ pub(crate) struct FakeSink {
     /// No more reads than about these, until it is taken away.
     pub(crate) limit: Mutex<Option<usize>>,
     pub(crate) late_done: AtomicU64,
+    pub(super) obstacle: Mutex<Option<Obstacle>>,
 }
 
 impl FakeSink {
@@ -63,6 +65,24 @@ impl ReadSink for FakeSink {
         self.late_done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         core::future::ready(Ok(())).boxed()
     }
+
+    fn obstacle(&self) -> BoxFuture<'_, Option<Obstacle>> {
+        core::future::ready(*self.obstacle.lock().unwrap()).boxed()
+    }
+}
+
+/// A camera of the fakes.
+pub(super) fn camera(number: u32, source: u16, key: &str) -> KnownCamera {
+    KnownCamera {
+        number,
+        source,
+        key: key.into(),
+        group: String::new(),
+        active: true,
+        zone: None,
+        added_at: 0,
+        changed_at: 0,
+    }
 }
 
 /// A register in memory.
@@ -73,11 +93,32 @@ impl Register for FakeRegister {
         core::future::ready(Ok(self.0.lock().unwrap().clone())).boxed()
     }
 
-    fn add(&self, source: u16, camera: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>> {
+    fn add(&self, source: u16, new: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>> {
         let mut all = self.0.lock().unwrap();
         let number = u32::try_from(all.cameras.len()).unwrap() + 1;
-        all.cameras.push(KnownCamera { number, source, key: camera.key, group: camera.group });
+        all.cameras.push(KnownCamera { group: new.group, ..camera(number, source, &new.key) });
         core::future::ready(Ok(())).boxed()
+    }
+
+    fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>> {
+        let mut all = self.0.lock().unwrap();
+        let Some(at) = all.cameras.iter().position(|known| known.number == camera) else {
+            return core::future::ready(Err(ProblemKind::NotFound)).boxed();
+        };
+        let known = &mut all.cameras[at];
+        let state = match edit {
+            CameraEdit::Pause => CameraState::Paused,
+            CameraEdit::Resume | CameraEdit::Move { .. } => CameraState::Active,
+            CameraEdit::Remove => CameraState::Removed,
+        };
+        known.active = state == CameraState::Active;
+        let (key, place) = (known.key.clone(), "Main Street".to_owned());
+        if state == CameraState::Removed {
+            all.cameras.remove(at);
+        }
+        let (purpose, engine) = ("police".to_owned(), "own".to_owned());
+        let camera = CameraListed { camera, key, place, lat: None, lon: None, purpose, engine, state };
+        core::future::ready(Ok(CameraChanged { camera, changed: true })).boxed()
     }
 }
 
@@ -107,10 +148,8 @@ fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
 
 pub(crate) async fn town() -> Town {
     let numbered = || (1_u16..).zip(SourceKind::ALL.iter().map(|&kind| name_of(kind)));
-    let camera =
-        |(number, _)| KnownCamera { number: u32::from(number), source: number, key: "1".into(), group: String::new() };
     let registered = Registered {
-        cameras: numbered().map(camera).collect(),
+        cameras: numbered().map(|(number, _)| camera(u32::from(number), number, "1")).collect(),
         sources: numbered().map(|(number, engine)| source(engine, number, engine)).collect(),
         import_source: IMPORT_NUMBER,
     };
@@ -124,6 +163,7 @@ pub(crate) async fn town() -> Town {
         register: register.clone(),
         import_key: Some(Zeroizing::new(IMPORT_KEY)),
         retention_ms: 30 * 86_400_000,
+        archive_kind: ArchiveKind::Police,
         in_memory: false,
         clock: clock.clone(),
         tasks: tasks.clone(),
@@ -136,15 +176,15 @@ pub(crate) const fn late(captured_at: i64) -> Placement {
     Placement::Late { captured_at }
 }
 
-fn address(source: &str) -> String {
+pub(super) fn address(source: &str) -> String {
     format!("/in/v1/{source}/{}", token_text(&TOKEN).as_str())
 }
 
-fn post_of(uri: &str, content_type: &str, body: impl Into<Body>) -> Request {
+pub(super) fn post_of(uri: &str, content_type: &str, body: impl Into<Body>) -> Request {
     Request::post(uri).header(header::CONTENT_TYPE, content_type).body(body.into()).unwrap()
 }
 
-async fn answer(town: &Town, request: Request) -> (StatusCode, String, bool) {
+pub(super) async fn answer(town: &Town, request: Request) -> (StatusCode, String, bool) {
     let response = town.state.routes(Door::Protected).oneshot(request).await.unwrap();
     let closes = response.extensions().get::<CloseUnanswered>().is_some();
     let status = response.status();
@@ -152,7 +192,7 @@ async fn answer(town: &Town, request: Request) -> (StatusCode, String, bool) {
     (status, String::from_utf8(body.to_vec()).unwrap(), closes)
 }
 
-fn own_line(plate: &str, ms: i64) -> String {
+pub(super) fn own_line(plate: &str, ms: i64) -> String {
     format!("{{\"plate\":\"{plate}\",\"camera\":\"1\",\"captured_at\":{ms}}}\n")
 }
 
@@ -257,7 +297,7 @@ fn verkada(plate: &str) -> String {
 }
 
 /// A good payload of each kind, with its content type.
-fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
+pub(super) fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
     match kind {
         SourceKind::Own => ("application/x-ndjson", own_line(plate, NOW_MS)),
         SourceKind::Alprd | SourceKind::Rekor => ("application/json", group(&format!("u-{plate}"), plate, false)),
@@ -277,7 +317,7 @@ fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
     }
 }
 
-fn name_of(kind: SourceKind) -> &'static str {
+pub(super) fn name_of(kind: SourceKind) -> &'static str {
     if kind == SourceKind::Alprd { "openalpr" } else { kind.name() }
 }
 

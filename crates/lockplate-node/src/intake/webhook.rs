@@ -173,19 +173,26 @@ impl Inner {
         let number = source.config.number;
         // INVARIANT: no await between here and the task that `settle` starts, so that a caller that goes away cannot leave a
         // read remembered and not sealed.
+        let mut of_paused_cameras = 0;
         let mut outcome = self.with(Way::Live, |intake| {
-            intake
-                .take(now, rules, parsed, |key| book.cameras.get(&(number, key.to_owned())).map(|(camera, _)| *camera))
+            intake.take(now, rules, parsed, |key| {
+                let camera = book.camera_of(number, key);
+                add(&mut of_paused_cameras, u64::from(camera.is_none() && book.is_paused(number, key)));
+                camera
+            })
         });
         self.beside.observe(core::mem::take(&mut outcome.seen));
         let heard: Vec<u32> = (outcome.heartbeat.iter().flat_map(|beat| &beat.cameras))
-            .filter_map(|(key, _)| book.cameras.get(&(number, key.clone())).map(|(camera, _)| *camera))
+            .filter_map(|(key, _)| book.camera_of(number, key))
             .collect();
         let reads: Vec<Sealable> = core::mem::take(&mut outcome.sealables);
         let settled = self.settle(Way::Live, entered, reads, outcome.duplicates > 0).await?;
         self.counters.seen(now, &heard);
         self.counters.outcome(&source.name, now, &outcome);
-        self.counters.of(&source.name, |counts| add(&mut counts.accepted, settled.stored));
+        self.counters.of(&source.name, |counts| {
+            add(&mut counts.accepted, settled.stored);
+            add(&mut counts.of_paused_cameras, of_paused_cameras);
+        });
         let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);
         if too_old > 0 {
             self.counters.rejected(&source.name, Slug::TooOld, too_old);

@@ -249,7 +249,7 @@ impl Steward {
     }
 
     async fn lists(&self) -> Result<Vec<ListHealth>> {
-        Ok(self.desk.client.get_with("/v1/hotlists", self.signed_in.clone()).await?)
+        Ok(self.desk.client.get_json_with("/v1/hotlists", self.signed_in.clone()).await?)
     }
 
     async fn named(&self, name: &str) -> Result<(ListHealth, ListConfig)> {

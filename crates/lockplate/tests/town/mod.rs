@@ -532,6 +532,14 @@ impl Town {
         assert!(done.status.success(), "agency {task:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
+    /// A task at the agency's command line: its exit code and its one document.
+    pub fn agency_says(&self, task: &[&str]) -> (i32, Value) {
+        let config = self.home("agency").join("agency.toml");
+        let done = command(BINARY).args(["--json", "agency"]).args(task).arg("--config").arg(&config).output().unwrap();
+        let document = serde_json::from_slice(&done.stdout).unwrap_or(Value::Null);
+        (done.status.code().unwrap_or(-1), document)
+    }
+
     fn add_cameras(&mut self) {
         let mut csv = String::from("key,place,lat,lon,group,source\n");
         for source in self.tokens.keys() {

@@ -45,6 +45,11 @@ fn entries_that_are_refused_and_why() {
         assert_eq!(ok(stolen("a", text, CT)), Some(Refusal::Placeholder), "{text}");
         assert_eq!(refusal(stolen("a", text, CT), SetKind::Extract, true), None, "{text} signed");
     }
+    assert_eq!(
+        refusal(stolen("a", TEST_PLATE, CT), SetKind::Extract, true),
+        Some(Refusal::Placeholder),
+        "whoever signed"
+    );
     let expires = |at| ListEntry { expires_at: at, ..stolen("a", "AB12345", CT) };
     assert_eq!((ok(expires(NOW)), ok(expires(after(1)))), (Some(Refusal::Expired), None));
     assert_eq!(ok(stolen("", "AB12345", CT)), Some(Refusal::TextLength));
