@@ -89,7 +89,10 @@ impl Shape {
             }
             Value::Object(map) => {
                 self.line(path, &format!("object({})", map.len()));
-                for (key, inner) in map {
+                // In the order of the alphabet: that of the payload is kept or not as the library was built.
+                let mut keys: Vec<_> = map.iter().collect();
+                keys.sort_unstable_by_key(|(key, _)| *key);
+                for (key, inner) in keys {
                     if self.is_full() {
                         return;
                     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Subcommand;
 use lockplate_core::charter::CharterFile;
+use lockplate_intake::SourceKind;
 use lockplate_node::agency::AgencyConfig;
 use lockplate_node::api::{B64, CameraList, Done, ObjectFiled};
 use lockplate_node::client::{CallLimits, PeerClient, PeerTrust};
@@ -69,6 +70,9 @@ pub(crate) enum SourceTask {
         /// IANA zone of its local times
         #[arg(long)]
         zone: Option<String>,
+        /// Key of its camera, for engines that send none; without this the name
+        #[arg(long)]
+        camera: Option<String>,
     },
 }
 
@@ -163,14 +167,11 @@ fn one_camera(data: &Path, fields: [&str; 6]) -> Result<PathBuf> {
 
 /// Carries out a task around sources.
 pub(crate) fn source(task: &SourceTask, screen: &Screen) -> Result<ExitKind> {
-    let SourceTask::New { name, engine, zone } = task;
+    let SourceTask::New { name, .. } = task;
     let mut token = Zeroizing::new([0; 32]);
     draw(&mut SystemRng, token.as_mut_slice());
-    let hash = TokenHash::of(&token).to_hex();
     let text = token_text(&token);
-    let zone = zone.as_ref().map_or_else(String::new, |zone| format!("zone = \"{zone}\"\n"));
-    let section =
-        format!("[[intake.source]]\nname = \"{name}\"\nengine = \"{engine}\"\ntoken_sha256 = \"{hash}\"\n{zone}");
+    let section = section_of(task, TokenHash::of(&token));
     if screen.json() {
         screen.document(&json!({
             "schema": "lockplate/agency/1", "section": section, "path": format!("/in/v1/{name}/{}", text.as_str()),
@@ -182,6 +183,18 @@ pub(crate) fn source(task: &SourceTask, screen: &Screen) -> Result<ExitKind> {
         screen.line("# The token in this address is shown only once; the configuration holds its hash.");
     }
     Ok(ExitKind::Done)
+}
+
+/// The source's section of agency.toml. What sends no key of a camera is one camera, called as its source unless it is said
+/// otherwise.
+fn section_of(task: &SourceTask, hash: TokenHash) -> String {
+    let SourceTask::New { name, engine, zone, camera } = task;
+    let needs_camera = SourceKind::from_name(engine).is_some_and(|kind| kind.profile().camera_configured);
+    let camera = camera.as_ref().or_else(|| needs_camera.then_some(name));
+    let line =
+        |key: &str, value: Option<&String>| value.map_or_else(String::new, |value| format!("{key} = \"{value}\"\n"));
+    let (zone, camera, hash) = (line("zone", zone.as_ref()), line("camera", camera), hash.to_hex());
+    format!("[[intake.source]]\nname = \"{name}\"\nengine = \"{engine}\"\ntoken_sha256 = \"{hash}\"\n{zone}{camera}")
 }
 
 fn draw(rng: &mut impl CryptoRng, bytes: &mut [u8]) {
@@ -205,5 +218,23 @@ pub(crate) async fn file_declaration(charter: &CharterFile, object: &[u8]) -> Re
             Err(anyhow::Error::from(error).context("too few keepers took the declaration"))
         }
         Some(_) | None => Ok(took),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_of_each_engine_is_a_configuration() {
+        for kind in SourceKind::ALL {
+            let (name, engine) = ("gate".to_owned(), kind.name().to_owned());
+            let task = SourceTask::New { name, engine, zone: Some("America/New_York".to_owned()), camera: None };
+            let section = section_of(&task, TokenHash::of(&[7; 32]));
+            let text = format!("data = \"d\"\n[listen]\naddress = \"127.0.0.1:1\"\n{section}");
+            let config: AgencyConfig = settings::parse(Path::new("agency.toml"), &text).unwrap();
+            let source = config.intake.source[0].check(1).unwrap();
+            assert_eq!(source.config.camera.is_some(), kind.profile().camera_configured, "{}", kind.name());
+        }
     }
 }

@@ -8,6 +8,8 @@ use lockplate_intake::Outcome;
 use lockplate_intake::source::Slug;
 use serde::Serialize;
 
+use super::shapes::FailedShape;
+
 /// A camera not heard for this long is silent (`intake.md` section 5), ms.
 pub const CAMERA_SILENT_MS: i64 = 15 * 60_000;
 
@@ -28,7 +30,8 @@ pub struct SourceCounts {
     pub other_events: u64,
     /// Reads placed at their time of receipt, because the camera's clock is wrong.
     pub clock_off: u64,
-    /// Payloads that were turned away because nothing could be made durable; a source that does not repeat has lost them.
+    /// Payloads that were turned away because nothing could be made durable, which a source that does not repeat has lost; and
+    /// connections to a broker or a camera that were lost, with what was said meanwhile.
     pub lost_upstream: u64,
     /// Refused, by slug.
     pub rejected: BTreeMap<&'static str, u64>,
@@ -56,6 +59,9 @@ pub struct IntakeHealth {
     pub waiting: usize,
     /// Held reads given up, because too many waited or the process had to end.
     pub lost_held: u64,
+    /// The shapes of the last payloads that failed, for ten minutes after a camera or a source was added; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shapes: Option<Vec<FailedShape>>,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +128,7 @@ impl Counters {
     }
 
     /// All of it.
-    pub(super) fn health(&self, now_ms: i64, waiting: usize) -> IntakeHealth {
+    pub(super) fn health(&self, now_ms: i64, waiting: usize, shapes: Option<Vec<FailedShape>>) -> IntakeHealth {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = |(camera, at): (&u32, &i64)| CameraHeard {
             camera: *camera,
@@ -134,6 +140,7 @@ impl Counters {
             cameras: book.seen.iter().map(heard).collect(),
             waiting,
             lost_held: book.lost_held,
+            shapes,
         }
     }
 }

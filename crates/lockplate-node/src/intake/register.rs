@@ -11,7 +11,7 @@ use lockplate_intake::SourceKind;
 use lockplate_intake::normalise::Placement;
 
 use super::access::TokenHash;
-use super::settings::{IMPORT_SOURCE_NAME, SourceRefused, SourceSettings, SourceTable, check_tables};
+use super::settings::{IMPORT_SOURCE_NAME, SourceRefused, SourceSettings, SourceTable, check_files, check_tables};
 use super::sink::{Fate, KnownCamera, NewCamera, NotTaken, ReadSink, Register, RegisterDown, Registered};
 use crate::agency_db::{self, AgencyDb, SourceRow};
 use crate::clock::Clock;
@@ -95,7 +95,7 @@ impl AgencyRegister {
         clock: Arc<dyn Clock>,
         tables: &[SourceTable],
     ) -> Result<Self, SourcesRefused> {
-        check_tables(tables).map_err(SourcesRefused::Source)?;
+        check_tables(tables).and_then(|()| check_files(tables)).map_err(SourcesRefused::Source)?;
         let down = |_db| SourcesRefused::Down(RegisterDown);
         let rows = db.sources().await.map_err(down)?;
         let own = SourceKind::Own.name();
@@ -104,7 +104,8 @@ impl AgencyRegister {
             db.add_source(IMPORT_SOURCE_NAME.into(), own.into(), nobody, "{}".into()).await.map_err(down)?;
         }
         for table in tables {
-            let hash = TokenHash::from_hex(&table.token_sha256).unwrap_or(TokenHash::NOBODY).bytes();
+            let hash = table.token_sha256.as_deref().map_or(Some(TokenHash::NO_TOKEN), TokenHash::from_hex);
+            let hash = hash.unwrap_or(TokenHash::NOBODY).bytes();
             let settings = serde_json::to_string(table).map_err(|_our_type| SourcesRefused::Down(RegisterDown))?;
             match rows.iter().find(|row| row.name == table.name) {
                 None => {
