@@ -1,6 +1,6 @@
 //! Axis License Plate Verifier, made by FF (`intake.md` 8.7): events pushed as multipart, held until the car is lost. Lists,
-//! positions, addresses of the camera and pictures of more than the plate are never looked at. Pulled events are out of
-//! scope.
+//! positions, addresses of the camera and pictures of more than the plate are never looked at. A camera that is asked answers
+//! with its log in XML, each car once; fetching it is the shell's.
 
 use lockplate_core::read::Motion;
 
@@ -10,6 +10,9 @@ use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{ID_BYTES_MAX, PARTS_MAX};
 use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage};
+use crate::time::from_text;
+use crate::vehicle::{CLASSES, COLOURS, coded};
+use crate::xml::{self, Element};
 
 /// `lost` is sent 5 to 10 s after the last frame, and a camera can be set to send nothing else. Whether its
 /// `capture_timestamp` is that of the last frame or of the message is unconfirmed: an earlier message with the same text has
@@ -27,6 +30,9 @@ impl Source for Axis {
         if payload.parts.len() > PARTS_MAX {
             return Parsed::refused(Problem::whole(Slug::TooLarge));
         }
+        if payload.parts.is_empty() && xml::begins_like_xml(payload.body) {
+            return logged(payload.body, config).unwrap_or_else(Parsed::refused);
+        }
         let part = |name: &str| payload.parts.iter().find(|part| part.name == name).map(|part| part.body);
         // Without a picture the event may stand alone.
         let event = if payload.parts.is_empty() { Some(payload.body) } else { part("event") };
@@ -37,6 +43,50 @@ impl Source for Axis {
         parsed.observe(observation);
         parsed
     }
+}
+
+/// `search.cgi`: `event` elements under one root, of which only what another program reads of them was seen.
+fn logged(body: &[u8], config: &SourceConfig) -> Result<Parsed, Problem> {
+    let text = xml::text_of(body)?;
+    let root = xml::parse(&text)?;
+    let mut parsed = Parsed::default();
+    for event in root.children().filter(|child| child.name() == "event") {
+        let observation = logged_event(event, config, &mut parsed.ignored);
+        parsed.observe(observation);
+    }
+    if root.children().next().is_none() {
+        parsed.other_event();
+    }
+    Ok(parsed)
+}
+
+fn logged_event(
+    event: &Element<'_>,
+    config: &SourceConfig,
+    ignored: &mut Ignored,
+) -> Result<Option<Observation>, Problem> {
+    let missing = |pointer| Problem::at(Slug::MissingField, pointer);
+    let raw = event.get("LPR").ok_or_else(|| missing("/LPR"))?.as_text();
+    // In ms or in us, by its size. `MOD_TS` has the same as text that says GMT and means the camera's zone.
+    let stamp = event.text("TS").ok_or_else(|| missing("/TS"))?;
+    let time = from_text(stamp, None).ok_or_else(|| Problem::at(Slug::OutOfRange, "/TS"))?;
+    let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
+    let Some(plate) = config.readable(raw, ignored) else { return Ok(None) };
+    let car = event.text("CAR_ID").or_else(|| event.text("LP_BMP")).unwrap_or_default();
+    let id = format!("{stamp}\u{1f}{car}");
+    let mut out = Observation::new(camera, time, plate);
+    out.engine_id = (id.len() <= ID_BYTES_MAX).then_some(id);
+    // The name is that of a threshold; the values seen are confidences.
+    out.conf = confidence(event.number("THRESHOLD"), 1.0, ignored);
+    out.jurisdiction = event.text("COUNTRY").and_then(|code| named(code, config.two_letters));
+    out.motion = match event.text("DIRECTION") {
+        Some("2") => Motion::Approaching,
+        Some("3") => Motion::Receding,
+        _ => Motion::Unknown,
+    };
+    out.vehicle.class = coded(CLASSES, event.text("CAR_M_TYPE"), None);
+    out.vehicle.colour = coded(COLOURS, event.text("CAR_COLOR"), None);
+    Ok(Some(out))
 }
 
 fn observation(

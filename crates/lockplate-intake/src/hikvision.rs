@@ -1,6 +1,7 @@
 //! Hikvision cameras that push (`intake.md` 8.5): `EventNotificationAlert` of ISAPI, as a part of a multipart body
 //! beside pictures or as the whole body. Other events are counted and show that the camera lives. The picture of the
-//! scene, list names, speed and occupants are never looked at. Pulling (`vehicledetect/plates`) is not here.
+//! scene, list names, speed and occupants are never looked at. A camera that is asked answers with a list, `Plates`; fetching
+//! it is the shell's.
 
 use lockplate_core::read::Motion;
 
@@ -61,6 +62,16 @@ impl Source for Hikvision {
 fn event(bytes: &[u8], parts: &[Part<'_>], config: &SourceConfig, parsed: &mut Parsed) -> Result<(), Problem> {
     let text = xml::text_of(bytes)?;
     let root = xml::parse(&text)?;
+    if root.name() == "Plates" {
+        for plate in root.children().filter(|child| child.name() == "Plate") {
+            let observation = listed(plate, config, &mut parsed.ignored);
+            parsed.observe(observation);
+        }
+        if parsed.observations.is_empty() {
+            parsed.ignored.other_events = parsed.ignored.other_events.saturating_add(1);
+        }
+        return Ok(());
+    }
     let is_alert = root.name() == "EventNotificationAlert";
     if is_alert && root.text("eventType").is_some_and(|kind| kind.eq_ignore_ascii_case("ANPR")) {
         let observation = observation(&root, parts, config, &mut parsed.ignored)?;
@@ -97,16 +108,43 @@ fn observation(
     // `country` is a number of a table that is not public, or a word; a number names nothing.
     let words = [anpr.text("countryAbbreviation"), anpr.text("country")];
     out.jurisdiction = words.into_iter().flatten().find_map(|word| named(word, config.two_letters));
-    out.motion = match anpr.text("direction") {
-        Some("forward") => Motion::Approaching,
-        Some("reverse") => Motion::Receding,
-        _ => Motion::Unknown,
-    };
+    out.motion = motion(anpr.text("direction"));
     out.vehicle.class = coded(CLASSES, anpr.text("vehicleType"), None);
     out.vehicle.colour = coded(COLOURS, anpr.get("vehicleInfo").and_then(|vehicle| vehicle.text("color")), None);
     out.crop =
         parts.iter().find(|part| is_plate_picture(part.name)).and_then(|part| crop_bytes(Some(part.body), ignored));
     Ok(Some(out))
+}
+
+/// One read of the list. It does not say which camera it is of.
+fn listed(plate: &Element<'_>, config: &SourceConfig, ignored: &mut Ignored) -> Result<Option<Observation>, Problem> {
+    let missing = |pointer| Problem::at(Slug::MissingField, pointer);
+    let raw = plate.get("plateNumber").ok_or_else(|| missing("/plateNumber"))?.as_text();
+    let stamp = plate.text("captureTime").ok_or_else(|| missing("/captureTime"))?;
+    // `20240428T1300000000`: whether the last four digits are a fraction or an offset is unconfirmed, and others were seen. The
+    // wall clock before them is the same either way.
+    let digits: String = stamp.chars().filter(char::is_ascii_digit).take(14).chain("000".chars()).collect();
+    let time = spaced(&digits).and_then(|text| from_text(&text, config.zone.as_ref()));
+    let time = time.ok_or_else(|| Problem::at(Slug::OutOfRange, "/captureTime"))?;
+    let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
+    let Some(read) = config.plate(raw) else {
+        ignored.unreadable = ignored.unreadable.saturating_add(1);
+        return Ok(None);
+    };
+    let mut out = Observation::new(camera, time, read);
+    let id = format!("{stamp}/{}", plate.text("picName").unwrap_or_default());
+    out.engine_id = (id.len() <= ID_BYTES_MAX).then_some(id);
+    out.jurisdiction = plate.text("country").and_then(|word| named(word, config.two_letters));
+    out.motion = motion(plate.text("direction"));
+    Ok(Some(out))
+}
+
+fn motion(direction: Option<&str>) -> Motion {
+    match direction {
+        Some("forward") => Motion::Approaching,
+        Some("reverse") => Motion::Receding,
+        _ => Motion::Unknown,
+    }
 }
 
 /// `macAddress`, else `ipAddress`; with `/channelID` where there is one.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, NESTING_MAX, TEXT_BYTES_MAX};
-use crate::source::{Problem, Slug};
+use crate::source::{Ignored, Observation, Parsed, Problem, Slug};
 use crate::time::{SourceTime, Zone, from_text};
 
 /// Parses one JSON text in UTF-8, with or without BOM.
@@ -31,6 +31,17 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
 /// As [`parse`]; `Malformed` for another type.
 pub fn object(bytes: &[u8]) -> Result<Value, Problem> {
     parse(bytes).and_then(|value| if value.is_object() { Ok(value) } else { Err(Problem::whole(Slug::Malformed)) })
+}
+
+/// What a payload says that is one JSON object about one pass; `read` maps its fields.
+pub(crate) fn one_read<F>(body: &[u8], read: F) -> Parsed
+where
+    F: FnOnce(&Cursor<'_>, &mut Ignored) -> Result<Option<Observation>, Problem>,
+{
+    let mut parsed = Parsed::default();
+    let observation = object(body).and_then(|value| read(&Cursor::root(&value), &mut parsed.ignored));
+    parsed.observe(observation);
+    parsed
 }
 
 /// One pass without building anything: nesting at most [`NESTING_MAX`], no NUL, raw or escaped.

@@ -78,3 +78,8 @@ pub const TRACKS_MAX: usize = 20_000;
 pub const AGENTS_MAX: usize = 10_000;
 /// Cameras whose clock is watched; the one not heard for longest goes.
 pub const CLOCKS_MAX: usize = 100_000;
+
+/// Lines of the shape of a payload.
+pub const SHAPE_LINES_MAX: usize = 100;
+/// Characters of one of them.
+pub const SHAPE_LINE_CHARS_MAX: usize = 160;

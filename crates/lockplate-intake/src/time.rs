@@ -30,6 +30,22 @@ impl Zone {
     pub fn parse(name: &str) -> Option<Self> {
         TimeZone::get(name).ok().map(Self)
     }
+
+    /// The wall clock of an instant as `yyyymmddTHHMMSS`, as cameras are asked in; `ms` is Unix time.
+    #[must_use]
+    pub fn digits(&self, ms: i64) -> Option<String> {
+        let local = self.0.to_datetime(Timestamp::from_millisecond(ms).ok()?);
+        let (day, clock) = (local.date(), local.time());
+        Some(format!(
+            "{:04}{:02}{:02}T{:02}{:02}{:02}",
+            day.year(),
+            day.month(),
+            day.day(),
+            clock.hour(),
+            clock.minute(),
+            clock.second()
+        ))
+    }
 }
 
 /// A time from text: RFC 3339 with offset or `Z`, an epoch number in text, or local text in `zone`.
@@ -135,6 +151,13 @@ mod tests {
             assert_eq!(at(bad), None, "{bad}");
         }
         assert_eq!(Zone::parse("Mars/Olympus"), None);
+    }
+
+    #[test]
+    fn an_instant_has_the_digits_of_its_wall_clock() {
+        let zone = Zone::parse("America/New_York").unwrap();
+        assert_eq!(zone.digits(1_772_427_627_066).as_deref(), Some("20260302T000027"));
+        assert_eq!(zone.digits(i64::MAX), None);
     }
 
     #[test]

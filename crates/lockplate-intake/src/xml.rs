@@ -208,6 +208,11 @@ impl Element<'_> {
         &self.name
     }
 
+    /// The elements in it, in the order of the document.
+    pub fn children(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter()
+    }
+
     /// The first element `name` in it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Self> {

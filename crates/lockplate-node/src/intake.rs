@@ -1,6 +1,6 @@
-//! Intake over HTTP: payloads of cameras and files go in, reads leave for the recorder, and the answer waits until they
-//! are durable. It must never store, trace or echo a payload, nor tell a wrong token from an unknown source. What is a
-//! read, a duplicate or a held one is decided in `lockplate-intake`; reads go to the [`ReadSink`].
+//! Intake over HTTP, and from brokers and cameras that are asked: payloads and files go in, reads leave for the recorder, and the
+//! answer waits until they are durable. It must never store, trace or echo a payload, nor tell a wrong token from an unknown
+//! source. What is a read, a duplicate or a held one is decided in `lockplate-intake`; reads go to the [`ReadSink`].
 //!
 //! Order of every payload (`intake.md`): authenticate, limit, unpack, parse, find the camera, judge the clock, drop
 //! duplicates, hold or seal, make durable, answer. Held reads are in memory only: a crash loses at most 30 s of them
@@ -9,11 +9,17 @@
 mod access;
 mod cameras;
 mod counters;
+mod digest;
+mod fetched;
 mod files;
+mod login;
+mod mqtt;
 mod payload;
+mod pull;
 mod register;
 mod sealing;
 mod settings;
+mod shapes;
 mod sink;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -26,7 +32,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::Extensions;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -42,16 +49,21 @@ use zeroize::Zeroizing;
 pub use access::{AddressRange, PAYLOADS_PER_SECOND_MAX, TokenHash, token_text};
 pub use cameras::{CAMERA_SILENT_MS, CameraAlarm, CameraHealth, offset_text};
 pub use counters::{IntakeHealth, SourceCounts};
+pub use fetched::Fetched;
 pub use files::{
     CAMERAS_OF_CALL_MAX, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP, HEADER_LINE_OFFSET,
     HEADER_TRUST,
 };
+pub use mqtt::{MqttSettings, MqttTable};
 pub use payload::GZIP_RATIO_MAX;
+pub use pull::{PullSettings, PullTable};
 pub use register::{AgencyRegister, SourcesRefused};
 pub use sealing::WAITING_MAX;
 pub use settings::{
-    IMPORT_SOURCE_NAME, SOURCE_NAME_BYTES_MAX, SOURCES_MAX, SourceRefused, SourceSettings, SourceTable, check_tables,
+    IMPORT_SOURCE_NAME, Login, SOURCE_NAME_BYTES_MAX, SOURCES_MAX, SourceRefused, SourceSettings, SourceTable,
+    check_files, check_tables,
 };
+pub use shapes::FailedShape;
 pub use sink::{
     Beside, Fate, KnownCamera, NewCamera, Nobody, NotTaken, Obstacle, PLACE_CHARS_MAX, ReadSink, Register,
     RegisterDown, Registered, SINK_READS_MAX,
@@ -62,9 +74,16 @@ use crate::problem::{Problem, ProblemKind};
 use crate::shutdown::Tasks;
 use access::Pace;
 use counters::Counters;
+use digest::Nonces;
+use login::{Users, users_of};
+use shapes::Shapes;
 
 /// How often the register of cameras and sources is read again: a revoked token is dead within 5 s (D14).
 const REFRESH: Duration = Duration::from_secs(4);
+
+/// Where Dahua's cameras send to, whatever they are told.
+const ITSAPI_PATHS: [&str; 3] =
+    ["/NotificationInfo/TollgateInfo", "/NotificationInfo/KeepAlive", "/NotificationInfo/DeviceInfo"];
 
 /// Mark on a response that must not be sent: the connection is closed instead, because the caller takes any status for a
 /// delivery (`intake.md` section 5). Obeyed by [`crate::http`].
@@ -161,6 +180,8 @@ struct Inner {
     counters: Counters,
     /// Alarms of cameras that were traced and are not over.
     alarms: Mutex<BTreeSet<(u32, CameraAlarm)>>,
+    nonces: Nonces,
+    shapes: Shapes,
     waiting: Mutex<VecDeque<Sealable>>,
     late_done: tokio::sync::Mutex<Option<LateDone>>,
     closing: AtomicBool,
@@ -180,12 +201,14 @@ struct Book {
     paused: BTreeMap<String, BTreeSet<u16>>,
     /// Every camera by number.
     known: BTreeMap<u32, KnownCamera>,
+    /// Who may sign in.
+    users: Users,
     import_source: u16,
 }
 
 impl Book {
-    fn new(registered: Registered) -> Self {
-        let mut book = Self { import_source: registered.import_source, ..Self::default() };
+    fn new(registered: Registered, users: Users) -> Self {
+        let mut book = Self { import_source: registered.import_source, users, ..Self::default() };
         let mut zones: BTreeMap<u16, BTreeMap<String, Zone>> = BTreeMap::new();
         for camera in registered.cameras {
             let KnownCamera { number, source, key, group, active, zone, .. } = camera.clone();
@@ -239,7 +262,10 @@ impl Inner {
     }
 
     async fn refresh(&self) -> Result<(), RegisterDown> {
-        let book = Book::new(self.register.registered().await?);
+        let registered = self.register.registered().await?;
+        let (sources, before) = (registered.sources.clone(), self.book());
+        let users = tokio::task::spawn_blocking(move || users_of(&sources, &before.users));
+        let book = Book::new(registered, users.await.map_err(|_panicked| RegisterDown)?);
         *self.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
         *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.monotonic();
         Ok(())
@@ -269,6 +295,8 @@ impl IntakeState {
     /// # Errors
     /// [`RegisterDown`].
     pub async fn new(parts: IntakeParts, rng: &mut (impl CryptoRng + Send)) -> Result<Self, RegisterDown> {
+        let mut nonce_key = Zeroizing::new([0; 64]);
+        rng.fill_bytes(nonce_key.as_mut_slice());
         let inner = Inner {
             sink: parts.sink,
             beside: parts.beside,
@@ -287,6 +315,8 @@ impl IntakeState {
             paces: Mutex::default(),
             counters: Counters::default(),
             alarms: Mutex::default(),
+            nonces: Nonces::new(nonce_key),
+            shapes: Shapes::default(),
             waiting: Mutex::default(),
             late_done: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
@@ -295,22 +325,43 @@ impl IntakeState {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Starts the task that releases held reads and reads the register again. It ends with the role's tasks and does not
-    /// seal what is held: that is [`finish`](Self::finish).
+    /// Starts the task that releases held reads and reads the register again, and those of sources that are fetched. They end
+    /// with the role's tasks and do not seal what is held: that is [`finish`](Self::finish).
     pub fn start(&self) {
+        // A source is added with a restart.
+        self.watch_shapes();
         self.0.tasks.spawn_essential("intake", Arc::clone(&self.0).keep_time());
+        self.0.tasks.spawn_essential("fetched sources", Arc::clone(&self.0).keep_fetching());
     }
 
-    /// The routes of one listener: `POST /in/v1/{source}/{token}`, and behind the protected door `POST /v1/import`,
-    /// `POST /v1/import/done`, `POST /v1/cameras`, `POST /v1/cameras/{camera}`, `POST /v1/cameras/{camera}/test` and
-    /// `GET /v1/intake/health` (callers on this machine, and whoever holds the import key).
+    /// For ten minutes from now on the shapes of payloads that fail are shown in [`health`](Self::health): a camera was added.
+    pub fn watch_shapes(&self) {
+        self.0.shapes.watch(self.0.clock.monotonic());
+    }
+
+    /// The routes of one listener: `POST /in/v1/{source}/{token}`, `POST /in/v1/{source}` and the three paths of ITSAPI, and behind the
+    /// protected door `POST /v1/import`, `POST /v1/import/done`, `POST /v1/cameras`, `POST /v1/cameras/{camera}`,
+    /// `POST /v1/cameras/{camera}/test` and `GET /v1/intake/health` (callers on this machine, and whoever holds the import key).
     pub fn routes(&self, door: Door) -> Router {
+        type OnePath = Result<Path<String>, PathRejection>;
+        type TwoPaths = Result<Path<(String, String)>, PathRejection>;
         let unlimited = axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX);
-        let webhook = match door {
-            Door::Protected => post(webhook::protected),
-            Door::Lan => post(webhook::lan),
-        };
-        let mut router = Router::new().route("/in/v1/{source}/{token}", webhook);
+        let mut router = Router::new()
+            .route(
+                "/in/v1/{source}/{token}",
+                post(move |State(state), path: TwoPaths, request| webhook::by_token(state, door, path, request)),
+            )
+            .route(
+                "/in/v1/{source}",
+                post(move |State(state), path: OnePath, request| async move {
+                    let name = path.map_or_else(|_no_text| String::new(), |Path(name)| name);
+                    webhook::by_login(state, door, Some(&name), request).await
+                }),
+            );
+        for path in ITSAPI_PATHS {
+            let handler = move |State(state), request| webhook::by_login(state, door, None, request);
+            router = router.route(path, post(handler));
+        }
         if door == Door::Protected {
             router = router
                 .route("/v1/import", post(files::import))
@@ -341,7 +392,8 @@ impl IntakeState {
     #[must_use]
     pub fn health(&self) -> IntakeHealth {
         let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.0.counters.health(self.0.camera_health(), waiting)
+        let shapes = self.0.shapes.seen(self.0.clock.monotonic());
+        self.0.counters.health(self.0.camera_health(), waiting, shapes)
     }
 }
 

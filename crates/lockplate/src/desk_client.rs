@@ -37,6 +37,9 @@ pub(crate) enum SourceTask {
         /// IANA zone of its local times
         #[arg(long)]
         zone: Option<String>,
+        /// Key of its camera, for engines that send none; without this the name
+        #[arg(long)]
+        camera: Option<String>,
     },
 }
 
@@ -111,10 +114,15 @@ pub(crate) struct NewSource {
 pub(crate) fn new_source(name: &str, engine: &str, zone: Option<&str>, key: Option<&str>) -> Result<NewSource> {
     let mut token = Zeroizing::new([0; 32]);
     draw(&mut SystemRng, token.as_mut_slice());
+    let hash = TokenHash::of(&token).to_hex();
     let table = SourceTable {
         name: name.to_owned(),
         engine: engine.to_owned(),
-        token_sha256: TokenHash::of(&token).to_hex(),
+        token_sha256: Some(hash.clone()),
+        user: None,
+        password_file: None,
+        mqtt: None,
+        pull: None,
         allow: Vec::new(),
         zone: zone.map(str::to_owned),
         trust_jurisdiction: false,
@@ -125,10 +133,8 @@ pub(crate) fn new_source(name: &str, engine: &str, zone: Option<&str>, key: Opti
         lan: false,
     };
     let kind = table.check(1).map_err(|refused| Ended::usage(refused.to_string()))?.config.kind;
-    let mut section = format!(
-        "[[intake.source]]\nname = \"{name}\"\nengine = \"{engine}\"\ntoken_sha256 = \"{}\"\n",
-        table.token_sha256
-    );
+    let mut section =
+        format!("[[intake.source]]\nname = \"{name}\"\nengine = \"{engine}\"\ntoken_sha256 = \"{hash}\"\n");
     if let Some(zone) = zone {
         section.push_str(&format!("zone = \"{zone}\"\n"));
     }
@@ -140,8 +146,10 @@ pub(crate) fn new_source(name: &str, engine: &str, zone: Option<&str>, key: Opti
 
 /// Carries out a task around sources.
 pub(crate) fn source(task: &SourceTask, screen: &Screen) -> Result<ExitKind> {
-    let SourceTask::New { name, engine, zone } = task;
-    let NewSource { section, token, .. } = new_source(name, engine, zone.as_deref(), None)?;
+    let SourceTask::New { name, engine, zone, camera } = task;
+    // What sends no key of a camera is one camera, called as its source unless it is said otherwise.
+    let camera = camera.as_ref().unwrap_or(name);
+    let NewSource { section, token, .. } = new_source(name, engine, zone.as_deref(), Some(camera))?;
     let path = format!("/in/v1/{name}/{}", token.as_str());
     if screen.json() {
         screen.document(&json!({ "schema": "lockplate/agency/1", "section": section, "path": path }));
@@ -185,12 +193,14 @@ mod tests {
     #[test]
     fn the_section_of_a_new_source_is_good_and_its_hash_is_that_of_the_token() {
         let zone = Some("America/New_York");
-        for (engine, zone) in [("own", None), ("openalpr", None), ("milesight", zone), ("hikvision", zone)] {
+        for kind in SourceKind::ALL {
+            let engine = kind.name();
             let made = new_source("gate", engine, zone, Some("north \"1\"")).unwrap();
             let text = format!("data = 'a'\n[listen]\naddress = '127.0.0.1:1'\n{}", made.section);
             let config: AgencyConfig = settings::parse(Path::new("agency.toml"), &text).unwrap();
             let checked = config.intake.source[0].check(1).unwrap();
             assert!(checked.token.admits(&made.token) && checked.config.kind == made.kind, "{engine}");
+            assert_eq!(checked.config.camera.is_some(), kind.profile().camera_configured, "{engine}");
         }
         for (name, engine, zone) in [("gate", "other", None), ("Gate", "own", None), ("gate", "hikvision", None)] {
             assert!(new_source(name, engine, zone, None).is_err(), "{name} {engine}");

@@ -197,3 +197,40 @@ fn ten_thousand_mutated_payloads() {
         KIND.parser().parse(&Payload { parts: &parts, ..Payload::default() }, &config(KIND))
     });
 }
+
+const LOG: &str = "<?xml version=\"1.0\"?><events><event><TS>1774000000000</TS><MOD_TS>2026-03-20 05:46:40 GMT</MOD_TS>\
+    <LPR>xk-41 207</LPR><CAR_ID>41</CAR_ID><THRESHOLD>0.7954</THRESHOLD><COUNTRY>POL</COUNTRY><DIRECTION>2</DIRECTION>\
+    <CAR_M_TYPE>SUV</CAR_M_TYPE><CAR_COLOR>BLACK</CAR_COLOR><CAR_CONF>0.5</CAR_CONF><LPR_USER>Jane Example</LPR_USER>\
+    <LP_BMP>tools.cgi?action=getImage&amp;name=a.jpg</LP_BMP></event><event><TS>1774000001000250</TS><LPR>XK41208</LPR>\
+    <DIRECTION>3</DIRECTION></event></events>";
+
+fn asked(text: &str) -> Parsed {
+    let mut config = config(KIND);
+    config.camera = Some("gate".into());
+    KIND.parser().parse(&Payload { content_type: "text/xml", body: text.as_bytes(), ..Payload::default() }, &config)
+}
+
+#[test]
+fn the_log_of_a_camera_that_is_asked() {
+    let parsed = asked(LOG);
+    assert_eq!((texts(&parsed), parsed.rejected), (vec!["XK41207", "XK41208"], 0));
+    let (a, b) = (&parsed.observations[0], &parsed.observations[1]);
+    assert_eq!((a.time.ms, b.time.ms, a.camera_key.as_str(), a.conf), (NOW, NOW + 1_000, "gate", Some(795)));
+    assert_eq!((a.motion, b.motion, a.stage), (Motion::Approaching, Motion::Receding, Stage::Final));
+    assert_eq!((a.jurisdiction.unwrap().code(), a.vehicle.class.unwrap().code), ("PL", 3));
+    assert_ne!(a.engine_id, b.engine_id);
+    not_taken_over(KIND, parsed, &["Jane", "getImage"]);
+    assert_eq!(asked("<events/>").ignored.other_events, 1);
+    assert_eq!(
+        slugs(&asked(&LOG.replacen("<TS>", "<X>", 1).replacen("</TS>", "</X>", 1))),
+        [(None, Slug::MissingField)]
+    );
+    assert!(asked("<events>").is_poison());
+    // Nothing in it says which camera it is of.
+    assert_eq!(slugs(&parse(KIND, "text/xml", LOG.as_bytes()))[0], (None, Slug::UnknownCamera));
+}
+
+#[test]
+fn ten_thousand_mutated_logs() {
+    mutate_with(KIND, &[LOG.to_owned()], &|body| asked(&String::from_utf8_lossy(body)));
+}

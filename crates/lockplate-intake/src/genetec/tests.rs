@@ -101,3 +101,30 @@ fn pictures_positions_and_names_are_not_taken_over() {
 fn ten_thousand_mutated_payloads() {
     mutate(KIND, "application/json", &[READ.to_owned()]);
 }
+
+const SHARP: &str = r#"{"ContextCameraName":"Context","ContextImage":"/9j/4AECAw==","Id":"32cf870a-46aa-4cfd-914b-00062d98e93a",
+    "Latitude":44.8,"Longitude":-68.75,"LprCameraName":"Lpr Camera","PlateAnalytics":[{"Key":"State Name","Score":0.93,"Value":"CT"},
+    {"Key":"Vehicle Type","Score":1.0,"Value":"-"},{"Key":"Vehicle Color","Score":1.0,"Value":"Dark Blue"},
+    {"Key":"Confidence Score","Score":1,"Value":"87"},{"Key":"Relative Motion","Score":-1.0,"Value":"Approaching"},
+    {"Key":"Context","Score":1.0,"Value":"US"}],"PlateImage":"","PlateRead":"xk-41 207","SourceUrl":"SHARPV1",
+    "Timestamp":"2026-03-20T05:46:40.250"}"#;
+
+#[test]
+fn the_form_of_sharpv_cameras() {
+    let parsed = push(SHARP);
+    let o = &parsed.observations[0];
+    assert_eq!((o.plate.expose_text(), o.camera_key.as_str(), o.conf), ("XK41207", "Lpr Camera", Some(870)));
+    assert_eq!((o.time.ms, o.time.quality), (NOW + 250, TimeQuality::AssumedZone));
+    assert_eq!(o.engine_id.as_deref(), Some("32cf870a-46aa-4cfd-914b-00062d98e93a"));
+    assert_eq!((o.jurisdiction.unwrap().code(), o.jur_conf, o.motion), ("US-CT", Some(930), Motion::Approaching));
+    assert_eq!((o.vehicle.class, o.vehicle.colour.unwrap().code), (None, 6));
+    let unscored = push(&SHARP.replace("0.93", "-1.0"));
+    assert_eq!(unscored.observations[0].jur_conf, None);
+    // Without a zone: UTC.
+    let mut config = crate::tests::config(KIND);
+    config.zone = None;
+    let payload = crate::source::Payload { body: SHARP.as_bytes(), ..Default::default() };
+    assert_eq!(KIND.parser().parse(&payload, &config).observations[0].time.ms, NOW + 250 - 4 * 3_600_000);
+    assert_eq!(slugs(&push(&SHARP.replace("LprCameraName", "x"))), [(None, Slug::MissingField)]);
+    assert_eq!(push(&SHARP.replace("xk-41 207", "-")).ignored.unreadable, 1);
+}

@@ -264,3 +264,39 @@ fn what_must_never_be_taken_over_is_not_in_the_record() {
 fn ten_thousand_mutated_payloads_of_hikvision() {
     mutate(KIND, "application/xml", &[ALERT.to_owned(), ALERT.replace("ANPR<", "videoloss<")]);
 }
+
+const PLATES: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Plates version="2.0" xmlns="http://www.hikvision.com/ver20/XMLSchema">
+<Plate><captureTime>20260320T0546400000</captureTime><plateNumber>XK41207</plateNumber><picName>202603200546400001</picName>
+<country>POL</country><laneNo>1</laneNo><direction>forward</direction></Plate>
+<Plate><captureTime>20260320T054641-0400</captureTime><plateNumber>XK41208</plateNumber><picName>202603200546410001</picName>
+<direction>reverse</direction></Plate>
+<Plate><captureTime>20260320T0546420400</captureTime><plateNumber>unknown</plateNumber><picName>x</picName></Plate></Plates>"#;
+
+fn asked(text: &str) -> Parsed {
+    let mut config = config(KIND);
+    config.camera = Some("gate".into());
+    KIND.parser()
+        .parse(&Payload { content_type: "application/xml", body: text.as_bytes(), ..Payload::default() }, &config)
+}
+
+#[test]
+fn the_list_of_a_camera_that_is_asked() {
+    let parsed = asked(PLATES);
+    assert_eq!((texts(&parsed), parsed.rejected, parsed.ignored.unreadable), (vec!["XK41207", "XK41208"], 0, 1));
+    let (a, b) = (&parsed.observations[0], &parsed.observations[1]);
+    assert_eq!((a.time.ms, b.time.ms, a.camera_key.as_str()), (NOW, NOW + 1_000, "gate"));
+    assert_eq!((a.time.quality, a.motion, b.motion), (TimeQuality::AssumedZone, Motion::Approaching, Motion::Receding));
+    assert_eq!(
+        (a.jurisdiction.unwrap().code(), a.engine_id.as_deref()),
+        ("PL", Some("20260320T0546400000/202603200546400001"))
+    );
+    assert_eq!(asked("<Plates/>").ignored.other_events, 1);
+    assert_eq!(slugs(&asked(&PLATES.replacen("20260320T0546400000", "yesterday", 1))), [(None, Slug::OutOfRange)]);
+    // Nothing in it says which camera it is of.
+    assert_eq!(slugs(&alert(PLATES))[0], (None, Slug::UnknownCamera));
+}
+
+#[test]
+fn ten_thousand_mutated_lists() {
+    crate::tests::mutate_with(KIND, &[PLATES.to_owned()], &|body| asked(&String::from_utf8_lossy(body)));
+}

@@ -115,3 +115,34 @@ fn lists_names_and_speed_are_not_taken_over() {
 fn ten_thousand_mutated_payloads() {
     mutate(KIND, "application/json", &[READ.to_owned(), READ.replace("Vehicle Brand", "vehicle_brand")]);
 }
+
+const LAST: &str = "time_0=2026-03-20 05:46:40\nplate_0=xk-41 207\npath_0=20260320/a.jpg\nregion_0=POL\ndirection_0=2\n\
+    roi_id_0=1\nplate_left_0=356\nplate_top_0=546\r\ntime_1=2026-03-20 05:46:30\nplate_1=XK41208\npath_1=20260320/b.jpg\n\
+    region_1=-\ndirection_1=1\n";
+
+#[test]
+fn the_last_reads_of_a_camera_that_is_asked() {
+    let parsed = push(LAST);
+    assert_eq!((texts(&parsed), parsed.rejected), (vec!["XK41207", "XK41208"], 0));
+    let (a, b) = (&parsed.observations[0], &parsed.observations[1]);
+    assert_eq!((a.time.ms, b.time.ms, a.camera_key.as_str()), (NOW, NOW - 10_000, "gate"));
+    assert_eq!((a.jurisdiction.unwrap().code(), b.jurisdiction), ("PL", None));
+    assert_eq!((a.motion, b.motion), (Motion::Receding, Motion::Approaching));
+    assert_eq!(a.engine_id.as_deref(), Some("2026-03-20 05:46:40/20260320/a.jpg"));
+    // Two cars within a second, without pictures.
+    let bare = push(&LAST.replace("path_", "p_").replace("05:46:30", "05:46:40"));
+    assert_ne!(bare.observations[0].engine_id, bare.observations[1].engine_id);
+    assert_eq!(push("count=0\n").ignored.other_events, 1);
+    assert_eq!(slugs(&push(&LAST.replace("time_1", "x_1"))), [(None, Slug::MissingField)]);
+    assert_eq!(push(&LAST.replace("XK41208", "-")).ignored.unreadable, 1);
+    assert!(push("error").is_poison());
+    // The camera tells its last reads again and again.
+    let mut intake = Intake::new(&[1; 32]);
+    assert_eq!(sealed(&take(&mut intake, NOW, KIND, push(LAST))).len(), 2);
+    assert_eq!(take(&mut intake, NOW + 20_000, KIND, push(LAST)).duplicates, 2);
+}
+
+#[test]
+fn ten_thousand_mutated_answers() {
+    mutate(KIND, "text/plain", &[LAST.to_owned()]);
+}

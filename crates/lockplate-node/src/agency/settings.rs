@@ -270,11 +270,12 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
     type Error = ConfigError;
 
     /// Checks the values of a file; its path is what relative paths are relative to, and stands in errors.
-    fn try_from((file, config): (&Path, AgencyConfig)) -> Result<Self, ConfigError> {
+    fn try_from((file, mut config): (&Path, AgencyConfig)) -> Result<Self, ConfigError> {
         let refuse = |what: String| ConfigError::refused(file, None, what);
         let data = folder_of(file).join(&config.data);
         let keys = data.join(&config.keys.folder);
         let files = AgencyFiles::in_folder(&keys);
+        config.intake.source.iter_mut().for_each(|source| source.resolve(folder_of(file)));
         check_tables(&config.intake.source).map_err(|refused| refuse(refused.to_string()))?;
         if config.testing.stop_after.is_some() && !cfg!(feature = "failpoints") {
             return Err(refuse("`testing` is for a binary built for tests of crashes".to_owned()));

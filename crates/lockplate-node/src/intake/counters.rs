@@ -9,6 +9,7 @@ use lockplate_intake::source::Slug;
 use serde::Serialize;
 
 use super::cameras::CameraHealth;
+use super::shapes::FailedShape;
 
 /// What one source did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,7 +28,8 @@ pub struct SourceCounts {
     pub other_events: u64,
     /// Reads placed at their time of receipt, because the camera's clock is wrong.
     pub clock_off: u64,
-    /// Payloads that were turned away because nothing could be made durable; a source that does not repeat has lost them.
+    /// Payloads that were turned away because nothing could be made durable, which a source that does not repeat has lost; and
+    /// connections to a broker or a camera that were lost, with what was said meanwhile.
     pub lost_upstream: u64,
     /// Refused, by slug.
     pub rejected: BTreeMap<&'static str, u64>,
@@ -46,6 +48,9 @@ pub struct IntakeHealth {
     pub waiting: usize,
     /// Held reads given up, because too many waited or the process had to end.
     pub lost_held: u64,
+    /// The shapes of the last payloads that failed, for ten minutes after a camera or a source was added; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shapes: Option<Vec<FailedShape>>,
 }
 
 #[derive(Debug, Default)]
@@ -136,9 +141,14 @@ impl Counters {
     }
 
     /// All of it.
-    pub(super) fn health(&self, cameras: Vec<CameraHealth>, waiting: usize) -> IntakeHealth {
+    pub(super) fn health(
+        &self,
+        cameras: Vec<CameraHealth>,
+        waiting: usize,
+        shapes: Option<Vec<FailedShape>>,
+    ) -> IntakeHealth {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        IntakeHealth { sources: book.sources.clone(), cameras, waiting, lost_held: book.lost_held }
+        IntakeHealth { sources: book.sources.clone(), cameras, waiting, lost_held: book.lost_held, shapes }
     }
 }
 

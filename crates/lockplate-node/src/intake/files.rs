@@ -327,6 +327,7 @@ async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<Came
         }
         inner.register.add(source, camera).await.map_err(unavailable)?;
         add(&mut answer.added, 1);
+        inner.shapes.watch(inner.clock.monotonic());
     }
     inner.refresh().await.map_err(unavailable)?;
     Ok(answer)

@@ -14,7 +14,7 @@ use lockplate_intake::normalise::Placement;
 use lockplate_intake::time::Zone;
 
 use super::access::TokenHash;
-use super::settings::{IMPORT_SOURCE_NAME, SourceRefused, SourceSettings, SourceTable, check_tables};
+use super::settings::{IMPORT_SOURCE_NAME, SourceRefused, SourceSettings, SourceTable, check_files, check_tables};
 use super::sink::{Fate, KnownCamera, NewCamera, NotTaken, Obstacle, ReadSink, Register, RegisterDown, Registered};
 use crate::agency_db::{self, AgencyDb, CameraError, SourceRow};
 use crate::api::{CameraChanged, CameraEdit, CameraState};
@@ -114,7 +114,7 @@ impl AgencyRegister {
         clock: Arc<dyn Clock>,
         tables: &[SourceTable],
     ) -> Result<Self, SourcesRefused> {
-        check_tables(tables).map_err(SourcesRefused::Source)?;
+        check_tables(tables).and_then(|()| check_files(tables)).map_err(SourcesRefused::Source)?;
         let down = |_db| SourcesRefused::Down(RegisterDown);
         let (owner, kind) = (charter.owner.id, charter.archive_kind);
         let mut shown_otherwise = db.cameras_serve(kind).await.map_err(down)? > 0;
@@ -125,7 +125,8 @@ impl AgencyRegister {
             db.add_source(IMPORT_SOURCE_NAME.into(), own.into(), nobody, "{}".into()).await.map_err(down)?;
         }
         for table in tables {
-            let hash = TokenHash::from_hex(&table.token_sha256).unwrap_or(TokenHash::NOBODY).bytes();
+            let hash = table.token_sha256.as_deref().map_or(Some(TokenHash::NO_TOKEN), TokenHash::from_hex);
+            let hash = hash.unwrap_or(TokenHash::NOBODY).bytes();
             let settings = serde_json::to_string(table).map_err(|_our_type| SourcesRefused::Down(RegisterDown))?;
             match rows.iter().find(|row| row.name == table.name) {
                 None => {

@@ -1,3 +1,7 @@
+mod mqtt;
+mod pull;
+mod signing_in;
+
 use super::*;
 use crate::api::{CameraChanged, CameraEdit, CameraListed, CameraState};
 use crate::clock::TestClock;
@@ -130,11 +134,15 @@ pub(crate) struct Town {
     pub(crate) state: IntakeState,
 }
 
-fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
-    let table = SourceTable {
+fn source_table(name: &str, engine: &str) -> SourceTable {
+    SourceTable {
         name: name.into(),
         engine: engine.into(),
-        token_sha256: TokenHash::of(&TOKEN).to_hex(),
+        token_sha256: Some(TokenHash::of(&TOKEN).to_hex()),
+        user: None,
+        password_file: None,
+        mqtt: None,
+        pull: None,
         allow: Vec::new(),
         zone: Some("America/New_York".into()),
         trust_jurisdiction: false,
@@ -142,8 +150,46 @@ fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
         camera: Some("1".into()),
         confidence_scale: None,
         lan: false,
-    };
-    table.check(number).unwrap()
+    }
+}
+
+fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
+    source_table(name, engine).check(number).unwrap()
+}
+
+impl Town {
+    /// Puts a source into the register, with one camera, and reads that.
+    async fn add(&self, source: SourceSettings, camera: &str) {
+        {
+            let mut all = self.register.0.lock().unwrap();
+            let (number, key) = (source.config.number, camera.to_owned());
+            all.cameras.push(KnownCamera { number: number.into(), source: number, key, group: String::new() });
+            all.sources.push(source);
+        }
+        self.state.refresh().await.unwrap();
+    }
+
+    /// Waits for something that other tasks bring about.
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        for _look in 0..400 {
+            if is_so(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{what}: {:?} {:?}", self.sink.texts(), self.state.health());
+    }
+
+    fn counts(&self, source: &str) -> SourceCounts {
+        self.state.health().sources.get(source).cloned().unwrap_or_default()
+    }
+}
+
+/// A file with a password, as it must be.
+fn password_file(folder: &std::path::Path, password: &str) -> std::path::PathBuf {
+    let path = folder.join("password");
+    crate::settings::create_secret_file(&path, format!("{password}\n").as_bytes()).unwrap();
+    path
 }
 
 pub(crate) async fn town() -> Town {
@@ -630,6 +676,36 @@ async fn held_reads_are_sealed_once_when_due_and_at_the_end() {
     let after = post_of(&uri, "application/json", group("u-4", "GH012", false));
     assert_eq!(answer(&town, after).await.0, 503, "nothing is taken after the end");
     assert_eq!(town.state.health().lost_held, 0);
+}
+
+#[tokio::test]
+async fn a_payload_that_failed_shows_its_shape_after_a_camera_was_added_and_then_no_more() {
+    let town = town().await;
+    let bad = || post_of(&address("own"), "application/x-ndjson", "{\"plate\":\"SECRET7\",\"camera\":\"1\"}\n");
+    assert_eq!(answer(&town, bad()).await.0, 422);
+    assert_eq!(town.state.health().shapes, None);
+    let new =
+        NewCamera { key: "7".into(), place: "Gate".into(), lat: None, lon: None, group: String::new(), source: None };
+    add_camera(&town, new).await;
+    assert_eq!(answer(&town, bad()).await.0, 422);
+    answer(&town, post_of(&address("own"), "application/x-ndjson", own_line("GOOD1", NOW_MS))).await;
+    let shapes = town.state.health().shapes.unwrap();
+    let lines = ["content-type: application/x-ndjson", ": object(2)", "/camera: text(1) 9", "/plate: text(7) AAAAAA9"];
+    assert_eq!(
+        (shapes.len(), shapes[0].slug, &shapes[0].lines[..]),
+        (1, "intake-missing-field", &lines.map(String::from)[..])
+    );
+    assert!(!serde_json::to_string(&town.state.health()).unwrap().contains("SECRET"));
+    town.clock.advance(Duration::from_secs(600));
+    assert_eq!(town.state.health().shapes, None);
+}
+
+async fn add_camera(town: &Town, camera: NewCamera) {
+    let body = serde_json::to_vec(&CamerasNew { cameras: vec![camera] }).unwrap();
+    let mut request = post_of("/v1/cameras", "application/json", body);
+    let bearer = format!("Bearer {}", hex::encode(IMPORT_KEY));
+    request.headers_mut().insert(header::AUTHORIZATION, bearer.parse().unwrap());
+    assert_eq!(answer(town, request).await.0, 200);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! `POST /in/v1/{source}/{token}`: one payload of one source, answered as that source understands answers
-//! (`intake.md` section 5).
+//! `POST /in/v1/{source}/{token}`, `POST /in/v1/{source}` and Dahua's own paths: one payload of one source, answered as that
+//! source understands answers (`intake.md` section 5).
 //!
 //! On success every read of it is durable, held in memory, a repeat of one that is, or refused for good. Who retries: the
 //! source, by its own habits; a repeat is harmless. Payloads run side by side in any order. The source is not trusted: it
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
@@ -23,6 +23,7 @@ use serde::Serialize;
 use super::access::TokenHash;
 use super::counters::add;
 use super::payload::{self, Unpacked};
+use super::shapes::FailedShape;
 use super::{CloseUnanswered, Door, Inner, IntakeState, NotTaken, SourceSettings, Way, kind_of, peer_of};
 use crate::problem::{Problem, ProblemKind};
 
@@ -30,7 +31,7 @@ use crate::problem::{Problem, ProblemKind};
 pub(super) const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Pause between two tries to store a payload of a source that is kept waiting.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+pub(super) const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// What became of a payload.
 pub(super) struct Delivered {
@@ -58,50 +59,46 @@ struct LineProblem {
     r#type: String,
 }
 
-/// The endpoint behind the protected door.
-pub(super) async fn protected(
-    State(state): State<IntakeState>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    request: Request,
-) -> Response {
-    payload(state, Door::Protected, path, request).await
-}
-
-/// The endpoint on a plain listener.
-pub(super) async fn lan(
-    State(state): State<IntakeState>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    request: Request,
-) -> Response {
-    payload(state, Door::Lan, path, request).await
-}
-
-async fn payload(
+/// The endpoint with a token in its address.
+pub(super) async fn by_token(
     state: IntakeState,
     door: Door,
     path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Response {
     let inner = state.0;
-    let source = path.ok().and_then(|Path((name, token))| inner.authenticate(door, &name, &token, &request));
-    match source {
+    let source = path.ok().and_then(|Path((name, token))| inner.by_token(&name, &token));
+    match source.filter(|source| inner.may_come(source, door, &request)) {
         Some(source) => inner.answer_to(&source, request).await,
         None => Problem::new(ProblemKind::IntakeNotFound).into_response(),
     }
 }
 
+/// An endpoint where the source signs in. `name`: of the source, in its address; none on the paths of ITSAPI, which are the same
+/// for every camera.
+pub(super) async fn by_login(state: IntakeState, door: Door, name: Option<&str>, request: Request) -> Response {
+    let inner = state.0;
+    match inner.signed_in(door, name, &request) {
+        Ok(source) => inner.answer_to(&source, request).await,
+        Err(why) => inner.refuse(door, why, request).await,
+    }
+}
+
 impl Inner {
-    /// The source, if token, address and listener are its own. Every failure is the same to the outside.
-    fn authenticate(&self, door: Door, name: &str, token: &str, request: &Request) -> Option<Arc<SourceSettings>> {
+    /// The source, if the token is its own.
+    pub(super) fn by_token(&self, name: &str, token: &str) -> Option<Arc<SourceSettings>> {
         let source = self.book().sources.get(name).cloned();
         // An unknown source costs the same hash and comparison as a wrong token.
         let admitted = source.as_ref().map_or(TokenHash::NOBODY, |source| source.token).admits(token);
-        let source = source.filter(|_| admitted)?;
+        source.filter(|_| admitted)
+    }
+
+    /// True if the request comes from an address and over a listener of its source.
+    pub(super) fn may_come(&self, source: &SourceSettings, door: Door, request: &Request) -> bool {
         let peer = peer_of(request.extensions());
         let from_here =
             source.allow.is_empty() || peer.is_some_and(|peer| source.allow.iter().any(|range| range.contains(peer)));
-        let this_door = door == Door::Protected || source.lan;
-        (from_here && this_door).then_some(source)
+        from_here && (door == Door::Protected || source.lan)
     }
 
     async fn answer_to(self: &Arc<Self>, source: &Arc<SourceSettings>, request: Request) -> Response {
@@ -117,15 +114,18 @@ impl Inner {
             };
         }
         let unpacked = match payload::unpack(request, kind).await {
-            Ok(unpacked) => unpacked,
+            Ok(unpacked) => Arc::new(unpacked),
             Err(refusal) => {
                 self.counters.rejected(&source.name, refusal.slug, 1);
                 return poison(kind, &[refusal], 1);
             }
         };
-        let parsed = parse(source, unpacked).await;
+        let parsed = parse(source, &unpacked).await;
         match self.deliver_patiently(source, parsed).await {
-            Ok(Delivered { outcome, stored }) => answer(kind, &outcome, stored, self.in_memory),
+            Ok(delivered) => {
+                self.note_shape(source, &delivered, &unpacked).await;
+                answer(kind, &delivered.outcome, delivered.stored, self.in_memory)
+            }
             Err(_why) => self.busy(source),
         }
     }
@@ -202,6 +202,16 @@ impl Inner {
         Ok(Delivered { outcome, stored: settled.stored })
     }
 
+    /// Keeps the shape of a payload of which something was refused, while somebody is at work who needs to see it.
+    pub(super) async fn note_shape(&self, source: &SourceSettings, delivered: &Delivered, unpacked: &Arc<Unpacked>) {
+        let now = self.clock.monotonic();
+        let Some(problem) = delivered.outcome.problems.first().filter(|_| self.shapes.is_open(now)) else { return };
+        let unpacked = Arc::clone(unpacked);
+        let Ok(lines) = tokio::task::spawn_blocking(move || unpacked.shape()).await else { return };
+        let (source, at_ms) = (source.name.clone(), self.clock.now_ms());
+        self.shapes.note(now, FailedShape { source, at_ms, slug: problem.slug.text(), lines });
+    }
+
     fn busy(&self, source: &SourceSettings) -> Response {
         self.counters.of(&source.name, |counts| add(&mut counts.lost_upstream, 1));
         match source.config.kind.answer_rule().busy {
@@ -213,11 +223,12 @@ impl Inner {
     }
 }
 
-async fn parse(source: &Arc<SourceSettings>, unpacked: Unpacked) -> Parsed {
+/// Runs the parser of `source`, beside the event loop where there is much to do.
+pub(super) async fn parse(source: &Arc<SourceSettings>, unpacked: &Arc<Unpacked>) -> Parsed {
     if unpacked.len() <= PARSE_INLINE_BYTES_MAX {
         return unpacked.parse(&source.config);
     }
-    let source = Arc::clone(source);
+    let (source, unpacked) = (Arc::clone(source), Arc::clone(unpacked));
     let parsed = tokio::task::spawn_blocking(move || unpacked.parse(&source.config)).await;
     // Parsers are total: a task that did not come back is a bug of ours, and the payload cannot be read.
     parsed.unwrap_or_else(|_panicked| Parsed::refused(Refusal::whole(Slug::Malformed)))
