@@ -32,6 +32,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::Globals;
+use crate::alerts::{self, AlertsArgs};
 use crate::desk_client::{self, CameraTask, SourceTask};
 use crate::exit::Ended;
 use crate::keeper::{private_data, write_json};
@@ -76,6 +77,8 @@ enum AgencyTask {
     Officer(OfficerTask),
     /// Make a registered owner's one-time code for "was my plate searched?"
     OwnerCode(Box<OwnerCodeArgs>),
+    /// Watch alerts, look at them, and say what became of them; an officer's, with officer.toml
+    Alerts(Box<AlertsArgs>),
     /// Sign a statutory declaration and file it with an owner's keepers
     Declare(DeclareArgs),
     /// Write the public register as a folder; needs no key of the agency
@@ -319,6 +322,7 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         Some(AgencyTask::Source(task)) => desk_client::source(&task, screen),
         Some(AgencyTask::Officer(task)) => officer(task, globals, screen),
         Some(AgencyTask::OwnerCode(args)) => owner_code::run(&args, screen),
+        Some(AgencyTask::Alerts(args)) => alerts::run(*args, globals, screen).await,
         Some(AgencyTask::Declare(args)) => declare(&args, screen).await,
         Some(AgencyTask::Register(args)) => register::run(args, screen).await,
     }
@@ -568,7 +572,7 @@ fn officer(task: OfficerTask, globals: &Globals, screen: &Screen) -> Result<Exit
 }
 
 /// The passcode: from a file of mode 0600, or one line of standard input. Never an argument.
-fn passcode(file: Option<&Path>) -> Result<Zeroizing<String>> {
+pub(crate) fn passcode(file: Option<&Path>) -> Result<Zeroizing<String>> {
     match file {
         Some(path) => crate::search::passcode(path),
         None => {

@@ -54,7 +54,10 @@ impl Alerts {
         };
         for leaf in days {
             let day = leaf.day;
-            #[expect(clippy::wildcard_enum_match_arm, reason = "asks for one variant; every other one counts no alerts")]
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "asks for one variant; every other one counts no alerts"
+            )]
             let same = move |entry: &LogEntry| match entry {
                 LogEntry::Alerts(known) => (known.day == day).then_some(true),
                 _ => None,

@@ -134,8 +134,7 @@ impl Alerts {
         let owner = self.0.law.owner().clone();
         let trained_until = Timestamp(now.0.saturating_add(1));
         let officer = OfficerFacts { key_id: [0; 32], agency: owner.clone(), trained_until, active: true };
-        let acted =
-            Acted { officer, approvers: Vec::new(), on_behalf_of: owner, judicial: false, mfa: true, now };
+        let acted = Acted { officer, approvers: Vec::new(), on_behalf_of: owner, judicial: false, mfa: true, now };
         let entry = &sighted.hit.entry;
         let matter = Matter {
             class: entry.class,

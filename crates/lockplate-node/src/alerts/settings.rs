@@ -154,7 +154,9 @@ fn mail_notices(file: &Path, config: AlertMailConfig) -> Result<MailNotices, Con
     if config.to.len().max(config.escalate_to.len()).max(config.agencies.len()) > ADDRESSES_MAX {
         return Err(refuse("`alerts.mail` has at most 64 addresses of a kind"));
     }
-    let address = |text: &String| text.parse::<Address>().map_err(|_form| refuse("`alerts.mail` has an entry that is no address"));
+    let address = |text: &String| {
+        text.parse::<Address>().map_err(|_form| refuse("`alerts.mail` has an entry that is no address"))
+    };
     let agencies = config.agencies.iter().map(|(ori, mail)| Ok((ori.clone(), address(mail)?)));
     Ok(MailNotices {
         to: config.to.iter().map(address).collect::<Result<_, _>>()?,

@@ -80,7 +80,7 @@ impl AlertLine {
     }
 }
 
-/// `GET /v1/alerts`: what is to be looked at or disposed of, oldest first, at most a thousand.
+/// `GET /v1/alerts`: what is to be looked at, then what is to be disposed of, each oldest first, at most a thousand.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlertList {
@@ -240,6 +240,12 @@ pub enum CheckedBy {
     Supervisor,
 }
 
+impl fmt::Debug for CheckedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CheckedBy(..)")
+    }
+}
+
 /// A step's words as values.
 #[derive(Clone)]
 pub enum Meant {
@@ -297,11 +303,9 @@ impl Said {
             }
             Self::LiveCheck { confirmed, by } => {
                 let by = match by {
-                    CheckedBy::Source { reference, who, at } => ConfirmedBy::Source {
-                        reference: reference.clone(),
-                        who: who.clone(),
-                        at: parse_time(at)?,
-                    },
+                    CheckedBy::Source { reference, who, at } => {
+                        ConfirmedBy::Source { reference: reference.clone(), who: who.clone(), at: parse_time(at)? }
+                    }
                     CheckedBy::CaseOfficer => ConfirmedBy::CaseOfficer,
                     CheckedBy::Supervisor => ConfirmedBy::Supervisor,
                 };
@@ -341,4 +345,3 @@ pub fn alert_id(text: &str) -> Option<[u8; 16]> {
     hex::decode_to_slice(text, &mut id).ok()?;
     Some(id)
 }
-

@@ -231,7 +231,11 @@ fn rule_10_the_same_entry_and_camera_within_ten_minutes() {
     assert_eq!(repeats.take(&late, 3, [7; 16], after(1)), Repeat::First);
     assert_eq!(repeats.take(&hit("AB12345"), 3, [7; 16], after(2)), Repeat::First, "a late read silences no live one");
     assert_eq!(repeats.take(&hit("AB12345"), 1, [7; 16], after(600)), Repeat::First, "ten minutes after the alert");
-    assert_eq!(repeats.take(&hit("AB12345"), 1, [7; 16], before(HOUR)), Repeat::First, "a clock that went back hides nothing");
+    assert_eq!(
+        repeats.take(&hit("AB12345"), 1, [7; 16], before(HOUR)),
+        Repeat::First,
+        "a clock that went back hides nothing"
+    );
 }
 
 #[test]

@@ -49,9 +49,10 @@ impl Receiver for MailReceiver {
             let (subject, first) = match notice.why {
                 Why::Raised => ("Alert", "An alert was raised. It is no probable cause: look at it first."),
                 Why::Escalated => ("Nobody has looked at an alert", "Nobody has looked at this alert yet."),
-                Why::Stale(_) => {
-                    ("Entry out of date", "An entry of yours was found to be out of date. Ask for it under this address.")
-                }
+                Why::Stale(_) => (
+                    "Entry out of date",
+                    "An entry of yours was found to be out of date. Ask for it under this address.",
+                ),
             };
             let class = notice.class.name();
             let subject = format!("{subject}: {class}, {}", notice.place);

@@ -15,6 +15,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::json::time_text;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
+use rustls::ClientConfig;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -26,7 +27,6 @@ use crate::intake::AddressRange;
 use crate::party_log::seconds;
 use crate::rng::SystemRng;
 use crate::settings::{ConfigError, read_or_create_secret};
-use crate::tls;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -58,8 +58,7 @@ impl HookNotices {
     pub(in crate::alerts) fn check(file: &Path, data: &Path, config: WebhookConfig) -> Result<Self, ConfigError> {
         let refuse = |what: &str| ConfigError::refused(file, None, what);
         let ranges = config.allow.iter().map(|range| AddressRange::parse(range)).collect::<Option<Vec<_>>>();
-        let ranges =
-            ranges.ok_or_else(|| refuse("`alerts.webhook.allow` holds address ranges such as 10.1.0.0/16"))?;
+        let ranges = ranges.ok_or_else(|| refuse("`alerts.webhook.allow` holds address ranges such as 10.1.0.0/16"))?;
         let url = Url::parse(&config.url).map_err(|_syntax| refuse("`alerts.webhook.url` is no address"))?;
         let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
         let plain = url.scheme() == "http";
@@ -94,6 +93,7 @@ impl Webhook {
     pub(in crate::alerts) fn new(
         hook: &HookNotices,
         lookup: Lookup,
+        tls: ClientConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, NoNotices> {
         let judged = Judged { allowed: hook.allowed.clone(), lookup };
@@ -107,7 +107,7 @@ impl Webhook {
             .pool_max_idle_per_host(0)
             .timeout(TRY_MAX)
             .dns_resolver(Arc::new(judged))
-            .tls_backend_preconfigured(tls::client_config_public()?)
+            .tls_backend_preconfigured(tls)
             .build();
         let client = client.map_err(|_library| NoNotices::Unfit("the client of a webhook cannot be set up"))?;
         let key = read_or_create_secret(&hook.key_file, &mut SystemRng)?;
@@ -115,7 +115,7 @@ impl Webhook {
     }
 
     /// One try. An error says whether another one makes sense.
-    async fn post(&self, id: &str, notice: &Notice) -> Result<(), bool> {
+    pub(super) async fn post(&self, id: &str, notice: &Notice) -> Result<(), bool> {
         let now = seconds(self.clock.as_ref());
         let body = notice.to_json(&time_text(Timestamp(now)));
         let timestamp = now.to_string();
