@@ -14,6 +14,7 @@ mod notify;
 mod raising;
 mod settings;
 pub(crate) mod store;
+pub mod terminal;
 pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,8 +196,7 @@ impl Alerts {
     }
 
     fn lose(&self, count: u64) {
-        let before = self.0.lost.fetch_add(count, Ordering::Relaxed);
-        tracing::error!(lost = before.saturating_add(count), "hits-lost: hits raised no alert");
+        lose(&self.0.lost, count, "hits-lost: hits raised no alert");
     }
 
     fn take_suppressed(&self) -> BTreeMap<Suppression, u64> {
@@ -244,6 +244,15 @@ impl Alerts {
             expires_in_days: i64::try_from(left).unwrap_or(i64::MAX),
         };
         Some(self.0.law.read_hit(&acted, &matter))
+    }
+}
+
+/// Counts, and traces the first, second, fourth .. of them: what goes on for a night fills no disk.
+fn lose(lost: &AtomicU64, count: u64, what: &'static str) {
+    let before = lost.fetch_add(count, Ordering::Relaxed);
+    let lost = before.saturating_add(count);
+    if lost.checked_ilog2() != before.checked_ilog2() {
+        tracing::error!(lost, "{what}");
     }
 }
 

@@ -8,18 +8,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::routing::post;
 use axum::{Json, Router};
 use lockplate_core::Timestamp;
 use lockplate_core::directory::VerifiedDirectory;
+use lockplate_core::filing::{DeskCall, DeskCallKind};
+use lockplate_core::sign::SigningKey;
 use lockplate_oprf::Secret;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::api::B64;
+use crate::client::{PeerClient, PeerError, decode};
 use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::http::BoundedJson;
@@ -155,4 +159,79 @@ async fn sign_in(
     let key = asked.officer_key.0.as_slice().try_into().map_err(|_length| ProblemKind::Malformed)?;
     shifts.0.desk.admits(key, &asked.call, Zeroizing::new(asked.passcode)).await?;
     Ok(Json(shifts.begin(key)))
+}
+
+/// An officer's client, signed in for a shift.
+pub struct SignedIn {
+    client: PeerClient,
+    key: SigningKey,
+    bearer: HeaderValue,
+}
+
+impl fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignedIn(..)")
+    }
+}
+
+impl SignedIn {
+    /// Signs in with key and passcode; `now` is the officer's clock.
+    ///
+    /// # Errors
+    /// [`PeerError`]: `not-signed-in` where key, passcode or clock do not fit.
+    pub async fn sign_in(
+        client: PeerClient,
+        key: SigningKey,
+        passcode: &str,
+        now: Timestamp,
+    ) -> Result<Self, PeerError> {
+        let call = DeskCall { request_digest: [0; 32], kind: DeskCallKind::SignIn, time: now };
+        let asked = SignInAsked {
+            officer_key: B64(key.verify_key().0.to_vec()),
+            call: B64(key.sign(call).to_bytes()),
+            passcode: passcode.to_owned(),
+        };
+        let given: SignInGiven = client.post_json("/v1/officers/sign-in", &asked, None).await?;
+        let bearer = Zeroizing::new(format!("Bearer {}", given.token));
+        let mut bearer = HeaderValue::from_str(&bearer).map_err(|_characters| PeerError::Malformed)?;
+        bearer.set_sensitive(true);
+        Ok(Self { client, key, bearer })
+    }
+
+    /// The officer's key.
+    #[must_use]
+    pub const fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// The client; what it sends must carry [`headers`](Self::headers).
+    #[must_use]
+    pub const fn client(&self) -> &PeerClient {
+        &self.client
+    }
+
+    /// What each call of the shift carries.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, self.bearer.clone())])
+    }
+
+    /// GETs a JSON document.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, PeerError> {
+        decode(&self.client.get_with(path, self.headers()).await?)
+    }
+
+    /// POSTs a JSON document.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<T, PeerError> {
+        let body = serde_json::to_vec(body).map_err(|_our_type| PeerError::Unsendable)?;
+        let mut headers = self.headers();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        decode(&self.client.post_with(path, headers, body.into()).await?)
+    }
 }

@@ -37,6 +37,7 @@ use zeroize::Zeroizing;
 
 use self::camera::CameraTask;
 use crate::Globals;
+use crate::alerts::{self, AlertsArgs};
 use crate::desk_client::{self, SourceTask};
 use crate::exit::Ended;
 use crate::keeper::{private_data, write_json};
@@ -85,6 +86,8 @@ enum AgencyTask {
     Officer(OfficerTask),
     /// Make a registered owner's one-time code for "was my plate searched?"
     OwnerCode(Box<OwnerCodeArgs>),
+    /// Watch alerts, look at them, and say what became of them; an officer's, with officer.toml
+    Alerts(Box<AlertsArgs>),
     /// Sign a statutory declaration and file it with an owner's keepers
     Declare(DeclareArgs),
     /// Write the public register as a folder; needs no key of the agency
@@ -326,10 +329,11 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         }
         Some(AgencyTask::Camera(task)) => camera::run(task, &config_path(globals), screen).await,
         Some(AgencyTask::Source(task)) => desk_client::source(&task, screen),
-        Some(AgencyTask::Hotlist(args)) => hotlist::run(*args, screen).await,
+        Some(AgencyTask::Hotlist(args)) => hotlist::run(*args, globals, screen).await,
         Some(AgencyTask::Passages(args)) => passages::run(&args, &config_path(globals), screen).await,
         Some(AgencyTask::Officer(task)) => officer(task, globals, screen),
         Some(AgencyTask::OwnerCode(args)) => owner_code::run(&args, screen),
+        Some(AgencyTask::Alerts(args)) => alerts::run(*args, globals, screen).await,
         Some(AgencyTask::Declare(args)) => declare(&args, screen).await,
         Some(AgencyTask::Register(args)) => register::run(args, screen).await,
     }

@@ -2,6 +2,7 @@
 //! what happened into text and an exit code. It decides nothing about plates, law or thresholds.
 
 mod agency;
+mod alerts;
 mod audit;
 mod completions;
 mod demo;
@@ -10,7 +11,6 @@ mod doctor;
 mod exit;
 mod import;
 mod keeper;
-mod officer;
 mod owner_code;
 mod policy;
 mod screen;

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use lockplate_core::entry::{HotlistLeaf, Leaf, ListKind, LogEntry, parse_leaf};
+use lockplate_node::alerts::wire::AlertList;
+use lockplate_node::shift::SignedIn;
 use serde_json::{Value, json};
 use town::{BINARY, Terms, Town, command, now_ms, pause, wait_until, write};
 
@@ -78,7 +80,7 @@ impl Lists {
     fn run(&self, args: &[&str], input: Option<&str>) -> Said {
         let officer = self.town.home("officer").join("officer.toml");
         let mut command = command(BINARY);
-        command.args(["--json", "agency", "hotlist"]).args(args).arg("--officer").arg(&officer);
+        command.args(["--json", "agency", "hotlist"]).args(args).arg("--config").arg(&officer);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.unwrap_or("").as_bytes()).unwrap();
@@ -219,31 +221,18 @@ fn contains(folder: &Path, bytes: &[u8]) -> bool {
 }
 
 impl Lists {
-    /// Signed in at the desk: the header to show.
-    fn shift(&self) -> reqwest::header::HeaderMap {
-        use lockplate_core::filing::{DeskCall, DeskCallKind};
+    /// Signed in at the desk.
+    fn shift(&self) -> SignedIn {
         let key = lockplate_node::search::read_person_key(&self.town.home("officer").join("officer.pem")).unwrap();
-        let time = lockplate_core::Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
-        let call = key.sign(DeskCall { request_digest: [0; 32], kind: DeskCallKind::SignIn, time });
+        let now = lockplate_core::Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
         let passcode = std::fs::read_to_string(self.town.home("officer").join("passcode")).unwrap();
-        let asked = lockplate_node::shift::SignInAsked {
-            officer_key: lockplate_node::api::B64(key.verify_key().0.to_vec()),
-            call: lockplate_node::api::B64(call.to_bytes()),
-            passcode,
-        };
-        let peer = self.town.agency_peer();
-        let given: lockplate_node::shift::SignInGiven =
-            self.town.runtime().block_on(peer.post_json("/v1/officers/sign-in", &asked, None)).unwrap();
-        let mut headers = reqwest::header::HeaderMap::new();
-        headers.insert("authorization", format!("Bearer {}", given.token).parse().unwrap());
-        headers
+        let signing_in = SignedIn::sign_in(self.town.agency_peer(), key, &passcode, now);
+        self.town.runtime().block_on(signing_in).unwrap()
     }
 
     /// Alerts that wait, as (class, match, count).
-    fn alerts(&self, shift: &reqwest::header::HeaderMap) -> Vec<(String, String, u64)> {
-        let peer = self.town.agency_peer();
-        let list: lockplate_node::alerts::wire::AlertList =
-            self.town.runtime().block_on(peer.get_json_with("/v1/alerts", shift.clone())).unwrap();
+    fn alerts(&self, shift: &SignedIn) -> Vec<(String, String, u64)> {
+        let list: AlertList = self.town.runtime().block_on(shift.get("/v1/alerts")).unwrap();
         list.alerts.into_iter().map(|alert| (alert.class, alert.matched, alert.count)).collect()
     }
 }

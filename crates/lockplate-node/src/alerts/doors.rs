@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 
 use super::feed::{Event, body};
 use super::notify::Why;
-use super::store::{AlertRow, NewStep};
+use super::store::{AlertRow, NewStep, SHOWN_MAX};
 use super::wire::{AlertHealth, AlertLine, AlertList, AlertOpened, Meant, Said, StepAsked, StepTaken, alert_id};
 use super::{Alerts, Inner};
 use crate::api::B64;
@@ -45,7 +45,7 @@ const STREAMS_MAX: usize = 200;
 /// A line without meaning, so often, keeps a stream's connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Where a terminal says what it saw last.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What proxies set.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -106,15 +106,17 @@ async fn list(State(door): State<Door>, headers: HeaderMap) -> Result<Json<Alert
     Ok(Json(AlertList { alerts }))
 }
 
-/// Without `Last-Event-ID` from the oldest alert that waits. The connection ends after minutes, so that a shift that is over ends too.
+/// Without `Last-Event-ID` from the oldest alert that nobody has looked at. The connection ends after minutes, so that a shift that is over ends too.
 async fn events(State(door): State<Door>, headers: HeaderMap) -> Result<impl IntoResponse, Problem> {
     on_duty(door.inner(), &headers).await?;
     let place = Arc::clone(&door.streams).try_acquire_owned().map_err(|_full| ProblemKind::Unavailable)?;
     let seen = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0_u64);
     // Before the look at what is there, so that nothing falls between.
     let fresh = door.inner().feed.events();
-    let missed = door.inner().store.notified_after(seen).await?;
+    let missed = door.inner().store.unseen_after(seen).await?;
     let last = missed.last().map_or(seen, |row| row.number);
+    // A terminal that missed more than is read at once comes again for the rest.
+    let is_all = u32::try_from(missed.len()).is_ok_and(|missed| missed < SHOWN_MAX);
     let alerts = door.alerts.clone();
     let missed = stream::iter(missed).filter_map(move |row| {
         let alerts = alerts.clone();
@@ -123,6 +125,7 @@ async fn events(State(door): State<Door>, headers: HeaderMap) -> Result<impl Int
             alerts.open(&row, &sealed).map(|says| Event::alert(&row, &says.text.read.place))
         }
     });
+    let fresh = fresh.take(if is_all { usize::MAX } else { 0 });
     let fresh = fresh.filter(move |event| core::future::ready(event.number.is_none_or(|number| number > last)));
     let stopping = door.inner().tasks.stopping().clone();
     let all = missed.chain(fresh).take_until(stopping.cancelled_owned()).map(move |event| {

@@ -16,12 +16,13 @@ use lockplate_core::entry::{ListClass, MatchKind};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::lose;
 use super::settings::AlertSettings;
 use crate::clock::Clock;
 use crate::mail::MailRefused;
 use crate::settings::KeyFileError;
 use crate::shutdown::Tasks;
-use crate::tls::TlsError;
+use crate::tls::{self, TlsError};
 
 /// Notices that wait for one receiver.
 const QUEUE_MAX: usize = 256;
@@ -145,13 +146,19 @@ impl Notifier {
     pub(super) fn start(settings: &AlertSettings, clock: &Arc<dyn Clock>, tasks: &Tasks) -> Result<Self, NoNotices> {
         let mut all: Vec<Arc<dyn Receiver>> = Vec::new();
         for hook in &settings.webhooks {
-            all.push(Arc::new(webhook::Webhook::new(hook, address::system_lookup(), Arc::clone(clock))?));
+            let (lookup, tls) = (address::system_lookup(), tls::web_client_config(None)?);
+            all.push(Arc::new(webhook::Webhook::new(hook, lookup, tls, Arc::clone(clock))?));
         }
         if let Some(mail) = &settings.mail {
             all.push(Arc::new(mail::MailReceiver::new(mail)?));
         }
         if let Some(mqtt) = &settings.mqtt {
-            all.push(Arc::new(mqtt::MqttReceiver::start(mqtt, Arc::clone(clock), tasks)?));
+            all.push(Arc::new(mqtt::MqttReceiver::start(
+                mqtt,
+                tls::web_client_config(None)?,
+                Arc::clone(clock),
+                tasks,
+            )?));
         }
         Ok(Self::of(all, tasks))
     }
@@ -163,7 +170,9 @@ impl Notifier {
             let work = tell_all(Arc::clone(&receiver), queue, Arc::clone(&lost));
             let stopping = tasks.stopping().clone();
             // What waits for a receiver that is away does not keep the process from ending.
-            tasks.spawn("notices", async move { drop(stopping.run_until_cancelled(work).await) });
+            tasks.spawn("notices", async move {
+                let _stopped = stopping.run_until_cancelled(work).await;
+            });
             (receiver, sender)
         });
         Self { receivers: receivers.collect(), lost }
@@ -174,7 +183,7 @@ impl Notifier {
         let notice = Arc::new(notice);
         for (_, queue) in self.receivers.iter().filter(|(receiver, _)| receiver.wants(&notice.why)) {
             if queue.try_send(Arc::clone(&notice)).is_err() {
-                lose(&self.lost, "a receiver of notices has too many waiting: one is dropped");
+                lose(&self.lost, 1, "alert-notice-lost: a receiver of notices has too many waiting");
             }
         }
     }
@@ -188,16 +197,8 @@ impl Notifier {
 async fn tell_all(receiver: Arc<dyn Receiver>, mut queue: mpsc::Receiver<Arc<Notice>>, lost: Arc<AtomicU64>) {
     while let Some(notice) = queue.recv().await {
         if !receiver.tell(&notice).await {
-            lose(&lost, "a notice of an alert did not reach its receiver");
+            lose(&lost, 1, "alert-notice-lost: a notice did not reach its receiver");
         }
-    }
-}
-
-/// Counts, and traces the first, second, fourth .. of them: a receiver that is away for a night fills no disk.
-fn lose(lost: &AtomicU64, what: &'static str) {
-    let count = lost.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-    if count.is_power_of_two() {
-        tracing::error!(count, "alert-notice-lost: {what}");
     }
 }
 

@@ -35,7 +35,7 @@ CREATE TABLE alert_day (day INTEGER PRIMARY KEY, counts BLOB NOT NULL, logged IN
 ";
 
 /// Alerts that a list or a stream shows at once.
-const SHOWN_MAX: u32 = 1_000;
+pub(super) const SHOWN_MAX: u32 = 1_000;
 /// Alerts that one look at the clock changes; the next look takes the others.
 const CHANGED_MAX: u32 = 1_000;
 /// Days of counts that are kept after their leaf, and months of misreads, s.
@@ -149,14 +149,14 @@ impl AlertStore {
             .await
     }
 
-    /// Own alerts that wait for a look or a disposition, oldest first.
+    /// Own alerts that wait: first those for a look, then those for a disposition, each oldest first.
     pub(super) async fn waiting(&self) -> Result<Vec<AlertRow>, DbError> {
-        self.rows("state <= 3 AND own = 1 AND number > ?1", 0).await
+        self.rows("state <= 3 AND own = 1 AND number > ?1 ORDER BY state > 0, number", 0).await
     }
 
-    /// Those of them that somebody is notified of, after a number.
-    pub(super) async fn notified_after(&self, number: u64) -> Result<Vec<AlertRow>, DbError> {
-        self.rows("state <= 3 AND own = 1 AND live = 1 AND number > ?1", number).await
+    /// Own alerts after a number that somebody is to look at, oldest first.
+    pub(super) async fn unseen_after(&self, number: u64) -> Result<Vec<AlertRow>, DbError> {
+        self.rows("state = 0 AND own = 1 AND live = 1 AND number > ?1 ORDER BY number", number).await
     }
 
     async fn rows(&self, condition: &'static str, after: u64) -> Result<Vec<AlertRow>, DbError> {
@@ -424,7 +424,7 @@ const fn broken() -> DbError {
 }
 
 fn rows(db: &Connection, condition: &str, value: i64, limit: u32) -> Result<Vec<AlertRow>, DbError> {
-    let sql = format!("SELECT {COLUMNS} FROM alert WHERE {condition} ORDER BY number LIMIT ?2");
+    let sql = format!("SELECT {COLUMNS} FROM alert WHERE {condition} LIMIT ?2");
     let mut rows = db.prepare_cached(&sql)?;
     let found = rows.query_map(params![value, limit], row_of)?.collect::<Result<_, _>>()?;
     Ok(found)

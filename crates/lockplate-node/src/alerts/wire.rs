@@ -80,7 +80,7 @@ impl AlertLine {
     }
 }
 
-/// `GET /v1/alerts`: what is to be looked at or disposed of, oldest first, at most a thousand.
+/// `GET /v1/alerts`: what is to be looked at, then what is to be disposed of, each oldest first, at most a thousand.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlertList {
@@ -238,6 +238,12 @@ pub enum CheckedBy {
     CaseOfficer,
     /// A supervisor, who signs the step.
     Supervisor,
+}
+
+impl fmt::Debug for CheckedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CheckedBy(..)")
+    }
 }
 
 /// A step's words as values.

@@ -12,6 +12,7 @@ use lockplate_core::hotlist::limits::{CONF_MIN, EXTRACT_ENTRIES_DEFAULT};
 use lockplate_core::hotlist::load::LoadMode;
 use lockplate_core::hotlist::set::{ListSettings, SetKind};
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery};
+use lockplate_core::id::AgencyId;
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::person::ByPerson;
 use lockplate_core::vocabulary::{Basis, Offence, Purpose};
@@ -20,18 +21,18 @@ use lockplate_node::client::CallLimits;
 use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListRegistered, LoadReport, orders_value};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::read_person_key;
+use lockplate_node::shift::SignedIn;
 use lockplate_node::shutdown::ExitKind;
 use rand_core::Rng as _;
-use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::now;
+use super::{now, passcode};
+use crate::Globals;
 use crate::exit::Ended;
-use crate::officer::AtDesk;
 use crate::screen::Screen;
-use crate::search::usage;
+use crate::search::{OwnDesk, usage};
 
 /// Bytes of a list's file.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -40,9 +41,6 @@ const DAY: u64 = 86_400;
 /// Register, load and end hot lists.
 #[derive(Debug, Args)]
 pub(crate) struct HotlistArgs {
-    /// Who you are and at which desk
-    #[arg(long, value_name = "FILE", default_value = "officer.toml", global = true)]
-    officer: PathBuf,
     #[command(subcommand)]
     task: HotlistTask,
 }
@@ -164,11 +162,15 @@ struct AddArgs {
 }
 
 /// Carries out one task.
-pub(crate) async fn run(args: HotlistArgs, screen: &Screen) -> Result<ExitKind> {
+pub(crate) async fn run(args: HotlistArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
     let limits = CallLimits { total: Duration::from_secs(900), ..CallLimits::default() };
-    let desk = AtDesk::open(&args.officer, limits)?;
-    let signed_in = desk.sign_in().await?;
-    let steward = Steward { desk, signed_in };
+    let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
+    let OwnDesk { client, key, agency, passcode_file } = OwnDesk::open(&path, limits)?;
+    if passcode_file.is_none() && matches!(args.task, HotlistTask::Add(_)) {
+        return Err(Ended::usage("standard input is the plate: set `passcode_file` in officer.toml").into());
+    }
+    let passcode = passcode(passcode_file.as_deref())?;
+    let steward = Steward { officer: SignedIn::sign_in(client, key, &passcode, now()).await?, agency };
     match args.task {
         HotlistTask::New(new) => steward.register(&new, screen).await,
         HotlistTask::Load(load) => steward.load_file(&load, screen).await,
@@ -180,8 +182,8 @@ pub(crate) async fn run(args: HotlistArgs, screen: &Screen) -> Result<ExitKind> 
 }
 
 struct Steward {
-    desk: AtDesk,
-    signed_in: HeaderMap,
+    officer: SignedIn,
+    agency: AgencyId,
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -206,7 +208,7 @@ impl Steward {
         }
         let template = args.template.as_deref().map(read_text).transpose()?;
         let config = ListConfig {
-            agency: self.desk.agency,
+            agency: self.agency,
             name: args.name.clone(),
             settings: ListSettings {
                 list: random(),
@@ -237,19 +239,15 @@ impl Steward {
     }
 
     async fn say(&self, config: &ListConfig, template: Option<String>) -> Result<()> {
-        let signed = ByPerson::with_key(&self.desk.key, config.clone());
+        let signed = ByPerson::with_key(self.officer.key(), config.clone());
         let asked =
             ListRegistered { config: B64(signed.to_bytes()), template, directory: None, session: None, approval: None };
-        let body = serde_json::to_vec(&asked)?;
-        let mut headers = self.signed_in.clone();
-        headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let answer = self.desk.client.post_with("/v1/hotlists", headers, body.into()).await?;
-        let _done: Done = serde_json::from_slice(&answer)?;
+        let Done {} = self.officer.post("/v1/hotlists", &asked).await?;
         Ok(())
     }
 
     async fn lists(&self) -> Result<Vec<ListHealth>> {
-        Ok(self.desk.client.get_json_with("/v1/hotlists", self.signed_in.clone()).await?)
+        Ok(self.officer.get("/v1/hotlists").await?)
     }
 
     async fn named(&self, name: &str) -> Result<(ListHealth, ListConfig)> {
@@ -286,15 +284,15 @@ impl Steward {
             delivery,
             time: now(),
         };
-        let mut orders = vec![ByPerson::with_key(&self.desk.key, order.clone())];
+        let mut orders = vec![ByPerson::with_key(self.officer.key(), order.clone())];
         for second in seconds {
             orders.push(ByPerson::with_key(&read_person_key(second)?, order.clone()));
         }
-        let mut headers = self.signed_in.clone();
+        let mut headers = self.officer.headers();
         let value = orders_value(&orders).ok_or_else(|| usage("--second", "at most three second persons"))?;
         headers.insert(HEADER_ORDERS, value);
         let path = format!("/v1/hotlists/{}/loads", crate::search::hex_of(&config.settings.list));
-        let answer = self.desk.client.post_with(&path, headers, file.to_vec().into()).await?;
+        let answer = self.officer.client().post_with(&path, headers, file.to_vec().into()).await?;
         let report: LoadReport = serde_json::from_slice(&answer)?;
         Ok(show(&report, screen))
     }

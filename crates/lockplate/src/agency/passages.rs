@@ -52,7 +52,8 @@ pub(crate) async fn run(args: &PassagesArgs, config: &Path, screen: &Screen) -> 
     }
     let mut fetched: u64 = 0;
     loop {
-        let listed: PassagesListed = agency.client.get_json_with("/v1/passages", shown.clone()).await?;
+        let answer = agency.client.get_with("/v1/passages", shown.clone()).await?;
+        let listed: PassagesListed = serde_json::from_slice(&answer)?;
         if listed.lost > 0 {
             screen.note(&format!("{} passes could not be kept since the recorder started.", listed.lost));
         }

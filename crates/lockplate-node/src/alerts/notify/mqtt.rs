@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use lockplate_core::Timestamp;
 use lockplate_core::json::time_text;
 use rumqttc::{AsyncClient, Broker, EventLoop, MqttOptions, PublishOptions, ValidatedTopic};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -21,7 +22,6 @@ use crate::party_log::seconds;
 use crate::rng::SystemRng;
 use crate::settings::{ConfigError, read_secret_file};
 use crate::shutdown::Tasks;
-use crate::tls;
 
 /// Pause after a broken connection.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -78,6 +78,7 @@ impl MqttReceiver {
     /// Reads the password, and keeps a connection from now on.
     pub(in crate::alerts) fn start(
         notices: &MqttNotices,
+        tls: ClientConfig,
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
     ) -> Result<Self, NoNotices> {
@@ -93,7 +94,7 @@ impl MqttReceiver {
         }
         if !notices.plain {
             let name = ServerName::try_from(notices.server.clone()).map_err(|_name| unfit())?;
-            let (connector, port) = (TlsConnector::from(Arc::new(tls::web_client_config(None)?)), notices.port);
+            let (connector, port) = (TlsConnector::from(Arc::new(tls)), notices.port);
             let server = notices.server.clone();
             options.set_socket_connector(move |_address, _options| {
                 let (connector, name, server) = (connector.clone(), name.clone(), server.clone());
@@ -105,7 +106,9 @@ impl MqttReceiver {
         }
         let (client, connection) = AsyncClient::builder(options).capacity(1).try_build().map_err(|_options| unfit())?;
         let stopping = tasks.stopping().clone();
-        tasks.spawn("mqtt", async move { drop(stopping.run_until_cancelled(keep_connected(connection)).await) });
+        tasks.spawn("mqtt", async move {
+            let _stopped = stopping.run_until_cancelled(keep_connected(connection)).await;
+        });
         Ok(Self { client, topic: notices.topic.clone(), clock })
     }
 }

@@ -15,6 +15,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::json::time_text;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
+use rustls::ClientConfig;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -26,7 +27,6 @@ use crate::intake::AddressRange;
 use crate::party_log::seconds;
 use crate::rng::SystemRng;
 use crate::settings::{ConfigError, read_or_create_secret};
-use crate::tls;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -90,7 +90,12 @@ pub(in crate::alerts) struct Webhook {
 
 impl Webhook {
     /// Reads the key, or makes it; connects to nobody yet.
-    pub(in crate::alerts) fn new(hook: &HookNotices, lookup: Lookup, clock: Arc<dyn Clock>) -> Result<Self, NoNotices> {
+    pub(in crate::alerts) fn new(
+        hook: &HookNotices,
+        lookup: Lookup,
+        tls: ClientConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, NoNotices> {
         let judged = Judged { allowed: hook.allowed.clone(), lookup };
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -102,7 +107,7 @@ impl Webhook {
             .pool_max_idle_per_host(0)
             .timeout(TRY_MAX)
             .dns_resolver(Arc::new(judged))
-            .tls_backend_preconfigured(tls::web_client_config(None)?)
+            .tls_backend_preconfigured(tls)
             .build();
         let client = client.map_err(|_library| NoNotices::Unfit("the client of a webhook cannot be set up"))?;
         let key = read_or_create_secret(&hook.key_file, &mut SystemRng)?;
@@ -110,7 +115,7 @@ impl Webhook {
     }
 
     /// One try. An error says whether another one makes sense.
-    async fn post(&self, id: &str, notice: &Notice) -> Result<(), bool> {
+    pub(super) async fn post(&self, id: &str, notice: &Notice) -> Result<(), bool> {
         let now = seconds(self.clock.as_ref());
         let body = notice.to_json(&time_text(Timestamp(now)));
         let timestamp = now.to_string();
