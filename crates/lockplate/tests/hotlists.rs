@@ -20,10 +20,27 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use lockplate_core::Timestamp;
+use lockplate_core::authorisation::{SessionBody, SessionStatement};
 use lockplate_core::entry::{HotlistLeaf, Leaf, ListKind, LogEntry, parse_leaf};
+use lockplate_core::envelope::HpkeSecretKey;
+use lockplate_core::hotlist::set::{ListSettings, SetKind};
+use lockplate_core::hotlist::steward::{ListConfig, LoadOrder};
+use lockplate_core::id::AgencyId;
+use lockplate_core::person::ByPerson;
+use lockplate_core::sign::{SigningKey, Statement as _};
+use lockplate_core::signed::{Header, Signable as _, VersionOne};
+use lockplate_core::vocabulary::{Level, State};
+use lockplate_log::{NoteSigner, VerifierKey};
 use lockplate_node::alerts::wire::AlertList;
+use lockplate_node::api::{B64, Done};
+use lockplate_node::founding::{AgencyCard, AgencyFiles, note_signer};
+use lockplate_node::hotlist::{HEADER_ORDERS, ListRegistered, LoadReport, orders_value};
+use lockplate_node::officers::{AgencyIdentity, OfficerRow, sign_directory};
+use lockplate_node::rng::SystemRng;
 use lockplate_node::shift::SignedIn;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use town::{BINARY, Terms, Town, command, now_ms, pause, wait_until, write};
 
 /// The 13 classes of the extract, and whether they are matched.
@@ -58,7 +75,7 @@ struct Lists {
 }
 
 fn time(at_ms: i64) -> String {
-    lockplate_core::json::time_text(lockplate_core::Timestamp(u64::try_from(at_ms / 1_000).unwrap()))
+    lockplate_core::json::time_text(Timestamp(u64::try_from(at_ms / 1_000).unwrap()))
 }
 
 /// One entry of an extract.
@@ -224,7 +241,7 @@ impl Lists {
     /// Signed in at the desk.
     fn shift(&self) -> SignedIn {
         let key = lockplate_node::search::read_person_key(&self.town.home("officer").join("officer.pem")).unwrap();
-        let now = lockplate_core::Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
+        let now = Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
         let passcode = std::fs::read_to_string(self.town.home("officer").join("passcode")).unwrap();
         let signing_in = SignedIn::sign_in(self.town.agency_peer(), key, &passcode, now);
         self.town.runtime().block_on(signing_in).unwrap()
@@ -288,4 +305,175 @@ fn cars_that_were_stopped_wrongly_raise_no_alert_here() {
     assert_eq!(lists.alerts(&shift).len(), 2, "taken off the list and still alerting");
     lists.town.stop_and_check();
     lists.town.nobody_panicked();
+}
+
+/// Another agency with an officer and a supervisor, who have keys and no machine here.
+struct Neighbour {
+    id: AgencyId,
+    desk_key: NoteSigner,
+    directory: Vec<u8>,
+    officer: SigningKey,
+    supervisor: SigningKey,
+}
+
+impl Neighbour {
+    fn of(town: &Town, card: &AgencyCard, name: &str) -> Self {
+        let files = AgencyFiles::in_folder(&town.home(name).join("data/keys"));
+        let signer = |path: &Path, key: &str| {
+            let named = VerifierKey::parse(key).unwrap();
+            note_signer(path, named.name().as_str()).unwrap()
+        };
+        let (agency_key, desk_key) = (signer(&files.agency, &card.agency_key), signer(&files.desk, &card.desk_key));
+        let key = |byte: u8| SigningKey::from_seed(&lockplate_oprf::Secret::new([byte; 32]));
+        let (officer, supervisor) = (key(101), key(102));
+        let row = |key: &SigningKey, person: u8, roles: &[&str]| OfficerRow {
+            person: format!("{person:02x}").repeat(32),
+            keys: vec![hex(&key.verify_key().0)],
+            trained_until: u64::try_from(now_ms() / 1_000).unwrap() + 86_400,
+            active: true,
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            passcode: None,
+        };
+        let identity = AgencyIdentity {
+            id: AgencyId::parse(&card.id).unwrap(),
+            name: card.name.clone(),
+            ori: String::new(),
+            state: State::parse(&card.state).unwrap(),
+            level: Level::from_name(&card.level).unwrap(),
+            law_enforcement: true,
+        };
+        let rows = [row(&officer, 1, &[]), row(&supervisor, 2, &["supervisor"])];
+        let serial = u64::try_from(now_ms() / 1_000).unwrap();
+        let log = desk_key.verifier_key().name().as_str().to_owned();
+        let directory = sign_directory(
+            &identity,
+            &rows,
+            (serial, Timestamp(serial)),
+            &log,
+            desk_key.verifier_key(),
+            &agency_key,
+            &mut SystemRng,
+        );
+        Self { id: identity.id, desk_key, directory: directory.unwrap(), officer, supervisor }
+    }
+
+    /// Registers a list of this agency at the town's recorder; `None` where it is refused.
+    fn register(&self, town: &Town, name: &str, with_second: bool) -> Option<[u8; 16]> {
+        let now = Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
+        let list: [u8; 16] = self.id.0.map(|byte| byte ^ 0x5a);
+        let alert = HpkeSecretKey::random(&mut SystemRng).public_key().unwrap();
+        let config = ListConfig {
+            agency: self.id,
+            name: name.to_owned(),
+            settings: ListSettings { list, kind: SetKind::Extract, conf_min: 800, trust_jurisdiction: false },
+            purpose: None,
+            template: [0; 32],
+            entries_max: 1_000,
+            alert_key: Some(alert),
+            serial: 1,
+            retired: false,
+            time: now,
+        };
+        let session = SessionStatement {
+            header: Header {
+                v: VersionOne,
+                nonce: [7; 16],
+                issued: now,
+                issuer: self.desk_key.verifier_key().name().as_str().to_owned(),
+            },
+            body: SessionBody {
+                provider: self.desk_key.verifier_key().name().as_str().to_owned(),
+                subject: "officer".to_owned(),
+                acr: String::new(),
+                amr: ["swk", "pwd"].map(str::to_owned).into(),
+                auth_time: now,
+                request_digest: ListConfig::signed_hash(&config.encode()),
+            },
+        };
+        let asked = ListRegistered {
+            config: B64(ByPerson::with_key(&self.officer, config.clone()).to_bytes()),
+            template: None,
+            directory: Some(B64(self.directory.clone())),
+            session: Some(B64(session.sign(&[&self.desk_key]).unwrap())),
+            approval: with_second.then(|| B64(ByPerson::with_key(&self.supervisor, config.clone()).to_bytes())),
+        };
+        let peer = town.agency_peer();
+        let said = town.runtime().block_on(peer.post_json::<_, Done>("/v1/hotlists", &asked, None));
+        said.is_ok().then_some(list)
+    }
+
+    fn load(&self, town: &Town, list: [u8; 16], name: &str, sequence: u64, entries: &[Value]) -> LoadReport {
+        let header = json!({
+            "list": name, "mode": "full", "sequence": sequence, "produced_at": time(now_ms()), "entries": entries.len(),
+        });
+        let lines: Vec<String> = std::iter::once(&header).chain(entries).map(Value::to_string).collect();
+        let file = format!("{}\n", lines.join("\n")).into_bytes();
+        let order = LoadOrder {
+            list,
+            file: Sha256::digest(&file).into(),
+            delivery: None,
+            time: Timestamp(u64::try_from(now_ms() / 1_000).unwrap()),
+        };
+        let orders = [&self.officer, &self.supervisor].map(|key| ByPerson::with_key(key, order.clone()));
+        let headers = reqwest::header::HeaderMap::from_iter([(HEADER_ORDERS, orders_value(&orders).unwrap())]);
+        let path = format!("/v1/hotlists/{}/loads", hex(&list));
+        let answer = town.runtime().block_on(town.agency_peer().post_with(&path, headers, file.into())).unwrap();
+        serde_json::from_slice(&answer).unwrap()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_so() {
+    let others = vec![("eastport", "CT", "local"), ("bureau", "US", "federal")];
+    let town = Town::start(Terms { epoch_seconds: 60, others, ..Terms::default() });
+    let second = town.supervisor();
+    let lists = Lists { town, second, sequences: BTreeMap::new() };
+    let (town, cards) = (&lists.town, lists.town.others.clone());
+    let neighbour = Neighbour::of(town, &cards[0], "eastport");
+    let bureau = Neighbour::of(town, &cards[1], "bureau");
+    let entries = [
+        entry("s1", "ZKX5501", Some("US-CT"), "stolenVehicle"),
+        entry("m1", "ZKX5502", Some("US-CT"), "missingPerson"),
+        entry("i1", "ZKX5503", Some("US-CT"), "immigrationViolator"),
+    ];
+    let name = "HSI MASTER";
+    let master = bureau.register(town, name, true).unwrap();
+    let report = bureau.load(town, master, name, 1, &entries);
+    assert_eq!(report.entries, 0, "{report:?}");
+    assert!(report.classes.iter().all(|class| class.accepted == 0 && class.dropped == 1), "{report:?}");
+    let leaves = lists.leaves();
+    let [leaf] = leaves.as_slice() else { panic!("{} leaves: {report:?}", leaves.len()) };
+    assert_eq!(leaf.list, master);
+    assert_eq!(leaf.classes.iter().map(|one| one.dropped).sum::<u64>(), 3);
+
+    // A neighbour's list of the same kind: without a second person nothing of it is matched, with one what the law lets in.
+    let shared = neighbour.register(town, "eastport stolen", true).unwrap();
+    let report = neighbour.load(town, shared, "eastport stolen", 1, &entries);
+    let accepted: BTreeMap<&str, u64> = report.classes.iter().map(|one| (one.class.as_str(), one.accepted)).collect();
+    assert_eq!((accepted["stolenVehicle"], accepted["missingPerson"], accepted["immigrationViolator"]), (1, 1, 0), "{report:?}");
+
+    // Its alerts are its own: the camera's owner has the count and cannot open one.
+    let shift = lists.shift();
+    for at in 1..=3 {
+        lists.pass(&format!("ZKX550{at}"), Some("US-CT"), "c1");
+    }
+    wait_until("the hits are raised", || town.all_said().contains("panic") || alerts_kept(town) >= 2);
+    pause(500);
+    assert_eq!(alerts_kept(town), 2, "the immigration entry is matched by nobody");
+    assert!(lists.alerts(&shift).is_empty(), "another agency's alert is shown here");
+
+    // Strangers, and what was signed for something else, get nowhere.
+    let stranger = Neighbour { id: bureau.id, ..Neighbour::of(town, &cards[0], "eastport") };
+    assert!(stranger.register(town, "other", true).is_none());
+    lists.town.nobody_panicked();
+}
+
+/// Alerts in the database, sealed to whomever.
+fn alerts_kept(town: &Town) -> usize {
+    let db = rusqlite::Connection::open(town.data("agency").join("agency.db")).unwrap();
+    db.query_row("SELECT count(*) FROM alert", [], |row| row.get(0)).unwrap()
 }
