@@ -126,7 +126,7 @@ struct Inner {
     feed: Feed,
     /// Called with what steps do to lists.
     marking: OnceLock<Arc<dyn Marking>>,
-    hits: mpsc::Sender<Box<Sighted>>,
+    hits: mpsc::Sender<Sighted>,
     /// What was suppressed since it was last written down.
     suppressed: Mutex<BTreeMap<Suppression, u64>>,
     /// Hits that raised no alert for want of room.
@@ -258,7 +258,7 @@ fn lose(lost: &AtomicU64, count: u64, what: &'static str) {
 
 impl AlertSink for Alerts {
     fn hit(&self, sighted: Sighted) {
-        if self.0.hits.try_send(Box::new(sighted)).is_err() {
+        if self.0.hits.try_send(sighted).is_err() {
             self.lose(1);
         }
     }

@@ -109,14 +109,14 @@ impl Shifts {
     ///
     /// # Errors
     /// `not-signed-in`.
-    pub fn officer(&self, headers: &HeaderMap) -> Result<[u8; 32], Problem> {
-        let refused = || Problem::new(ProblemKind::NotSignedIn);
-        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
-        let token = token.strip_prefix("Bearer ").ok_or_else(refused)?;
+    pub fn officer(&self, headers: &HeaderMap) -> Result<[u8; 32], ProblemKind> {
+        let refused = ProblemKind::NotSignedIn;
+        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(refused)?;
+        let token = token.strip_prefix("Bearer ").ok_or(refused)?;
         let now = self.0.clock.monotonic();
         let mut shifts = self.0.shifts.lock().unwrap_or_else(PoisonError::into_inner);
         shifts.retain(|_, shift| now < shift.until);
-        shifts.get(&digest(token)).map(|shift| shift.key).ok_or_else(refused)
+        shifts.get(&digest(token)).map(|shift| shift.key).ok_or(refused)
     }
 
     /// The officers of this agency.

@@ -234,8 +234,7 @@ async fn sign_in(path: &Path, reads_plate: bool) -> Result<Terminal> {
         return Err(Ended::usage(what).into());
     }
     let passcode = crate::agency::passcode(passcode_file.as_deref())?;
-    let signed = Terminal::sign_in(client, key, &passcode, Arc::new(SystemClock::new())).await;
-    Ok(signed.map_err(explained)?)
+    Terminal::sign_in(client, key, &passcode, Arc::new(SystemClock::new())).await.map_err(explained)
 }
 
 /// Shows events until somebody ends it. A desk that is away is tried again, from where it was.
@@ -254,7 +253,7 @@ async fn watch(terminal: &Terminal, screen: &Screen) -> Result<ExitKind> {
                 }
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => return Err(explained(error).into()),
+            Err(error) => return Err(explained(error)),
         }
     }
 }

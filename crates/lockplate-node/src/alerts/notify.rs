@@ -134,10 +134,11 @@ impl From<MailRefused> for NoNotices {
     }
 }
 
-/// Tells everybody who is to be told. Cheap to clone.
-#[derive(Clone)]
+type Queue = mpsc::Sender<Arc<Notice>>;
+
+/// Tells everybody who is to be told.
 pub(super) struct Notifier {
-    receivers: Arc<[(Arc<dyn Receiver>, mpsc::Sender<Arc<Notice>>)]>,
+    receivers: Vec<(Arc<dyn Receiver>, Queue)>,
     lost: Arc<AtomicU64>,
 }
 

@@ -26,7 +26,7 @@ const FINISH_MAX: Duration = Duration::from_secs(20);
 
 impl Alerts {
     /// Raises what the matcher finds until it has ended and nothing waits any more.
-    pub(super) async fn raise_all(self, mut queue: mpsc::Receiver<Box<Sighted>>) {
+    pub(super) async fn raise_all(self, mut queue: mpsc::Receiver<Sighted>) {
         let mut repeats = Repeats::default();
         let (stopping, finished) = (self.0.tasks.stopping().clone(), self.0.finished.clone());
         let ended = async {
@@ -54,7 +54,7 @@ impl Alerts {
         }
     }
 
-    async fn sight(&self, batch: Vec<Box<Sighted>>, repeats: &mut Repeats) {
+    async fn sight(&self, batch: Vec<Sighted>, repeats: &mut Repeats) {
         let now = self.now();
         let mut sightings = Sightings { suppressed: self.take_suppressed(), ..Sightings::default() };
         let mut places = Vec::new();

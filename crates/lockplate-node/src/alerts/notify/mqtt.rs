@@ -1,7 +1,6 @@
 //! Notices to an MQTT broker (3.1.1), at least once. TLS is set up here and the stream handed to the library, so that it is the same
 //! TLS as everywhere.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 
 use super::{NoNotices, Notice, Receiver, Why};
 use crate::alerts::settings::MqttConfig;
@@ -100,31 +100,27 @@ impl MqttReceiver {
                 let (connector, name, server) = (connector.clone(), name.clone(), server.clone());
                 async move {
                     let stream = TcpStream::connect((server.as_str(), port)).await?;
-                    Ok::<_, io::Error>(connector.connect(name, stream).await?)
+                    connector.connect(name, stream).await
                 }
             });
         }
         let (client, connection) = AsyncClient::builder(options).capacity(1).try_build().map_err(|_options| unfit())?;
-        let stopping = tasks.stopping().clone();
-        tasks.spawn("mqtt", async move {
-            let _stopped = stopping.run_until_cancelled(keep_connected(connection)).await;
-        });
+        tasks.spawn("mqtt", keep_connected(connection, tasks.stopping().clone()));
         Ok(Self { client, topic: notices.topic.clone(), clock })
     }
 }
 
-async fn keep_connected(mut connection: EventLoop) {
+async fn keep_connected(mut connection: EventLoop, stopping: CancellationToken) {
     let mut away = false;
-    loop {
-        match connection.poll().await {
-            Ok(_progress) => away = false,
-            Err(_network) => {
-                if !core::mem::replace(&mut away, true) {
-                    tracing::warn!("the MQTT broker of alerts cannot be reached");
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
+    while let Some(polled) = stopping.run_until_cancelled(connection.poll()).await {
+        if polled.is_ok() {
+            away = false;
+            continue;
         }
+        if !core::mem::replace(&mut away, true) {
+            tracing::warn!("the MQTT broker of alerts cannot be reached");
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

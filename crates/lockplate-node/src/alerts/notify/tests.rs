@@ -85,7 +85,7 @@ fn lookups(answers: &[&[&str]]) -> Lookup {
 }
 
 fn no_tls() -> ClientConfig {
-    crate::tls::client_config([0; 32]).unwrap()
+    tls::client_config([0; 32]).unwrap()
 }
 
 #[test]
