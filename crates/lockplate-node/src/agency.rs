@@ -349,7 +349,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     if let Some(section) = &settings.recorder {
         let charter = Arc::new(CharterFile::verify(&read_public_file(&section.charter)?)?);
         memory = memory_of(&settings, section, &charter)?;
-        let (routes, roles) = open_owner(&settings, section, charter, memory.as_ref(), &clock, tasks).await?;
+        let (routes, roles) = Box::pin(open_owner(&settings, section, charter, memory.as_ref(), &clock, tasks)).await?;
         router = router.merge(routes).merge(roles.intake.routes(Door::Protected));
         if let Some(addr) = section.lan {
             // Bound by `Server::bind` to loopback unless the operator says that the network is his.
@@ -371,7 +371,8 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
             router = router.merge(shifts.routes());
             match &owner.beside {
                 BesideReads::HotLists(matcher) => {
-                    let (opened, lists) = open_lists(&settings, owner, matcher, &desk, &shifts, &clock, tasks).await?;
+                    let (opened, lists) =
+                        Box::pin(open_lists(&settings, owner, matcher, &desk, &shifts, &clock, tasks)).await?;
                     router = router.merge(opened.routes()).merge(lists.routes());
                     alerts = Some(opened);
                 }

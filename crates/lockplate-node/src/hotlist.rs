@@ -532,9 +532,9 @@ impl HotLists {
         party: &Party,
         brought: &Brought,
         now: Timestamp,
-    ) -> Result<(Acted, Option<OrderedDelivery>, Option<LoadOrder>), Problem> {
+    ) -> Result<(Acted, Option<OrderedDelivery>, Option<LoadOrder>), ProblemKind> {
         let is_own = list.config.agency == self.own();
-        let refuse = || Problem::new(ProblemKind::NotSignedIn);
+        let refuse = || ProblemKind::NotSignedIn;
         let steward = || party.officer(&list.steward).map(|(facts, _)| facts).ok_or_else(refuse);
         let seconds: Vec<_> = match &list.row.approval {
             Some(bytes) if !is_own => {

@@ -46,7 +46,9 @@ fn a_customer_is_billed_and_everybody_else_is_only_counted() {
     town.start_everything();
     wait_until("the accounts are read", || ask::<GateAnswer>(&town, "KXT4107", Some("US-CT")).pass);
     // Another state, no state, an account that ended, a stranger.
-    for (plate, state) in [("KXT4107", Some("US-NY")), ("KXT4107", None), ("WRN3317", Some("US-CT")), ("ZZZ111", Some("US-CT"))] {
+    for (plate, state) in
+        [("KXT4107", Some("US-NY")), ("KXT4107", None), ("WRN3317", Some("US-CT")), ("ZZZ111", Some("US-CT"))]
+    {
         assert!(!ask::<GateAnswer>(&town, plate, state).pass, "{plate} {state:?}");
     }
     let plates = ["KXT4107", "WRN3317", "ZZZ111", "KXT4107"];

@@ -454,7 +454,11 @@ fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_s
     let shared = neighbour.register(town, "eastport stolen", true).unwrap();
     let report = neighbour.load(town, shared, "eastport stolen", 1, &entries);
     let accepted: BTreeMap<&str, u64> = report.classes.iter().map(|one| (one.class.as_str(), one.accepted)).collect();
-    assert_eq!((accepted["stolenVehicle"], accepted["missingPerson"], accepted["immigrationViolator"]), (1, 1, 0), "{report:?}");
+    assert_eq!(
+        (accepted["stolenVehicle"], accepted["missingPerson"], accepted["immigrationViolator"]),
+        (1, 1, 0),
+        "{report:?}"
+    );
 
     // Its alerts are its own: the camera's owner has the count and cannot open one.
     let shift = lists.shift();
@@ -473,7 +477,7 @@ fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_s
 }
 
 /// Alerts in the database, sealed to whomever.
-fn alerts_kept(town: &Town) -> usize {
+fn alerts_kept(town: &Town) -> i64 {
     let db = rusqlite::Connection::open(town.data("agency").join("agency.db")).unwrap();
     db.query_row("SELECT count(*) FROM alert", [], |row| row.get(0)).unwrap()
 }

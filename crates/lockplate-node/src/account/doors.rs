@@ -109,10 +109,10 @@ impl Accounts {
             .with_state(self.clone())
     }
 
-    fn admits(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    fn admits(&self, headers: &HeaderMap) -> Result<(), ProblemKind> {
         let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = token.and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
-        if self.inner.token.admits(token) { Ok(()) } else { Err(ProblemKind::NotSignedIn.into()) }
+        if self.inner.token.admits(token) { Ok(()) } else { Err(ProblemKind::NotSignedIn) }
     }
 }
 

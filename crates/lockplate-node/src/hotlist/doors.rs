@@ -27,7 +27,7 @@ use super::people::Party;
 use super::store::{self, ListRow};
 use super::{Brought, HotLists, LISTS_MAX, List, ListHealth, LoadReport, PIECES_MAX, down};
 use crate::api::{B64, Done};
-use crate::db::DbErrorKind;
+use crate::db::{DbError, DbErrorKind};
 use crate::desk::FACTORS;
 use crate::http::BoundedJson;
 use crate::problem::{Problem, ProblemKind};
@@ -138,10 +138,9 @@ impl HotLists {
         {
             self.retire(known).await?;
         }
-        store::put_list(self.db(), row).await.map_err(|error| match error.kind() {
-            DbErrorKind::Constraint => Problem::new(ProblemKind::Conflicting),
-            _ => down(error),
-        })?;
+        let is_taken = |error: &DbError| error.kind() == DbErrorKind::Constraint;
+        let refuse = |error| if is_taken(&error) { Problem::new(ProblemKind::Conflicting) } else { down(error) };
+        store::put_list(self.db(), row).await.map_err(refuse)?;
         if let Some(known) = known {
             let marks = super::locked(&known.marks).clone();
             *super::locked(&list.marks) = marks;

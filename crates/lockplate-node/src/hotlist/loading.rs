@@ -117,12 +117,10 @@ impl Asked<'_> {
     fn rule(&self, class: ListClass, basis: Basis, case_number: bool, offence: Offence, days: i64) -> Ruling {
         // A class that nobody loads is asked about all the same: the decision on it stands in the leaf. Its purpose is the one that the
         // class stands for, or none that a list may have.
-        let purpose = match class {
-            ListClass::ImmigrationViolator => Some(Purpose::CivilImmigration),
-            _ if class == ListClass::Custom => self.purpose,
-            _ => purpose_of(class),
-        };
-        let purpose = purpose.unwrap_or(Purpose::ProtectedTrait);
+        let own = if class == ListClass::Custom { self.purpose } else { purpose_of(class) };
+        let never =
+            if class == ListClass::ImmigrationViolator { Purpose::CivilImmigration } else { Purpose::ProtectedTrait };
+        let purpose = own.unwrap_or(never);
         let matter = Matter { class, purpose, basis, case_number, offence, expires_in_days: days };
         self.law.add_entry(self.acted, &matter).ruling
     }

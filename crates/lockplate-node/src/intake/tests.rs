@@ -162,8 +162,8 @@ impl Town {
     async fn add(&self, source: SourceSettings, camera: &str) {
         {
             let mut all = self.register.0.lock().unwrap();
-            let (number, key) = (source.config.number, camera.to_owned());
-            all.cameras.push(KnownCamera { number: number.into(), source: number, key, group: String::new() });
+            let number = source.config.number;
+            all.cameras.push(self::camera(number.into(), number, camera));
             all.sources.push(source);
         }
         self.state.refresh().await.unwrap();
@@ -684,8 +684,16 @@ async fn a_payload_that_failed_shows_its_shape_after_a_camera_was_added_and_then
     let bad = || post_of(&address("own"), "application/x-ndjson", "{\"plate\":\"SECRET7\",\"camera\":\"1\"}\n");
     assert_eq!(answer(&town, bad()).await.0, 422);
     assert_eq!(town.state.health().shapes, None);
-    let new =
-        NewCamera { key: "7".into(), place: "Gate".into(), lat: None, lon: None, group: String::new(), source: None };
+    let new = NewCamera {
+        key: "7".into(),
+        place: "Gate".into(),
+        lat: None,
+        lon: None,
+        group: String::new(),
+        source: None,
+        purpose: None,
+        zone: None,
+    };
     add_camera(&town, new).await;
     assert_eq!(answer(&town, bad()).await.0, 422);
     answer(&town, post_of(&address("own"), "application/x-ndjson", own_line("GOOD1", NOW_MS))).await;

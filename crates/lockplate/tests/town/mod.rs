@@ -25,8 +25,8 @@ use lockplate_node::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use lockplate_node::founding::{
     AgencyCard, AgencyFiles, AgencyParty, AuditorFiles, CharterTerms, DECLARATION_FILE, KeeperFiles, KeeperParty,
     KeeperTerms, OfficerTerms, agency_trust_entry, assemble, auditor_entry, auditor_trust_entry, court_trust_entry,
-    custodian_trust_entry, declaration_text, draft_charter, found_agency, found_auditor, found_keeper, keeper_toml, make_case_key,
-    make_note_key, make_person_key, officer_toml, sign_as_agency, sign_as_keeper,
+    custodian_trust_entry, declaration_text, draft_charter, found_agency, found_auditor, found_keeper, keeper_toml,
+    make_case_key, make_note_key, make_person_key, officer_toml, sign_as_agency, sign_as_keeper,
 };
 use lockplate_node::intake::{TokenHash, token_text};
 use lockplate_node::rng::SystemRng;
