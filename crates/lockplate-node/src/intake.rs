@@ -10,6 +10,7 @@ mod access;
 mod cameras;
 mod counters;
 mod files;
+mod load;
 mod payload;
 mod register;
 mod sealing;
@@ -46,6 +47,7 @@ pub use files::{
     CAMERAS_OF_CALL_MAX, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP, HEADER_LINE_OFFSET,
     HEADER_TRUST,
 };
+pub use load::LoadHealth;
 pub use payload::GZIP_RATIO_MAX;
 pub use register::{AgencyRegister, SourcesRefused};
 pub use sealing::WAITING_MAX;
@@ -62,6 +64,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::shutdown::Tasks;
 use access::Pace;
 use counters::Counters;
+use load::Load;
 
 /// How often the register of cameras and sources is read again: a revoked token is dead within 5 s (D14).
 const REFRESH: Duration = Duration::from_secs(4);
@@ -96,6 +99,8 @@ pub struct IntakeParts {
     pub archive_kind: ArchiveKind,
     /// What is acknowledged is in memory, and gone with the process: the own format's answer says so.
     pub in_memory: bool,
+    /// Reads a second that the recorder is rated for: above it there is an alarm.
+    pub rated_reads_per_second: u32,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The role's tasks.
@@ -161,6 +166,7 @@ struct Inner {
     counters: Counters,
     /// Alarms of cameras that were traced and are not over.
     alarms: Mutex<BTreeSet<(u32, CameraAlarm)>>,
+    load: Load,
     waiting: Mutex<VecDeque<Sealable>>,
     late_done: tokio::sync::Mutex<Option<LateDone>>,
     closing: AtomicBool,
@@ -287,6 +293,7 @@ impl IntakeState {
             paces: Mutex::default(),
             counters: Counters::default(),
             alarms: Mutex::default(),
+            load: Load::new(parts.rated_reads_per_second),
             waiting: Mutex::default(),
             late_done: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
@@ -341,7 +348,8 @@ impl IntakeState {
     #[must_use]
     pub fn health(&self) -> IntakeHealth {
         let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.0.counters.health(self.0.camera_health(), waiting)
+        let load = self.0.load.health(self.0.clock.monotonic());
+        self.0.counters.health(self.0.camera_health(), waiting, load)
     }
 }
 

@@ -28,6 +28,7 @@ fn values_that_do_not_hold_are_refused_by_name() {
         ("prekeys_low = 96", "prekeys_low = 193", "prekeys_low"),
         ("lan = \"127.0.0.1:8080\"", "lan = \"0.0.0.0:8080\"", "recorder.lan"),
         ("cells_expected = 4096", "cells_expected = 1048577", "cells_expected"),
+        ("rated_reads_per_second = 150", "rated_reads_per_second = 0", "rated_reads_per_second"),
         ("engine = \"openalpr\"", "engine = \"other\"", "engine"),
         ("[keys]", "[testing]\nstop_after = \"logged\"\n[keys]", "testing"),
     ] {

@@ -9,6 +9,7 @@ use lockplate_intake::source::Slug;
 use serde::Serialize;
 
 use super::cameras::CameraHealth;
+use super::load::LoadHealth;
 
 /// What one source did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +41,8 @@ pub struct SourceCounts {
 pub struct IntakeHealth {
     /// By source name.
     pub sources: BTreeMap<String, SourceCounts>,
+    /// Reads of the last minute against the rated load.
+    pub load: LoadHealth,
     /// Every camera that was not removed, by number.
     pub cameras: Vec<CameraHealth>,
     /// Held reads that wait for a sealer again.
@@ -136,9 +139,9 @@ impl Counters {
     }
 
     /// All of it.
-    pub(super) fn health(&self, cameras: Vec<CameraHealth>, waiting: usize) -> IntakeHealth {
+    pub(super) fn health(&self, cameras: Vec<CameraHealth>, waiting: usize, load: LoadHealth) -> IntakeHealth {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        IntakeHealth { sources: book.sources.clone(), cameras, waiting, lost_held: book.lost_held }
+        IntakeHealth { sources: book.sources.clone(), load, cameras, waiting, lost_held: book.lost_held }
     }
 }
 
