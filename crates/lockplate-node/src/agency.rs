@@ -478,6 +478,7 @@ async fn open_owner(
         retention_ms,
         archive_kind: charter.charter().archive_kind,
         in_memory: memory.is_some(),
+        rated_reads_per_second: section.rated_reads_per_second(),
         clock: Arc::clone(clock),
         tasks: tasks.clone(),
     };

@@ -12,6 +12,7 @@ mod counters;
 mod digest;
 mod fetched;
 mod files;
+mod load;
 mod login;
 mod mqtt;
 mod payload;
@@ -54,6 +55,7 @@ pub use files::{
     CAMERAS_OF_CALL_MAX, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP, HEADER_LINE_OFFSET,
     HEADER_TRUST,
 };
+pub use load::LoadHealth;
 pub use mqtt::{MqttSettings, MqttTable};
 pub use payload::GZIP_RATIO_MAX;
 pub use pull::{PullSettings, PullTable};
@@ -75,6 +77,7 @@ use crate::shutdown::Tasks;
 use access::Pace;
 use counters::Counters;
 use digest::Nonces;
+use load::Load;
 use login::{Users, users_of};
 use shapes::Shapes;
 
@@ -115,6 +118,8 @@ pub struct IntakeParts {
     pub archive_kind: ArchiveKind,
     /// What is acknowledged is in memory, and gone with the process: the own format's answer says so.
     pub in_memory: bool,
+    /// Reads a second that the recorder is rated for: above it there is an alarm.
+    pub rated_reads_per_second: u32,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The role's tasks.
@@ -182,6 +187,7 @@ struct Inner {
     alarms: Mutex<BTreeSet<(u32, CameraAlarm)>>,
     nonces: Nonces,
     shapes: Shapes,
+    load: Load,
     waiting: Mutex<VecDeque<Sealable>>,
     late_done: tokio::sync::Mutex<Option<LateDone>>,
     closing: AtomicBool,
@@ -317,6 +323,7 @@ impl IntakeState {
             alarms: Mutex::default(),
             nonces: Nonces::new(nonce_key),
             shapes: Shapes::default(),
+            load: Load::new(parts.rated_reads_per_second),
             waiting: Mutex::default(),
             late_done: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
@@ -393,7 +400,8 @@ impl IntakeState {
     pub fn health(&self) -> IntakeHealth {
         let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
         let shapes = self.0.shapes.seen(self.0.clock.monotonic());
-        self.0.counters.health(self.0.camera_health(), waiting, shapes)
+        let load = self.0.load.health(self.0.clock.monotonic());
+        self.0.counters.health(self.0.camera_health(), waiting, load, shapes)
     }
 }
 

@@ -30,6 +30,8 @@ const LATE_PER_DAY_MAX: u32 = 9_000;
 const LIVE_PER_DAY_MAX: u32 = 2 * 86_400;
 /// Prekeys in stock of one keeper, at most: 7 days of the most epochs there may be.
 const PREKEYS_MAX: u32 = 10_000;
+/// Rated reads a second, at most: far beyond any one machine.
+const RATED_MAX: u32 = 1_000_000;
 
 /// `agency.toml`, one to one.
 #[derive(Debug, Clone, Deserialize)]
@@ -124,6 +126,9 @@ pub struct RecorderConfig {
     /// Reads of an epoch to expect before any was closed.
     #[serde(default = "cells_expected")]
     pub cells_expected: u64,
+    /// Reads a second that this machine is rated for; the alarm `rated-load` says that a minute's mean was above it.
+    #[serde(default = "rated_reads_per_second")]
+    pub rated_reads_per_second: u32,
 }
 
 fn late_open_max() -> usize {
@@ -143,6 +148,9 @@ fn prekeys_low() -> u32 {
 }
 const fn cells_expected() -> u64 {
     4_096
+}
+const fn rated_reads_per_second() -> u32 {
+    150
 }
 
 /// `[intake]`.
@@ -203,6 +211,11 @@ pub(super) struct RecorderSection {
 }
 
 impl RecorderSection {
+    /// Reads a second that this machine is rated for.
+    pub(super) const fn rated_reads_per_second(&self) -> u32 {
+        self.config.rated_reads_per_second
+    }
+
     /// With the charter's part of the numbers.
     pub(super) fn settings(&self, charter: &Charter) -> RecorderSettings {
         let config = &self.config;
@@ -353,6 +366,7 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     in_range("late_epochs_per_day_max", config.late_epochs_per_day_max.into(), 0..=LATE_PER_DAY_MAX.into())?;
     in_range("prekeys_target", config.prekeys_target.into(), 2..=PREKEYS_MAX.into())?;
     in_range("prekeys_low", config.prekeys_low.into(), 1..=u64::from(config.prekeys_target))?;
+    in_range("rated_reads_per_second", config.rated_reads_per_second.into(), 1..=RATED_MAX.into())?;
     in_range("cells_expected", config.cells_expected, 1..=wide(SEGMENT_CELLS_MAX))?;
     if config.lan.is_some_and(|addr| !addr.ip().is_loopback()) {
         return Err(refuse("`recorder.lan` is plain HTTP and for loopback only".to_owned()));

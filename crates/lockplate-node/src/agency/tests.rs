@@ -41,6 +41,7 @@ fn values_that_do_not_hold_are_refused_by_name() {
             "plain_loopback = true",
             "alerts.mqtt",
         ),
+        ("rated_reads_per_second = 150", "rated_reads_per_second = 0", "rated_reads_per_second"),
         ("engine = \"openalpr\"", "engine = \"other\"", "engine"),
         ("[keys]", "[testing]\nstop_after = \"logged\"\n[keys]", "testing"),
     ] {

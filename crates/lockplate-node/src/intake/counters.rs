@@ -9,6 +9,7 @@ use lockplate_intake::source::Slug;
 use serde::Serialize;
 
 use super::cameras::CameraHealth;
+use super::load::LoadHealth;
 use super::shapes::FailedShape;
 
 /// What one source did.
@@ -42,6 +43,8 @@ pub struct SourceCounts {
 pub struct IntakeHealth {
     /// By source name.
     pub sources: BTreeMap<String, SourceCounts>,
+    /// Reads of the last minute against the rated load.
+    pub load: LoadHealth,
     /// Every camera that was not removed, by number.
     pub cameras: Vec<CameraHealth>,
     /// Held reads that wait for a sealer again.
@@ -145,10 +148,11 @@ impl Counters {
         &self,
         cameras: Vec<CameraHealth>,
         waiting: usize,
+        load: LoadHealth,
         shapes: Option<Vec<FailedShape>>,
     ) -> IntakeHealth {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        IntakeHealth { sources: book.sources.clone(), cameras, waiting, lost_held: book.lost_held, shapes }
+        IntakeHealth { sources: book.sources.clone(), cameras, waiting, lost_held: book.lost_held, load, shapes }
     }
 }
 

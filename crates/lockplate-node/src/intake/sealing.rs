@@ -114,6 +114,9 @@ impl Inner {
             }
             reads = rest;
         }
+        if way == Way::Live {
+            self.load.count(self.clock.monotonic(), settled.stored);
+        }
         Ok(settled)
     }
 
@@ -151,6 +154,7 @@ impl Inner {
             // Nothing of a file is held, but what was in it is remembered.
             let now = self.clock.now_ms();
             self.with(Way::Import, |intake| intake.forget_old(now));
+            self.load.watch(self.clock.monotonic());
             self.refresh_when_due().await;
         }
     }
@@ -171,6 +175,7 @@ impl Inner {
                 batch.into_iter().rev().for_each(|read| due.push_front(read));
                 break;
             }
+            self.load.count(self.clock.monotonic(), u64::try_from(batch.len()).unwrap_or(u64::MAX));
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody repeats these: their sources were told "held". Counted, never in silence.

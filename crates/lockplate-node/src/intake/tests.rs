@@ -211,6 +211,7 @@ pub(crate) async fn town() -> Town {
         retention_ms: 30 * 86_400_000,
         archive_kind: ArchiveKind::Police,
         in_memory: false,
+        rated_reads_per_second: 150,
         clock: clock.clone(),
         tasks: tasks.clone(),
     };
@@ -729,6 +730,8 @@ async fn counters_are_for_callers_on_this_machine_only() {
     let (status, text, _) = answer(&town, ask([127, 0, 0, 1])).await;
     let said: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status.as_u16(), &said["sources"]["own"]["accepted"]), (200, &1.into()));
+    let load = serde_json::json!({"rated_reads_per_second": 150, "reads_last_minute": 1, "rated_load_passed": false});
+    assert_eq!(said["load"], load);
     assert_eq!(said["cameras"][0]["camera"], 1);
     assert!(!text.contains("AB123"));
 }
