@@ -106,7 +106,8 @@ async fn list(State(door): State<Door>, headers: HeaderMap) -> Result<Json<Alert
     Ok(Json(AlertList { alerts }))
 }
 
-/// Without `Last-Event-ID` from the oldest alert that nobody has looked at. The connection ends after minutes, so that a shift that is over ends too.
+/// Without `Last-Event-ID` from the oldest alert that nobody has looked at. The connection ends after minutes, so that a shift that is
+/// over ends too.
 async fn events(State(door): State<Door>, headers: HeaderMap) -> Result<impl IntoResponse, Problem> {
     on_duty(door.inner(), &headers).await?;
     let place = Arc::clone(&door.streams).try_acquire_owned().map_err(|_full| ProblemKind::Unavailable)?;
