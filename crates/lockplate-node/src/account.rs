@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
 use lockplate_core::Timestamp;
@@ -98,6 +99,7 @@ struct Inner {
 pub struct Accounts {
     inner: Arc<Inner>,
     queue: SyncSender<Vec<Seen>>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -156,9 +158,22 @@ impl Accounts {
         });
         let (queue, jobs) = sync_channel(WAITING_MAX);
         let (worker, runtime) = (Arc::clone(&inner), Handle::current());
-        std::thread::Builder::new().name("accounts".to_owned()).spawn(move || worker.run(&jobs, &runtime))?;
+        let thread =
+            std::thread::Builder::new().name("accounts".to_owned()).spawn(move || worker.run(&jobs, &runtime))?;
         tasks.spawn_essential("accounts", Arc::clone(&inner).watch(section, tasks.clone()));
-        Ok(Self { inner, queue })
+        Ok(Self { inner, queue, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Writes what waits, and ends the thread. To be called when intake takes no more reads. Blocks.
+    pub fn finish(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Nothing at all is the end.
+        if let Some(thread) = thread
+            && self.queue.send(Vec::new()).is_ok()
+            && thread.join().is_err()
+        {
+            tracing::error!("the accounts' thread panicked: internal error, our bug");
+        }
     }
 }
 
@@ -174,11 +189,12 @@ impl Beside for Accounts {
 }
 
 impl Inner {
-    /// Ends with the last sender.
+    /// Ends with an empty batch, or with the last sender.
     fn run(&self, jobs: &Receiver<Vec<Seen>>, runtime: &Handle) {
         let mut gathered: Vec<Vec<u8>> = Vec::new();
         loop {
             let ended = match jobs.recv_timeout(GATHER) {
+                Ok(passes) if passes.is_empty() => true,
                 Ok(passes) => {
                     gathered.extend(passes.iter().filter_map(|seen| self.passage(seen)));
                     if gathered.len() < GATHERED_MAX {

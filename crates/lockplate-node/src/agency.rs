@@ -263,6 +263,15 @@ impl BesideReads {
         }
     }
 
+    /// Ends what compares reads. Blocks.
+    fn finish(&self) {
+        match self {
+            Self::HotLists(matcher) => matcher.finish(),
+            Self::Accounts(accounts) => accounts.finish(),
+            Self::Nothing => {}
+        }
+    }
+
     fn observer(&self) -> Arc<dyn Beside> {
         match self {
             Self::HotLists(matcher) => Arc::new(matcher.clone()),
@@ -317,8 +326,12 @@ impl Agency {
     /// [`AgencyError::Ended`] where a task had failed or did not end in time.
     pub async fn end(self) -> Result<(), AgencyError> {
         self.tasks.stop();
-        if let Some(Owner { recorder, intake, .. }) = &self.owner {
+        if let Some(Owner { recorder, intake, beside, .. }) = &self.owner {
             intake.finish().await;
+            let beside = beside.clone();
+            if tokio::task::spawn_blocking(move || beside.finish()).await.is_err() {
+                tracing::error!("what compares reads could not be ended: internal error, our bug");
+            }
             self.alerts.iter().for_each(Alerts::finish);
             if tokio::time::timeout(CLOSE_MAX, recorder.stop()).await.is_err() {
                 tracing::warn!("not every epoch was closed in time; the next start closes them");
@@ -538,7 +551,7 @@ async fn open_lists(
     };
     matcher.start(Arc::new(alerts.clone()), Arc::clone(clock)).map_err(HotListError::Thread)?;
     let lists = HotLists::start(parts).await?;
-    alerts.attach(Arc::new(lists.clone()));
+    alerts.attach(lists.marking());
     Ok((alerts, lists))
 }
 

@@ -15,7 +15,7 @@ pub(crate) mod store;
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -755,7 +755,18 @@ impl HotLists {
     }
 }
 
-impl Marking for HotLists {
+/// The lists as alerts know them. Weak, so that the two do not keep each other, and the log they write to, open for ever.
+struct Marked(Weak<Inner>);
+
+impl Marked {
+    fn mark(&self, list: &[u8; 16], change: impl FnOnce(&mut Marks, Timestamp)) {
+        if let Some(inner) = self.0.upgrade() {
+            HotLists(inner).mark(list, change);
+        }
+    }
+}
+
+impl Marking for Marked {
     fn suspend(&self, list: &[u8; 16], entry_id: &str) {
         self.mark(list, |marks, now| marks.suspend(entry_id, now));
     }
@@ -766,6 +777,12 @@ impl Marking for HotLists {
 }
 
 impl HotLists {
+    /// What closed alerts do to entries.
+    #[must_use]
+    pub fn marking(&self) -> Arc<dyn Marking> {
+        Arc::new(Marked(Arc::downgrade(&self.0)))
+    }
+
     fn mark(&self, list: &[u8; 16], change: impl FnOnce(&mut Marks, Timestamp)) {
         let Some(list) = self.list(list) else { return };
         change(&mut locked(&list.marks), self.now());

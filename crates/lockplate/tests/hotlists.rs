@@ -481,3 +481,84 @@ fn alerts_kept(town: &Town) -> i64 {
     let db = rusqlite::Connection::open(town.data("agency").join("agency.db")).unwrap();
     db.query_row("SELECT count(*) FROM alert", [], |row| row.get(0)).unwrap()
 }
+
+#[test]
+fn lists_that_change_while_cars_pass_lose_no_read_and_raise_nothing_that_was_taken_off() {
+    let mut lists = Lists::start();
+    lists.new_list("state", &["--kind", "extract"]);
+    let listed = [entry("e1", "ZKX4411", Some("US-CT"), "stolenVehicle"), entry("e2", "ZKX9001", Some("US-CT"), "stolenPlate")];
+    assert_eq!(lists.load("state", &listed, true).code, 0);
+    let door = lists.town.door("own-0");
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let camera = {
+        let (mut lan, stop) = (lists.town.lan(), std::sync::Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let mut taken = 0_u64;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let at = now_ms();
+                let plate = if taken.is_multiple_of(7) { "ZKX4411".to_owned() } else { format!("QQ{:05}", taken % 90_000) };
+                let line = json!({
+                    "plate": plate, "camera": "c1", "captured_at": at, "id": format!("t{taken}-{at}"), "conf": 0.95,
+                    "jurisdiction": "US-CT", "jurisdiction_conf": 0.97,
+                });
+                let answer = lan.post(&door, "application/x-ndjson", format!("{line}\n").as_bytes()).unwrap();
+                assert_eq!(answer.0, 200, "{}", String::from_utf8_lossy(&answer.1));
+                taken += 1;
+                pause(8);
+            }
+            taken
+        })
+    };
+    for round in 0..4 {
+        let now = if round % 2 == 0 { &listed[1..] } else { &listed[..] };
+        let said = lists.load("state", now, true);
+        assert_eq!(said.code, 0, "{} {}", said.document, said.stderr);
+    }
+    let said = lists.load("state", &listed[1..], true);
+    assert_eq!(said.code, 0, "{} {}", said.document, said.stderr);
+    // The answer to the load came after the swap: from here on nothing of the entry that went.
+    pause(300);
+    let shift = lists.shift();
+    let before: u64 = lists.alerts(&shift).iter().map(|(_, _, count)| count).sum();
+    pause(1_500);
+    let after: u64 = lists.alerts(&shift).iter().map(|(_, _, count)| count).sum();
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(camera.join().unwrap() > 50);
+    assert_eq!(after, before, "an entry that was taken off was hit");
+    assert!(before > 0, "and while it was listed it was");
+    assert_eq!(lists.leaves().len(), 6, "each load has its leaf");
+    lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
+
+#[test]
+fn in_new_hampshire_a_hit_is_all_that_leaves_the_recorder() {
+    let shm = Path::new("/dev/shm");
+    if !town::has_tool("in_new_hampshire_a_hit_is_all_that_leaves_the_recorder", "a tmpfs at /dev/shm", shm.is_dir()) {
+        return;
+    }
+    let memory = tempfile::Builder::new().prefix("lockplate-nh-").tempdir_in(shm).unwrap();
+    let terms = Terms {
+        epoch_seconds: 4,
+        retention_seconds: 30,
+        state: "NH",
+        memory: Some(memory.path().to_owned()),
+        ..Terms::default()
+    };
+    let town = Town::start(terms);
+    let second = town.supervisor();
+    let mut lists = Lists { town, second, sequences: BTreeMap::new() };
+    lists.new_list("state", &["--kind", "extract"]);
+    let said = lists.load("state", &[entry("e1", "ZKX4411", Some("US-NH"), "stolenVehicle")], true);
+    assert_eq!(said.code, 0, "{} {}", said.document, said.stderr);
+    lists.pass("ZKX4411", Some("US-NH"), "c1");
+    lists.pass("QQX0001", Some("US-NH"), "c1");
+    let shift = lists.shift();
+    wait_until("the hit is raised", || !lists.alerts(&shift).is_empty());
+    assert_eq!(lists.alerts(&shift), [("stolenVehicle".to_owned(), "plate_and_state".to_owned(), 1)]);
+    // The read itself is searched for by nobody.
+    let searched = lists.town.search("ZKX4411");
+    assert!(searched.code != 0 && searched.document.to_string().contains("nh."), "{}", searched.document);
+    lists.town.stop_all();
+    lists.town.nobody_panicked();
+}

@@ -194,7 +194,7 @@ impl ListLaw {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use lockplate_core::id::AgencyId;
     use lockplate_core::vocabulary::{DeclarationName, Level, State};
 
@@ -209,7 +209,7 @@ mod tests {
         names.split_whitespace().map(|name| ListClass::from_name(name).unwrap()).collect()
     }
 
-    fn law(state: &str) -> ListLaw {
+    pub(in crate::hotlist) fn law(state: &str) -> ListLaw {
         let state = State::parse(state).unwrap();
         let owner = AgencyFacts {
             id: AgencyId([1; 16]),
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    fn acted(by: &AgencyFacts, second: bool) -> Acted {
+    pub(in crate::hotlist) fn acted(by: &AgencyFacts, second: bool) -> Acted {
         let approvers = second.then(|| (person(9, by), BTreeSet::from([Role::Supervisor]))).into_iter().collect();
         let officer = person(8, by);
         Acted { officer, approvers, on_behalf_of: by.clone(), judicial: false, mfa: true, now: NOW }

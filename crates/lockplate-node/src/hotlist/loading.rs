@@ -333,3 +333,126 @@ const fn refusal(reason: hotlist_file::Refusal) -> Option<Refusal> {
         Why::NoCase => Some(Refusal::NoCase),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lockplate_core::hotlist::set::ListSettings;
+    use lockplate_core::id::AgencyId;
+
+    use super::super::law::tests::{acted, law};
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_348_800);
+    const TEMPLATE: &str = "source = \"Invented\"\nkind = \"hot\"\nformat = \"delimited\"\ndelimiter = \";\"\nheader = false\n\
+        cells = 3\nencoding = \"utf-8\"\nend = \"line_break\"\nstates = \"iso\"\nclass_from = \"column\"\nlife_hours = 48\n\
+        basis = \"statutoryDuty\"\nagency = \"CT0000000\"\nentered_at_from_file = true\nentry_id_from_plate = true\n\
+        [columns]\nplate = 1\nstate = 2\nclass = 3\n[classes]\nV = \"stolenVehicle\"\nM = \"missingPerson\"\n";
+
+    fn config(entries_max: u64) -> ListConfig {
+        ListConfig {
+            agency: AgencyId([1; 16]),
+            name: "state".to_owned(),
+            settings: ListSettings {
+                list: [9; 16],
+                kind: SetKind::Extract,
+                conf_min: 800,
+                trust_jurisdiction: false,
+            },
+            purpose: None,
+            template: [1; 32],
+            entries_max,
+            alert_key: None,
+            serial: 1,
+            retired: false,
+            time: NOW,
+        }
+    }
+
+    /// Loads `rows` rows, of which every fourth is an entry that may be loaded.
+    fn load(rows: u64, entries_max: u64) -> Result<Read, NotRead> {
+        let (law, config) = (law("CT"), config(entries_max));
+        let template = Template::parse(TEMPLATE).unwrap();
+        let acted = acted(law.owner(), true);
+        let delivery = OrderedDelivery {
+            mode: LoadMode::Full,
+            sequence: 1,
+            produced_at: NOW,
+            source_file: String::new(),
+            removes: false,
+        };
+        let judged = Judged {
+            config: &config,
+            template: Some(&template),
+            delivery: Some(delivery),
+            law: &law,
+            acted,
+            steward: [8; 32],
+            supervised: false,
+            before: None,
+            history: &[],
+            lost: &BTreeMap::new(),
+            live_elsewhere: 0,
+            new_today: 0,
+            index_key: 7,
+            id_key: [3; 32],
+            now: NOW,
+        };
+        let (send, mut pieces) = mpsc::channel(4);
+        let source = std::thread::spawn(move || {
+            let mut piece = String::new();
+            for row in 0..rows {
+                // An entry, an immigration violator, a wildcard, one character, a class that nobody knows, a stranger's state.
+                let line = match row % 8 {
+                    0 | 4 => format!("{:07};CT;V\n", row / 4),
+                    1 => format!("{:07};CT;Immigration Violator\n", row / 8),
+                    2 => format!("{:05}*;CT;V\n", row / 800),
+                    3 => "A;CT;V\n".to_owned(),
+                    5 => format!("{:07};CT;Gang\n", row / 8),
+                    6 => format!("{:07};CT;?\n", row / 8),
+                    _ => format!("{:07};ZZ;V\n", row / 8),
+                };
+                piece.push_str(&line);
+                if piece.len() >= 64 * 1024
+                    && send.blocking_send(Some(Bytes::from(core::mem::take(&mut piece)))).is_err()
+                {
+                    return;
+                }
+            }
+            drop(send.blocking_send(Some(Bytes::from(piece))));
+            drop(send.blocking_send(Some(Bytes::new())));
+        });
+        let read = read(&judged, &mut pieces, None);
+        drop(pieces);
+        source.join().unwrap();
+        read
+    }
+
+    fn is_lawful(read: Read, rows: u64) {
+        let LoadOutcome::Held(held) = read.outcome else { panic!("a first load waits for people") };
+        let loaded = held.into_loaded();
+        assert_eq!(loaded.set().entries(), rows / 4);
+        let names: Vec<&str> = loaded.set().classes().keys().map(|class| class.name()).collect();
+        assert_eq!(names, ["stolenVehicle"], "nothing else is in the set");
+        let dropped = |name: &str| loaded.counts().iter().find(|one| one.class.name() == name).unwrap().dropped;
+        assert_eq!((dropped("immigrationViolator"), dropped("gang"), dropped("unknown")), (rows / 8, rows / 8, rows / 8));
+        let refused: u64 = loaded.refusals().values().sum();
+        assert_eq!(refused, rows / 8 * 3);
+    }
+
+    #[test]
+    fn every_kind_of_bad_row_is_counted_and_none_is_loaded() {
+        is_lawful(load(8_000, 10_000).unwrap(), 8_000);
+        let Err(NotRead::Load(LoadRefusal::TooMany)) = load(80_000, 10_000) else { panic!("more than the list may have") };
+    }
+
+    #[test]
+    #[ignore = "ten million rows: about a minute"]
+    fn ten_million_mixed_rows_stay_within_memory_and_load_nothing_unlawful() {
+        is_lawful(load(10_000_000, 5_000_000).unwrap(), 10_000_000);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        println!("peak memory {} MiB", kib / 1024);
+        assert!(kib < 600 * 1024, "{kib} KiB");
+    }
+}

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lockplate_core::Timestamp;
@@ -49,6 +50,7 @@ pub(super) struct InForce {
 enum Job {
     Seen(Vec<Seen>),
     Canary { list: [u8; 16], read: Box<Read>, reply: oneshot::Sender<bool> },
+    End,
 }
 
 #[derive(Default)]
@@ -63,6 +65,7 @@ struct Shared {
 #[derive(Clone)]
 pub struct Matcher {
     queue: Arc<OnceLock<SyncSender<Job>>>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
     shared: Arc<Shared>,
 }
 
@@ -82,10 +85,10 @@ impl Matcher {
     /// Without lists, and before [`start`](Self::start) it takes no reads.
     #[must_use]
     pub fn new() -> Self {
-        Self { queue: Arc::default(), shared: Arc::default() }
+        Self { queue: Arc::default(), thread: Arc::default(), shared: Arc::default() }
     }
 
-    /// Starts the thread, once; it ends with the last clone of the matcher.
+    /// Starts the thread, once.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -98,10 +101,21 @@ impl Matcher {
             tracks: HeldTracks::default(),
             held: BTreeMap::new(),
         };
-        std::thread::Builder::new().name("matcher".to_owned()).spawn(move || worker.run(&jobs))?;
+        let thread = std::thread::Builder::new().name("matcher".to_owned()).spawn(move || worker.run(&jobs))?;
         // A second thread would end at once: nothing holds its queue.
-        let _once = self.queue.set(queue);
+        if self.queue.set(queue).is_ok() {
+            *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        }
         Ok(())
+    }
+
+    /// Compares what waits, and ends the thread. To be called when intake takes no more reads. Blocks.
+    pub fn finish(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(thread), Some(queue)) = (thread, self.queue.get()) else { return };
+        if queue.send(Job::End).is_ok() && thread.join().is_err() {
+            tracing::error!("the matcher panicked: internal error, our bug");
+        }
     }
 
     /// Reads that were not compared because too many waited.
@@ -182,7 +196,7 @@ impl Worker {
                     let _gone = reply.send(self.is_hit(&list, &read));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Job::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
             let now = self.clock.now_ms();
             if now.saturating_sub(looked_at).unsigned_abs() >= TICK.as_millis().try_into().unwrap_or(u64::MAX) {
