@@ -190,7 +190,8 @@ ENGINES = (
     Engine("blueiris", 5, _blueiris, step_ms=1_000, zone=True),
     Engine("verkada", 5, _verkada, Habit(tries=2, pause=0.0, patience=2.0), names_reads=False),
     Engine("tattile", 5, _tattile, names_reads=False, zone=True),
-    Engine("frigate", 5, _frigate),
+    # By way of a bridge, which goes on from where the broker was not answered.
+    Engine("frigate", 5, _frigate, Habit(tries=FOREVER)),
 )
 
 

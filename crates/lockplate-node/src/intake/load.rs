@@ -45,7 +45,8 @@ impl Load {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         book.forget(now);
         match book.seconds.back_mut() {
-            Some((second, count)) if *second == now.as_secs() => *count = count.saturating_add(reads),
+            // Later where another task was faster at the turn of a second.
+            Some((second, count)) if *second >= now.as_secs() => *count = count.saturating_add(reads),
             Some(_) | None => book.seconds.push_back((now.as_secs(), reads)),
         }
     }
