@@ -37,7 +37,7 @@ fn ask<T: DeserializeOwned>(town: &Town, plate: &str, state: Option<&str>) -> T 
 
 #[test]
 fn a_customer_is_billed_and_everybody_else_is_only_counted() {
-    let terms = Terms { epoch_seconds: 60, archive_kind: ArchiveKind::Toll, ..Terms::default() };
+    let terms = Terms { archive_kind: ArchiveKind::Toll, ..Terms::default() };
     let mut town = Town::found(terms);
     let accounts = "plate,jurisdiction,account_id,valid_from,valid_to\n\
                     KXT 4107,US-CT,A-1,2026-01-01T00:00:00Z,2030-01-01T00:00:00Z\n\
@@ -89,6 +89,7 @@ fn a_customer_is_billed_and_everybody_else_is_only_counted() {
     }
 
     // Sealed like any read; police open it under a court's order or not at all.
+    town.wait_closed();
     let searched = town.search("KXT4107");
     assert_ne!(searched.code, 0, "{}", searched.document);
     assert!(searched.document.to_string().contains("base.toll"), "{} {}", searched.document, searched.stderr);
