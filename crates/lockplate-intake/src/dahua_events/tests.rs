@@ -343,13 +343,10 @@ fn long_texts_cost_no_more_than_their_length() {
         ("flat keys", long("Events[0].A=1\n")),
         ("quotes", format!("{{{}", long("\""))),
     ] {
-        let took = (0..3).map(|_| {
-            let began = std::time::Instant::now();
-            drop(stream(&text));
-            began.elapsed()
-        });
-        let took = took.min().unwrap();
-        assert!(took < std::time::Duration::from_millis(200), "{name}: {took:?}");
+        let began = std::time::Instant::now();
+        drop(stream(&text));
+        // It takes milliseconds; what grows with the square of the length would take hours.
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{name}");
     }
 }
 
