@@ -52,6 +52,7 @@ use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::intake::{AgencyRegister, Beside, Door, IntakeParts, IntakeState, Nobody, RegisterDown, SourcesRefused};
 use crate::log_door;
 use crate::party_log::{LogOnDisk, LogWitnesses, OpenError, PartyLog};
+use crate::policy_folder::{self, PolicyFolderError};
 use crate::problem::{Problem, ProblemKind};
 use crate::recorder::{self, RecorderHandle, RecorderParts, StartError};
 use crate::register::{self, Shown};
@@ -102,6 +103,8 @@ pub enum AgencyError {
     Sources(SourcesRefused),
     /// The policy of entries and hits.
     Law(LoadError),
+    /// The folder of the rules.
+    Policy(PolicyFolderError),
     /// Hot lists.
     Lists(HotListError),
     /// TLS.
@@ -124,6 +127,7 @@ impl AgencyError {
             | Self::Memory(_)
             | Self::Witnesses(_)
             | Self::Law(_)
+            | Self::Policy(_)
             | Self::Recorder(_) => ExitKind::Config,
             Self::Founding(error) => error.exit_kind(),
             Self::Log(error) => error.exit_kind(),
@@ -157,6 +161,7 @@ impl fmt::Display for AgencyError {
             Self::Register(cause) => cause.fmt(f),
             Self::Sources(cause) => cause.fmt(f),
             Self::Law(cause) => cause.fmt(f),
+            Self::Policy(cause) => cause.fmt(f),
             Self::Lists(cause) => cause.fmt(f),
             Self::Tls(cause) => cause.fmt(f),
             Self::Listen(cause) => cause.fmt(f),
@@ -182,6 +187,7 @@ impl core::error::Error for AgencyError {
             Self::Register(cause) => Some(cause),
             Self::Sources(cause) => Some(cause),
             Self::Law(cause) => Some(cause),
+            Self::Policy(cause) => Some(cause),
             Self::Lists(cause) => Some(cause),
             Self::Tls(cause) => Some(cause),
             Self::Listen(cause) => Some(cause),
@@ -203,7 +209,7 @@ macro_rules! from_cause {
 from_cause! {
     File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) TooLong(KeptTooLong)
     Memory(MemoryRefused) Log(OpenError) Db(DbError) Store(durable::Error)
-    Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Law(LoadError) Lists(HotListError) Tls(TlsError)
+    Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Law(LoadError) Policy(PolicyFolderError) Lists(HotListError) Tls(TlsError)
     Listen(ListenError)
 }
 
@@ -516,8 +522,17 @@ async fn open_lists(
 ) -> Result<(Alerts, HotLists), AgencyError> {
     let (charter, law_enforcement) = (owner.charter.clone(), desk.agency().law_enforcement);
     let keys = (settings.keys.alert.clone(), settings.keys.hotlist.clone());
+    let folder = settings.recorder.as_ref().and_then(|recorder| recorder.policy.clone());
     let opened = tokio::task::spawn_blocking(move || {
-        let bundle = Bundle::shipped(charter.charter().owner.state);
+        let bundle = match &folder {
+            Some(folder) => policy_folder::read(folder)?,
+            None => Bundle::shipped(charter.charter().owner.state),
+        };
+        if bundle.digest() != charter.charter().policy {
+            tracing::warn!(
+                "the rules for hot lists are not those that the charter names: after a change of policy, set `recorder.policy`"
+            );
+        }
         let law = ListLaw::new(charter.charter(), law_enforcement, &bundle)?;
         let key = |path: &Path| {
             read_or_create_secret(path, &mut SystemRng).map(|seed| HpkeSecretKey::from_seed(Secret::new(*seed)))

@@ -486,7 +486,8 @@ fn alerts_kept(town: &Town) -> i64 {
 fn lists_that_change_while_cars_pass_lose_no_read_and_raise_nothing_that_was_taken_off() {
     let mut lists = Lists::start();
     lists.new_list("state", &["--kind", "extract"]);
-    let listed = [entry("e1", "ZKX4411", Some("US-CT"), "stolenVehicle"), entry("e2", "ZKX9001", Some("US-CT"), "stolenPlate")];
+    let listed =
+        [entry("e1", "ZKX4411", Some("US-CT"), "stolenVehicle"), entry("e2", "ZKX9001", Some("US-CT"), "stolenPlate")];
     assert_eq!(lists.load("state", &listed, true).code, 0);
     let door = lists.town.door("own-0");
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -496,7 +497,8 @@ fn lists_that_change_while_cars_pass_lose_no_read_and_raise_nothing_that_was_tak
             let mut taken = 0_u64;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 let at = now_ms();
-                let plate = if taken.is_multiple_of(7) { "ZKX4411".to_owned() } else { format!("QQ{:05}", taken % 90_000) };
+                let plate =
+                    if taken.is_multiple_of(7) { "ZKX4411".to_owned() } else { format!("QQ{:05}", taken % 90_000) };
                 let line = json!({
                     "plate": plate, "camera": "c1", "captured_at": at, "id": format!("t{taken}-{at}"), "conf": 0.95,
                     "jurisdiction": "US-CT", "jurisdiction_conf": 0.97,
@@ -542,7 +544,7 @@ fn in_new_hampshire_a_hit_is_all_that_leaves_the_recorder() {
         epoch_seconds: 4,
         retention_seconds: 30,
         state: "NH",
-        memory: Some(memory.path().to_owned()),
+        memory: Some(memory.path().join("recorder")),
         ..Terms::default()
     };
     let town = Town::start(terms);

@@ -102,6 +102,8 @@ pub struct RecorderConfig {
     pub memory: Option<PathBuf>,
     /// A listener of plain HTTP for cameras that know no TLS; loopback only.
     pub lan: Option<SocketAddr>,
+    /// Folder of the rules that hot lists and alerts are decided by; without it those that the program has for the owner's state.
+    pub policy: Option<PathBuf>,
     /// The binary that is executed as a sealer; as a rule this one.
     pub sealer: Option<PathBuf>,
     /// How long a live epoch takes its own reads after its window has ended, seconds.
@@ -204,6 +206,7 @@ pub struct AgencySettings {
 pub(super) struct RecorderSection {
     pub(super) charter: PathBuf,
     pub(super) memory: Option<PathBuf>,
+    pub(super) policy: Option<PathBuf>,
     pub(super) lan: Option<SocketAddr>,
     config: RecorderConfig,
     program: SealerProgram,
@@ -379,6 +382,7 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     Ok(RecorderSection {
         charter: folder_of(file).join(&config.charter),
         memory: config.memory.as_ref().map(|path| folder_of(file).join(path)),
+        policy: config.policy.as_ref().map(|path| folder_of(file).join(path)),
         lan: config.lan,
         program: SealerProgram { path, arguments: vec!["sealer".to_owned()] },
         config,

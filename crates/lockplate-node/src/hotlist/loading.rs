@@ -352,12 +352,7 @@ mod tests {
         ListConfig {
             agency: AgencyId([1; 16]),
             name: "state".to_owned(),
-            settings: ListSettings {
-                list: [9; 16],
-                kind: SetKind::Extract,
-                conf_min: 800,
-                trust_jurisdiction: false,
-            },
+            settings: ListSettings { list: [9; 16], kind: SetKind::Extract, conf_min: 800, trust_jurisdiction: false },
             purpose: None,
             template: [1; 32],
             entries_max,
@@ -434,7 +429,10 @@ mod tests {
         let names: Vec<&str> = loaded.set().classes().keys().map(|class| class.name()).collect();
         assert_eq!(names, ["stolenVehicle"], "nothing else is in the set");
         let dropped = |name: &str| loaded.counts().iter().find(|one| one.class.name() == name).unwrap().dropped;
-        assert_eq!((dropped("immigrationViolator"), dropped("gang"), dropped("unknown")), (rows / 8, rows / 8, rows / 8));
+        assert_eq!(
+            (dropped("immigrationViolator"), dropped("gang"), dropped("unknown")),
+            (rows / 8, rows / 8, rows / 8)
+        );
         let refused: u64 = loaded.refusals().values().sum();
         assert_eq!(refused, rows / 8 * 3);
     }
@@ -442,7 +440,9 @@ mod tests {
     #[test]
     fn every_kind_of_bad_row_is_counted_and_none_is_loaded() {
         is_lawful(load(8_000, 10_000).unwrap(), 8_000);
-        let Err(NotRead::Load(LoadRefusal::TooMany)) = load(80_000, 10_000) else { panic!("more than the list may have") };
+        let Err(NotRead::Load(LoadRefusal::TooMany)) = load(80_000, 10_000) else {
+            panic!("more than the list may have")
+        };
     }
 
     #[test]
