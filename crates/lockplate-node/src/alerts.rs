@@ -19,7 +19,7 @@ pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lockplate_core::Timestamp;
 use lockplate_core::directory::VerifiedDirectory;
@@ -125,7 +125,7 @@ struct Inner {
     notifier: Notifier,
     feed: Feed,
     /// Called with what steps do to lists.
-    marking: OnceLock<Arc<dyn Marking>>,
+    marking: Mutex<Option<Arc<dyn Marking>>>,
     hits: mpsc::Sender<Sighted>,
     /// What was suppressed since it was last written down.
     suppressed: Mutex<BTreeMap<Suppression, u64>>,
@@ -169,7 +169,7 @@ impl Alerts {
             tasks: tasks.clone(),
             notifier,
             feed: Feed::new(),
-            marking: OnceLock::new(),
+            marking: Mutex::default(),
             hits,
             suppressed: Mutex::default(),
             lost: AtomicU64::new(0),
@@ -181,9 +181,9 @@ impl Alerts {
         Ok(alerts)
     }
 
-    /// Who is told what steps do to lists; the first call counts.
+    /// Who is told what steps do to lists; the last call counts.
     pub fn attach(&self, marking: Arc<dyn Marking>) {
-        let _attached_before = self.0.marking.set(marking);
+        *self.0.marking.lock().unwrap_or_else(PoisonError::into_inner) = Some(marking);
     }
 
     /// The matcher has ended: what it found is raised, then the desk ends.

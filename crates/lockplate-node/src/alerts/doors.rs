@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -250,7 +250,8 @@ async fn take_step(door: &Door, id: &str, officer: &OnDuty, asked: StepAsked) ->
 /// Before the step is stored: one that then is not has marked an entry once too often, which keeps alerts away; one that is stored and
 /// has marked nothing would let a stale entry go on.
 fn mark(inner: &Inner, row: &AlertRow, content: &AlertContent, effects: &BTreeSet<Effect>) {
-    let Some(marking) = inner.marking.get() else { return };
+    let marking = inner.marking.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(marking) = marking else { return };
     let entry = &content.text.entry.entry_id;
     if effects.contains(&Effect::Suspend) {
         marking.suspend(&row.record.list, entry);
