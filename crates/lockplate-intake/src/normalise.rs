@@ -10,7 +10,7 @@ use crate::hold::Held;
 use lockplate_core::limits::JURISDICTION_CONF_MIN;
 
 use crate::limits::{
-    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_WINDOW_READS, LATE_AFTER_MS,
+    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_RIGHT_MS, CLOCK_WINDOW_READS, LATE_AFTER_MS,
 };
 use crate::source::SourceConfig;
 
@@ -89,6 +89,9 @@ pub enum Clock {
 #[derive(Clone, Debug, Default)]
 pub struct CameraClock {
     offsets: VecDeque<i64>,
+    heard_at: i64,
+    /// When it was right last: whoever sends a backlog between two reads of now has a good clock, however many reads that are.
+    right_at: Option<i64>,
 }
 
 impl CameraClock {
@@ -99,6 +102,10 @@ impl CameraClock {
             self.offsets.pop_front();
         }
         self.offsets.push_back(own);
+        self.heard_at = received_at;
+        if own.saturating_abs() <= CLOCK_OFFSET_MS_MAX {
+            self.right_at = Some(received_at);
+        }
         self.reading().map_or(Clock::Good, |(_, clock)| clock)
     }
 
@@ -112,7 +119,8 @@ impl CameraClock {
         } else {
             (own, CLOCK_OFFSET_EARLY_MS_MAX)
         };
-        let good = offset.saturating_abs() <= bound && own >= -CLOCK_OFFSET_MS_MAX;
+        let right = self.right_at.is_some_and(|at| self.heard_at.saturating_sub(at) <= CLOCK_RIGHT_MS);
+        let good = (right || offset.saturating_abs() <= bound) && own >= -CLOCK_OFFSET_MS_MAX;
         Some((offset, if good { Clock::Good } else { Clock::Off }))
     }
 }

@@ -69,6 +69,22 @@ pub(crate) fn sealed(outcome: &Outcome) -> Vec<&str> {
 const LINE: &str = r#"{"plate":"xk-41 207","camera":"c1","captured_at":"2026-03-20T09:46:40Z","id":"a","conf":0.9}"#;
 
 #[test]
+fn a_backlog_between_two_reads_of_now_does_not_make_a_clock_wrong() {
+    let mut clock = CameraClock::default();
+    let (now, hour) = (1_800_000_000_000_i64, 3_600_000_i64);
+    assert_eq!(clock.judge(now - 300, now), Clock::Good);
+    let backlog = |clock: &mut CameraClock, at: i64| {
+        (0..200)
+            .map(|n| clock.judge(at - 48 * hour + n * 1_000, at + n))
+            .filter(|judged| *judged == Clock::Good)
+            .count()
+    };
+    assert_eq!(backlog(&mut clock, now + 60_000), 200, "a minute after a read of now");
+    assert_eq!(backlog(&mut clock, now + 16 * 60_000), 0, "a quarter of an hour without one");
+    assert_eq!(clock.judge(now + 17 * 60_000, now + 17 * 60_000), Clock::Good);
+}
+
+#[test]
 fn own_bom_crlf_unknown_keys_and_bad_lines_beside_good_ones() {
     let parsed = ndjson(&format!("\u{feff}{LINE}\r\n{{\"cut\r\n\r\n{{\"plate\":\"AA1\",\"camera\":\"c\"}}\n{LINE}"));
     assert_eq!(texts(&parsed), ["XK41207", "XK41207"]);

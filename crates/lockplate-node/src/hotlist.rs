@@ -204,6 +204,16 @@ pub struct LoadReport {
     pub alarms: Vec<String>,
 }
 
+/// `GET /v1/hotlists`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListsHealth {
+    /// The lists, by name.
+    pub lists: Vec<ListHealth>,
+    /// Reads since the start that were compared with no list, because too many waited.
+    pub not_compared: u64,
+}
+
 /// A list on the health page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -698,12 +708,17 @@ impl HotLists {
     }
 
     async fn keep_time(self) {
+        let mut told = 0;
         loop {
             tokio::select! {
                 () = self.0.tasks.stopping().cancelled() => return,
                 () = tokio::time::sleep(TICK) => {}
             }
             self.refresh_places().await;
+            let not_compared = self.0.matcher.not_compared();
+            if not_compared > core::mem::replace(&mut told, not_compared) {
+                tracing::error!(reads = not_compared, "reads-not-compared: too many waited; they are sealed like any");
+            }
             let lists: Vec<Arc<List>> =
                 self.0.lists.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
             for list in lists {
@@ -715,15 +730,15 @@ impl HotLists {
         }
     }
 
-    /// The lists, by name.
+    /// How the lists are.
     #[must_use]
-    pub fn health(&self) -> Vec<ListHealth> {
+    pub fn health(&self) -> ListsHealth {
         let now = self.now();
         let lists: Vec<Arc<List>> =
             self.0.lists.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let mut health: Vec<ListHealth> = lists.iter().map(|list| self.health_of(list, now)).collect();
         health.sort_by(|one, other| one.list.cmp(&other.list));
-        health
+        ListsHealth { lists: health, not_compared: self.0.matcher.not_compared() }
     }
 
     fn health_of(&self, list: &List, now: Timestamp) -> ListHealth {

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 
 use super::people::Party;
 use super::store::{self, ListRow};
-use super::{Brought, HotLists, LISTS_MAX, List, ListHealth, LoadReport, PIECES_MAX, down};
+use super::{Brought, HotLists, LISTS_MAX, List, ListsHealth, LoadReport, PIECES_MAX, down};
 use crate::api::{B64, Done};
 use crate::db::{DbError, DbErrorKind};
 use crate::desk::FACTORS;
@@ -256,7 +256,7 @@ async fn register(
     Ok(Json(Done {}))
 }
 
-async fn list(State(lists): State<HotLists>, headers: HeaderMap) -> Result<Json<Vec<ListHealth>>, Problem> {
+async fn list(State(lists): State<HotLists>, headers: HeaderMap) -> Result<Json<ListsHealth>, Problem> {
     lists.0.shifts.officer(&headers)?;
     Ok(Json(lists.health()))
 }

@@ -18,7 +18,7 @@ use lockplate_core::person::ByPerson;
 use lockplate_core::vocabulary::{Basis, Offence, Purpose};
 use lockplate_node::api::{B64, Done};
 use lockplate_node::client::CallLimits;
-use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListRegistered, LoadReport, orders_value};
+use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListRegistered, ListsHealth, LoadReport, orders_value};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::read_person_key;
 use lockplate_node::shift::SignedIn;
@@ -246,12 +246,12 @@ impl Steward {
         Ok(())
     }
 
-    async fn lists(&self) -> Result<Vec<ListHealth>> {
+    async fn lists(&self) -> Result<ListsHealth> {
         Ok(self.officer.get("/v1/hotlists").await?)
     }
 
     async fn named(&self, name: &str) -> Result<(ListHealth, ListConfig)> {
-        let found = self.lists().await?.into_iter().find(|list| list.list == name);
+        let found = self.lists().await?.lists.into_iter().find(|list| list.list == name);
         let found = found.ok_or_else(|| Ended::usage(format!("{name}: no list of this name is registered")))?;
         let signed = ByPerson::<ListConfig>::from_bytes(&found.config.0)?;
         let config = signed.claimed().clone();
@@ -378,9 +378,12 @@ impl Steward {
     }
 
     async fn list(&self, screen: &Screen) -> Result<ExitKind> {
-        let lists = self.lists().await?;
+        let ListsHealth { lists, not_compared } = self.lists().await?;
+        if not_compared > 0 {
+            screen.note(&format!("Alarm: {not_compared} reads were compared with no list, because too many waited."));
+        }
         if screen.json() {
-            screen.document(&json!({ "schema": "lockplate/hotlist/1", "lists": lists }));
+            screen.document(&json!({ "schema": "lockplate/hotlist/1", "lists": lists, "not_compared": not_compared }));
             return Ok(ExitKind::Done);
         }
         for list in &lists {
