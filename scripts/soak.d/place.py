@@ -63,7 +63,7 @@ class Place(Town):
         with open(file, "w", encoding="utf-8") as out:
             for line in [header, *({"entry_id": f"e{at}", "plate": plate("HK", at), **entry} for at in range(1, entries + 1))]:
                 out.write(json.dumps(line) + "\n")
-        steward = ["agency", "hotlist", "--officer", officer]
+        steward = ["agency", "hotlist", "--config", officer]
         self._lockplate("hotlist new", *steward, "new", "--name", LIST, "--kind", "extract")
         said = json.loads(self._lockplate("hotlist load", "--json", *steward, "load", file, "--list", LIST,
                                           "--second", self.officers[1] / "officer.pem", allowed=(0, 4)))
