@@ -559,6 +559,7 @@ fn in_new_hampshire_a_hit_is_all_that_leaves_the_recorder() {
     wait_until("the hit is raised", || !lists.alerts(&shift).is_empty());
     assert_eq!(lists.alerts(&shift), [("stolenVehicle".to_owned(), "plate_and_state".to_owned(), 1)]);
     // The read itself is searched for by nobody.
+    lists.town.wait_closed();
     let searched = lists.town.search("ZKX4411");
     assert!(searched.code != 0 && searched.document.to_string().contains("nh."), "{}", searched.document);
     lists.town.stop_all();
