@@ -398,13 +398,13 @@ mod tests {
             for row in 0..rows {
                 // An entry, an immigration violator, a wildcard, one character, a class that nobody knows, a stranger's state.
                 let line = match row % 8 {
-                    0 | 4 => format!("{:07};CT;V\n", row / 4),
-                    1 => format!("{:07};CT;Immigration Violator\n", row / 8),
-                    2 => format!("{:05}*;CT;V\n", row / 800),
+                    0 | 4 => format!("K{:07};CT;V\n", row / 4),
+                    1 => format!("K{:07};CT;Immigration Violator\n", row / 8),
+                    2 => format!("K{:05}*;CT;V\n", row / 800),
                     3 => "A;CT;V\n".to_owned(),
-                    5 => format!("{:07};CT;Gang\n", row / 8),
-                    6 => format!("{:07};CT;?\n", row / 8),
-                    _ => format!("{:07};ZZ;V\n", row / 8),
+                    5 => format!("K{:07};CT;Gang\n", row / 8),
+                    6 => format!("K{:07};CT;?\n", row / 8),
+                    _ => format!("K{:07};ZZ;V\n", row / 8),
                 };
                 piece.push_str(&line);
                 if piece.len() >= 64 * 1024
