@@ -23,6 +23,41 @@ pub struct Sealable {
     /// Picture of the plate, for a blob.
     pub crop: Option<Vec<u8>>,
     notes: Vec<u64>,
+    /// As hot lists look at it once it is durable; none of a file that is brought in.
+    live: Option<Live>,
+}
+
+/// What hot lists need to know of a read beside itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Live {
+    track: u64,
+    of_frames: bool,
+    conf_min: u16,
+}
+
+impl Live {
+    fn of(held: &Held) -> Option<Self> {
+        // Old reads are looked through with a request, and so they are looked through in public.
+        let is_live = held.rules.arrival == Arrival::Live;
+        is_live.then_some(Self {
+            track: held.track,
+            of_frames: held.observation.stage == Stage::Frame,
+            conf_min: held.rules.conf_min,
+        })
+    }
+
+    fn see(self, read: &Read, crop: Option<&Vec<u8>>, is_final: bool) -> Seen {
+        let Self { track, of_frames, conf_min } = self;
+        Seen { read: read.clone(), crop: crop.cloned(), track, is_final, of_frames, conf_min }
+    }
+}
+
+impl Sealable {
+    /// To be compared with hot lists once it is durable.
+    #[must_use]
+    pub fn seen(&self) -> Option<Seen> {
+        self.live.map(|live| live.see(&self.read, self.crop.as_ref(), true))
+    }
 }
 
 impl core::fmt::Debug for Sealable {
@@ -31,8 +66,7 @@ impl core::fmt::Debug for Sealable {
     }
 }
 
-/// A read as hot lists are compared with it, beside its sealing: once it is final, and while it is held as often as its source says
-/// more.
+/// A read as hot lists are compared with it: once it is final and durable, and while it is held as often as its source says more.
 #[derive(Clone)]
 pub struct Seen {
     /// The read as it stands.
@@ -60,8 +94,7 @@ impl core::fmt::Debug for Seen {
 pub struct Outcome {
     /// To be sealed, in order.
     pub sealables: Vec<Sealable>,
-    /// To be compared with hot lists. Files that are brought in are not: old reads are looked through with a request, and so they are
-    /// looked through in public.
+    /// What is held, to be compared with hot lists as it stands.
     pub seen: Vec<Seen>,
     /// Observations that wait: held, or in the frame grouper.
     pub held: u64,
@@ -79,22 +112,6 @@ pub struct Outcome {
     pub clocks_off: Vec<u32>,
     /// Sign of life.
     pub heartbeat: Option<Heartbeat>,
-}
-
-impl Outcome {
-    fn see(&mut self, held: &Held, read: &Read, placement: Placement, is_final: bool) {
-        if held.rules.arrival == Arrival::Import || placement == Placement::TooOld {
-            return;
-        }
-        self.seen.push(Seen {
-            read: read.clone(),
-            crop: held.observation.crop.clone(),
-            track: held.track,
-            is_final,
-            of_frames: held.observation.stage == Stage::Frame,
-            conf_min: held.rules.conf_min,
-        });
-    }
 }
 
 /// State of intake: one per recorder.
@@ -233,7 +250,9 @@ impl Intake {
                     // Judged by a copy: only reads that are sealed tell how a camera's clock goes.
                     let mut clock = self.clocks.get(&held.camera).map(|(_, clock)| clock.clone()).unwrap_or_default();
                     let placed = normalise(held, &mut clock);
-                    out.see(held, &placed.read, placed.placement, false);
+                    if let Some(live) = Live::of(held).filter(|_| placed.placement != Placement::TooOld) {
+                        out.seen.push(live.see(&placed.read, held.observation.crop.as_ref(), false));
+                    }
                 }
                 for over in over {
                     self.finish(now_ms, over, out);
@@ -272,9 +291,10 @@ impl Intake {
             self.duplicates.sealed(pass, held.observation.time.ms);
             notes.push(pass);
         }
-        out.see(&held, &placed.read, placed.placement, true);
+        let live = Live::of(&held);
         let Held { observation, .. } = held;
-        out.sealables.push(Sealable { read: placed.read, placement: placed.placement, crop: observation.crop, notes });
+        let crop = observation.crop;
+        out.sealables.push(Sealable { read: placed.read, placement: placed.placement, crop, notes, live });
     }
 
     fn is_duplicate(&self, now_ms: i64, held: &Held) -> bool {

@@ -139,7 +139,7 @@ struct List {
     template: Option<Template>,
     marks: Arc<Mutex<Marks>>,
     /// One load at a time.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     note: Mutex<Note>,
 }
 
@@ -298,7 +298,7 @@ impl List {
             template,
             row,
             marks: Arc::default(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             note: Mutex::default(),
         })
     }
@@ -316,6 +316,8 @@ impl HotLists {
             .expose_secret()
             .split_first_chunk::<8>()
             .ok_or(HotListError::Core(lockplate_core::Error::internal("32 bytes begin with 8")))?;
+        // The same after a restart: what is known of an entry hangs on its id.
+        let id_key = th("list-ids", &[parts.key.seed().expose_secret()]);
         let lists = Self(Arc::new(Inner {
             charter: parts.charter,
             law: parts.law,
@@ -328,7 +330,7 @@ impl HotLists {
             clock: parts.clock,
             tasks: parts.tasks.clone(),
             index_key: u64::from_be_bytes(*index),
-            id_key: *Secret::<32>::random(&mut SystemRng).expose_secret(),
+            id_key,
             lists: RwLock::default(),
             registering: tokio::sync::Mutex::default(),
         }));
@@ -433,6 +435,10 @@ impl HotLists {
         pieces: mpsc::Receiver<Option<Bytes>>,
     ) -> Result<LoadReport, Problem> {
         let _one_at_a_time = list.turn.lock().await;
+        // It may have ended, or been signed anew, while this load waited for its turn.
+        if self.list(&list.config.settings.list).is_none_or(|now| now.config != list.config) {
+            return Err(ProblemKind::Conflicting.into());
+        }
         let (id, kind, now) = (list.config.settings.list, list.config.settings.kind, self.now());
         let party = self.party(list).await?;
         let history = store::loads(self.db(), id).await.map_err(down)?;
@@ -513,8 +519,11 @@ impl HotLists {
         if !is_logged {
             self.log_and_keep(list, &loaded, &brought, officer, (read.file, &read.bytes, read.is_full)).await?;
         }
-        loaded.confirm(&mut locked(&list.marks));
-        self.keep_marks(list).await;
+        // What is kept is in parts: the first of them does not know the entries of the later ones.
+        if !is_kept {
+            loaded.confirm(&mut locked(&list.marks));
+            self.keep_marks(list).await;
+        }
         locked(&list.note).refused = None;
         let in_force = InForce {
             name: list.config.name.clone(),
@@ -640,9 +649,8 @@ impl HotLists {
         store::put_load(self.db(), id, row, kept, is_full).await.map_err(down)
     }
 
-    /// Ends a list: its leaf, and then nothing of it is matched or kept.
+    /// Ends a list whose turn the caller holds: its leaf, and then nothing of it is matched or kept.
     async fn retire(&self, list: &Arc<List>) -> Result<(), Problem> {
-        let _one_at_a_time = list.turn.lock().await;
         let id = list.config.settings.list;
         let history = store::loads(self.db(), id).await.map_err(down)?;
         if let Some(last) = history.last() {

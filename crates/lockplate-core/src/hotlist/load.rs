@@ -269,7 +269,7 @@ pub struct LoadRules<'a> {
     pub new_today: u64,
     /// Loads before, the latest last.
     pub history: &'a [PastLoad],
-    /// Entries by class that the last leaf speaks of, where their set is not in memory any more: what the counts start from.
+    /// Entries by class that the last leaf speaks of, which is what the counts start from; empty where nothing is logged.
     pub lost: &'a BTreeMap<ListClass, u64>,
     /// Random, this process's own.
     pub index_key: u64,
@@ -853,7 +853,9 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
     }
 
     fn counts(&mut self, set: &ListSet, added: &BTreeMap<ListClass, u64>) -> Vec<ListCounts> {
-        let before = self.before.map_or(self.rules.lost, ListSet::classes);
+        // What the log says counts: entries that ended while the process was away went without a leaf.
+        let in_memory = self.before.map_or(self.rules.lost, ListSet::classes);
+        let before = if self.rules.lost.is_empty() { in_memory } else { self.rules.lost };
         let classes: BTreeSet<ListClass> = before
             .keys()
             .chain(set.classes().keys())

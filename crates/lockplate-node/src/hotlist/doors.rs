@@ -1,7 +1,8 @@
 //! Doors of hot lists: lists are registered and ended by their stewards, files are brought, and what is in force is told to whoever runs
 //! the machine. Entries never leave.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -18,6 +19,7 @@ use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, SIGNERS_MAX};
 use lockplate_core::person::ByPerson;
 use lockplate_core::sign::Statement as _;
 use lockplate_core::signed::SignedObject;
+use lockplate_core::vocabulary::Role;
 use lockplate_intake::hotlist_file::Template;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -118,7 +120,13 @@ impl HotLists {
         if !follows && !is_same {
             return Err(Problem::new(ProblemKind::Conflicting));
         }
-        let is_full = self.0.lists.read().unwrap_or_else(std::sync::PoisonError::into_inner).len() >= LISTS_MAX;
+        // A list is its steward's; when he has left, a supervisor takes it over or ends it.
+        let takes_over = is_own && steward.1.contains(&Role::Supervisor);
+        if known.as_ref().is_some_and(|known| known.steward != steward.0.key_id) && !takes_over {
+            return Err(ProblemKind::NotSignedIn.into());
+        }
+        let live = |lists: &BTreeMap<[u8; 16], Arc<List>>| lists.values().filter(|list| !list.config.retired).count();
+        let is_full = live(&self.0.lists.read().unwrap_or_else(PoisonError::into_inner)) >= LISTS_MAX;
         if known.is_none() && (is_full || config.retired || config.serial == 0) {
             return Err(refuse("/config"));
         }
@@ -132,7 +140,13 @@ impl HotLists {
             directory: asked.directory.map(|B64(bytes)| bytes),
             mfa,
         };
-        let list = Arc::new(List::of(row.clone()).ok_or_else(malformed)?);
+        let mut list = List::of(row.clone()).ok_or_else(malformed)?;
+        // No load of it is between its leaf and its set while this one changes.
+        let turn = known.as_ref().map(|known| Arc::clone(&known.turn));
+        let _one_at_a_time = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
         if config.retired
             && let Some(known) = &known
         {
@@ -141,11 +155,12 @@ impl HotLists {
         let is_taken = |error: &DbError| error.kind() == DbErrorKind::Constraint;
         let refuse = |error| if is_taken(&error) { Problem::new(ProblemKind::Conflicting) } else { down(error) };
         store::put_list(self.db(), row).await.map_err(refuse)?;
-        if let Some(known) = known {
-            let marks = super::locked(&known.marks).clone();
-            *super::locked(&list.marks) = marks;
+        // The set in force goes on with the same knowledge of its entries.
+        if let Some(known) = &known {
+            list.marks = Arc::clone(&known.marks);
+            list.turn = Arc::clone(&known.turn);
         }
-        self.put(list);
+        self.put(Arc::new(list));
         Ok(())
     }
 
@@ -257,7 +272,10 @@ async fn register(
 }
 
 async fn list(State(lists): State<HotLists>, headers: HeaderMap) -> Result<Json<ListsHealth>, Problem> {
-    lists.0.shifts.officer(&headers)?;
+    let officer = lists.0.shifts.officer(&headers)?;
+    if !lists.0.shifts.officers().await?.is_in_service(&officer, lists.now()) {
+        return Err(ProblemKind::NotSignedIn.into());
+    }
     Ok(Json(lists.health()))
 }
 

@@ -67,7 +67,7 @@ pub enum Obstacle {
 ///
 /// Contract: returns at once and takes as long for every read; nothing that becomes of a read here reaches the answer to its source.
 pub trait Beside: Send + Sync + 'static {
-    /// Reads as they were judged, before they are durable.
+    /// Reads that are durable, and reads that are held as they stand.
     fn observe(&self, seen: Vec<Seen>);
 }
 

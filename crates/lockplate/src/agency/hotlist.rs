@@ -251,7 +251,8 @@ impl Steward {
     }
 
     async fn named(&self, name: &str) -> Result<(ListHealth, ListConfig)> {
-        let found = self.lists().await?.lists.into_iter().find(|list| list.list == name);
+        let named = |list: &ListHealth| list.list == name && list.state != "retired";
+        let found = self.lists().await?.lists.into_iter().find(named);
         let found = found.ok_or_else(|| Ended::usage(format!("{name}: no list of this name is registered")))?;
         let signed = ByPerson::<ListConfig>::from_bytes(&found.config.0)?;
         let config = signed.claimed().clone();
