@@ -613,20 +613,12 @@ impl HotLists {
         (file, bytes, is_full): ([u8; 32], &[u8], bool),
     ) -> Result<(), Problem> {
         let (id, stamp) = (list.config.settings.list, *loaded.set().stamp());
-        // Tried again after its quorum was missing, it is the same leaf: its salts come from the key, the list and the file.
-        let seed = th("list-salts", &[self.0.key.seed().expose_secret(), &id, &stamp.sequence.to_be_bytes(), &file]);
-        let mut salts = ChaCha20Rng::from_seed(seed);
+        let mut salts = self.salts(&id, stamp.sequence, &file);
         let mut set_salt = [0; 16];
         salts.fill_bytes(&mut set_salt);
         let (sd, who) = steward_digests(&list.steward, &mut salts).map_err(|_core| ProblemKind::Internal)?;
         let leaf = loaded.leaf(&set_salt, sd);
-        let same = leaf.clone();
-        #[expect(clippy::wildcard_enum_match_arm, reason = "asks for one variant; every other one is no list")]
-        let same = move |entry: &LogEntry| match entry {
-            LogEntry::Hotlist(known) if known.list == same.list => Some(*known == same),
-            _ => None,
-        };
-        self.0.log.append_once(LogEntry::Hotlist(leaf), same).await.map_err(unlogged)?;
+        self.append_once(leaf).await?;
         let kept = if list.config.settings.kind == SetKind::Extract {
             None
         } else {
@@ -649,26 +641,47 @@ impl HotLists {
         store::put_load(self.db(), id, row, kept, is_full).await.map_err(down)
     }
 
+    /// Salts of a leaf, from the key, the list and the file: tried again after its quorum was missing, it is the same leaf.
+    fn salts(&self, list: &[u8; 16], sequence: u64, file: &[u8; 32]) -> ChaCha20Rng {
+        let secret = self.0.key.seed();
+        let parts: [&[u8]; 4] = [secret.expose_secret(), list, &sequence.to_be_bytes(), file];
+        ChaCha20Rng::from_seed(th("list-salts", &parts))
+    }
+
+    /// Logs a leaf, unless it is the newest one of its list.
+    async fn append_once(&self, leaf: HotlistLeaf) -> Result<(), Problem> {
+        let said = leaf.clone();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "asks for one variant; every other one is no list")]
+        let same = move |entry: &LogEntry| match entry {
+            LogEntry::Hotlist(known) if known.list == said.list => Some(*known == said),
+            _ => None,
+        };
+        self.0.log.append_once(LogEntry::Hotlist(leaf), same).await.map(drop).map_err(unlogged)
+    }
+
     /// Ends a list whose turn the caller holds: its leaf, and then nothing of it is matched or kept.
     async fn retire(&self, list: &Arc<List>) -> Result<(), Problem> {
         let id = list.config.settings.list;
         let history = store::loads(self.db(), id).await.map_err(down)?;
         if let Some(last) = history.last() {
             let classes = retired(&last.classes.iter().copied().collect());
-            let (sd, _who) = steward_digests(&list.steward, &mut SystemRng).map_err(|_core| ProblemKind::Internal)?;
+            let sequence = last.sequence.saturating_add(1);
+            let mut salts = self.salts(&id, sequence, &last.file);
+            let (sd, _who) = steward_digests(&list.steward, &mut salts).map_err(|_core| ProblemKind::Internal)?;
             let decisions =
                 classes.iter().map(|one| th("list-retired", &[&id, one.class.name().as_bytes(), &list.row.config]));
             let leaf = HotlistLeaf {
                 list: id,
                 kind: ListKind::Retire,
-                sequence: last.sequence.saturating_add(1),
-                produced_at: Timestamp(self.now().0.saturating_sub(self.now().0 % 60)),
+                sequence,
+                // Tried again it is the same leaf, so it has no time of its own.
+                produced_at: Timestamp(last.loaded_at.0.saturating_sub(last.loaded_at.0 % 60)),
                 decisions: decisions.collect(),
                 classes,
                 set: [0; 32],
                 sd,
             };
-            self.0.log.append(vec![LogEntry::Hotlist(leaf)]).await.map_err(unlogged)?;
+            self.append_once(leaf).await?;
         }
         let matcher = self.0.matcher.clone();
         tokio::task::spawn_blocking(move || matcher.swap(id, None)).await.map_err(|_panicked| ProblemKind::Internal)?;
