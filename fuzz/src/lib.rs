@@ -2,6 +2,9 @@
 //! function is the whole of one fuzz target (`fuzz_targets/`); a panic is a finding. Nothing here may panic for another
 //! reason than a broken promise of the code under test.
 
+use std::collections::BTreeSet;
+
+use lockplate_core::Timestamp;
 use lockplate_core::approval::{Approval, Grant};
 use lockplate_core::charter::CharterFile;
 use lockplate_core::decision::HumanDecision;
@@ -21,10 +24,14 @@ use lockplate_core::sign::{Signed, Statement};
 use lockplate_core::signed::SignedObject;
 use lockplate_core::statement::StatementText;
 use lockplate_core::timekeeping::TimeStatement;
+use lockplate_intake::hotlist_file::{
+    Complete, Delivery, FileRefused, Header, HotlistFile, Load, Mode, Outcome, OwnForm, Template, may_be_loaded,
+};
+use lockplate_intake::limits::TEXT_BYTES_MAX;
 use lockplate_intake::normalise::{Arrival, Rules};
 use lockplate_intake::source::{Parsed, Part, Payload, SourceConfig, SourceKind};
 use lockplate_intake::time::Zone;
-use lockplate_intake::{Intake, own::FieldMap};
+use lockplate_intake::{Intake, own::FieldMap, xml};
 use lockplate_log::tile::{parse_bundle, parse_tile, push_leaf, tile_bytes};
 use lockplate_log::{
     AddCheckpoint, Checkpoint, NoteSignature, Origin, Receipt, SignedNote, TilePath, VerifierKey, WitnessPolicy,
@@ -34,6 +41,17 @@ pub mod log;
 
 /// 20 March 2026: inside the years a capture time may have.
 const NOW_MS: i64 = 1_774_000_000_000;
+/// The same, s.
+const LIST_NOW: Timestamp = Timestamp(1_774_000_000);
+/// The templates of the docs.
+const SAMPLE_TEMPLATES: [&str; 6] = [
+    include_str!("../../docs/samples/hotlists/ncic-lpr-extract.toml"),
+    include_str!("../../docs/samples/hotlists/state-list.toml"),
+    include_str!("../../docs/samples/hotlists/flock-custom-list.toml"),
+    include_str!("../../docs/samples/hotlists/vigilant.toml"),
+    include_str!("../../docs/samples/hotlists/genetec.toml"),
+    include_str!("../../docs/samples/hotlists/rekor.toml"),
+];
 /// Longest retention, so that age alone refuses little.
 const YEAR_MS: i64 = 365 * 86_400_000;
 
@@ -41,9 +59,11 @@ const YEAR_MS: i64 = 365 * 86_400_000;
 pub fn ndjson(data: &[u8]) {
     let (choice, body) = split(data);
     let mut config = config(SourceKind::Own);
-    if choice & 1 == 1 {
-        config.fields = FieldMap::traffic();
-    }
+    config.fields = match choice % 3 {
+        0 => FieldMap::own(),
+        1 => FieldMap::traffic(),
+        _ => FieldMap::fast_alpr(),
+    };
     through(&config, &Payload { content_type: "application/x-ndjson", body, ..Payload::default() });
 }
 
@@ -52,6 +72,75 @@ pub fn csv(data: &[u8]) {
     let (choice, body) = split(data);
     let content_type = if choice & 1 == 0 { "text/csv; charset=utf-8" } else { "text/csv; charset=windows-1252" };
     through(&config(SourceKind::Own), &Payload { content_type, body, ..Payload::default() });
+}
+
+/// Files of hot lists in the own formats; the first byte chooses.
+pub fn hotlist(data: &[u8]) {
+    let (choice, body) = split(data);
+    let form = if choice & 1 == 0 { OwnForm::Ndjson } else { OwnForm::Csv };
+    let signed = BTreeSet::new();
+    let file = || HotlistFile::own(form, Load { now: LIST_NOW, signed_placeholders: &signed });
+    listed(&file, usize::from(choice >> 1), body);
+}
+
+/// A template and a file that it reads, parted by the first NUL. With a first byte under 6, a sample is the template.
+pub fn hotlist_template(data: &[u8]) {
+    let (choice, rest) = split(data);
+    let (text, body) = match SAMPLE_TEMPLATES.get(usize::from(choice)) {
+        Some(sample) => (*sample, rest),
+        None => {
+            let end = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
+            let (text, body) = data.split_at(end);
+            let Ok(text) = core::str::from_utf8(text) else { return };
+            (text, body.get(1..).unwrap_or_default())
+        }
+    };
+    let Ok(template) = Template::parse(text) else { return };
+    let header = Header {
+        list: "Millbrook hot list".into(),
+        mode: Mode::Incremental,
+        sequence: 2,
+        base: Some(1),
+        produced_at: LIST_NOW,
+        entries: None,
+    };
+    let delivery = Delivery { header, source_file: Some("stolen".into()), removes: false, id_key: [7; 32] };
+    let signed = BTreeSet::new();
+    let load = Load { now: LIST_NOW, signed_placeholders: &signed };
+    let file = || HotlistFile::by_template(&template, &delivery, load).expect("the delivery is good");
+    listed(&file, 7, body);
+}
+
+/// Read whole and in pieces, a file says the same; what it adds is lawful, and its counts add up.
+fn listed<'a>(file: &dyn Fn() -> HotlistFile<'a>, piece: usize, body: &[u8]) {
+    let (rows, verdict) = list_rows(file(), body.len(), body);
+    let (in_pieces, same_verdict) = list_rows(file(), piece, body);
+    assert!(rows == in_pieces && verdict == same_verdict, "pieces do not matter");
+    for row in &rows {
+        if let Outcome::Add(entry) = row {
+            assert!(may_be_loaded(entry.class), "no class that is never loaded");
+            assert!(entry.expires_at > LIST_NOW, "nothing that has ended");
+            assert!((2..=16).contains(&entry.plate.expose_text().chars().count()), "a plate is bounded");
+            assert!(entry.note.chars().count() <= 200 && (1..=64).contains(&entry.entry_id.len()), "texts are bounded");
+        }
+    }
+    if let Ok(complete) = verdict {
+        let counts = complete.counts();
+        let sum = counts.added.values().chain(counts.dropped.values()).chain(counts.refused.values()).sum::<u64>();
+        assert_eq!(sum + counts.removed, counts.rows, "every row is counted once");
+        assert_eq!(rows.len() as u64, counts.rows, "every row is handed out");
+    }
+}
+
+fn list_rows(mut file: HotlistFile<'_>, piece: usize, body: &[u8]) -> (Vec<Outcome>, Result<Complete, FileRefused>) {
+    let mut rows = Vec::new();
+    for bytes in body.chunks(piece.max(1)) {
+        if let Err(refused) = file.push(bytes, |_, outcome| rows.push(outcome)) {
+            return (rows, Err(refused));
+        }
+    }
+    let verdict = file.finish(|_, outcome| rows.push(outcome));
+    (rows, verdict)
 }
 
 /// The webhooks of OpenALPR and Rekor, and the lines of `alpr -j`.
@@ -77,6 +166,112 @@ pub fn platerecognizer(data: &[u8]) {
         _ => Payload { content_type: "application/json", body, camera_header: Some("c1"), ..Payload::default() },
     };
     through(&config, &payload);
+}
+
+/// Hikvision's alerts, as the body and as a part beside pictures.
+pub fn hikvision(data: &[u8]) {
+    let (choice, body) = split(data);
+    let part = |name, body| Part { name, content_type: None, body };
+    let parts = [part("licensePlatePicture.jpg", b"\xff\xd8\xff".as_slice()), part("anpr.xml", body)];
+    let payload = match choice % 2 {
+        0 => Payload { content_type: "application/xml", body, ..Payload::default() },
+        _ => Payload { content_type: "multipart/form-data; boundary=b", parts: &parts, ..Payload::default() },
+    };
+    through(&config(SourceKind::Hikvision), &payload);
+}
+
+/// Dahua's ITSAPI, JSON and XML.
+pub fn dahua(data: &[u8]) {
+    through(
+        &config(SourceKind::Dahua),
+        &Payload { content_type: "application/json", body: data, ..Payload::default() },
+    );
+}
+
+/// The text of Dahua's event stream in its three shapes.
+pub fn dahua_events(data: &[u8]) {
+    through(
+        &config(SourceKind::DahuaEvents),
+        &Payload { content_type: "text/plain", body: data, ..Payload::default() },
+    );
+}
+
+/// Tattile's messages.
+pub fn tattile(data: &[u8]) {
+    let (choice, body) = split(data);
+    let mut config = config(SourceKind::Tattile);
+    config.confidence_scale = (choice & 1 == 1).then_some(999);
+    through(&config, &Payload { content_type: "text/xml", body, ..Payload::default() });
+}
+
+/// XML as every source of it reads it.
+pub fn xml(data: &[u8]) {
+    if let Ok(text) = xml::text_of(data)
+        && let Ok(root) = xml::parse(&text)
+    {
+        let bounded = root.as_text().is_none_or(|text| text.len() <= TEXT_BYTES_MAX && !text.contains('\0'));
+        assert!(bounded, "a text is bounded and has no NUL");
+        let _none = root.find("absTime");
+        drop(root.to_value());
+    }
+}
+
+/// Frigate's messages: on both topics, on another, retained, and posted without a topic.
+pub fn frigate(data: &[u8]) {
+    let (choice, body) = split(data);
+    let topic = match choice % 4 {
+        0 => None,
+        1 => Some("frigate/events"),
+        2 => Some("frigate/tracked_object_update"),
+        _ => Some("frigate/reviews"),
+    };
+    through(&config(SourceKind::Frigate), &Payload { body, topic, retained: choice > 0xf0, ..Payload::default() });
+}
+
+/// Axis License Plate Verifier: the event alone, and with a picture cut from the same bytes.
+pub fn axis(data: &[u8]) {
+    let (choice, body) = split(data);
+    let (image, event) = body.split_at(if choice & 1 == 0 { 0 } else { body.len().min(16) });
+    let parts = [
+        Part { name: "event", content_type: None, body: event },
+        Part { name: "image", content_type: None, body: image },
+    ];
+    let config = config(SourceKind::Axis);
+    if choice & 1 == 0 {
+        through(&config, &Payload { content_type: "application/json", body, ..Payload::default() });
+    } else {
+        through(&config, &Payload { content_type: "multipart/form-data", parts: &parts, ..Payload::default() });
+    }
+}
+
+/// Milesight.
+pub fn milesight(data: &[u8]) {
+    json(SourceKind::Milesight, data);
+}
+
+/// UniFi.
+pub fn unifi(data: &[u8]) {
+    json(SourceKind::UniFi, data);
+}
+
+/// Genetec.
+pub fn genetec(data: &[u8]) {
+    json(SourceKind::Genetec, data);
+}
+
+/// Blue Iris.
+pub fn blueiris(data: &[u8]) {
+    json(SourceKind::BlueIris, data);
+}
+
+/// Verkada.
+pub fn verkada(data: &[u8]) {
+    json(SourceKind::Verkada, data);
+}
+
+/// A source that takes a JSON body and nothing else.
+fn json(kind: SourceKind, body: &[u8]) {
+    through(&config(kind), &Payload { content_type: "application/json", body, ..Payload::default() });
 }
 
 /// Plate text, jurisdictions, and the input of the key.

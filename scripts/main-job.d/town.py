@@ -24,6 +24,10 @@ IMPORT_SECONDS = 3_600
 class Town:
     """One owner agency of state ME, three keepers of three legal entities, officers with key file and passcode."""
 
+    # What another town may want otherwise.
+    epoch_seconds = 3_600
+    further_ports = 0
+
     def __init__(self, binary, folder, officers, per_officer, oldest_ms, say, verbose=0):
         self.binary = binary
         self.folder = folder
@@ -35,7 +39,7 @@ class Town:
         self.verbose = ["--verbose"] * verbose
         age_days = (plain.now_ms() - oldest_ms) // (DAY * 1_000)
         self.retention_days = max(RETENTION_DAYS_MIN, age_days + 30)
-        self.ports = free_ports(1 + len(KEEPERS))
+        self.ports = free_ports(1 + len(KEEPERS) + self.further_ports)
         self.agency = folder / "agency"
         self.config = self.agency / "agency.toml"
         self.keepers = [folder / f"keeper-{place}" for place in range(1, len(KEEPERS) + 1)]
@@ -62,7 +66,7 @@ class Town:
         terms = [
             "keepers = [%s]" % ", ".join(f'"{keeper.name}/card.json"' for keeper in self.keepers),
             "threshold = 2",
-            "epoch_seconds = 3600",
+            f"epoch_seconds = {self.epoch_seconds}",
             f"retention_seconds = {self.retention_days * DAY}",
             # The keepers themselves are the policy's signers.
             "policy_signers = [%s]" % ", ".join(f'"{card["key"]}"' for card in cards),
@@ -80,11 +84,18 @@ class Town:
         self.charter_hash = json.loads(assembled)["hash"]
         for keeper in self.keepers:
             shutil.copy(self.agency / "charter.auth", keeper / "charter.auth")
-        self.config.write_text(
-            f'data = "data"\n\n[listen]\naddress = "127.0.0.1:{self.ports[0]}"\n\n[keys]\nimport = "keys/import.key"\n\n'
-            '[recorder]\ncharter = "charter.auth"\n\n[desk]\n')
+        self.config.write_text(self.agency_toml())
         for officer in self.officers:
             self._add_officer(officer)
+        self.write_cameras(cameras_path)
+
+    def agency_toml(self):
+        """The agency's configuration."""
+        return (f'data = "data"\n\n[listen]\naddress = "127.0.0.1:{self.ports[0]}"\n\n[keys]\nimport = "keys/import.key"\n\n'
+                '[recorder]\ncharter = "charter.auth"\n\n[desk]\n')
+
+    def write_cameras(self, cameras_path):
+        """The register's file, from that of the reads."""
         with open(cameras_path, newline="", encoding="utf-8") as file:
             cameras = list(csv.DictReader(file))
         with open(self.folder / "cameras.csv", "w", newline="", encoding="utf-8") as file:

@@ -741,10 +741,10 @@ impl LogEntry {
 
     /// What a type alone cannot say: counts that fit together, bounds of texts, times.
     #[expect(clippy::wildcard_enum_match_arm, reason = "of every other type each combination of fields is good")]
-    fn check(&self, time: Timestamp) -> Result<()> {
+    fn check(&self) -> Result<()> {
         match self {
             Self::Request(request) => request.check(),
-            Self::Hotlist(leaf) => leaf.check(time),
+            Self::Hotlist(leaf) => leaf.check(),
             Self::Alerts(leaf) => leaf.check(),
             Self::Paper(leaf) => leaf.check(),
             Self::OpeningPublished(leaf) => leaf.check(),
@@ -826,7 +826,7 @@ impl Stamped {
         if origin.is_empty() || origin.len() > ORIGIN_BYTES_MAX {
             return Err(Error::invalid("the log's origin is empty or too long"));
         }
-        entry.check(time)?;
+        entry.check()?;
         let mut fields = BTreeMap::new();
         entry.put(&mut fields);
         for (key, value) in [
@@ -948,7 +948,7 @@ pub fn parse_leaf(bytes: &[u8]) -> Result<Leaf> {
     }
     match LogEntry::take(&type_name, &mut fields)? {
         Some(entry) if fields.finish().is_ok() => {
-            entry.check(time)?;
+            entry.check()?;
             if bytes.len() > entry.bytes_max() {
                 return Err(Error::malformed("the leaf is too long"));
             }

@@ -104,6 +104,8 @@ pub enum DeskCallKind {
     Look,
     /// 3: an evaluation did not verify.
     Culprit,
+    /// 4: to be signed in for a shift at hot lists and alerts; no request is meant, and its digest is zero.
+    SignIn,
 }
 
 /// An officer's proof, towards the own desk, of the key that filed a request. Good for five minutes around `time`.
@@ -137,6 +139,7 @@ impl Statement for DeskCall {
             DeskCallKind::Session => 1,
             DeskCallKind::Look => 2,
             DeskCallKind::Culprit => 3,
+            DeskCallKind::SignIn => 4,
         };
         Writer::new().raw(&self.request_digest).u8(kind).u64(self.time.0).finish()
     }
@@ -148,6 +151,7 @@ impl Statement for DeskCall {
             1 => DeskCallKind::Session,
             2 => DeskCallKind::Look,
             3 => DeskCallKind::Culprit,
+            4 => DeskCallKind::SignIn,
             _ => return Err(Error::malformed("a call at the desk is of an unknown kind")),
         };
         let call = Self { request_digest, kind, time: Timestamp(r.u64()?) };
@@ -191,7 +195,7 @@ mod tests {
         assert!(call.is_fresh(Timestamp(1_300)) && call.is_fresh(Timestamp(700)));
         assert!(!call.is_fresh(Timestamp(1_301)) && !call.is_fresh(Timestamp(699)));
         let mut bytes = call.encode();
-        bytes[32] = 4;
+        bytes[32] = 5;
         assert!(DeskCall::decode(&bytes).is_err());
     }
 }

@@ -19,6 +19,7 @@ pub mod evidence;
 pub mod facts;
 pub mod filing;
 pub mod hold;
+pub mod hotlist;
 pub mod id;
 pub mod json;
 pub mod keeper;

@@ -8,6 +8,10 @@ use zeroize::Zeroize;
 use crate::id::AgencyId;
 use crate::limits::{PLATE_BYTES_MAX, PLATE_CHARS_MAX};
 
+/// Text of the read that the test of a camera seals. It is longer than any plate that is issued, and no hot list takes it
+/// ([`check_form`](crate::hotlist::load::check_form)), whoever signed.
+pub const TEST_PLATE: &str = "LOCKPLATETEST";
+
 /// Canonical plate text: NFKC, upper case, letters and digits only, 1 to 16 characters and at most 57 bytes (LPv1
 /// section 4, `intake.md` section 2). Not folded.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +43,12 @@ impl Plate {
         let overlong = end < text.len();
         text.truncate(end);
         (!text.is_empty()).then_some(Self { text, overlong })
+    }
+
+    /// That of the test of a camera: [`TEST_PLATE`].
+    #[must_use]
+    pub fn of_test() -> Self {
+        Self { text: TEST_PLATE.to_owned(), overlong: false }
     }
 
     /// The text. Call sites are few on purpose: what gets it must never print it outside a result.

@@ -9,6 +9,7 @@ mod dealing;
 mod encodings;
 mod kept;
 mod known;
+mod lists;
 mod opening;
 mod ops;
 mod orders;
@@ -179,6 +180,7 @@ fn cases() -> Vec<Case> {
     cases.extend(register::cases());
     cases.extend(kept::cases());
     cases.extend(orders::cases());
+    cases.extend(lists::cases());
     cases
 }
 

@@ -25,6 +25,22 @@ pub fn crop(text: Option<&str>, ignored: &mut Ignored) -> Option<Vec<u8>> {
     bytes
 }
 
+/// A crop that came as bytes: a part of a multipart payload, or a file in one. An empty one is none.
+#[must_use]
+pub fn crop_bytes(bytes: Option<&[u8]>, ignored: &mut Ignored) -> Option<Vec<u8>> {
+    let bytes = bytes.filter(|bytes| !bytes.is_empty())?;
+    if is_crop(bytes) {
+        return Some(bytes.to_vec());
+    }
+    ignored.crops = ignored.crops.saturating_add(1);
+    None
+}
+
+fn is_crop(bytes: &[u8]) -> bool {
+    let is_image = bytes.starts_with(&[0xff, 0xd8, 0xff]) || bytes.starts_with(b"\x89PNG\r\n\x1a\n");
+    is_image && bytes.len() <= CROP_BYTES_MAX
+}
+
 fn decode(text: &str) -> Option<Vec<u8>> {
     let encoded = match text.strip_prefix("data:") {
         Some(rest) => rest.split_once(',')?.1,
@@ -34,9 +50,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     if compact.len() / 4 > CROP_BYTES_MAX.div_ceil(3) {
         return None;
     }
-    let bytes = LENIENT.decode(compact).ok()?;
-    let is_image = bytes.starts_with(&[0xff, 0xd8, 0xff]) || bytes.starts_with(b"\x89PNG\r\n\x1a\n");
-    (is_image && bytes.len() <= CROP_BYTES_MAX).then_some(bytes)
+    LENIENT.decode(compact).ok().filter(|bytes| is_crop(bytes))
 }
 
 #[cfg(test)]
@@ -62,5 +76,16 @@ mod tests {
             assert_eq!(crop(Some(&bad), &mut ignored), None);
         }
         assert_eq!((ignored.crops, crop(None, &mut ignored)), (4, None));
+    }
+
+    #[test]
+    fn a_part_of_its_own() {
+        let mut ignored = Ignored::default();
+        let mut bytes = LENIENT.decode(jpeg(CROP_BYTES_MAX)).unwrap();
+        assert_eq!(crop_bytes(Some(&bytes), &mut ignored).unwrap().len(), CROP_BYTES_MAX);
+        assert_eq!((crop_bytes(Some(b""), &mut ignored), ignored.crops), (None, 0));
+        bytes.push(0);
+        assert_eq!((crop_bytes(Some(&bytes), &mut ignored), crop_bytes(Some(b"GIF89a"), &mut ignored)), (None, None));
+        assert_eq!(ignored.crops, 2);
     }
 }

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::{HOLD_BYTES_MAX, HOLD_MS_MAX, HOLD_READS_MAX};
+use lockplate_core::read::TimeQuality;
+
+use crate::limits::{ALIASES_MAX, HOLD_BYTES_MAX, HOLD_ENDING_MS, HOLD_MS_MAX, HOLD_READS_MAX};
 use crate::normalise::Rules;
-use crate::source::Observation;
+use crate::source::{Observation, Stage};
 
 /// An observation whose camera is known.
 #[derive(Clone)]
@@ -14,12 +16,14 @@ pub struct Held {
     pub rules: Rules,
     /// Camera number.
     pub camera: u32,
-    /// When its last message came, Unix ms.
+    /// When the message that its time is from came, Unix ms.
     pub received_at: i64,
     /// What the source says so far.
     pub observation: Observation,
     /// The hold ended before the source said final.
     pub held_out: bool,
+    /// The pass it belongs to, while it is held; 0 of one that never was.
+    pub track: u64,
 }
 
 impl core::fmt::Debug for Held {
@@ -29,6 +33,23 @@ impl core::fmt::Debug for Held {
 }
 
 impl Held {
+    /// Takes over from an earlier message about the same pass what this one does not say; its ids stay duplicate keys.
+    pub(crate) fn follow(&mut self, earlier: Self) {
+        self.track = earlier.track;
+        let (to, from) = (&mut self.observation, earlier.observation);
+        let is_better = to.time.quality != TimeQuality::ObjectStart && from.time.quality == TimeQuality::ObjectStart;
+        if self.rules.keeps_time && to.plate == from.plate && !is_better {
+            to.time = from.time;
+            self.received_at = earlier.received_at;
+        }
+        let room = ALIASES_MAX.saturating_sub(to.aliases.len());
+        let known: Vec<String> =
+            from.ids().filter(|id| !to.ids().any(|own| own == *id)).take(room).map(str::to_owned).collect();
+        to.aliases.extend(known);
+        to.crop = to.crop.take().or(from.crop);
+        to.vehicle.class = to.vehicle.class.or(from.vehicle.class);
+    }
+
     /// Bytes it is counted with: its heap and a flat share for the tables.
     fn bytes(&self) -> usize {
         let o = &self.observation;
@@ -41,6 +62,8 @@ impl Held {
 #[derive(Debug)]
 struct Entry {
     since: i64,
+    /// Set once the source said that it is over.
+    ends_at: Option<i64>,
     keys: Vec<u64>,
     bytes: usize,
     held: Held,
@@ -57,25 +80,40 @@ pub struct HoldTable {
 
 impl HoldTable {
     /// Holds `held` under all of `keys`, in place of what was held under any of them. Returns what the limits push out.
-    pub fn hold(&mut self, now_ms: i64, mut keys: Vec<u64>, held: Held) -> Vec<Held> {
+    pub fn hold(&mut self, now_ms: i64, mut keys: Vec<u64>, mut held: Held) -> Vec<Held> {
         let mut since = now_ms;
+        let is_over = held.observation.stage == Stage::Ending;
+        let mut ends_at = is_over.then(|| now_ms.saturating_add(HOLD_ENDING_MS));
         let older: Vec<u64> = keys.iter().filter_map(|key| self.by_key.get(key).copied()).collect();
         for serial in older {
             if let Some(entry) = self.remove(serial) {
                 // The limit runs from the first message; ids seen before still lead here.
                 since = since.min(entry.since);
+                ends_at = ends_at.into_iter().chain(entry.ends_at).min();
                 keys.extend(entry.keys);
+                held.follow(entry.held);
             }
         }
         keys.sort_unstable();
         keys.dedup();
-        keys.truncate(crate::limits::ALIASES_MAX.saturating_add(1));
+        keys.truncate(ALIASES_MAX.saturating_add(1));
         self.serial = self.serial.wrapping_add(1);
+        if held.track == 0 {
+            held.track = self.serial;
+        }
         let bytes = held.bytes().saturating_add(keys.len().saturating_mul(64));
         self.bytes = self.bytes.saturating_add(bytes);
         self.by_key.extend(keys.iter().map(|key| (*key, self.serial)));
-        self.entries.insert(self.serial, Entry { since, keys, bytes, held });
+        self.entries.insert(self.serial, Entry { since, ends_at, keys, bytes, held });
         self.over_limits()
+    }
+
+    /// The source said that what is held under `key` is over, and no more.
+    pub fn end(&mut self, now_ms: i64, key: u64) {
+        if let Some(entry) = self.by_key.get(&key).and_then(|serial| self.entries.get_mut(serial)) {
+            let at = now_ms.saturating_add(HOLD_ENDING_MS);
+            entry.ends_at = Some(entry.ends_at.map_or(at, |earlier| earlier.min(at)));
+        }
     }
 
     /// Ends the hold under any of `keys`: the source said final.
@@ -84,9 +122,11 @@ impl HoldTable {
         serials.into_iter().filter_map(|serial| self.remove(serial)).last().map(|entry| entry.held)
     }
 
-    /// What has been held for [`HOLD_MS_MAX`].
+    /// What has been held for [`HOLD_MS_MAX`], or for [`HOLD_ENDING_MS`] after the source said that it is over.
     pub fn tick(&mut self, now_ms: i64) -> Vec<Held> {
-        let due = |entry: &Entry| now_ms.saturating_sub(entry.since) >= HOLD_MS_MAX;
+        let due = |entry: &Entry| {
+            now_ms.saturating_sub(entry.since) >= HOLD_MS_MAX || entry.ends_at.is_some_and(|at| now_ms >= at)
+        };
         let serials: Vec<u64> = self.entries.iter().filter(|(_, e)| due(e)).map(|(serial, _)| *serial).collect();
         serials.into_iter().filter_map(|serial| self.hold_out(serial)).collect()
     }
@@ -95,6 +135,12 @@ impl HoldTable {
     pub fn drain(&mut self) -> Vec<Held> {
         let serials: Vec<u64> = self.entries.keys().copied().collect();
         serials.into_iter().filter_map(|serial| self.hold_out(serial)).collect()
+    }
+
+    /// What was held last, as it stands now.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Held> {
+        self.entries.get(&self.serial).map(|entry| &entry.held)
     }
 
     /// Held reads.
@@ -119,7 +165,7 @@ impl HoldTable {
     }
 
     fn hold_out(&mut self, serial: u64) -> Option<Held> {
-        self.remove(serial).map(|entry| Held { held_out: true, ..entry.held })
+        self.remove(serial).map(|entry| Held { held_out: entry.ends_at.is_none(), ..entry.held })
     }
 
     fn remove(&mut self, serial: u64) -> Option<Entry> {

@@ -11,7 +11,7 @@ use crate::frames::FrameGrouper;
 use crate::hold::{Held, HoldTable};
 use crate::limits::{CLOCKS_MAX, DUPLICATE_ID_MS, DUPLICATE_PARKED_MS, DUPLICATE_PLATE_MS, DUPLICATE_RESENT_MS};
 use crate::normalise::{Arrival, CameraClock, Clock, Placement, Rules, normalise};
-use crate::source::{Heartbeat, Ignored, Observation, Parsed, Problem, Slug, Stage};
+use crate::source::{Heartbeat, Ignored, Parsed, Problem, Slug, Stage};
 
 /// A read that is ready for the sealer.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +23,41 @@ pub struct Sealable {
     /// Picture of the plate, for a blob.
     pub crop: Option<Vec<u8>>,
     notes: Vec<u64>,
+    /// As hot lists look at it once it is durable; none of a file that is brought in.
+    live: Option<Live>,
+}
+
+/// What hot lists need to know of a read beside itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Live {
+    track: u64,
+    of_frames: bool,
+    conf_min: u16,
+}
+
+impl Live {
+    fn of(held: &Held) -> Option<Self> {
+        // Old reads are looked through with a request, and so they are looked through in public.
+        let is_live = held.rules.arrival == Arrival::Live;
+        is_live.then_some(Self {
+            track: held.track,
+            of_frames: held.observation.stage == Stage::Frame,
+            conf_min: held.rules.conf_min,
+        })
+    }
+
+    fn see(self, read: &Read, crop: Option<&Vec<u8>>, is_final: bool) -> Seen {
+        let Self { track, of_frames, conf_min } = self;
+        Seen { read: read.clone(), crop: crop.cloned(), track, is_final, of_frames, conf_min }
+    }
+}
+
+impl Sealable {
+    /// To be compared with hot lists once it is durable.
+    #[must_use]
+    pub fn seen(&self) -> Option<Seen> {
+        self.live.map(|live| live.see(&self.read, self.crop.as_ref(), true))
+    }
 }
 
 impl core::fmt::Debug for Sealable {
@@ -31,11 +66,36 @@ impl core::fmt::Debug for Sealable {
     }
 }
 
+/// A read as hot lists are compared with it: once it is final and durable, and while it is held as often as its source says more.
+#[derive(Clone)]
+pub struct Seen {
+    /// The read as it stands.
+    pub read: Read,
+    /// Picture of the plate.
+    pub crop: Option<Vec<u8>>,
+    /// The pass, the same for everything that was held for it; 0 of a read that was never held.
+    pub track: u64,
+    /// Nothing more comes of this pass.
+    pub is_final: bool,
+    /// Its source sends frames: a read of one frame is a glimpse.
+    pub of_frames: bool,
+    /// Confidence below which this engine's texts are too often wrong to act on, 1/1000; 0 for most.
+    pub conf_min: u16,
+}
+
+impl core::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Seen(..)")
+    }
+}
+
 /// What became of a payload, or of what was waiting.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// To be sealed, in order.
     pub sealables: Vec<Sealable>,
+    /// What is held, to be compared with hot lists as it stands.
+    pub seen: Vec<Seen>,
     /// Observations that wait: held, or in the frame grouper.
     pub held: u64,
     /// Repeats, answered as success.
@@ -110,11 +170,14 @@ impl Intake {
                     if out.cameras_seen.last() != Some(&camera) {
                         out.cameras_seen.push(camera);
                     }
-                    let held = Held { rules, camera, received_at: now_ms, observation, held_out: false };
+                    let held = Held { rules, camera, received_at: now_ms, observation, held_out: false, track: 0 };
                     self.admit(now_ms, held, &mut out);
                 }
                 None => refuse(&mut out, Slug::UnknownCamera, observation.line),
             }
+        }
+        for id in &parsed.over {
+            self.hold.end(now_ms, self.hold_key(rules.source, id));
         }
         out.cameras_seen.sort_unstable();
         out.cameras_seen.dedup();
@@ -148,6 +211,12 @@ impl Intake {
         }
     }
 
+    /// What the clock of a camera shows ([`CameraClock::reading`]); none before its first live read.
+    #[must_use]
+    pub fn clock_reading(&self, camera: u32) -> Option<(i64, Clock)> {
+        self.clocks.get(&camera)?.1.reading()
+    }
+
     fn finish_all(&mut self, now_ms: i64, due: Vec<Held>) -> Outcome {
         let mut out = Outcome::default();
         for held in due {
@@ -171,10 +240,21 @@ impl Intake {
             Stage::Refining if self.is_duplicate(now_ms, &held) => {
                 out.duplicates = out.duplicates.saturating_add(1);
             }
-            Stage::Refining => {
+            // A last word is held without looking for it among the repeats: if it goes back to a text that was sealed, what was held
+            // in between must not be sealed for it.
+            Stage::Refining | Stage::Ending => {
                 out.held = out.held.saturating_add(1);
                 let keys = self.hold_keys(&held);
-                for over in self.hold.hold(now_ms, keys, held) {
+                let over = self.hold.hold(now_ms, keys, held);
+                if let Some(held) = self.hold.latest() {
+                    // Judged by a copy: only reads that are sealed tell how a camera's clock goes.
+                    let mut clock = self.clocks.get(&held.camera).map(|(_, clock)| clock.clone()).unwrap_or_default();
+                    let placed = normalise(held, &mut clock);
+                    if let Some(live) = Live::of(held).filter(|_| placed.placement != Placement::TooOld) {
+                        out.seen.push(live.see(&placed.read, held.observation.crop.as_ref(), false));
+                    }
+                }
+                for over in over {
                     self.finish(now_ms, over, out);
                 }
             }
@@ -183,7 +263,7 @@ impl Intake {
                 let keys = self.hold_keys(&held);
                 let mut held = held;
                 if let Some(earlier) = self.hold.release(&keys) {
-                    join_ids(&mut held.observation, earlier.observation);
+                    held.follow(earlier);
                 }
                 self.finish(now_ms, held, out);
             }
@@ -211,8 +291,10 @@ impl Intake {
             self.duplicates.sealed(pass, held.observation.time.ms);
             notes.push(pass);
         }
+        let live = Live::of(&held);
         let Held { observation, .. } = held;
-        out.sealables.push(Sealable { read: placed.read, placement: placed.placement, crop: observation.crop, notes });
+        let crop = observation.crop;
+        out.sealables.push(Sealable { read: placed.read, placement: placed.placement, crop, notes, live });
     }
 
     fn is_duplicate(&self, now_ms: i64, held: &Held) -> bool {
@@ -245,8 +327,12 @@ impl Intake {
         let camera = held.camera.to_be_bytes();
         match &held.observation.track {
             Some(track) => vec![self.hasher.hash(&[b"track", &source, &camera, track.as_bytes()])],
-            None => held.observation.ids().map(|id| self.hasher.hash(&[b"hold", &source, id.as_bytes()])).collect(),
+            None => held.observation.ids().map(|id| self.hold_key(held.rules.source, id)).collect(),
         }
+    }
+
+    fn hold_key(&self, source: u16, id: &str) -> u64 {
+        self.hasher.hash(&[b"hold", &source.to_be_bytes(), id.as_bytes()])
     }
 
     fn clock_of(&mut self, now_ms: i64, camera: u32) -> &mut CameraClock {
@@ -260,15 +346,6 @@ impl Intake {
         *heard = now_ms;
         clock
     }
-}
-
-/// The ids of the held preview stay duplicate keys of the final read.
-fn join_ids(to: &mut Observation, from: Observation) {
-    let room = crate::limits::ALIASES_MAX.saturating_sub(to.aliases.len());
-    let known: Vec<String> =
-        from.ids().filter(|id| !to.ids().any(|own| own == *id)).take(room).map(str::to_owned).collect();
-    to.aliases.extend(known);
-    to.crop = to.crop.take().or(from.crop);
 }
 
 fn refuse(out: &mut Outcome, slug: Slug, line: Option<u64>) {

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::limits::{BODY_BYTES_MAX, NESTING_MAX, TEXT_BYTES_MAX};
-use crate::source::{Problem, Slug};
+use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, NESTING_MAX, TEXT_BYTES_MAX};
+use crate::source::{Ignored, Observation, Parsed, Problem, Slug};
+use crate::time::{SourceTime, Zone, from_text};
 
 /// Parses one JSON text in UTF-8, with or without BOM.
 ///
@@ -22,6 +23,25 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
         return Err(Problem::whole(Slug::Malformed));
     }
     serde_json::from_slice(bytes).map_err(|_no_json| Problem::whole(Slug::Malformed))
+}
+
+/// Parses one JSON text that must be an object.
+///
+/// # Errors
+/// As [`parse`]; `Malformed` for another type.
+pub fn object(bytes: &[u8]) -> Result<Value, Problem> {
+    parse(bytes).and_then(|value| if value.is_object() { Ok(value) } else { Err(Problem::whole(Slug::Malformed)) })
+}
+
+/// What a payload says that is one JSON object about one pass; `read` maps its fields.
+pub(crate) fn one_read<F>(body: &[u8], read: F) -> Parsed
+where
+    F: FnOnce(&Cursor<'_>, &mut Ignored) -> Result<Option<Observation>, Problem>,
+{
+    let mut parsed = Parsed::default();
+    let observation = object(body).and_then(|value| read(&Cursor::root(&value), &mut parsed.ignored));
+    parsed.observe(observation);
+    parsed
 }
 
 /// One pass without building anything: nesting at most [`NESTING_MAX`], no NUL, raw or escaped.
@@ -155,6 +175,12 @@ impl<'a> Cursor<'a> {
         self.get(key)?.as_text()
     }
 
+    /// The text under `key` if it is short enough for an id, a track name or a camera key.
+    #[must_use]
+    pub fn short(&self, key: &str) -> Option<String> {
+        self.text(key).filter(|text| text.len() <= ID_BYTES_MAX).map(Cow::into_owned)
+    }
+
     /// The text under `key` without the bound of texts: images.
     #[must_use]
     pub fn image(&self, key: &str) -> Option<&'a str> {
@@ -204,6 +230,15 @@ impl<'a> Cursor<'a> {
                 Err(Problem::at(Slug::Malformed, &here.pointer))
             }
         }
+    }
+
+    /// The time under `key`, which must be there: an epoch number, text with an offset, or local text in `zone`.
+    ///
+    /// # Errors
+    /// As [`Cursor::required_text`]; `OutOfRange` for what is no time.
+    pub fn required_time(&self, key: &str, zone: Option<&Zone>) -> Result<SourceTime, Problem> {
+        let text = self.required_text(key, 64)?;
+        from_text(&text, zone).ok_or_else(|| Problem::at(Slug::OutOfRange, &self.pointer_to(key)))
     }
 
     /// The raw plate text under `key`. The key must be there; its value may say "nothing read" (`None`).

@@ -8,8 +8,14 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 pub const LINE_WITH_CROP_BYTES_MAX: usize = 512 * 1024;
 /// Parts of a multipart payload.
 pub const PARTS_MAX: usize = 32;
-/// Nested arrays and objects of a JSON payload.
+/// Nested arrays and objects of a JSON payload, nested elements of an XML payload.
 pub const NESTING_MAX: usize = 64;
+/// Tags, texts, references and comments of an XML payload; a camera's event has some hundreds.
+pub const XML_EVENTS_MAX: usize = 20_000;
+/// Lines `key=value` of a payload of Dahua's event stream.
+pub const FLAT_LINES_MAX: usize = 10_000;
+/// Bytes of a dotted key of a camera.
+pub const FLAT_KEY_BYTES_MAX: usize = 256;
 /// Bytes of one text that is used (images excepted).
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of an engine's id, a track name or a camera key.
@@ -31,6 +37,8 @@ pub const CLOCK_WINDOW_READS: usize = 64;
 pub const CLOCK_READS_MIN: usize = 8;
 /// Largest offset of a good clock, ms.
 pub const CLOCK_OFFSET_MS_MAX: i64 = 5_000;
+/// A clock that was right within so long is good, whatever else the camera sends, ms.
+pub const CLOCK_RIGHT_MS: i64 = 15 * 60_000;
 /// The same before [`CLOCK_READS_MIN`] reads, ms.
 pub const CLOCK_OFFSET_EARLY_MS_MAX: i64 = 120_000;
 /// Age from which a read belongs into a late epoch, ms.
@@ -49,6 +57,8 @@ pub const DUPLICATES_MAX: usize = 1_000_000;
 
 /// Longest hold, ms.
 pub const HOLD_MS_MAX: i64 = 30_000;
+/// Hold of a read whose source said that the vehicle is gone, ms.
+pub const HOLD_ENDING_MS: i64 = 2_000;
 /// Held reads.
 pub const HOLD_READS_MAX: usize = 20_000;
 /// Bytes of held reads.
@@ -70,3 +80,8 @@ pub const TRACKS_MAX: usize = 20_000;
 pub const AGENTS_MAX: usize = 10_000;
 /// Cameras whose clock is watched; the one not heard for longest goes.
 pub const CLOCKS_MAX: usize = 100_000;
+
+/// Lines of the shape of a payload.
+pub const SHAPE_LINES_MAX: usize = 100;
+/// Characters of one of them.
+pub const SHAPE_LINE_CHARS_MAX: usize = 160;

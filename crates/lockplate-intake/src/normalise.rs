@@ -10,7 +10,7 @@ use crate::hold::Held;
 use lockplate_core::limits::JURISDICTION_CONF_MIN;
 
 use crate::limits::{
-    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_WINDOW_READS, LATE_AFTER_MS,
+    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_RIGHT_MS, CLOCK_WINDOW_READS, LATE_AFTER_MS,
 };
 use crate::source::SourceConfig;
 
@@ -32,6 +32,12 @@ pub struct Rules {
     pub trust_jurisdiction: bool,
     /// Ids are remembered for 24 h.
     pub resends: bool,
+    /// The time of the first message with a text stays.
+    pub keeps_time: bool,
+    /// Longest ordinary time from the picture to its message, ms.
+    pub delay_ms: i64,
+    /// Confidence below which this engine's texts are too often wrong to act on, 1/1000; 0 for most.
+    pub conf_min: u16,
     /// How it came.
     pub arrival: Arrival,
     /// Retention, ms.
@@ -42,10 +48,14 @@ impl Rules {
     /// Of a source.
     #[must_use]
     pub const fn new(config: &SourceConfig, arrival: Arrival, retention_ms: i64) -> Self {
+        let profile = config.kind.profile();
         Self {
             source: config.number,
             trust_jurisdiction: config.trust_jurisdiction,
             resends: config.resends,
+            keeps_time: profile.keeps_time,
+            delay_ms: profile.delay_ms,
+            conf_min: profile.conf_min,
             arrival,
             retention_ms,
         }
@@ -79,6 +89,9 @@ pub enum Clock {
 #[derive(Clone, Debug, Default)]
 pub struct CameraClock {
     offsets: VecDeque<i64>,
+    heard_at: i64,
+    /// When it was right last: whoever sends a backlog between two reads of now has a good clock, however many reads that are.
+    right_at: Option<i64>,
 }
 
 impl CameraClock {
@@ -89,12 +102,26 @@ impl CameraClock {
             self.offsets.pop_front();
         }
         self.offsets.push_back(own);
+        self.heard_at = received_at;
+        if own.saturating_abs() <= CLOCK_OFFSET_MS_MAX {
+            self.right_at = Some(received_at);
+        }
+        self.reading().map_or(Clock::Good, |(_, clock)| clock)
+    }
+
+    /// The offset, ms, and the judgement of the last read; none before the first. Positive: the camera's clock is behind, or
+    /// its reads are that long on their way.
+    #[must_use]
+    pub fn reading(&self) -> Option<(i64, Clock)> {
+        let own = *self.offsets.back()?;
         let (offset, bound) = if self.offsets.len() >= CLOCK_READS_MIN {
             (self.offsets.iter().copied().min().unwrap_or(own), CLOCK_OFFSET_MS_MAX)
         } else {
             (own, CLOCK_OFFSET_EARLY_MS_MAX)
         };
-        if offset.saturating_abs() <= bound && own >= -CLOCK_OFFSET_MS_MAX { Clock::Good } else { Clock::Off }
+        let right = self.right_at.is_some_and(|at| self.heard_at.saturating_sub(at) <= CLOCK_RIGHT_MS);
+        let good = (right || offset.saturating_abs() <= bound) && own >= -CLOCK_OFFSET_MS_MAX;
+        Some((offset, if good { Clock::Good } else { Clock::Off }))
     }
 }
 
@@ -115,12 +142,15 @@ impl core::fmt::Debug for Placed {
     }
 }
 
-/// Normalises; the age of a read counts up to the receipt of its last message.
+/// Normalises; the age of a read counts up to the receipt of the message that its time is from.
 #[must_use]
 pub fn normalise(held: &Held, clock: &mut CameraClock) -> Placed {
     let (o, rules, received_at) = (&held.observation, held.rules, held.received_at);
     let judged = match rules.arrival {
-        Arrival::Live => clock.judge(o.time.ms, received_at),
+        Arrival::Live => {
+            let delay = received_at.saturating_sub(o.time.ms).min(rules.delay_ms).max(0);
+            clock.judge(o.time.ms, received_at.saturating_sub(delay))
+        }
         Arrival::Import if o.time.ms.saturating_sub(received_at) > CLOCK_OFFSET_MS_MAX => Clock::Off,
         Arrival::Import => Clock::Good,
     };

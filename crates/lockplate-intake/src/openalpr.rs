@@ -1,20 +1,43 @@
 //! OpenALPR and the Rekor agent (`intake.md` 8.2): finished groups, alerts around groups, single frames, heartbeats, and
 //! the lines of `alpr -j`. List fields of alerts (names of lists, descriptions, sites) are never looked at.
 
-use lockplate_core::plate::Plate;
+use lockplate_core::hotlist::limits::CONF_MIN_OPENALPR;
 use lockplate_core::read::Vehicle;
 
 use crate::confidence::confidence;
 use crate::crop::crop;
 use crate::json::{self, Cursor};
-use crate::jurisdiction::named;
+use crate::jurisdiction::{TwoLetters, named};
 use crate::limits::{ALIASES_MAX, BODY_BYTES_MAX, ID_BYTES_MAX};
 use crate::lines::{Line, Lines};
-use crate::source::{Heartbeat, Ignored, Observation, Parsed, Payload, Problem, Slug, Source, SourceConfig, Stage};
+use crate::source::{
+    AnswerRule, BusyAnswer, Heartbeat, Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source,
+    SourceConfig, Stage,
+};
 use crate::time::{SourceTime, from_number};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
 
 const SCALE: f64 = 100.0;
+
+/// Open-source `alprd`: any HTTP status is delivery for it, and it repeats for ever what was not answered at all.
+pub(crate) const ALPRD: Profile = Profile {
+    answer: AnswerRule { busy: BusyAnswer::CloseUnanswered, ..AnswerRule::ONCE },
+    conf_min: CONF_MIN_OPENALPR,
+    ..Profile { name: "alprd", ..REKOR }
+};
+
+/// Rekor agent: repeats from its queue.
+pub(crate) const REKOR: Profile =
+    Profile { two_letters: TwoLetters::Subdivision, resends: true, ..Profile::plain("rekor", &OpenAlpr) };
+
+/// `alpr -j`, sent by a client of one's own.
+pub(crate) const ALPR_LINES: Profile = Profile {
+    answer: AnswerRule::HTTP,
+    two_letters: TwoLetters::Subdivision,
+    camera_configured: true,
+    conf_min: CONF_MIN_OPENALPR,
+    ..Profile::plain("alpr-lines", &AlprLines)
+};
 
 /// Webhook of `alprd` and of the Rekor agent.
 #[derive(Clone, Copy, Debug)]
@@ -109,9 +132,9 @@ fn group_observation(
 ) -> Result<Option<Observation>, Problem> {
     let raw = root.plate("best_plate_number")?;
     let camera_key = camera_key(root, config)?;
-    let start = required_time(root, "epoch_start")?;
-    let Some(plate) = readable(raw.as_deref(), config, ignored) else { return Ok(None) };
-    let best = short_text(root, "best_uuid");
+    let start = root.required_time("epoch_start", None)?;
+    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let best = root.short("best_uuid");
     let mut out = Observation::new(camera_key, best_time(root, start, best.as_deref()), plate);
     out.agent = agent(root);
     out.aliases = root
@@ -166,11 +189,11 @@ fn frame_observation(
     let raw = result.plate("plate")?;
     let camera_key = camera_key(root, config)?;
     let place = if root.get("epoch_time").is_some() { root } else { result };
-    let time = required_time(place, "epoch_time")?;
-    let Some(plate) = readable(raw.as_deref(), config, ignored) else { return Ok(None) };
+    let time = place.required_time("epoch_time", None)?;
+    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
     let mut out = Observation::new(camera_key, time, plate);
     out.agent = agent(root);
-    out.engine_id = short_text(root, "uuid");
+    out.engine_id = root.short("uuid");
     out.conf = confidence(result.number("confidence"), SCALE, ignored);
     region(result, "region", "region_confidence", config, &mut out, ignored);
     out.stage = Stage::Frame;
@@ -184,15 +207,9 @@ fn heartbeat(root: &Cursor<'_>) -> Heartbeat {
         .list("video_streams")
         .iter()
         .take(ALIASES_MAX)
-        .filter_map(|stream| Some((joined_key(&agent, &short_text(stream, "camera_id")?), time(stream, "last_update"))))
+        .filter_map(|stream| Some((joined_key(&agent, &stream.short("camera_id")?), time(stream, "last_update"))))
         .collect();
     Heartbeat { agent_time: time(root, "timestamp"), cameras }
-}
-
-fn readable(raw: Option<&str>, config: &SourceConfig, ignored: &mut Ignored) -> Option<Plate> {
-    let plate = raw.filter(|raw| !config.is_placeholder(raw)).and_then(Plate::parse);
-    ignored.unreadable = ignored.unreadable.saturating_add(u64::from(plate.is_none()));
-    plate
 }
 
 fn region(
@@ -219,7 +236,7 @@ fn vehicle(place: &Cursor<'_>, ignored: &mut Ignored) -> Vehicle {
 }
 
 fn agent(root: &Cursor<'_>) -> String {
-    short_text(root, "agent_uid").unwrap_or_default()
+    root.short("agent_uid").unwrap_or_default()
 }
 
 /// `agent_uid/camera_id`, or `camera_id` alone where no agent is named: camera numbers are only unique within an agent.
@@ -232,13 +249,4 @@ fn camera_key(root: &Cursor<'_>, config: &SourceConfig) -> Result<String, Proble
 
 fn joined_key(agent: &str, camera: &str) -> String {
     if agent.is_empty() { camera.to_owned() } else { format!("{agent}/{camera}") }
-}
-
-fn short_text(place: &Cursor<'_>, key: &str) -> Option<String> {
-    place.text(key).filter(|text| text.len() <= ID_BYTES_MAX).map(|text| text.into_owned())
-}
-
-fn required_time(place: &Cursor<'_>, key: &str) -> Result<SourceTime, Problem> {
-    place.required_text(key, 64)?;
-    place.number(key).and_then(from_number).ok_or_else(|| Problem::at(Slug::OutOfRange, &place.pointer_to(key)))
 }

@@ -13,14 +13,19 @@ use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{BODY_BYTES_MAX, COLUMNS_MAX, ID_BYTES_MAX, LINE_BYTES_MAX};
 use crate::lines::{Line, Lines};
-use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Slug, Source, SourceConfig, Stage};
+use crate::source::{
+    AnswerRule, Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage,
+};
 use crate::time::{SourceTime, from_number, from_text};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
+
+/// The own format, sent by a client that follows HTTP.
+pub(crate) const PROFILE: Profile = Profile { answer: AnswerRule::HTTP, ..Profile::plain("own", &Own) };
 
 /// Names of the fields a file may call differently. The other names of the format are fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldMap {
-    /// Plate text.
+    /// Plate text. A dot leads into an object.
     pub plate: String,
     /// Camera key.
     pub camera: String,
@@ -28,7 +33,7 @@ pub struct FieldMap {
     pub captured_at: String,
     /// Engine's id.
     pub id: String,
-    /// Confidence, 0..1.
+    /// Confidence, 0..1; of a list, one a character, the lowest. A dot leads into an object.
     pub conf: String,
     /// Jurisdiction.
     pub jurisdiction: String,
@@ -63,12 +68,20 @@ impl FieldMap {
         }
     }
 
-    /// A preset by its name in the configuration: `own`, `traffic`.
+    /// Preset `fast-alpr`: its results as lines, with `camera` and `captured_at` added. Its region is not taken over: it is the
+    /// name of a country in full, and Georgia is one.
+    #[must_use]
+    pub fn fast_alpr() -> Self {
+        Self { plate: "ocr.text".into(), conf: "ocr.confidence".into(), ..Self::own() }
+    }
+
+    /// A preset by its name in the configuration: `own`, `traffic`, `fast-alpr`.
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
         match name {
             "own" => Some(Self::own()),
             "traffic" => Some(Self::traffic()),
+            "fast-alpr" => Some(Self::fast_alpr()),
             _ => None,
         }
     }
@@ -86,7 +99,7 @@ impl FieldMap {
             "final",
         ];
         let mapped = [&self.plate, &self.camera, &self.captured_at, &self.id, &self.conf, &self.jurisdiction];
-        FIXED.contains(&key) || mapped.iter().any(|name| *name == key)
+        FIXED.contains(&key) || mapped.iter().any(|name| *name == key || name.split('.').next() == Some(key))
     }
 }
 
@@ -268,7 +281,7 @@ fn csv_row(bytes: &[u8], form: Form) -> Option<Vec<String>> {
 }
 
 /// windows-1252 (WHATWG Encoding): 0x80..0x9f differ from Latin-1.
-fn windows_1252(byte: u8) -> char {
+pub(crate) fn windows_1252(byte: u8) -> char {
     const HIGH: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
         '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
@@ -287,7 +300,12 @@ fn observation(
     let map = &config.fields;
     let unknown = root.keys().filter(|key| !map.knows(key)).count();
     ignored.unknown_fields = ignored.unknown_fields.saturating_add(u64::try_from(unknown).unwrap_or(u64::MAX));
-    let raw = root.plate(&map.plate)?;
+    let raw = match place(root, &map.plate) {
+        Some((place, key)) => place.plate(key)?,
+        // A plate was found and nothing read of it: `"ocr": null`.
+        None if map.plate.split('.').next().is_some_and(|outer| root.has(outer)) => None,
+        None => return Err(Problem::at(Slug::MissingField, &root.pointer_to(&map.plate.replace('.', "/")))),
+    };
     let camera = root.required_text(&map.camera, ID_BYTES_MAX)?;
     let time = required_time(root, &map.captured_at)?;
     let Some(plate) = raw.filter(|raw| !config.is_placeholder(raw)).and_then(|raw| Plate::parse(&raw)) else {
@@ -309,7 +327,8 @@ fn observation(
     out.engine_id = bounded(&map.id)?.or_else(|| track.clone());
     out.track = track;
     out.stage = if refining { Stage::Refining } else { Stage::Final };
-    out.conf = confidence(root.number(&map.conf), 1.0, ignored);
+    let conf = place(root, &map.conf).and_then(|(place, key)| lowest(&place.get(key)?));
+    out.conf = confidence(conf, 1.0, ignored);
     out.jurisdiction = root
         .text(&map.jurisdiction)
         .and_then(|text| named(&format!("{}{text}", map.jurisdiction_prefix), config.two_letters));
@@ -322,6 +341,23 @@ fn observation(
     };
     out.crop = crop(root.image("crop"), ignored);
     Ok(Some(out))
+}
+
+/// Where a mapped field lies and its key there; `None` if an object on the way is absent or null.
+fn place<'a, 'n>(root: &Cursor<'a>, name: &'n str) -> Option<(Cursor<'a>, &'n str)> {
+    match name.split_once('.') {
+        Some((outer, inner)) if !root.has(name) => place(&root.get(outer)?, inner),
+        Some(_) | None => Some((root.clone(), name)),
+    }
+}
+
+/// A number, or the lowest of a list of them.
+fn lowest(value: &Cursor<'_>) -> Option<f64> {
+    if value.is_array() {
+        value.items().map(|one| one.as_number()).reduce(|a, b| Some(a?.min(b?))).flatten()
+    } else {
+        value.as_number()
+    }
 }
 
 fn required_time(root: &Cursor<'_>, key: &str) -> Result<SourceTime, Problem> {

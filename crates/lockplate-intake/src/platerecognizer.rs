@@ -9,9 +9,13 @@ use crate::confidence::confidence;
 use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX, TEXT_BYTES_MAX};
-use crate::source::{Observation, Parsed, Payload, Problem, Slug, Source, SourceConfig};
-use crate::time::{SourceTime, from_text};
+use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
+use crate::time::{SourceTime, Zone, from_text};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
+
+/// Its cloud hook is removed after repeated errors.
+pub(crate) const PROFILE: Profile =
+    Profile { local_times: true, ..Profile::plain("platerecognizer", &PlateRecognizer) };
 
 /// Plate Recognizer as a [`Source`].
 #[derive(Clone, Copy, Debug)]
@@ -112,8 +116,8 @@ fn event(root: &Cursor<'_>, camera_header: Option<&str>, config: &SourceConfig, 
         return;
     }
     let camera = camera_key(&data, hook.as_ref(), camera_header);
-    let head = camera.and_then(|camera| Ok((camera, captured_at(&data, config)?)));
-    let (camera, time) = match head {
+    let head = camera.and_then(|camera| Ok((captured_at(&data, config.zone_of(&camera))?, camera)));
+    let (time, camera) = match head {
         Ok(head) => head,
         Err(problem) => return parsed.refuse(problem),
     };
@@ -199,11 +203,11 @@ fn camera_key(data: &Cursor<'_>, hook: Option<&Cursor<'_>>, header: Option<&str>
 }
 
 /// `timestamp_camera` if it has an offset, else `timestamp`.
-fn captured_at(data: &Cursor<'_>, config: &SourceConfig) -> Result<SourceTime, Problem> {
+fn captured_at(data: &Cursor<'_>, zone: Option<&Zone>) -> Result<SourceTime, Problem> {
     // Without a zone only absolute times are read.
     if let Some(time) = data.text("timestamp_camera").and_then(|text| from_text(&text, None)) {
         return Ok(time);
     }
     let text = data.required_text("timestamp", 64)?;
-    from_text(&text, config.zone.as_ref()).ok_or_else(|| Problem::at(Slug::OutOfRange, &data.pointer_to("timestamp")))
+    from_text(&text, zone).ok_or_else(|| Problem::at(Slug::OutOfRange, &data.pointer_to("timestamp")))
 }

@@ -1,11 +1,13 @@
 //! The seam between a payload and a read: what a source says, before the camera register, duplicates and holding. It must
 //! never echo a value of the payload in a problem. Observations go on to [`Intake`](crate::intake::Intake).
 
+use std::collections::BTreeMap;
+
 use lockplate_core::plate::{Jurisdiction, Plate};
 use lockplate_core::read::{Motion, Vehicle};
 
 use crate::jurisdiction::TwoLetters;
-use crate::limits::{OBSERVATIONS_MAX, PROBLEMS_MAX};
+use crate::limits::{OBSERVATIONS_MAX, PROBLEMS_MAX, TEXT_BYTES_MAX};
 use crate::own::FieldMap;
 use crate::time::{SourceTime, Zone};
 
@@ -20,6 +22,10 @@ pub struct Payload<'a> {
     pub parts: &'a [Part<'a>],
     /// Value of the header `camera-id`.
     pub camera_header: Option<&'a str>,
+    /// Topic of an MQTT message.
+    pub topic: Option<&'a str>,
+    /// A message that the broker had kept from before: nothing that happens now.
+    pub retained: bool,
 }
 
 impl core::fmt::Debug for Payload<'_> {
@@ -65,22 +71,78 @@ pub enum SourceKind {
     AlprLines,
     /// Plate Recognizer Stream, Snapshot and cloud hook (8.3).
     PlateRecognizer,
+    /// Hikvision cameras, pushed (8.5).
+    Hikvision,
+    /// Dahua cameras, pushed over ITSAPI (8.6).
+    Dahua,
+    /// Text of Dahua's event stream (8.6).
+    DahuaEvents,
+    /// Tattile cameras, XML (8.12).
+    Tattile,
+    /// Frigate over MQTT (8.4).
+    Frigate,
+    /// Axis License Plate Verifier (8.7).
+    Axis,
+    /// Milesight push (8.8).
+    Milesight,
+    /// UniFi Protect (8.9).
+    UniFi,
+    /// Genetec AutoVu (8.10).
+    Genetec,
+    /// Blue Iris with CodeProject.AI (8.11).
+    BlueIris,
+    /// Verkada (8.12).
+    Verkada,
 }
 
 impl SourceKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::Own, Self::Alprd, Self::Rekor, Self::AlprLines, Self::PlateRecognizer];
+    pub const ALL: &'static [Self] = &[
+        Self::Own,
+        Self::Alprd,
+        Self::Rekor,
+        Self::AlprLines,
+        Self::PlateRecognizer,
+        Self::Hikvision,
+        Self::Dahua,
+        Self::DahuaEvents,
+        Self::Tattile,
+        Self::Frigate,
+        Self::Axis,
+        Self::Milesight,
+        Self::UniFi,
+        Self::Genetec,
+        Self::BlueIris,
+        Self::Verkada,
+    ];
+
+    /// What this program knows about it; stands beside its parser.
+    #[must_use]
+    pub const fn profile(self) -> &'static Profile {
+        match self {
+            Self::Own => &crate::own::PROFILE,
+            Self::Alprd => &crate::openalpr::ALPRD,
+            Self::Rekor => &crate::openalpr::REKOR,
+            Self::AlprLines => &crate::openalpr::ALPR_LINES,
+            Self::PlateRecognizer => &crate::platerecognizer::PROFILE,
+            Self::Hikvision => &crate::hikvision::PROFILE,
+            Self::Dahua => &crate::dahua::PROFILE,
+            Self::DahuaEvents => &crate::dahua_events::PROFILE,
+            Self::Tattile => &crate::tattile::PROFILE,
+            Self::Frigate => &crate::frigate::PROFILE,
+            Self::Axis => &crate::axis::PROFILE,
+            Self::Milesight => &crate::milesight::PROFILE,
+            Self::UniFi => &crate::unifi::PROFILE,
+            Self::Genetec => &crate::genetec::PROFILE,
+            Self::BlueIris => &crate::blueiris::PROFILE,
+            Self::Verkada => &crate::verkada::PROFILE,
+        }
+    }
 
     /// Name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Alprd => "alprd",
-            Self::Rekor => "rekor",
-            Self::AlprLines => "alpr-lines",
-            Self::PlateRecognizer => "platerecognizer",
-        }
+        self.profile().name
     }
 
     /// From its name, exact case.
@@ -92,45 +154,100 @@ impl SourceKind {
     /// How this source is answered (`intake.md` section 5).
     #[must_use]
     pub const fn answer_rule(self) -> AnswerRule {
-        match self {
-            Self::Own | Self::AlprLines => {
-                AnswerRule { poison: PoisonAnswer::Problem, busy: BusyAnswer::Unavailable { retry_after_s: 5 } }
-            }
-            Self::Alprd => AnswerRule { poison: PoisonAnswer::Success, busy: BusyAnswer::CloseUnanswered },
-            Self::Rekor | Self::PlateRecognizer => {
-                AnswerRule { poison: PoisonAnswer::Success, busy: BusyAnswer::Unavailable { retry_after_s: 5 } }
-            }
-        }
-    }
-
-    /// Texts that mean "no plate" in this source, exact case. The sources here have none: NULL, NONE, NOPLATE and UNKNOWN
-    /// are real vanity plates.
-    #[must_use]
-    pub const fn placeholders(self) -> &'static [&'static str] {
-        match self {
-            Self::Own | Self::Alprd | Self::Rekor | Self::AlprLines | Self::PlateRecognizer => &[],
-        }
+        self.profile().answer
     }
 
     /// The parser.
     #[must_use]
-    pub fn parser(self) -> &'static dyn Source {
-        match self {
-            Self::Own => &crate::own::Own,
-            Self::Alprd | Self::Rekor => &crate::openalpr::OpenAlpr,
-            Self::AlprLines => &crate::openalpr::AlprLines,
-            Self::PlateRecognizer => &crate::platerecognizer::PlateRecognizer,
+    pub const fn parser(self) -> &'static dyn Source {
+        self.profile().parser
+    }
+}
+
+/// What this program knows about a kind of source beside how to read it.
+#[derive(Clone, Copy)]
+pub struct Profile {
+    /// Name in the configuration.
+    pub name: &'static str,
+    /// Reads its payloads.
+    pub parser: &'static dyn Source,
+    /// How it is answered.
+    pub answer: AnswerRule,
+    /// How two bare letters are read as a jurisdiction, unless the configuration says otherwise.
+    pub two_letters: TwoLetters,
+    /// It sends again what was not answered, also after a long time: ids are remembered for 24 h.
+    pub resends: bool,
+    /// It can send local times: a zone must be configured.
+    pub local_times: bool,
+    /// It sends no camera key: the camera must be configured.
+    pub camera_configured: bool,
+    /// While it refines a read and the text stays, so does the time of the first message with that text: the later ones say
+    /// that the vehicle is still there, or gone.
+    pub keeps_time: bool,
+    /// Longest ordinary time from the picture to its message, ms: no fault of the camera's clock.
+    pub delay_ms: i64,
+    /// Confidence below which its texts are too often wrong to act on, 1/1000 (`hotlists.md` section 5, rule 5); 0 for most.
+    pub conf_min: u16,
+    /// Texts that mean "no plate" in this source, exact case. NULL, NONE, NOPLATE and UNKNOWN are real vanity plates.
+    pub placeholders: &'static [&'static str],
+}
+
+impl core::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Profile({})", self.name)
+    }
+}
+
+impl Profile {
+    /// A source of which no more is known than that it sends once.
+    pub(crate) const fn plain(name: &'static str, parser: &'static dyn Source) -> Self {
+        Self {
+            name,
+            parser,
+            answer: AnswerRule::ONCE,
+            two_letters: TwoLetters::Country,
+            resends: false,
+            local_times: false,
+            camera_configured: false,
+            keeps_time: false,
+            delay_ms: 0,
+            conf_min: 0,
+            placeholders: &[],
         }
     }
 }
 
-/// How a source is answered. Success is always 200 (own format: with counts).
+/// How a source is answered. Success is always 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerRule {
+    /// What stands in the answer to a good payload.
+    pub success: SuccessBody,
     /// For a payload that can never be stored.
     pub poison: PoisonAnswer,
     /// While nothing can be made durable.
     pub busy: BusyAnswer,
+}
+
+impl AnswerRule {
+    /// An HTTP client that reads the status.
+    pub(crate) const HTTP: Self = Self {
+        success: SuccessBody::Counts,
+        poison: PoisonAnswer::Problem,
+        busy: BusyAnswer::Unavailable { tried_ms: 0, retry_after_s: 5 },
+    };
+    /// A camera of which it is not known that it repeats anything.
+    pub(crate) const ONCE: Self = Self { success: SuccessBody::Empty, poison: PoisonAnswer::Success, ..Self::HTTP };
+}
+
+/// Body of a successful answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuccessBody {
+    /// None.
+    Empty,
+    /// JSON with what became of each line.
+    Counts,
+    /// JSON that the source waits for, also where nothing could be stored.
+    Json(&'static str),
 }
 
 /// Answer to a payload that can never be stored; it is counted like a refusal either way.
@@ -147,6 +264,8 @@ pub enum PoisonAnswer {
 pub enum BusyAnswer {
     /// 503 with `Retry-After`.
     Unavailable {
+        /// Storing is tried for so long first, ms: for a source that never repeats.
+        tried_ms: u32,
         /// Seconds.
         retry_after_s: u32,
     },
@@ -285,6 +404,8 @@ pub struct SourceConfig {
     pub kind: SourceKind,
     /// Zone of local times; mandatory where the source can send them.
     pub zone: Option<Zone>,
+    /// Zones of cameras that stand in another one than the rest, by camera key.
+    pub camera_zones: BTreeMap<String, Zone>,
     /// A named jurisdiction without a confidence becomes part of the key.
     pub trust_jurisdiction: bool,
     /// The source sends again what was not answered: ids are remembered for 24 h.
@@ -297,6 +418,8 @@ pub struct SourceConfig {
     pub two_letters: TwoLetters,
     /// Further placeholder texts of this source, raw, exact case.
     pub placeholders: Vec<String>,
+    /// What the source calls certain, where its kind leaves that open (Tattile: 100, the default, or 999).
+    pub confidence_scale: Option<u16>,
 }
 
 /// Why a source's configuration is refused at start.
@@ -323,21 +446,19 @@ impl SourceConfig {
     /// The defaults of `kind`.
     #[must_use]
     pub fn new(number: u16, kind: SourceKind) -> Self {
-        let two_letters = match kind {
-            SourceKind::Alprd | SourceKind::Rekor | SourceKind::AlprLines => TwoLetters::Subdivision,
-            SourceKind::Own | SourceKind::PlateRecognizer => TwoLetters::Country,
-        };
+        let profile = kind.profile();
         Self {
             number,
             kind,
             zone: None,
+            camera_zones: BTreeMap::new(),
             trust_jurisdiction: false,
-            // Known to repeat until delivered: alprd for ever, the Rekor agent from its queue.
-            resends: matches!(kind, SourceKind::Alprd | SourceKind::Rekor),
+            resends: profile.resends,
             fields: FieldMap::own(),
             camera: None,
-            two_letters,
+            two_letters: profile.two_letters,
             placeholders: Vec::new(),
+            confidence_scale: None,
         }
     }
 
@@ -346,19 +467,36 @@ impl SourceConfig {
     /// # Errors
     /// The fault to mend before start.
     pub const fn check(&self) -> Result<(), ConfigFault> {
-        match self.kind {
-            SourceKind::PlateRecognizer if self.zone.is_none() => Err(ConfigFault::ZoneMissing),
-            SourceKind::AlprLines if self.camera.is_none() => Err(ConfigFault::CameraMissing),
-            SourceKind::Own
-            | SourceKind::Alprd
-            | SourceKind::Rekor
-            | SourceKind::AlprLines
-            | SourceKind::PlateRecognizer => Ok(()),
+        let profile = self.kind.profile();
+        if profile.local_times && self.zone.is_none() {
+            return Err(ConfigFault::ZoneMissing);
         }
+        if profile.camera_configured && self.camera.is_none() {
+            return Err(ConfigFault::CameraMissing);
+        }
+        Ok(())
+    }
+
+    /// The zone of a camera's local times.
+    pub(crate) fn zone_of(&self, camera_key: &str) -> Option<&Zone> {
+        self.camera_zones.get(camera_key).or(self.zone.as_ref())
+    }
+
+    /// The plate of a raw text; none is counted.
+    pub(crate) fn readable(&self, raw: Option<&str>, ignored: &mut Ignored) -> Option<Plate> {
+        let usable = raw.filter(|raw| raw.len() <= TEXT_BYTES_MAX && !self.is_placeholder(raw));
+        let plate = usable.and_then(Plate::parse);
+        ignored.unreadable = ignored.unreadable.saturating_add(u64::from(plate.is_none()));
+        plate
     }
 
     pub(crate) fn is_placeholder(&self, raw: &str) -> bool {
-        self.kind.placeholders().contains(&raw) || self.placeholders.iter().any(|p| p == raw)
+        self.kind.profile().placeholders.contains(&raw) || self.placeholders.iter().any(|p| p == raw)
+    }
+
+    /// The plate that `raw` says; none for a placeholder, and where nothing readable is left.
+    pub(crate) fn plate(&self, raw: Option<&str>) -> Option<Plate> {
+        raw.filter(|raw| !self.is_placeholder(raw)).and_then(Plate::parse)
     }
 }
 
@@ -369,6 +507,8 @@ pub enum Stage {
     Final,
     /// May be refined: held under its track or ids.
     Refining,
+    /// Over, but a late refinement may be under way: final after [`HOLD_ENDING_MS`](crate::limits::HOLD_ENDING_MS).
+    Ending,
     /// One video frame, for the frame grouper.
     Frame,
 }
@@ -505,6 +645,8 @@ pub struct Parsed {
     pub heartbeat: Option<Heartbeat>,
     /// Agent that sent a finished group: its frames are superfluous.
     pub group_agent: Option<String>,
+    /// Ids of passes that are over, without a plate beside it: what is held under them is as with [`Stage::Ending`].
+    pub over: Vec<String>,
 }
 
 impl Parsed {
@@ -528,6 +670,10 @@ impl Parsed {
     #[must_use]
     pub fn is_poison(&self) -> bool {
         self.rejected > 0 && self.observations.is_empty() && self.heartbeat.is_none()
+    }
+
+    pub(crate) const fn other_event(&mut self) {
+        self.ignored.other_events = self.ignored.other_events.saturating_add(1);
     }
 
     pub(crate) fn observe(&mut self, observation: Result<Option<Observation>, Problem>) {

@@ -1,5 +1,5 @@
-//! Tests over the modules: the `T` items of `intake.md` 8.1 to 8.3, what must never be taken over, and mutated payloads.
-//! Every plate is invented.
+//! Tests over the modules: the `T` items of `intake.md` 8.1 to 8.3 (those of other sources stand beside them), what must never
+//! be taken over, and mutated payloads. Every plate is invented.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -8,23 +8,25 @@ use crate::intake::{Intake, Outcome};
 use crate::limits::{HOLD_READS_MAX, LINE_BYTES_MAX};
 use crate::normalise::{Arrival, CameraClock, Clock, Placement, Rules};
 use crate::own::FieldMap;
-use crate::source::{AnswerRule, BusyAnswer, Parsed, Part, Payload, PoisonAnswer, Slug, SourceConfig, SourceKind};
+use crate::source::{
+    AnswerRule, BusyAnswer, Parsed, Part, Payload, PoisonAnswer, Slug, SourceConfig, SourceKind, SuccessBody,
+};
 use crate::time::Zone;
 use lockplate_core::read::{ReadFlags, TimeQuality};
 
-const NOW: i64 = 1_774_000_000_000;
-const YEAR_MS: i64 = 365 * 86_400_000;
+pub(crate) const NOW: i64 = 1_774_000_000_000;
+pub(crate) const YEAR_MS: i64 = 365 * 86_400_000;
 
-fn config(kind: SourceKind) -> SourceConfig {
+pub(crate) fn config(kind: SourceKind) -> SourceConfig {
     let mut config = SourceConfig::new(3, kind);
     config.zone = Zone::parse("America/New_York");
-    if kind == SourceKind::AlprLines {
+    if kind.profile().camera_configured {
         config.camera = Some("gate".into());
     }
     config
 }
 
-fn parse(kind: SourceKind, content_type: &str, body: &[u8]) -> Parsed {
+pub(crate) fn parse(kind: SourceKind, content_type: &str, body: &[u8]) -> Parsed {
     kind.parser().parse(&Payload { content_type, body, ..Payload::default() }, &config(kind))
 }
 
@@ -44,27 +46,43 @@ fn recognizer(body: &str) -> Parsed {
     parse(SourceKind::PlateRecognizer, "application/json", body.as_bytes())
 }
 
-fn texts(parsed: &Parsed) -> Vec<&str> {
+pub(crate) fn texts(parsed: &Parsed) -> Vec<&str> {
     parsed.observations.iter().map(|o| o.plate.expose_text()).collect()
 }
 
-fn slugs(parsed: &Parsed) -> Vec<(Option<u64>, Slug)> {
+pub(crate) fn slugs(parsed: &Parsed) -> Vec<(Option<u64>, Slug)> {
     parsed.problems.iter().map(|p| (p.line, p.slug)).collect()
 }
 
-fn rules(kind: SourceKind) -> Rules {
+pub(crate) fn rules(kind: SourceKind) -> Rules {
     Rules::new(&config(kind), Arrival::Live, YEAR_MS)
 }
 
-fn take(intake: &mut Intake, now: i64, kind: SourceKind, parsed: Parsed) -> Outcome {
+pub(crate) fn take(intake: &mut Intake, now: i64, kind: SourceKind, parsed: Parsed) -> Outcome {
     intake.take(now, rules(kind), parsed, |key| (key != "unknown").then_some(7))
 }
 
-fn sealed(outcome: &Outcome) -> Vec<&str> {
+pub(crate) fn sealed(outcome: &Outcome) -> Vec<&str> {
     outcome.sealables.iter().map(|s| s.read.plate.expose_text()).collect()
 }
 
 const LINE: &str = r#"{"plate":"xk-41 207","camera":"c1","captured_at":"2026-03-20T09:46:40Z","id":"a","conf":0.9}"#;
+
+#[test]
+fn a_backlog_between_two_reads_of_now_does_not_make_a_clock_wrong() {
+    let mut clock = CameraClock::default();
+    let (now, hour) = (1_800_000_000_000_i64, 3_600_000_i64);
+    assert_eq!(clock.judge(now - 300, now), Clock::Good);
+    let backlog = |clock: &mut CameraClock, at: i64| {
+        (0..200)
+            .map(|n| clock.judge(at - 48 * hour + n * 1_000, at + n))
+            .filter(|judged| *judged == Clock::Good)
+            .count()
+    };
+    assert_eq!(backlog(&mut clock, now + 60_000), 200, "a minute after a read of now");
+    assert_eq!(backlog(&mut clock, now + 16 * 60_000), 0, "a quarter of an hour without one");
+    assert_eq!(clock.judge(now + 17 * 60_000, now + 17 * 60_000), Clock::Good);
+}
 
 #[test]
 fn own_bom_crlf_unknown_keys_and_bad_lines_beside_good_ones() {
@@ -169,6 +187,64 @@ fn the_traffic_preset_names_states_and_drops_positions() {
     assert_eq!(read.key_jurisdiction().unwrap().code(), "US-CT");
     assert!(read.flags.has(ReadFlags::LATE));
     assert_eq!(out.sealables[0].placement, Placement::Late { captured_at: read.captured_at });
+}
+
+fn fast_alpr(body: &str) -> Parsed {
+    let mut config = config(SourceKind::Own);
+    config.fields = FieldMap::preset("fast-alpr").unwrap();
+    let payload = Payload { content_type: "application/x-ndjson", body: body.as_bytes(), ..Payload::default() };
+    SourceKind::Own.parser().parse(&payload, &config)
+}
+
+const FAST_ALPR: &str = r#"{"camera":"c1","captured_at":1774000000123,"detection":{"label":"License Plate","confidence":0.88,
+    "bounding_box":{"x1":1,"y1":2,"x2":3,"y2":4}},"ocr":{"text":"XK41207__","confidence":[0.99,0.81,0.97],"region":"Georgia",
+    "region_confidence":0.99}}"#;
+
+#[test]
+fn fast_alpr_confidence_of_both_forms_padding_and_nothing_read() {
+    let list = FAST_ALPR.replace('\n', "");
+    let parsed = fast_alpr(&list);
+    assert_eq!((texts(&parsed), parsed.observations[0].conf), (vec!["XK41207"], Some(810)));
+    // A country, not the state of that name.
+    assert!(parsed.observations[0].jurisdiction.is_none());
+    assert_eq!(parsed.ignored.unknown_fields, 1);
+    for (conf, want) in [("0.9", Some(900)), ("[]", None), ("[0.9,null]", None), ("[0.9,\"x\"]", None), ("null", None)]
+    {
+        let parsed = fast_alpr(&list.replace("[0.99,0.81,0.97]", conf));
+        assert_eq!(parsed.observations[0].conf, want, "{conf}");
+    }
+    let (head, _) = list.split_once("\"ocr\"").unwrap();
+    for nothing in ["null", r#"{"text":"","confidence":0.1}"#, r#"{"text":"____","confidence":[]}"#, r#"{"text":null}"#]
+    {
+        let parsed = fast_alpr(&format!("{head}\"ocr\":{nothing}}}"));
+        assert_eq!((parsed.ignored.unreadable, parsed.rejected, parsed.observations.len()), (1, 0, 0), "{nothing}");
+    }
+    let absent = fast_alpr(&format!("{}}}", head.trim_end_matches(',')));
+    assert_eq!(
+        (slugs(&absent), absent.problems[0].pointer.as_deref()),
+        (vec![(Some(1), Slug::MissingField)], Some("/ocr/text"))
+    );
+    assert_eq!(slugs(&fast_alpr(&format!("{head}\"ocr\":{{}}}}"))), [(Some(1), Slug::MissingField)]);
+    not_taken_over(SourceKind::Own, parsed, &["Georgia", "GA", "License"]);
+    // In CSV the name is that of the column.
+    let mut config = config(SourceKind::Own);
+    config.fields = FieldMap::fast_alpr();
+    let body = b"camera,captured_at,ocr.text,ocr.confidence\nc1,1774000000123,XK41207,0.9\n";
+    let csv =
+        SourceKind::Own.parser().parse(&Payload { content_type: "text/csv", body, ..Payload::default() }, &config);
+    assert_eq!((texts(&csv), csv.observations[0].conf, csv.ignored.unknown_fields), (vec!["XK41207"], Some(900), 0));
+}
+
+#[test]
+fn ten_thousand_mutated_payloads_of_fast_alpr() {
+    let line = FAST_ALPR.replace('\n', "");
+    mutate_with(SourceKind::Own, &[format!("{line}\n{line}\n")], &|body| {
+        let mut config = config(SourceKind::Own);
+        config.fields = FieldMap::fast_alpr();
+        SourceKind::Own
+            .parser()
+            .parse(&Payload { content_type: "application/x-ndjson", body, ..Payload::default() }, &config)
+    });
 }
 
 #[test]
@@ -368,7 +444,7 @@ fn plate_recognizer_ways_of_transport() {
         content_type: "application/json",
         body: headless.as_bytes(),
         camera_header: Some("cam-x"),
-        parts: &[],
+        ..Payload::default()
     };
     assert_eq!(parser.parse(&payload, &config).observations[0].camera_key, "cam-x");
     assert_eq!(slugs(&recognizer(&headless)), [(None, Slug::MissingField)]);
@@ -408,8 +484,23 @@ fn what_must_never_be_taken_over_is_not_in_the_record() {
 }
 
 #[test]
+fn an_ordinary_delay_of_a_source_is_no_fault_of_the_clock() {
+    let judged = |delay_ms: i64, behind_ms: i64| {
+        let mut intake = Intake::new(&[5; 32]);
+        let rules = Rules { delay_ms, ..rules(SourceKind::Own) };
+        let lines: String = (0..9)
+            .map(|n| format!("{{\"plate\":\"D{n}\",\"camera\":\"c\",\"captured_at\":{}}}\n", NOW - behind_ms))
+            .collect();
+        intake.take(NOW, rules, ndjson(&lines), |_| Some(7)).clocks_off.is_empty()
+    };
+    assert!(!judged(0, 8_000) && judged(10_000, 8_000) && judged(10_000, 15_000) && !judged(10_000, 15_001));
+    assert!(!judged(10_000, -5_001) && judged(10_000, -5_000));
+}
+
+#[test]
 fn the_clock_of_a_camera() {
     let mut clock = CameraClock::default();
+    assert_eq!(clock.reading(), None);
     assert_eq!((clock.judge(NOW - 120_000, NOW), clock.judge(NOW - 120_001, NOW)), (Clock::Good, Clock::Off));
     assert_eq!((clock.judge(NOW + 5000, NOW), clock.judge(NOW + 5001, NOW)), (Clock::Good, Clock::Off));
     let mut clock = CameraClock::default();
@@ -456,20 +547,54 @@ fn unknown_cameras_seal_nothing() {
 
 #[test]
 fn answers_of_the_page() {
-    let busy_503 = BusyAnswer::Unavailable { retry_after_s: 5 };
-    for (kind, poison, busy) in [
-        (SourceKind::Own, PoisonAnswer::Problem, busy_503),
-        (SourceKind::Alprd, PoisonAnswer::Success, BusyAnswer::CloseUnanswered),
-        (SourceKind::Rekor, PoisonAnswer::Success, busy_503),
-        (SourceKind::PlateRecognizer, PoisonAnswer::Success, busy_503),
+    let busy_503 = BusyAnswer::Unavailable { tried_ms: 0, retry_after_s: 5 };
+    let tried_503 = BusyAnswer::Unavailable { tried_ms: 5_000, retry_after_s: 5 };
+    for (kind, success, poison, busy) in [
+        (SourceKind::Own, SuccessBody::Counts, PoisonAnswer::Problem, busy_503),
+        (SourceKind::Alprd, SuccessBody::Empty, PoisonAnswer::Success, BusyAnswer::CloseUnanswered),
+        (SourceKind::Rekor, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::PlateRecognizer, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Hikvision, SuccessBody::Empty, PoisonAnswer::Success, tried_503),
+        (SourceKind::Dahua, SuccessBody::Json(r#"{"result":"true"}"#), PoisonAnswer::Success, busy_503),
+        (SourceKind::DahuaEvents, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Tattile, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Frigate, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Axis, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Milesight, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::UniFi, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Genetec, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::BlueIris, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (SourceKind::Verkada, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
     ] {
-        assert_eq!(kind.answer_rule(), AnswerRule { poison, busy });
+        assert_eq!(kind.answer_rule(), AnswerRule { success, poison, busy });
         assert_eq!(SourceKind::from_name(kind.name()), Some(kind));
     }
 }
 
+/// Nothing of what stands in `words` is in a record made of `parsed`, nor in what is printed of it.
+pub(crate) fn not_taken_over(kind: SourceKind, parsed: Parsed, words: &[&str]) {
+    let found = parsed.observations.len();
+    let mut intake = Intake::new(&[5; 32]);
+    let mut out = take(&mut intake, NOW, kind, parsed);
+    out.sealables.extend(intake.drain(NOW + 1000).sealables);
+    assert_eq!((out.sealables.len(), found > 0), (found, true));
+    for sealable in &out.sealables {
+        let record = sealable.read.to_record().unwrap();
+        for word in words {
+            assert!(!record.windows(word.len()).any(|w| w == word.as_bytes()), "{word}");
+        }
+    }
+    let printed = format!("{out:?}");
+    assert!(words.iter().all(|word| !printed.contains(word)));
+}
+
 /// 10,000 payloads: a good one with a few bytes changed, cut, doubled; then random bytes. Same seed, same run.
-fn mutate(kind: SourceKind, content_type: &str, seeds: &[String]) {
+pub(crate) fn mutate(kind: SourceKind, content_type: &str, seeds: &[String]) {
+    mutate_with(kind, seeds, &|body| parse(kind, content_type, body));
+}
+
+/// The same for payloads that are more than a body.
+pub(crate) fn mutate_with(kind: SourceKind, seeds: &[String], parse: &dyn Fn(&[u8]) -> Parsed) {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
     let mut runner =
         TestRunner::new_with_rng(Config { cases: 10_000, failure_persistence: None, ..Config::default() }, rng);
@@ -492,7 +617,7 @@ fn mutate(kind: SourceKind, content_type: &str, seeds: &[String]) {
             if form < 16 {
                 body = random;
             }
-            let parsed = parse(kind, content_type, &body);
+            let parsed = parse(&body);
             let found = parsed.observations.len();
             for o in &parsed.observations {
                 prop_assert!((1..=16).contains(&o.plate.expose_text().chars().count()));

@@ -30,6 +30,22 @@ impl Zone {
     pub fn parse(name: &str) -> Option<Self> {
         TimeZone::get(name).ok().map(Self)
     }
+
+    /// The wall clock of an instant as `yyyymmddTHHMMSS`, as cameras are asked in; `ms` is Unix time.
+    #[must_use]
+    pub fn digits(&self, ms: i64) -> Option<String> {
+        let local = self.0.to_datetime(Timestamp::from_millisecond(ms).ok()?);
+        let (day, clock) = (local.date(), local.time());
+        Some(format!(
+            "{:04}{:02}{:02}T{:02}{:02}{:02}",
+            day.year(),
+            day.month(),
+            day.day(),
+            clock.hour(),
+            clock.minute(),
+            clock.second()
+        ))
+    }
 }
 
 /// A time from text: RFC 3339 with offset or `Z`, an epoch number in text, or local text in `zone`.
@@ -45,9 +61,18 @@ pub fn from_text(text: &str, zone: Option<&Zone>) -> Option<SourceTime> {
     if let Ok(exact) = text.parse::<Timestamp>() {
         return within(exact.as_millisecond(), TimeQuality::Exact);
     }
-    let zone = zone?;
     let has_clock = text.contains(':') && text.len() >= 16;
-    let local = text.parse::<DateTime>().ok().filter(|_| has_clock)?;
+    from_local(text.parse::<DateTime>().ok().filter(|_| has_clock)?, zone?)
+}
+
+/// A local time that is dressed as an epoch number, by size as in [`from_number`]: its wall clock, read in `zone`.
+#[must_use]
+pub fn from_local_number(number: f64, zone: Option<&Zone>) -> Option<SourceTime> {
+    let dressed = Timestamp::from_millisecond(from_number(number)?.ms).ok()?;
+    from_local(TimeZone::UTC.to_datetime(dressed), zone?)
+}
+
+fn from_local(local: DateTime, zone: &Zone) -> Option<SourceTime> {
     let ambiguous = zone.0.to_ambiguous_timestamp(local);
     let quality = match ambiguous.offset() {
         AmbiguousOffset::Unambiguous { .. } => TimeQuality::AssumedZone,
@@ -126,5 +151,22 @@ mod tests {
             assert_eq!(at(bad), None, "{bad}");
         }
         assert_eq!(Zone::parse("Mars/Olympus"), None);
+    }
+
+    #[test]
+    fn an_instant_has_the_digits_of_its_wall_clock() {
+        let zone = Zone::parse("America/New_York").unwrap();
+        assert_eq!(zone.digits(1_772_427_627_066).as_deref(), Some("20260302T000027"));
+        assert_eq!(zone.digits(i64::MAX), None);
+    }
+
+    #[test]
+    fn local_numbers_mean_their_wall_clock() {
+        let zone = Zone::parse("America/New_York").unwrap();
+        let at = |number: f64| from_local_number(number, Some(&zone)).map(|t| (t.ms, t.quality));
+        // As the texts 2026-03-02 00:00:27.066 and 2026-11-01 01:30:00.
+        assert_eq!(at(1_772_409_627.066), Some((1_772_427_627_066, TimeQuality::AssumedZone)));
+        assert_eq!(at(1_793_496_600.0), Some((1_793_511_000_000, TimeQuality::Ambiguous)));
+        assert_eq!((from_local_number(1_772_409_627.0, None), at(0.0), at(f64::NAN)), (None, None, None));
     }
 }

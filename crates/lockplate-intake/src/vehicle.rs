@@ -8,13 +8,21 @@ type Entry = (u16, &'static str, &'static [&'static str]);
 
 /// Body classes.
 pub const CLASSES: &[Entry] = &[
-    (1, "car", &["passengercar", "vehicle", "automobile"]),
-    (2, "sedan", &["saloon", "sedanstandard", "sedancompact", "sedansports", "sedanconvertible", "sedanwagon"]),
+    (1, "car", &["passengercar", "vehicle", "automobile", "smallcar", "minicar", "microcar"]),
+    (
+        2,
+        "sedan",
+        &["saloon", "salooncar", "sedanstandard", "sedancompact", "sedansports", "sedanconvertible", "sedanwagon"],
+    ),
     (3, "suv", &["suvstandard", "suvcrossover", "suvwagon", "crossover", "suvmpv"]),
     (4, "pickup", &["pickuptruck", "truckstandard", "pickuptruckcrewcab"]),
     (5, "van", &["vanfull", "vanmini", "minivan", "mpv"]),
-    (6, "truck", &["bigtruck", "tractortrailer", "lorry", "heavytruck", "lighttruck"]),
-    (7, "bus", &["coach", "minibus"]),
+    (
+        6,
+        "truck",
+        &["bigtruck", "tractortrailer", "lorry", "heavytruck", "lighttruck", "largetruck", "midtruck", "microtruck"],
+    ),
+    (7, "bus", &["coach", "minibus", "largebus", "mediumbus", "microbus"]),
     (8, "motorcycle", &["motorbike", "scooter"]),
     (9, "trailer", &[]),
     (10, "emergency", &["ambulance", "firetruck"]),

@@ -18,10 +18,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use lockplate_core::charter::{CharterFile, LogName};
+use lockplate_core::charter::{Charter, CharterFile, LogName};
 use lockplate_core::entry::LogKind;
+use lockplate_core::envelope::HpkeSecretKey;
+use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_log::NoteSigner;
-use lockplate_policy::{KeptTooLong, MinuteLaw};
+use lockplate_oprf::Secret;
+use lockplate_policy::{Bundle, KeptTooLong, LoadError, MinuteLaw};
 use lockplate_store::durable;
 use lockplate_store::segment_store::SegmentStore;
 use serde::Serialize;
@@ -33,23 +36,29 @@ pub use settings::{
     AgencyConfig, AgencyKeysConfig, AgencySettings, IntakeConfig, ListenConfig, RecorderConfig, TestingConfig,
 };
 
+use crate::account::{AccountParts, Accounts};
 use crate::agency_db::AgencyDb;
+use crate::alerts::{AlertParts, Alerts, NoNotices};
 use crate::archive::{self, ArchiveState};
 use crate::clock::Clock;
 use crate::cosign::{NoWitnesses, NotStarted, WitnessSet};
 use crate::db::DbError;
-use crate::desk::{self, DeskError};
+use crate::desk::{self, Desk, DeskError};
 use crate::founding::{self, FoundingError};
 use crate::gate::Gate;
+use crate::hotlist::law::ListLaw;
+use crate::hotlist::{HotListError, HotListParts, HotLists, Matcher};
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
-use crate::intake::{AgencyRegister, Door, IntakeParts, IntakeState, RegisterDown, SourcesRefused};
+use crate::intake::{AgencyRegister, Beside, Door, IntakeParts, IntakeState, Nobody, RegisterDown, SourcesRefused};
 use crate::log_door;
-use crate::party_log::{LogOnDisk, LogWitnesses, OpenError};
+use crate::party_log::{LogOnDisk, LogWitnesses, OpenError, PartyLog};
+use crate::policy_folder::{self, PolicyFolderError};
 use crate::problem::{Problem, ProblemKind};
 use crate::recorder::{self, RecorderHandle, RecorderParts, StartError};
 use crate::register::{self, Shown};
 use crate::rng::SystemRng;
 use crate::settings::{DataFolder, KeyFileError, read_or_create_secret, read_public_file};
+use crate::shift::Shifts;
 use crate::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
 use crate::tls::{TlsError, TlsIdentity};
 use memory::{MemoryFolder, cells_on_disk};
@@ -92,6 +101,12 @@ pub enum AgencyError {
     Register(RegisterDown),
     /// A source of the configuration.
     Sources(SourcesRefused),
+    /// The policy of entries and hits.
+    Law(LoadError),
+    /// The folder of the rules.
+    Policy(PolicyFolderError),
+    /// Hot lists.
+    Lists(HotListError),
     /// TLS.
     Tls(TlsError),
     /// An address.
@@ -111,11 +126,14 @@ impl AgencyError {
             | Self::TooLong(_)
             | Self::Memory(_)
             | Self::Witnesses(_)
+            | Self::Law(_)
+            | Self::Policy(_)
             | Self::Recorder(_) => ExitKind::Config,
             Self::Founding(error) => error.exit_kind(),
             Self::Log(error) => error.exit_kind(),
             Self::Db(error) => error.exit_kind(),
             Self::Desk(error) => error.exit_kind(),
+            Self::Lists(error) => error.exit_kind(),
             Self::Sources(SourcesRefused::Source(_)) => ExitKind::Config,
             Self::Store(_) | Self::Register(_) | Self::Sources(SourcesRefused::Down(_)) => ExitKind::Unavailable,
             Self::Tls(error) => error.exit_kind(),
@@ -142,6 +160,9 @@ impl fmt::Display for AgencyError {
             Self::Recorder(cause) => cause.fmt(f),
             Self::Register(cause) => cause.fmt(f),
             Self::Sources(cause) => cause.fmt(f),
+            Self::Law(cause) => cause.fmt(f),
+            Self::Policy(cause) => cause.fmt(f),
+            Self::Lists(cause) => cause.fmt(f),
             Self::Tls(cause) => cause.fmt(f),
             Self::Listen(cause) => cause.fmt(f),
             Self::Ended => f.write_str("a task the agency cannot do without has ended; see the trace"),
@@ -165,6 +186,9 @@ impl core::error::Error for AgencyError {
             Self::Recorder(cause) => Some(cause),
             Self::Register(cause) => Some(cause),
             Self::Sources(cause) => Some(cause),
+            Self::Law(cause) => Some(cause),
+            Self::Policy(cause) => Some(cause),
+            Self::Lists(cause) => Some(cause),
             Self::Tls(cause) => Some(cause),
             Self::Listen(cause) => Some(cause),
             Self::Unfit(_) | Self::Ended => None,
@@ -185,7 +209,18 @@ macro_rules! from_cause {
 from_cause! {
     File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) TooLong(KeptTooLong)
     Memory(MemoryRefused) Log(OpenError) Db(DbError) Store(durable::Error)
-    Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Tls(TlsError) Listen(ListenError)
+    Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Law(LoadError) Policy(PolicyFolderError) Lists(HotListError) Tls(TlsError)
+    Listen(ListenError)
+}
+
+impl From<NoNotices> for AgencyError {
+    fn from(cause: NoNotices) -> Self {
+        match cause {
+            NoNotices::File(cause) => Self::File(cause),
+            NoNotices::Tls(cause) => Self::Tls(cause),
+            NoNotices::Unfit(what) => Self::Unfit(what),
+        }
+    }
 }
 
 /// A running agency: its addresses, and what has to be ended in order.
@@ -196,10 +231,60 @@ pub struct Agency {
     /// Where cameras of the local network reach it, if they may.
     pub lan: Option<SocketAddr>,
     owner: Option<Owner>,
+    alerts: Option<Alerts>,
     tasks: Tasks,
     _folder: DataFolder,
     /// Emptied when everything that writes to it has ended.
     _memory: Option<MemoryFolder>,
+}
+
+/// What reads are compared with: the hot lists of the police, or the customers of an operator, never both.
+#[derive(Debug, Clone)]
+enum BesideReads {
+    HotLists(Matcher),
+    Accounts(Accounts),
+    Nothing,
+}
+
+impl BesideReads {
+    fn start(
+        settings: &AgencySettings,
+        charter: &Charter,
+        db: &AgencyDb,
+        clock: &Arc<dyn Clock>,
+        tasks: &Tasks,
+    ) -> Result<Self, AgencyError> {
+        match (charter.archive_kind, settings.account.clone()) {
+            (ArchiveKind::Police, None) => Ok(Self::HotLists(Matcher::new())),
+            (ArchiveKind::Police, Some(_)) => Err(AgencyError::Unfit("`[account]` is for toll and parking operators")),
+            (ArchiveKind::Toll | ArchiveKind::Parking, _) if !settings.fetched.is_empty() => Err(AgencyError::Unfit(
+                "`[[hotlist]]` is for police: a toll or parking operator's reads are not matched with hot lists",
+            )),
+            (ArchiveKind::Toll | ArchiveKind::Parking, None) => Ok(Self::Nothing),
+            (archive @ (ArchiveKind::Toll | ArchiveKind::Parking), Some(section)) => {
+                let (db, clock, tasks) = (db.clone(), Arc::clone(clock), tasks.clone());
+                let started = Accounts::start(AccountParts { section, archive, db, clock, tasks });
+                started.map(Self::Accounts).map_err(|cause| AgencyError::Lists(HotListError::Thread(cause)))
+            }
+        }
+    }
+
+    /// Ends what compares reads. Blocks.
+    fn finish(&self) {
+        match self {
+            Self::HotLists(matcher) => matcher.finish(),
+            Self::Accounts(accounts) => accounts.finish(),
+            Self::Nothing => {}
+        }
+    }
+
+    fn observer(&self) -> Arc<dyn Beside> {
+        match self {
+            Self::HotLists(matcher) => Arc::new(matcher.clone()),
+            Self::Accounts(accounts) => Arc::new(accounts.clone()),
+            Self::Nothing => Arc::new(Nobody),
+        }
+    }
 }
 
 /// The owner's roles.
@@ -208,6 +293,9 @@ struct Owner {
     charter: CharterFile,
     recorder: RecorderHandle,
     intake: IntakeState,
+    beside: BesideReads,
+    db: AgencyDb,
+    log: PartyLog,
 }
 
 /// Runs an agency until `tasks` stop, and ends it in order. The caller installs the signal handlers.
@@ -232,14 +320,25 @@ impl Agency {
         self.owner.as_ref().map(|owner| &owner.recorder)
     }
 
+    /// The desk of alerts, where this agency has cameras and officers.
+    #[must_use]
+    pub const fn alerts(&self) -> Option<&Alerts> {
+        self.alerts.as_ref()
+    }
+
     /// Seals what intake holds, closes every epoch, and waits for all tasks.
     ///
     /// # Errors
     /// [`AgencyError::Ended`] where a task had failed or did not end in time.
     pub async fn end(self) -> Result<(), AgencyError> {
         self.tasks.stop();
-        if let Some(Owner { recorder, intake, .. }) = &self.owner {
+        if let Some(Owner { recorder, intake, beside, .. }) = &self.owner {
             intake.finish().await;
+            let beside = beside.clone();
+            if tokio::task::spawn_blocking(move || beside.finish()).await.is_err() {
+                tracing::error!("what compares reads could not be ended: internal error, our bug");
+            }
+            self.alerts.iter().for_each(Alerts::finish);
             if tokio::time::timeout(CLOSE_MAX, recorder.stop()).await.is_err() {
                 tracing::warn!("not every epoch was closed in time; the next start closes them");
             }
@@ -265,10 +364,11 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     let mut lan = None;
     let mut register = None;
     let mut memory = None;
+    let mut alerts = None;
     if let Some(section) = &settings.recorder {
         let charter = Arc::new(CharterFile::verify(&read_public_file(&section.charter)?)?);
         memory = memory_of(&settings, section, &charter)?;
-        let (routes, roles) = open_owner(&settings, section, charter, memory.as_ref(), &clock, tasks).await?;
+        let (routes, roles) = Box::pin(open_owner(&settings, section, charter, memory.as_ref(), &clock, tasks)).await?;
         router = router.merge(routes).merge(roles.intake.routes(Door::Protected));
         if let Some(addr) = section.lan {
             // Bound by `Server::bind` to loopback unless the operator says that the network is his.
@@ -285,6 +385,20 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     }
     if let Some(section) = settings.desk.clone() {
         let (desk, door) = section.open(&settings.data, &clock, tasks, &settings.without).await?;
+        if let Some(owner) = &owner {
+            let shifts = Shifts::new(desk.clone(), Arc::clone(&clock));
+            router = router.merge(shifts.routes());
+            match &owner.beside {
+                BesideReads::HotLists(matcher) => {
+                    let (opened, lists) =
+                        Box::pin(open_lists(&settings, owner, matcher, &desk, &shifts, &clock, tasks)).await?;
+                    router = router.merge(opened.routes()).merge(lists.routes());
+                    alerts = Some(opened);
+                }
+                BesideReads::Accounts(accounts) => router = router.merge(accounts.routes()),
+                BesideReads::Nothing => {}
+            }
+        }
         router = router.merge(desk::routes(desk)).merge(log_door::routes("/log/desk", door));
     }
     let health = Health {
@@ -296,7 +410,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     if let Some((kept, shown, charter)) = register {
         kept.start(charter, &settings.data, shown, &clock, tasks)?;
     }
-    Ok(Agency { address, lan, owner, tasks: tasks.clone(), _folder: folder, _memory: memory })
+    Ok(Agency { address, lan, owner, alerts, tasks: tasks.clone(), _folder: folder, _memory: memory })
 }
 
 fn limits() -> Limits {
@@ -367,20 +481,23 @@ async fn open_owner(
         clock: Arc::clone(clock),
     };
     let handle = recorder::start(parts, section.settings(charter.charter()), tasks).await?;
-    let owner_id = charter.charter().owner.id;
     let register =
-        AgencyRegister::open(db.clone(), log.clone(), owner_id, Arc::clone(clock), &settings.sources).await?;
+        AgencyRegister::open(db.clone(), log.clone(), charter.charter(), Arc::clone(clock), &settings.sources).await?;
     let import_key = match &settings.keys.import {
         Some(path) => Some(read_or_create_secret(path, &mut SystemRng)?),
         None => None,
     };
+    let beside = BesideReads::start(settings, charter.charter(), &db, clock, tasks)?;
     let retention_ms = i64::try_from(charter.charter().retention_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
     let parts = IntakeParts {
         sink: Arc::new(handle.clone()),
+        beside: beside.observer(),
         register: Arc::new(register),
         import_key,
         retention_ms,
+        archive_kind: charter.charter().archive_kind,
         in_memory: memory.is_some(),
+        rated_reads_per_second: section.rated_reads_per_second(),
         clock: Arc::clone(clock),
         tasks: tasks.clone(),
     };
@@ -388,9 +505,69 @@ async fn open_owner(
     intake.start();
     let own = CharterFile::clone(&charter);
     let in_memory = memory.is_some();
-    let state = ArchiveState { charter, db, archive, in_memory, key, clock: Arc::clone(clock) };
+    let state = ArchiveState { charter, db: db.clone(), archive, in_memory, key, clock: Arc::clone(clock) };
     let routes = archive::routes(state).merge(log_door::routes("/log/recorder", log.door()));
-    Ok((routes, Owner { charter: own, recorder: handle, intake }))
+    Ok((routes, Owner { charter: own, recorder: handle, intake, beside, db, log }))
+}
+
+/// Hot lists and the desk of alerts: hits need cameras, and lists and looks at hits need officers.
+async fn open_lists(
+    settings: &AgencySettings,
+    owner: &Owner,
+    matcher: &Matcher,
+    desk: &Desk,
+    shifts: &Shifts,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> Result<(Alerts, HotLists), AgencyError> {
+    let (charter, law_enforcement) = (owner.charter.clone(), desk.agency().law_enforcement);
+    let keys = (settings.keys.alert.clone(), settings.keys.hotlist.clone());
+    let folder = settings.recorder.as_ref().and_then(|recorder| recorder.policy.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let bundle = match &folder {
+            Some(folder) => policy_folder::read(folder)?,
+            None => Bundle::shipped(charter.charter().owner.state),
+        };
+        if bundle.digest() != charter.charter().policy {
+            tracing::warn!(
+                "the rules for hot lists are not those that the charter names: after a change of policy, set `recorder.policy`"
+            );
+        }
+        let law = ListLaw::new(charter.charter(), law_enforcement, &bundle)?;
+        let key = |path: &Path| {
+            read_or_create_secret(path, &mut SystemRng).map(|seed| HpkeSecretKey::from_seed(Secret::new(*seed)))
+        };
+        Ok::<_, AgencyError>((law, key(&keys.0)?, key(&keys.1)?))
+    });
+    let (law, alert_key, list_key) = opened.await.map_err(|_panicked| AgencyError::Ended)??;
+    let law = Arc::new(law);
+    let parts = AlertParts {
+        db: owner.db.clone(),
+        log: owner.log.clone(),
+        shifts: shifts.clone(),
+        law: Arc::clone(&law),
+        key: alert_key,
+        settings: settings.alerts.clone(),
+    };
+    let (clock_too, tasks_too) = (Arc::clone(clock), tasks.clone());
+    let started = tokio::task::spawn_blocking(move || Alerts::start(parts, clock_too, &tasks_too));
+    let alerts = started.await.map_err(|_panicked| AgencyError::Ended)??;
+    let parts = HotListParts {
+        charter: Arc::new(owner.charter.clone()),
+        law,
+        shifts: shifts.clone(),
+        db: owner.db.clone(),
+        log: owner.log.clone(),
+        key: list_key,
+        matcher: matcher.clone(),
+        fetched: settings.fetched.clone(),
+        clock: Arc::clone(clock),
+        tasks: tasks.clone(),
+    };
+    matcher.start(Arc::new(alerts.clone()), Arc::clone(clock)).map_err(HotListError::Thread)?;
+    let lists = HotLists::start(parts).await?;
+    alerts.attach(lists.marking());
+    Ok((alerts, lists))
 }
 
 /// What blocks while it is opened.

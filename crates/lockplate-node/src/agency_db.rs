@@ -1,23 +1,24 @@
-//! The database of an agency process: cameras, sources, epochs, prekeys. Never a key, never a read, never a plate. Rows
+//! The database of an agency process: cameras, sources, epochs, prekeys, and the tables of [`crate::alerts`]. Never a key, never a read, never a plate. Rows
 //! come from the recorder, the intake and the command line; each change of a camera is logged before it is accepted.
+
+mod cameras;
 
 use std::path::Path;
 
 use lockplate_core::Timestamp;
-use lockplate_core::entry::{CameraChange, CameraLeaf, LogEntry};
 use lockplate_core::epoch::{EpochClose, EpochHeader};
-use lockplate_core::id::{AgencyId, EpochId};
+use lockplate_core::id::EpochId;
 use lockplate_core::sign::Signed;
-use lockplate_core::wire::th;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use crate::api::{CameraList, CameraListed};
+use crate::alerts;
 use crate::db::{Db, DbError, DbErrorKind};
-use crate::party_log::PartyLog;
 use crate::recorder::plan::{Slot, SlotKind};
 
-/// Cameras of one agency: the largest known has 1,750.
+pub use cameras::{Camera, CameraError, NewCamera, listed, register_digest};
+
+/// Cameras of one agency, those that were removed among them: the largest known has 1,750.
 pub const CAMERAS_MAX: usize = 20_000;
 /// Sources of one agency.
 pub const SOURCES_MAX: usize = 1_000;
@@ -37,7 +38,20 @@ CREATE TABLE told (epoch BLOB NOT NULL REFERENCES epoch (id), keeper INTEGER NOT
 CREATE TABLE prekey (keeper INTEGER NOT NULL, id BLOB NOT NULL, signed BLOB NOT NULL, not_after INTEGER NOT NULL,
     PRIMARY KEY (keeper, id)) STRICT;
 CREATE TABLE prekey_used (id BLOB PRIMARY KEY, not_after INTEGER NOT NULL) STRICT;
-"];
+", "
+CREATE TABLE camera_2 (number INTEGER PRIMARY KEY, source INTEGER NOT NULL REFERENCES source (number), key TEXT NOT NULL,
+    place TEXT NOT NULL, lat REAL, lon REAL, grp TEXT NOT NULL, purpose TEXT NOT NULL, zone TEXT NOT NULL, state INTEGER NOT NULL,
+    added_at INTEGER NOT NULL, changed_at INTEGER NOT NULL) STRICT;
+INSERT INTO camera_2 SELECT number, source, key, place, lat, lon, grp, '', '', active, 0, 0 FROM camera;
+DROP TABLE camera;
+ALTER TABLE camera_2 RENAME TO camera;
+CREATE UNIQUE INDEX camera_key ON camera (source, key) WHERE state <> 2;
+", crate::hotlist::store::MIGRATION, alerts::store::MIGRATION, crate::account::MIGRATION];
+
+/// Version of `agency.db`.
+pub(crate) fn schema() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
 
 /// How far an epoch is. The numbers stand in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,32 +100,6 @@ pub struct EpochRow {
     pub orphaned: bool,
 }
 
-/// A camera to be registered.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewCamera {
-    /// Number of its source.
-    pub source: u16,
-    /// The engine's key for it.
-    pub key: String,
-    /// Place in words, public.
-    pub place: String,
-    /// Degrees north and east, public.
-    pub position: Option<(f64, f64)>,
-    /// A group name, or empty.
-    pub group: String,
-}
-
-/// A camera of the register.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Camera {
-    /// Number in records.
-    pub number: u32,
-    /// The rest.
-    pub camera: NewCamera,
-    /// Its reads are taken in.
-    pub active: bool,
-}
-
 /// A configured source of reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRow {
@@ -125,35 +113,6 @@ pub struct SourceRow {
     pub token_hash: [u8; 32],
     /// Settings as JSON; the intake knows what they mean.
     pub settings: String,
-}
-
-/// Why a camera was not registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CameraError {
-    /// A text is empty or too long, a position is out of range, there are too many cameras, or the key is registered.
-    Invalid,
-    /// The change could not be logged, so it was not made.
-    NotLogged,
-    /// The database.
-    Db(DbError),
-}
-
-impl core::fmt::Display for CameraError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Invalid => "the camera's key or place is empty, too long or taken, or its position is out of range",
-            Self::NotLogged => "the camera was not accepted, because the log cannot be written",
-            Self::Db(_) => "the camera was not accepted, because the database failed",
-        })
-    }
-}
-
-impl core::error::Error for CameraError {}
-
-impl From<DbError> for CameraError {
-    fn from(cause: DbError) -> Self {
-        Self::Db(cause)
-    }
 }
 
 /// The tables. Cheap to clone.
@@ -178,72 +137,9 @@ impl AgencyDb {
         self.db.end_with(tasks);
     }
 
-    /// All cameras, by number.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub async fn cameras(&self) -> Result<Vec<Camera>, DbError> {
-        self.db
-            .call(|db| {
-                let mut rows = db.prepare_cached(
-                    "SELECT number, source, key, place, lat, lon, grp, active FROM camera ORDER BY number",
-                )?;
-                let cameras = rows.query_map([], camera_of)?.collect::<Result<_, _>>()?;
-                Ok(cameras)
-            })
-            .await
-    }
-
-    /// Registers a camera: the digest of the register with it is logged, and only then is it accepted. Its number.
-    ///
-    /// # Errors
-    /// [`CameraError`]. A crash between leaf and row leaves a leaf whose digest no register has; the next change says the truth
-    /// again.
-    pub async fn add_camera(
-        &self,
-        log: &PartyLog,
-        owner: AgencyId,
-        camera: NewCamera,
-        now: Timestamp,
-    ) -> Result<u32, CameraError> {
-        let _one_change_at_a_time = self.register.lock().await;
-        let mut all = self.cameras().await?;
-        let text = |text: &str| !text.trim().is_empty() && text.chars().count() <= TEXT_CHARS_MAX;
-        let on_earth = |(lat, lon): (f64, f64)| (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon);
-        let taken = all.iter().any(|other| (other.camera.source, &other.camera.key) == (camera.source, &camera.key));
-        let fits = text(&camera.key) && text(&camera.place) && camera.group.chars().count() <= TEXT_CHARS_MAX;
-        if !fits || taken || !camera.position.is_none_or(on_earth) || all.len() >= CAMERAS_MAX {
-            return Err(CameraError::Invalid);
-        }
-        let number = all.iter().map(|camera| camera.number).max().unwrap_or(0).saturating_add(1);
-        all.push(Camera { number, camera: camera.clone(), active: true });
-        let leaf = CameraLeaf {
-            owner,
-            change: CameraChange::Add,
-            register: register_digest(&all).ok_or(CameraError::Invalid)?,
-            cameras: u64::try_from(all.len()).unwrap_or(u64::MAX),
-            effective: now,
-        };
-        // Tried again after its quorum was missing, it finds the leaf of the first time.
-        let (change, register) = (leaf.change, leaf.register);
-        #[expect(clippy::wildcard_enum_match_arm, reason = "asks for one variant; every other one is no camera")]
-        let same = move |entry: &LogEntry| match entry {
-            LogEntry::Camera(known) => Some((known.change, known.register) == (change, register)),
-            _ => None,
-        };
-        log.append_once(LogEntry::Camera(leaf), same).await.map_err(|_not_logged| CameraError::NotLogged)?;
-        self.db
-            .transaction(move |db| {
-                let NewCamera { source, key, place, position, group } = camera;
-                let (lat, lon) = position.unzip();
-                db.execute(
-                    "INSERT INTO camera (number, source, key, place, lat, lon, grp, active) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
-                    params![number, source, key, place, lat, lon, group],
-                )?;
-                Ok(())
-            })
-            .await?;
-        Ok(number)
+    /// The connection, for the tables of other modules.
+    pub(crate) const fn db(&self) -> &Db {
+        &self.db
     }
 
     /// All sources, by number.
@@ -632,34 +528,8 @@ pub struct Volume {
     pub late_cells: u64,
 }
 
-/// The public register: what `GET /v1/cameras` answers.
-#[must_use]
-pub fn listed(cameras: &[Camera]) -> CameraList {
-    let listed = |camera: &Camera| CameraListed {
-        camera: camera.number,
-        key: camera.camera.key.clone(),
-        place: camera.camera.place.clone(),
-        lat: camera.camera.position.map(|(lat, _)| lat),
-        lon: camera.camera.position.map(|(_, lon)| lon),
-    };
-    CameraList { cameras: cameras.iter().filter(|camera| camera.active).map(listed).collect() }
-}
-
-/// Digest of the register: TH("camera-register", the exact body of `GET /v1/cameras`), so that anybody can compare the two.
-/// `None` if a position is not a number.
-#[must_use]
-pub fn register_digest(cameras: &[Camera]) -> Option<[u8; 32]> {
-    serde_json::to_vec(&listed(cameras)).ok().map(|body| th("camera-register", &[&body]))
-}
-
 fn integer(value: u64) -> Result<i64, DbError> {
     i64::try_from(value).map_err(|_beyond_the_year_292_billion| DbError::new(DbErrorKind::Internal))
-}
-
-fn camera_of(row: &Row<'_>) -> rusqlite::Result<Camera> {
-    let position = row.get::<_, Option<f64>>(4)?.zip(row.get(5)?);
-    let camera = NewCamera { source: row.get(1)?, key: row.get(2)?, place: row.get(3)?, position, group: row.get(6)? };
-    Ok(Camera { number: row.get(0)?, camera, active: row.get(7)? })
 }
 
 fn epoch_of(row: &Row<'_>) -> rusqlite::Result<EpochRow> {

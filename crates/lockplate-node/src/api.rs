@@ -304,14 +304,124 @@ pub struct CameraListed {
     pub lat: Option<f64>,
     /// Degrees east.
     pub lon: Option<f64>,
+    /// `police`, `toll` or `parking`.
+    pub purpose: String,
+    /// Engine of its source.
+    pub engine: String,
+    /// Whether its reads are taken in.
+    pub state: CameraState,
+}
+
+/// Whether a camera's reads are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CameraState {
+    /// They are.
+    Active,
+    /// For a time they are not.
+    Paused,
+    /// Never again. It stays listed: reads it made before are in the archive.
+    Removed,
+}
+
+impl CameraState {
+    /// As on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 /// Answer of `GET /v1/cameras`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CameraList {
-    /// All cameras.
+    /// All cameras, those that were removed among them.
     pub cameras: Vec<CameraListed>,
+}
+
+/// Body of `POST /v1/cameras/{camera}`, for whoever holds the import key: one change of a camera.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "camelCase", deny_unknown_fields)]
+pub enum CameraEdit {
+    /// It stands elsewhere.
+    Move {
+        /// Place in words, 1 to 200 characters; public.
+        place: String,
+        /// Degrees north, public; without it and `lon` no position is shown any more.
+        #[serde(default)]
+        lat: Option<f64>,
+        /// Degrees east.
+        #[serde(default)]
+        lon: Option<f64>,
+        /// IANA zone of its local times, or empty for its source's; absent: as it was.
+        #[serde(default)]
+        zone: Option<String>,
+    },
+    /// Its reads are refused from now on.
+    Pause,
+    /// They are taken again.
+    Resume,
+    /// It is gone for good. Its number is never another's.
+    Remove,
+}
+
+/// Answer of `POST /v1/cameras/{camera}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CameraChanged {
+    /// The camera now.
+    pub camera: CameraListed,
+    /// It was another before, and the change is in the log.
+    pub changed: bool,
+}
+
+/// Answer of `POST /v1/cameras/{camera}/test`, for whoever holds the import key: how far an invented read of the camera came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CameraTested {
+    /// Number in records.
+    pub camera: u32,
+    /// Text of the read.
+    pub plate: String,
+    /// In the order of the way; the last one is where it stopped, if it did.
+    pub stations: Vec<Station>,
+}
+
+impl CameraTested {
+    /// The whole way was free.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.stations.iter().all(|station| station.result != StationResult::Stops)
+    }
+}
+
+/// One station on the way of a read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Station {
+    /// `register`, `source`, `camera`, `clock`, `sealer`, `spool` or `search`.
+    pub station: String,
+    /// What became of the read there.
+    pub result: StationResult,
+    /// A sentence.
+    pub says: String,
+}
+
+/// What a station did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StationResult {
+    /// The read passed.
+    Ok,
+    /// It passed, and something is not as it should be.
+    Warning,
+    /// It did not pass.
+    Stops,
 }
 
 /// `POST /v1/desk/sessions` at the officer's own desk: key file and passcode make two factors. The statement is bound to one

@@ -225,6 +225,28 @@ impl PeerClient {
         self.send(self.request(Method::GET, path, query)?).await
     }
 
+    /// As [`get_bytes`](Self::get_bytes), with headers of the caller's.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub async fn get_with(&self, path: &str, headers: HeaderMap) -> Result<Bytes, PeerError> {
+        self.send(self.request(Method::GET, path, &[])?.headers(headers)).await
+    }
+
+    /// GETs text that comes as things happen, for as long as [`CallLimits::total`] lets it.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub async fn lines(&self, path: &str, headers: HeaderMap) -> Result<Lines, PeerError> {
+        let request = self.request(Method::GET, path, &[])?.headers(headers);
+        let response = request.send().await.map_err(|error| fault(&error))?;
+        if response.status().is_success() {
+            return Ok(Lines { response, rest: BytesMut::new(), line_bytes: self.body_bytes });
+        }
+        Self::read(response, 0).await?;
+        Err(PeerError::Malformed)
+    }
+
     /// GETs a file of at most `body_bytes` that may not be there: `None` where the peer says 404, in whatever words. For logs, which any
     /// server of static files may serve.
     ///
@@ -347,6 +369,37 @@ impl PeerClient {
     }
 }
 
+/// A body that is read line by line.
+#[derive(Debug)]
+pub struct Lines {
+    response: Response,
+    rest: BytesMut,
+    line_bytes: usize,
+}
+
+impl Lines {
+    /// The next line without its end; none where the peer has ended.
+    ///
+    /// # Errors
+    /// [`PeerError`]: the connection broke, or a line is longer than [`CallLimits::body_bytes`] or no UTF-8.
+    pub async fn next(&mut self) -> Result<Option<String>, PeerError> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line = self.rest.split_to(end.saturating_add(1));
+                let text = core::str::from_utf8(&line).map_err(|_utf8| PeerError::Malformed)?;
+                return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
+            }
+            if self.rest.len() > self.line_bytes {
+                return Err(PeerError::TooLarge);
+            }
+            match self.response.chunk().await.map_err(|error| fault(&error))? {
+                Some(chunk) => self.rest.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
 fn is_literal_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -364,7 +417,7 @@ async fn read_bounded(mut response: Response, limit: usize) -> Result<Bytes, Pee
     Ok(body.freeze())
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PeerError> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PeerError> {
     serde_json::from_slice(bytes).map_err(|_peers_text| PeerError::Malformed)
 }
 

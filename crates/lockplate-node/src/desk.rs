@@ -20,8 +20,8 @@ use axum::{Json, Router};
 use futures_util::stream::{self, StreamExt as _};
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::{SessionBody, SessionStatement, verify_session};
-use lockplate_core::charter::CharterFile;
-use lockplate_core::directory::Declaration;
+use lockplate_core::charter::{AgencyPage, CharterFile};
+use lockplate_core::directory::{Declaration, VerifiedDirectory};
 use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::b64url;
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, OPENING_BYTES_MAX};
@@ -59,7 +59,7 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const TRIES_MAX: u32 = 5;
 const LOCK_SECONDS: i64 = 600;
 /// RFC 8176: a key held in software, whose signature the request itself carries, and a passcode.
-const FACTORS: [&str; 2] = ["swk", "pwd"];
+pub(crate) const FACTORS: [&str; 2] = ["swk", "pwd"];
 /// A directory is signed anew after a day; changed officers are noticed within seconds ("within 60 s", section 5).
 const DIRECTORY_RENEW_SECONDS: i64 = 86_400;
 const DIRECTORY_LOOK: Duration = Duration::from_secs(5);
@@ -445,6 +445,62 @@ impl Desk {
         locked(&self.inner.jobs).get(digest).map(|job| job.flags.clone()).unwrap_or_default()
     }
 
+    /// The person of an active officer whose passcode this is; the key was proved by the caller.
+    async fn with_passcode(&self, key: [u8; 32], passcode: Zeroizing<String>) -> Result<String, Problem> {
+        let roster = self.inner.roster.clone();
+        let find = tokio::task::spawn_blocking(move || roster.find(&key));
+        let officer =
+            find.await.map_err(|_panicked| ProblemKind::Internal)?.map_err(|_roster| ProblemKind::Unavailable)?;
+        let now = self.now_i64();
+        if officer.is_some() {
+            let begin = move |connection: &rusqlite::Transaction<'_>| {
+                store::begin_try(connection, &key, now, (TRIES_MAX, LOCK_SECONDS))
+            };
+            if let Some(locked) = self.inner.db.transaction(begin).await.map_err(DeskFault::Db)? {
+                return Err(
+                    Problem::new(ProblemKind::Rate).with_retry_after_s(u32::try_from(locked).unwrap_or(u32::MAX))
+                );
+            }
+        }
+        let person = officer.as_ref().filter(|officer| officer.active).map(|officer| officer.person.clone());
+        let check = tokio::task::spawn_blocking(move || check_passcode(officer.as_ref(), &passcode));
+        let fits = check.await.map_err(|_panicked| ProblemKind::Internal)?;
+        let person = person.filter(|_| fits).ok_or(ProblemKind::NotSignedIn)?;
+        self.inner.db.transaction(move |connection| store::end_try(connection, &key)).await.map_err(DeskFault::Db)?;
+        Ok(person)
+    }
+
+    /// True for an officer whose call and passcode these are: the two factors of a shift at hot lists and alerts
+    /// ([`crate::shift`]).
+    pub(crate) async fn admits(&self, key: [u8; 32], call: &B64, passcode: Zeroizing<String>) -> Result<(), Problem> {
+        if !is_called(call, key, [0; 32], DeskCallKind::SignIn, self.now()) {
+            return Err(ProblemKind::NotSignedIn.into());
+        }
+        self.with_passcode(key, passcode).await.map(drop)
+    }
+
+    /// Who the agency is.
+    pub(crate) fn agency(&self) -> &AgencyIdentity {
+        &self.inner.agency
+    }
+
+    /// The own officers, as the directory in force names them.
+    pub(crate) async fn officers(&self) -> Result<VerifiedDirectory, Problem> {
+        let object = SignedObject::parse(&self.directory().await?.object).map_err(DeskFault::from)?;
+        let own = &self.inner.agency;
+        let known = AgencyPage {
+            id: own.id,
+            name: own.name.clone(),
+            state: own.state,
+            level: own.level,
+            desk_log: None,
+            url: String::new(),
+            tls_pin: [0; 32],
+        };
+        let keys = [self.inner.agency_key.verifier_key().clone()];
+        Ok(VerifiedDirectory::verify(&object, &known, &keys, None, self.now()).map_err(DeskFault::from)?)
+    }
+
     /// The directory in force; signed anew when officers changed or a day is over.
     async fn directory(&self) -> Result<store::DirectoryRow, DeskFault> {
         let _turn = self.inner.directing.lock().await;
@@ -623,23 +679,7 @@ async fn sessions(
     if !is_called(&asked.call, key, request_digest, DeskCallKind::Session, desk.now()) {
         return Err(ProblemKind::NotSignedIn.into());
     }
-    let roster = desk.inner.roster.clone();
-    let find = tokio::task::spawn_blocking(move || roster.find(&key));
-    let officer = find.await.map_err(|_panicked| ProblemKind::Internal)?.map_err(|_roster| ProblemKind::Unavailable)?;
-    let now = desk.now_i64();
-    if officer.is_some() {
-        let begin = move |connection: &rusqlite::Transaction<'_>| {
-            store::begin_try(connection, &key, now, (TRIES_MAX, LOCK_SECONDS))
-        };
-        if let Some(locked) = desk.inner.db.transaction(begin).await.map_err(DeskFault::Db)? {
-            return Err(Problem::new(ProblemKind::Rate).with_retry_after_s(u32::try_from(locked).unwrap_or(u32::MAX)));
-        }
-    }
-    let person = officer.as_ref().filter(|officer| officer.active).map(|officer| officer.person.clone());
-    let check = tokio::task::spawn_blocking(move || check_passcode(officer.as_ref(), &passcode));
-    let fits = check.await.map_err(|_panicked| ProblemKind::Internal)?;
-    let person = person.filter(|_| fits).ok_or(ProblemKind::NotSignedIn)?;
-    desk.inner.db.transaction(move |connection| store::end_try(connection, &key)).await.map_err(DeskFault::Db)?;
+    let person = desk.with_passcode(key, passcode).await?;
     let signer = &desk.inner.desk_key;
     let name = signer.verifier_key().name().as_str().to_owned();
     let statement = SessionStatement {

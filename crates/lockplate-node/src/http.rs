@@ -353,10 +353,15 @@ fn finish(mut response: Response, id: &RequestId, over_tls: bool) -> Response {
             .extensions_mut()
             .remove::<Problem>()
             .unwrap_or_else(|| Problem::new(ProblemKind::from_bare_status(status.as_u16())));
-        let allow = response.headers_mut().remove(header::ALLOW);
+        let mut of_handler = core::mem::take(response.headers_mut());
         response = problem_response(&problem.with_request_id(id.clone()));
-        if let Some(allow) = allow {
+        if let Some(allow) = of_handler.remove(header::ALLOW) {
             response.headers_mut().insert(header::ALLOW, allow);
+        }
+        if let header::Entry::Occupied(challenges) = of_handler.entry(header::WWW_AUTHENTICATE) {
+            for challenge in challenges.iter() {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, challenge.clone());
+            }
         }
     }
     let headers = response.headers_mut();

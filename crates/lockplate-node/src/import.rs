@@ -26,11 +26,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use crate::api::{Done, ImportAnswer, ImportProblem};
+use crate::api::{CameraChanged, CameraEdit, CameraTested, Done, ImportAnswer, ImportProblem};
 use crate::client::{AddressError, CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::intake::{
-    CAMERAS_OF_CALL_MAX, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP, HEADER_LINE_OFFSET,
-    HEADER_TRUST, NewCamera, token_text,
+    CAMERAS_OF_CALL_MAX, CameraHealth, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP,
+    HEADER_LINE_OFFSET, HEADER_TRUST, NewCamera, token_text,
 };
 use crate::problem::ProblemKind;
 use crate::shutdown::ExitKind;
@@ -64,7 +64,7 @@ pub struct ImportPlan {
     pub file: PathBuf,
     /// `None`: by the name (`.csv`, `.csv.gz`: CSV; anything else: NDJSON).
     pub form: Option<Form>,
-    /// Preset of field names: `own` or `traffic`.
+    /// Preset of field names: `own`, `traffic` or `fast-alpr`.
     pub fields: String,
     /// Only cameras of this group of the register.
     pub group: Option<String>,
@@ -162,8 +162,10 @@ pub enum ImportError {
     Plan(&'static str),
     /// The agency's address.
     Address(AddressError),
-    /// The agency.
+    /// The agency, while it took a file.
     Peer(PeerError),
+    /// The agency, while it kept the register of cameras.
+    Register(PeerError),
     /// The resume file cannot be written.
     Resume(PathBuf, durable::Error),
 }
@@ -176,14 +178,16 @@ impl ImportError {
             Self::File(..) | Self::Cameras(..) | Self::Plan(_) => ExitKind::Usage,
             Self::Address(error) => error.exit_kind(),
             Self::Resume(..) => ExitKind::Unavailable,
-            Self::Peer(PeerError::WrongKey) => ExitKind::Lied,
-            Self::Peer(PeerError::Problem(problem)) => match problem.kind().status() {
-                401 | 404 => ExitKind::Config,
-                400..=499 => ExitKind::Usage,
-                _ => ExitKind::Unavailable,
+            Self::Peer(error) | Self::Register(error) => match error {
+                PeerError::WrongKey => ExitKind::Lied,
+                PeerError::Problem(problem) => match problem.kind().status() {
+                    401 | 404 => ExitKind::Config,
+                    400..=499 => ExitKind::Usage,
+                    _ => ExitKind::Unavailable,
+                },
+                PeerError::Unreachable | PeerError::TimedOut => ExitKind::Unavailable,
+                PeerError::TooLarge | PeerError::Malformed | PeerError::Unsendable => ExitKind::Internal,
             },
-            Self::Peer(PeerError::Unreachable | PeerError::TimedOut) => ExitKind::Unavailable,
-            Self::Peer(PeerError::TooLarge | PeerError::Malformed | PeerError::Unsendable) => ExitKind::Internal,
         }
     }
 }
@@ -198,6 +202,9 @@ impl fmt::Display for ImportError {
             Self::Peer(error) => {
                 write!(f, "the agency did not take the file: {error}\nrun the same command again to go on")
             }
+            Self::Register(error) => {
+                write!(f, "the register of cameras is not as it was asked for: {error}")
+            }
             Self::Resume(path, _) => write!(f, "{}: how far the import is cannot be written down", path.display()),
         }
     }
@@ -208,7 +215,7 @@ impl core::error::Error for ImportError {
         match self {
             Self::File(_, cause) => Some(cause),
             Self::Address(cause) => Some(cause),
-            Self::Peer(cause) => Some(cause),
+            Self::Peer(cause) | Self::Register(cause) => Some(cause),
             Self::Resume(_, cause) => Some(cause),
             Self::Cameras(..) | Self::Plan(_) => None,
         }
@@ -220,6 +227,12 @@ impl core::error::Error for ImportError {
 #[serde(deny_unknown_fields)]
 struct Resume {
     next_line: u64,
+}
+
+/// The part of the health page that is about cameras.
+#[derive(Deserialize)]
+struct CamerasOf {
+    cameras: Vec<CameraHealth>,
 }
 
 /// An agency that takes files.
@@ -251,24 +264,71 @@ impl ImportClient {
     }
 
     /// Registers the cameras of a CSV file: columns `camera` (or `key`), `lat`, `lon`, `place` (or `road`), `agency` (or
-    /// `group`), `source`; only the first is mandatory, others are ignored. Cameras that are there stay as they are.
+    /// `group`), `source`, `purpose`, `zone`; only the first is mandatory, others are ignored. Cameras that are there stay as
+    /// they are.
     ///
     /// # Errors
-    /// `Cameras` for a file that is none (nothing was sent), `Peer`.
+    /// `Cameras` for a file that is none (nothing was sent), `Register`.
     pub async fn add_cameras(&self, file: &Path) -> Result<CamerasAdded, ImportError> {
-        let cameras = read_cameras(file)?;
+        self.register(&read_cameras(file)?).await
+    }
+
+    /// Registers cameras. Those that are there stay as they are.
+    ///
+    /// # Errors
+    /// `Register`; some may be registered all the same, and a repeat registers the rest.
+    pub async fn register(&self, cameras: &[NewCamera]) -> Result<CamerasAdded, ImportError> {
         let mut sum = CamerasAdded { added: 0, known: 0 };
         for batch in cameras.chunks(CAMERAS_OF_CALL_MAX) {
-            let body = serde_json::to_vec(&CamerasNew { cameras: batch.to_vec() })
-                .map_err(|_our_type| ImportError::Peer(PeerError::Unsendable))?;
-            let mut headers = self.headers();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let bytes = self.call("/v1/cameras", &headers, &Bytes::from(body), TRIES_MAX).await?;
-            let added: CamerasAdded = decode(&bytes)?;
+            let added: CamerasAdded =
+                self.tell("/v1/cameras", &CamerasNew { cameras: batch.to_vec() }, TRIES_MAX).await?;
             sum.added = sum.added.saturating_add(added.added);
             sum.known = sum.known.saturating_add(added.known);
         }
         Ok(sum)
+    }
+
+    /// Changes a camera.
+    ///
+    /// # Errors
+    /// `Register`; a repeat is harmless.
+    pub async fn change_camera(&self, camera: u32, edit: &CameraEdit) -> Result<CameraChanged, ImportError> {
+        self.tell(&format!("/v1/cameras/{camera}"), edit, 1).await
+    }
+
+    /// How each camera stands that was not removed.
+    ///
+    /// # Errors
+    /// `Register`.
+    pub async fn camera_health(&self) -> Result<Vec<CameraHealth>, ImportError> {
+        let told = self.peer.get_with("/v1/intake/health", self.headers()).await.map_err(ImportError::Register)?;
+        Ok(decode::<CamerasOf>(&told)?.cameras)
+    }
+
+    /// Has an invented read of a camera sealed; how far it came.
+    ///
+    /// # Errors
+    /// `Register`.
+    pub async fn test_camera(&self, camera: u32) -> Result<CameraTested, ImportError> {
+        let sent = self.peer.post_with(&format!("/v1/cameras/{camera}/test"), self.headers(), Bytes::new()).await;
+        decode(&sent.map_err(ImportError::Register)?)
+    }
+
+    /// Says something of cameras that is harmless to repeat.
+    async fn tell<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+        tries: u32,
+    ) -> Result<T, ImportError> {
+        let body = serde_json::to_vec(body).map_err(|_our_type| ImportError::Register(PeerError::Unsendable))?;
+        let mut headers = self.headers();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self.call(path, &headers, &Bytes::from(body), tries).await {
+            Ok(bytes) => decode(&bytes),
+            Err(ImportError::Peer(error)) => Err(ImportError::Register(error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Brings a file in, chunk by chunk, then closes the late epochs so that its reads can be searched. `on_progress` is
@@ -337,7 +397,7 @@ impl ImportClient {
 
     fn chunk_headers(&self, plan: &ImportPlan, digest: &[u8; 32]) -> Result<HeaderMap, ImportError> {
         if FieldMap::preset(&plan.fields).is_none() {
-            return Err(ImportError::Plan("the field names must be `own` or `traffic`"));
+            return Err(ImportError::Plan("the field names must be `own`, `traffic` or `fast-alpr`"));
         }
         let mut headers = self.headers();
         let mut put = |name: HeaderName, text: &str| match HeaderValue::from_bytes(text.as_bytes()) {
@@ -484,6 +544,8 @@ fn read_cameras(path: &Path) -> Result<Vec<NewCamera>, ImportError> {
         column(&["lat"]),
         column(&["lon"]),
         column(&["source"]),
+        column(&["purpose"]),
+        column(&["zone"]),
     ];
     let mut cameras = Vec::new();
     for row in reader.records() {
@@ -494,7 +556,7 @@ fn read_cameras(path: &Path) -> Result<Vec<NewCamera>, ImportError> {
             Some(Ok(number)) => Ok(Some(number)),
             Some(Err(_text)) => Err(refuse("lat and lon must be degrees in decimal numbers")),
         };
-        let [place, group, lat, lon, source] = columns;
+        let [place, group, lat, lon, source, purpose, zone] = columns;
         let key = cell(Some(key)).ok_or(refuse("a row has no camera key"))?;
         let camera = NewCamera {
             key: key.to_owned(),
@@ -503,9 +565,11 @@ fn read_cameras(path: &Path) -> Result<Vec<NewCamera>, ImportError> {
             lon: degrees(lon)?,
             group: cell(group).unwrap_or_default().to_owned(),
             source: cell(source).map(str::to_owned),
+            purpose: cell(purpose).map(str::to_owned),
+            zone: cell(zone).map(str::to_owned),
         };
         if !camera.is_within_bounds() {
-            return Err(refuse("a camera's key, place, group or position is too long or out of range"));
+            return Err(refuse("a camera's key, place, group, position or zone is too long or out of range"));
         }
         cameras.push(camera);
     }

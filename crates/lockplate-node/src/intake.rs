@@ -1,56 +1,74 @@
-//! Intake over HTTP: payloads of cameras and files go in, reads leave for the recorder, and the answer waits until they
-//! are durable. It must never store, trace or echo a payload, nor tell a wrong token from an unknown source. What is a
-//! read, a duplicate or a held one is decided in `lockplate-intake`; reads go to the [`ReadSink`].
+//! Intake over HTTP, and from brokers and cameras that are asked: payloads and files go in, reads leave for the recorder, and the
+//! answer waits until they are durable. It must never store, trace or echo a payload, nor tell a wrong token from an unknown
+//! source. What is a read, a duplicate or a held one is decided in `lockplate-intake`; reads go to the [`ReadSink`].
 //!
 //! Order of every payload (`intake.md`): authenticate, limit, unpack, parse, find the camera, judge the clock, drop
 //! duplicates, hold or seal, make durable, answer. Held reads are in memory only: a crash loses at most 30 s of them
 //! (I1 names that exception); an orderly end seals them ([`IntakeState::finish`]).
 
 mod access;
+mod cameras;
 mod counters;
+mod digest;
+mod fetched;
 mod files;
+mod load;
+mod login;
+mod mqtt;
 mod payload;
+mod pull;
 mod register;
 mod sealing;
 mod settings;
+mod shapes;
 mod sink;
 #[cfg(test)]
 pub(crate) mod tests;
 mod webhook;
 
 use core::fmt;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::Extensions;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_intake::limits::BODY_BYTES_MAX;
+use lockplate_intake::time::Zone;
 use lockplate_intake::{Intake, Sealable};
 use rand_core::CryptoRng;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use access::{AddressRange, PAYLOADS_PER_SECOND_MAX, TokenHash, token_text};
-pub use counters::{CAMERA_SILENT_MS, CameraHeard, IntakeHealth, SourceCounts};
+pub use cameras::{CAMERA_SILENT_MS, CameraAlarm, CameraHealth, offset_text};
+pub use counters::{IntakeHealth, SourceCounts};
+pub use fetched::Fetched;
 pub use files::{
     CAMERAS_OF_CALL_MAX, CamerasAdded, CamerasNew, HEADER_FIELDS, HEADER_FILE, HEADER_GROUP, HEADER_LINE_OFFSET,
     HEADER_TRUST,
 };
+pub use load::LoadHealth;
+pub use mqtt::{MqttSettings, MqttTable};
 pub use payload::GZIP_RATIO_MAX;
+pub use pull::{PullSettings, PullTable};
 pub use register::{AgencyRegister, SourcesRefused};
 pub use sealing::WAITING_MAX;
 pub use settings::{
-    IMPORT_SOURCE_NAME, SOURCE_NAME_BYTES_MAX, SOURCES_MAX, SourceRefused, SourceSettings, SourceTable, check_tables,
+    IMPORT_SOURCE_NAME, Login, SOURCE_NAME_BYTES_MAX, SOURCES_MAX, SourceRefused, SourceSettings, SourceTable,
+    check_files, check_tables,
 };
+pub use shapes::FailedShape;
 pub use sink::{
-    Fate, KnownCamera, NewCamera, NotTaken, PLACE_CHARS_MAX, ReadSink, Register, RegisterDown, Registered,
-    SINK_READS_MAX,
+    Beside, Fate, KnownCamera, NewCamera, Nobody, NotTaken, Obstacle, PLACE_CHARS_MAX, ReadSink, Register,
+    RegisterDown, Registered, SINK_READS_MAX,
 };
 
 use crate::clock::Clock;
@@ -58,9 +76,17 @@ use crate::problem::{Problem, ProblemKind};
 use crate::shutdown::Tasks;
 use access::Pace;
 use counters::Counters;
+use digest::Nonces;
+use load::Load;
+use login::{Users, users_of};
+use shapes::Shapes;
 
 /// How often the register of cameras and sources is read again: a revoked token is dead within 5 s (D14).
 const REFRESH: Duration = Duration::from_secs(4);
+
+/// Where Dahua's cameras send to, whatever they are told.
+const ITSAPI_PATHS: [&str; 3] =
+    ["/NotificationInfo/TollgateInfo", "/NotificationInfo/KeepAlive", "/NotificationInfo/DeviceInfo"];
 
 /// Mark on a response that must not be sent: the connection is closed instead, because the caller takes any status for a
 /// delivery (`intake.md` section 5). Obeyed by [`crate::http`].
@@ -80,14 +106,20 @@ pub enum Door {
 pub struct IntakeParts {
     /// Where reads go.
     pub sink: Arc<dyn ReadSink>,
+    /// Who looks at them beside.
+    pub beside: Arc<dyn Beside>,
     /// Cameras and sources.
     pub register: Arc<dyn Register>,
     /// The agency's import key; without one `POST /v1/import` and `POST /v1/cameras` are not there.
     pub import_key: Option<Zeroizing<[u8; 32]>>,
     /// Retention of the charter, ms.
     pub retention_ms: i64,
+    /// The archive's kind in the charter: what its cameras are there for.
+    pub archive_kind: ArchiveKind,
     /// What is acknowledged is in memory, and gone with the process: the own format's answer says so.
     pub in_memory: bool,
+    /// Reads a second that the recorder is rated for: above it there is an alarm.
+    pub rated_reads_per_second: u32,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The role's tasks.
@@ -136,11 +168,14 @@ impl Lane {
 
 struct Inner {
     sink: Arc<dyn ReadSink>,
+    beside: Arc<dyn Beside>,
     register: Arc<dyn Register>,
     import_key: Option<TokenHash>,
     retention_ms: i64,
+    archive_kind: ArchiveKind,
     in_memory: bool,
     clock: Arc<dyn Clock>,
+    started_ms: i64,
     tasks: Tasks,
     live: Lane,
     import: Lane,
@@ -148,6 +183,11 @@ struct Inner {
     refreshed: Mutex<Duration>,
     paces: Mutex<BTreeMap<u16, Pace>>,
     counters: Counters,
+    /// Alarms of cameras that were traced and are not over.
+    alarms: Mutex<BTreeSet<(u32, CameraAlarm)>>,
+    nonces: Nonces,
+    shapes: Shapes,
+    load: Load,
     waiting: Mutex<VecDeque<Sealable>>,
     late_done: tokio::sync::Mutex<Option<LateDone>>,
     closing: AtomicBool,
@@ -163,21 +203,49 @@ struct Book {
     cameras: BTreeMap<(u16, String), (u32, String)>,
     /// Number and group by key alone, for files; `None` where two sources use one key.
     by_key: BTreeMap<String, Option<(u32, String)>>,
+    /// Sources of cameras that are paused, by the engine's key; they are in neither map above.
+    paused: BTreeMap<String, BTreeSet<u16>>,
+    /// Every camera by number.
+    known: BTreeMap<u32, KnownCamera>,
+    /// Who may sign in.
+    users: Users,
     import_source: u16,
 }
 
 impl Book {
-    fn new(registered: Registered) -> Self {
-        let mut book = Self { import_source: registered.import_source, ..Self::default() };
-        for KnownCamera { number, source, key, group } in registered.cameras {
+    fn new(registered: Registered, users: Users) -> Self {
+        let mut book = Self { import_source: registered.import_source, users, ..Self::default() };
+        let mut zones: BTreeMap<u16, BTreeMap<String, Zone>> = BTreeMap::new();
+        for camera in registered.cameras {
+            let KnownCamera { number, source, key, group, active, zone, .. } = camera.clone();
+            book.known.insert(number, camera);
+            if !active {
+                book.paused.entry(key).or_default().insert(source);
+                continue;
+            }
+            if let Some(zone) = zone {
+                zones.entry(source).or_default().insert(key.clone(), zone);
+            }
             let same_key = book.by_key.entry(key.clone()).or_insert_with(|| Some((number, group.clone())));
             if same_key.as_ref().is_some_and(|(other, _)| *other != number) {
                 *same_key = None;
             }
             book.cameras.insert((source, key), (number, group));
         }
-        book.sources = registered.sources.into_iter().map(|source| (source.name.clone(), Arc::new(source))).collect();
+        for mut source in registered.sources {
+            source.config.camera_zones = zones.remove(&source.config.number).unwrap_or_default();
+            book.sources.insert(source.name.clone(), Arc::new(source));
+        }
         book
+    }
+
+    fn camera_of(&self, source: u16, key: &str) -> Option<u32> {
+        self.cameras.get(&(source, key.to_owned())).map(|(camera, _)| *camera)
+    }
+
+    /// A camera of this source that is paused.
+    fn is_paused(&self, source: u16, key: &str) -> bool {
+        self.paused.get(key).is_some_and(|sources| sources.contains(&source))
     }
 
     /// A camera of a file: one of the import source, or of whichever source alone uses the key.
@@ -200,7 +268,10 @@ impl Inner {
     }
 
     async fn refresh(&self) -> Result<(), RegisterDown> {
-        let book = Book::new(self.register.registered().await?);
+        let registered = self.register.registered().await?;
+        let (sources, before) = (registered.sources.clone(), self.book());
+        let users = tokio::task::spawn_blocking(move || users_of(&sources, &before.users));
+        let book = Book::new(registered, users.await.map_err(|_panicked| RegisterDown)?);
         *self.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
         *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.monotonic();
         Ok(())
@@ -208,9 +279,13 @@ impl Inner {
 
     async fn refresh_when_due(&self) {
         let last = *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.clock.monotonic().saturating_sub(last) >= REFRESH && self.refresh().await.is_err() {
+        if self.clock.monotonic().saturating_sub(last) < REFRESH {
+            return;
+        }
+        if self.refresh().await.is_err() {
             tracing::warn!("the register of cameras and sources cannot be read: the last one stays in force");
         }
+        self.trace_alarms();
     }
 
     fn admits(&self, source: u16) -> bool {
@@ -226,12 +301,17 @@ impl IntakeState {
     /// # Errors
     /// [`RegisterDown`].
     pub async fn new(parts: IntakeParts, rng: &mut (impl CryptoRng + Send)) -> Result<Self, RegisterDown> {
+        let mut nonce_key = Zeroizing::new([0; 64]);
+        rng.fill_bytes(nonce_key.as_mut_slice());
         let inner = Inner {
             sink: parts.sink,
+            beside: parts.beside,
             register: parts.register,
             import_key: parts.import_key.map(|key| TokenHash::of(&key)),
             retention_ms: parts.retention_ms,
+            archive_kind: parts.archive_kind,
             in_memory: parts.in_memory,
+            started_ms: parts.clock.now_ms(),
             clock: parts.clock,
             tasks: parts.tasks,
             live: Lane::new(rng, parts.retention_ms),
@@ -240,6 +320,10 @@ impl IntakeState {
             refreshed: Mutex::default(),
             paces: Mutex::default(),
             counters: Counters::default(),
+            alarms: Mutex::default(),
+            nonces: Nonces::new(nonce_key),
+            shapes: Shapes::default(),
+            load: Load::new(parts.rated_reads_per_second),
             waiting: Mutex::default(),
             late_done: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
@@ -248,26 +332,50 @@ impl IntakeState {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Starts the task that releases held reads and reads the register again. It ends with the role's tasks and does not
-    /// seal what is held: that is [`finish`](Self::finish).
+    /// Starts the task that releases held reads and reads the register again, and those of sources that are fetched. They end
+    /// with the role's tasks and do not seal what is held: that is [`finish`](Self::finish).
     pub fn start(&self) {
+        // A source is added with a restart.
+        self.watch_shapes();
         self.0.tasks.spawn_essential("intake", Arc::clone(&self.0).keep_time());
+        self.0.tasks.spawn_essential("fetched sources", Arc::clone(&self.0).keep_fetching());
     }
 
-    /// The routes of one listener: `POST /in/v1/{source}/{token}`, and behind the protected door `POST /v1/import`,
-    /// `POST /v1/import/done`, `POST /v1/cameras` and `GET /v1/intake/health` (loopback callers only).
+    /// For ten minutes from now on the shapes of payloads that fail are shown in [`health`](Self::health): a camera was added.
+    pub fn watch_shapes(&self) {
+        self.0.shapes.watch(self.0.clock.monotonic());
+    }
+
+    /// The routes of one listener: `POST /in/v1/{source}/{token}`, `POST /in/v1/{source}` and the three paths of ITSAPI, and behind the
+    /// protected door `POST /v1/import`, `POST /v1/import/done`, `POST /v1/cameras`, `POST /v1/cameras/{camera}`,
+    /// `POST /v1/cameras/{camera}/test` and `GET /v1/intake/health` (callers on this machine, and whoever holds the import key).
     pub fn routes(&self, door: Door) -> Router {
+        type OnePath = Result<Path<String>, PathRejection>;
+        type TwoPaths = Result<Path<(String, String)>, PathRejection>;
         let unlimited = axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX);
-        let webhook = match door {
-            Door::Protected => post(webhook::protected),
-            Door::Lan => post(webhook::lan),
-        };
-        let mut router = Router::new().route("/in/v1/{source}/{token}", webhook);
+        let mut router = Router::new()
+            .route(
+                "/in/v1/{source}/{token}",
+                post(move |State(state), path: TwoPaths, request| webhook::by_token(state, door, path, request)),
+            )
+            .route(
+                "/in/v1/{source}",
+                post(move |State(state), path: OnePath, request| async move {
+                    let name = path.map_or_else(|_no_text| String::new(), |Path(name)| name);
+                    webhook::by_login(state, door, Some(&name), request).await
+                }),
+            );
+        for path in ITSAPI_PATHS {
+            let handler = move |State(state), request| webhook::by_login(state, door, None, request);
+            router = router.route(path, post(handler));
+        }
         if door == Door::Protected {
             router = router
                 .route("/v1/import", post(files::import))
                 .route("/v1/import/done", post(files::done))
                 .route("/v1/cameras", post(files::cameras))
+                .route("/v1/cameras/{camera}", post(cameras::change))
+                .route("/v1/cameras/{camera}/test", post(cameras::test))
                 .route("/v1/intake/health", get(health));
         }
         router.layer(unlimited).with_state(self.clone())
@@ -291,13 +399,16 @@ impl IntakeState {
     #[must_use]
     pub fn health(&self) -> IntakeHealth {
         let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.0.counters.health(self.0.clock.now_ms(), waiting)
+        let shapes = self.0.shapes.seen(self.0.clock.monotonic());
+        let load = self.0.load.health(self.0.clock.monotonic());
+        self.0.counters.health(self.0.camera_health(), waiting, load, shapes)
     }
 }
 
-/// `GET /v1/intake/health`: for people on this machine.
+/// `GET /v1/intake/health`: for people on this machine, and whoever holds the import key.
 async fn health(State(state): State<IntakeState>, request: Request) -> Response {
-    if peer_of(request.extensions()).is_some_and(|peer| peer.is_loopback()) {
+    let from_here = peer_of(request.extensions()).is_some_and(|peer| peer.is_loopback());
+    if from_here || state.0.holds_import_key(request.headers()) {
         Json(state.health()).into_response()
     } else {
         Problem::new(ProblemKind::NotFound).into_response()

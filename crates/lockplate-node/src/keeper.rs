@@ -63,8 +63,6 @@ use self::page::{PageDoor, PageSettings};
 pub use self::people::PersonConfig;
 use self::people::{People, PersonSettings};
 use self::policies::Policies;
-pub use self::prompts::{MailConfig, MailSecurity};
-use self::prompts::{MailSettings, Mailer};
 use crate::client::AddressError;
 use crate::clock::Clock;
 use crate::cosign::{Cosigner, Heads, NoWitnesses, NotStarted, WitnessSet, ask_before_start};
@@ -73,6 +71,7 @@ use crate::founding::{KeeperFiles, declaration_texts};
 use crate::gate::Gate;
 use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
 use crate::log_door::{self, LogDoor};
+use crate::mail::{MailConfig, MailRefused, MailSettings, Mailer};
 use crate::own_log::OwnLog;
 use crate::passkeys::PasskeyFileError;
 use crate::policy_folder::{self, PolicyFolderError};
@@ -345,7 +344,7 @@ impl TryFrom<(&Path, KeeperConfig)> for KeeperSettings {
             every: Duration::from_secs(every_seconds),
             people: people::check(file, config.people)?,
             page: config.page.map(|page| PageSettings::check(file, &data, page)).transpose()?,
-            mail: config.mail.map(|mail| MailSettings::check(file, mail)).transpose()?,
+            mail: config.mail.map(|mail| MailSettings::check(file, "mail", mail)).transpose()?,
             requests_an_hour: config.limits.requests_an_hour,
             without: BTreeSet::new(),
             data,
@@ -772,10 +771,16 @@ fn prepare(
 }
 
 impl Prepared {
-    /// What sends prompts, if people are to be told by mail.
-    fn mailer(&self) -> Result<Option<Mailer>, KeeperError> {
+    /// What sends prompts, if people are to be told by mail, and the origin to which they lead.
+    fn mailer(&self) -> Result<Option<(Mailer, String)>, KeeperError> {
         match (&self.settings.mail, &self.settings.page) {
-            (Some(mail), Some(page)) => Mailer::new(mail, &page.origin).map(Some),
+            (Some(mail), Some(page)) => {
+                let mailer = Mailer::new(mail).map_err(|refused| match refused {
+                    MailRefused::File(cause) => KeeperError::File(cause),
+                    MailRefused::Unfit(what) => KeeperError::Unfit(what),
+                })?;
+                Ok(Some((mailer, page.origin.clone())))
+            }
             (Some(_) | None, Some(_) | None) => Ok(None),
         }
     }

@@ -20,8 +20,10 @@
     )
 )]
 
+pub mod account;
 pub mod agency;
 pub mod agency_db;
+pub mod alerts;
 pub mod api;
 pub mod archive;
 pub mod client;
@@ -34,11 +36,13 @@ pub mod fingerprint;
 pub mod follow;
 pub mod founding;
 pub mod gate;
+pub mod hotlist;
 pub mod http;
 pub mod import;
 pub mod intake;
 pub mod keeper;
 pub mod log_door;
+pub mod mail;
 pub mod officers;
 pub mod oversight;
 mod own_log;
@@ -53,6 +57,7 @@ pub mod rng;
 pub mod sealer;
 pub mod search;
 pub mod settings;
+pub mod shift;
 pub mod shutdown;
 pub mod tls;
 pub mod trace;

@@ -230,6 +230,13 @@ impl Problem {
         Self { rule, citation, register: Some(register), ..Self::new(ProblemKind::Refused) }
     }
 
+    /// Names the rule that refuses, where nothing is on a register.
+    #[must_use]
+    pub fn with_rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
+        self
+    }
+
     /// Names culprits by their index in the charter (1..n); at most [`KEEPERS_MAX`] are kept.
     #[must_use]
     pub fn with_keepers(mut self, keepers: impl IntoIterator<Item = u8>) -> Self {

@@ -343,6 +343,20 @@ pub fn read_secret_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError>
     read_bounded(path, file)
 }
 
+/// The password in a secret file ([`read_secret_file`]): its first line, which must be the only one, and not empty.
+///
+/// # Errors
+/// [`KeyFileError`] where any of that does not hold.
+pub fn read_password(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let bytes = read_secret_file(path)?;
+    core::str::from_utf8(&bytes)
+        .ok()
+        .map(|text| text.trim_end_matches(['\r', '\n']))
+        .filter(|line| !line.is_empty() && !line.chars().any(char::is_control))
+        .map(|line| Zeroizing::new(line.to_owned()))
+        .ok_or_else(|| KeyFileError::new(path, KeyFileReason::Malformed))
+}
+
 /// The bytes of a file that is no secret (a certificate): a regular file of at most [`KEY_FILE_BYTES_MAX`].
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 //! TLS between the parties of a charter: each side knows the other's key beforehand, so no certificate authority is
 //! asked or trusted. A certificate is only the envelope of a key: names, validity dates and issuers in it are never
 //! looked at (LPv1 §3: keys are pinned by the charter). The server side goes to `http`, the client side to `client`.
-//! TLS 1.3 only; the cryptography is rustls over aws-lc-rs.
+//! TLS 1.3 only; the cryptography is rustls over aws-lc-rs. Beside it stand the ways to devices that are of no charter, cameras
+//! and brokers: older TLS, a pin or an authority of the configuration.
 
 use core::fmt;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,14 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -40,6 +44,8 @@ pub enum TlsError {
     Unusable(PathBuf),
     /// The certificate beside the key belongs to another key; both lie at this path.
     Mismatch(PathBuf),
+    /// The system has no certificates of authorities, or the file that names others holds none.
+    Authorities,
     /// The TLS library refused; our bug or a key of an unsupported kind.
     Library(rustls::Error),
 }
@@ -49,7 +55,7 @@ impl TlsError {
     #[must_use]
     pub const fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::File(_) | Self::Unusable(_) | Self::Mismatch(_) => ExitKind::Config,
+            Self::File(_) | Self::Unusable(_) | Self::Mismatch(_) | Self::Authorities => ExitKind::Config,
             Self::Library(_) => ExitKind::Internal,
         }
     }
@@ -61,6 +67,7 @@ impl fmt::Display for TlsError {
             Self::File(_) => f.write_str("the TLS key file was refused"),
             Self::Unusable(path) => write!(f, "no usable key or certificate in {}", path.display()),
             Self::Mismatch(path) => write!(f, "the certificate beside {} belongs to another key", path.display()),
+            Self::Authorities => f.write_str("no certificates of authorities are found to trust"),
             Self::Library(_) => f.write_str("TLS could not be set up"),
         }
     }
@@ -71,7 +78,7 @@ impl core::error::Error for TlsError {
         match self {
             Self::File(cause) => Some(cause),
             Self::Library(cause) => Some(cause),
-            Self::Unusable(_) | Self::Mismatch(_) => None,
+            Self::Unusable(_) | Self::Mismatch(_) | Self::Authorities => None,
         }
     }
 }
@@ -135,7 +142,11 @@ impl TlsIdentity {
         // Checked here, at start-up, and not at the first connection.
         identity.server_config().map_err(|cause| match cause {
             TlsError::Library(rustls::Error::InconsistentKeys(_)) => TlsError::Mismatch(key_path.to_owned()),
-            other @ (TlsError::File(_) | TlsError::Unusable(_) | TlsError::Mismatch(_) | TlsError::Library(_)) => other,
+            other @ (TlsError::File(_)
+            | TlsError::Unusable(_)
+            | TlsError::Mismatch(_)
+            | TlsError::Authorities
+            | TlsError::Library(_)) => other,
         })?;
         Ok(identity)
     }
@@ -182,7 +193,26 @@ pub fn spki_pin(certificate: &CertificateDer<'_>) -> Result<[u8; 32], rustls::Er
 /// # Errors
 /// [`TlsError::Library`]; does not happen with the compiled-in provider.
 pub fn client_config(pin: [u8; 32]) -> Result<ClientConfig, TlsError> {
-    config_for(Some(pin))
+    config_for(Some(pin), PEERS)
+}
+
+/// The client's side towards a device of somebody else's make, a camera: the party whose key hashes to `pin`, over TLS 1.2 where
+/// it knows no later one.
+///
+/// # Errors
+/// [`TlsError::Library`]; does not happen with the compiled-in provider.
+pub fn client_config_of_device(pin: [u8; 32]) -> Result<ClientConfig, TlsError> {
+    config_for(Some(pin), DEVICES)
+}
+
+/// The client's side towards a server that an authority vouches for by name: `pem` holds the authority's certificates.
+///
+/// # Errors
+/// [`TlsError::Authorities`] where `pem` holds none that can be used.
+pub fn client_config_of_authority(pem: &[u8]) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+    with_roots(roots)
 }
 
 /// The client's side towards a stranger: whoever answers is accepted. Only for what the caller knows by its hash and checks against it; a
@@ -191,13 +221,43 @@ pub fn client_config(pin: [u8; 32]) -> Result<ClientConfig, TlsError> {
 /// # Errors
 /// [`TlsError::Library`]; does not happen with the compiled-in provider.
 pub fn client_config_any_key() -> Result<ClientConfig, TlsError> {
-    config_for(None)
+    config_for(None, PEERS)
 }
 
-fn config_for(pin: Option<[u8; 32]>) -> Result<ClientConfig, TlsError> {
+/// The client's side towards a host of the web: certificates of the system's authorities, or of those in a file (PEM) alone.
+///
+/// # Errors
+/// [`TlsError`]: the file cannot be read or holds no certificate, or the system has none.
+pub fn web_client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    match ca_file {
+        Some(path) => client_config_of_authority(&read_public_file(path)?),
+        None => {
+            let mut roots = RootCertStore::empty();
+            // Some of a system's files may be no certificate that rustls knows; the others are good.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            with_roots(roots)
+        }
+    }
+}
+
+fn with_roots(roots: RootCertStore) -> Result<ClientConfig, TlsError> {
+    if roots.is_empty() {
+        return Err(TlsError::Authorities);
+    }
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(DEVICES)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// What our own processes speak among themselves.
+const PEERS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// What devices may speak: many cameras know nothing newer than 1.2.
+const DEVICES: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+fn config_for(pin: Option<[u8; 32]>, versions: &[&'static SupportedProtocolVersion]) -> Result<ClientConfig, TlsError> {
     let provider = provider();
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_protocol_versions(versions)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(PinnedKey { pin, provider }))
         .with_no_client_auth();
@@ -249,11 +309,11 @@ impl ServerCertVerifier for PinnedKey {
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is never negotiated".to_owned()))
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(

@@ -1,6 +1,10 @@
 //! `lockplate agency`: the agency's process, its founding, and the registers its administrators keep.
 
+mod camera;
+mod hotlist;
+mod passages;
 mod register;
+mod snippet;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,8 +35,10 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use self::camera::CameraTask;
 use crate::Globals;
-use crate::desk_client::{self, CameraTask, SourceTask};
+use crate::alerts::{self, AlertsArgs};
+use crate::desk_client::{self, SourceTask};
 use crate::exit::Ended;
 use crate::keeper::{private_data, write_json};
 use crate::owner_code::{self, OwnerCodeArgs};
@@ -71,11 +77,17 @@ enum AgencyTask {
     /// Make a source's token and print its section of agency.toml
     #[command(subcommand)]
     Source(SourceTask),
+    /// Register, load and end hot lists
+    Hotlist(Box<hotlist::HotlistArgs>),
+    /// Fetch the passes of a toll or parking operator's customers
+    Passages(passages::PassagesArgs),
     /// Keep the list of officers
     #[command(subcommand)]
     Officer(OfficerTask),
     /// Make a registered owner's one-time code for "was my plate searched?"
     OwnerCode(Box<OwnerCodeArgs>),
+    /// Watch alerts, look at them, and say what became of them; an officer's, with officer.toml
+    Alerts(Box<AlertsArgs>),
     /// Sign a statutory declaration and file it with an owner's keepers
     Declare(DeclareArgs),
     /// Write the public register as a folder; needs no key of the agency
@@ -315,10 +327,13 @@ pub(crate) async fn run(args: AgencyArgs, globals: &Globals, screen: &Screen) ->
         Some(AgencyTask::Charter(CharterTask::Assemble { folder, signatures })) => {
             assemble(&folder, &signatures, screen)
         }
-        Some(AgencyTask::Camera(task)) => desk_client::camera(task, &config_path(globals), screen).await,
+        Some(AgencyTask::Camera(task)) => camera::run(task, &config_path(globals), screen).await,
         Some(AgencyTask::Source(task)) => desk_client::source(&task, screen),
+        Some(AgencyTask::Hotlist(args)) => hotlist::run(*args, globals, screen).await,
+        Some(AgencyTask::Passages(args)) => passages::run(&args, &config_path(globals), screen).await,
         Some(AgencyTask::Officer(task)) => officer(task, globals, screen),
         Some(AgencyTask::OwnerCode(args)) => owner_code::run(&args, screen),
+        Some(AgencyTask::Alerts(args)) => alerts::run(*args, globals, screen).await,
         Some(AgencyTask::Declare(args)) => declare(&args, screen).await,
         Some(AgencyTask::Register(args)) => register::run(args, screen).await,
     }
@@ -568,7 +583,7 @@ fn officer(task: OfficerTask, globals: &Globals, screen: &Screen) -> Result<Exit
 }
 
 /// The passcode: from a file of mode 0600, or one line of standard input. Never an argument.
-fn passcode(file: Option<&Path>) -> Result<Zeroizing<String>> {
+pub(crate) fn passcode(file: Option<&Path>) -> Result<Zeroizing<String>> {
     match file {
         Some(path) => crate::search::passcode(path),
         None => {

@@ -1,60 +1,28 @@
-//! What an administrator's command line says to running processes: cameras to the own agency, declarations to keepers.
+//! What an administrator's command line says to running processes: the way to the own agency, declarations to keepers; and the
+//! tokens of its sources.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
 use lockplate_core::charter::CharterFile;
+use lockplate_intake::SourceKind;
 use lockplate_node::agency::AgencyConfig;
-use lockplate_node::api::{B64, CameraList, Done, ObjectFiled};
+use lockplate_node::api::{B64, Done, ObjectFiled};
 use lockplate_node::client::{CallLimits, PeerClient, PeerTrust};
 use lockplate_node::founding::AgencyFiles;
 use lockplate_node::import::ImportClient;
-use lockplate_node::intake::{CamerasAdded, TokenHash, token_text};
+use lockplate_node::intake::{SourceTable, TokenHash, token_text};
 use lockplate_node::rng::SystemRng;
-use lockplate_node::settings::{self, read_secret};
+use lockplate_node::settings::{self, read_public_file, read_secret};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::tls::TlsIdentity;
-use lockplate_store::durable;
 use rand_core::CryptoRng;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::exit::Ended;
 use crate::screen::Screen;
-
-/// Tasks around cameras.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CameraTask {
-    /// Add one camera
-    Add {
-        /// The engine's name for it
-        #[arg(long)]
-        key: String,
-        /// Where it stands, in words; public
-        #[arg(long)]
-        place: String,
-        /// Degrees north; public
-        #[arg(long, allow_hyphen_values = true)]
-        lat: Option<f64>,
-        /// Degrees east; public
-        #[arg(long, allow_hyphen_values = true)]
-        lon: Option<f64>,
-        /// Group
-        #[arg(long, default_value = "")]
-        group: String,
-        /// The source that speaks for it; without one it belongs to imported files
-        #[arg(long)]
-        source: Option<String>,
-    },
-    /// List the cameras
-    List,
-    /// Add the cameras of a CSV file: columns key, place, lat, lon, group, source
-    Import {
-        /// The file
-        file: PathBuf,
-    },
-}
 
 /// Tasks around sources.
 #[derive(Debug, Subcommand)]
@@ -63,12 +31,15 @@ pub(crate) enum SourceTask {
     New {
         /// Name in the address: lower-case letters, digits and hyphens
         name: String,
-        /// own, openalpr, rekor, alpr-lines, platerecognizer
+        /// own, openalpr, rekor, alpr-lines, platerecognizer, hikvision, dahua, dahua-events, axis, milesight, tattile, unifi, genetec, blueiris, verkada, frigate
         #[arg(long)]
         engine: String,
         /// IANA zone of its local times
         #[arg(long)]
         zone: Option<String>,
+        /// Key of its camera, for engines that send none; without this the name
+        #[arg(long)]
+        camera: Option<String>,
     },
 }
 
@@ -76,8 +47,9 @@ pub(crate) enum SourceTask {
 pub(crate) struct OwnAgency {
     /// Client of its listener.
     pub(crate) client: PeerClient,
-    /// Its data folder.
-    data: PathBuf,
+    /// Its charter's file, if it has cameras.
+    charter: Option<PathBuf>,
+    sources: Vec<SourceTable>,
     /// Base address.
     base: String,
     trust: PeerTrust,
@@ -88,7 +60,9 @@ impl OwnAgency {
     /// Reads `agency.toml` and the key files it names.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let config: AgencyConfig = settings::load_over(path, std::env::vars())?;
-        let data = path.parent().unwrap_or_else(|| Path::new("")).join(&config.data);
+        let home = path.parent().unwrap_or_else(|| Path::new(""));
+        let data = home.join(&config.data);
+        let charter = config.recorder.map(|recorder| home.join(recorder.charter));
         let keys = AgencyFiles::in_folder(&data.join(&config.keys.folder));
         let mut address = config.listen.address;
         if address.ip().is_unspecified() {
@@ -102,7 +76,19 @@ impl OwnAgency {
         let base = format!("{scheme}://{address}");
         let import_key = config.keys.import.map(|file| read_secret(&data.join(file))).transpose()?;
         let client = PeerClient::new(&base, trust, CallLimits::default())?;
-        Ok(Self { client, data, base, trust, import_key })
+        Ok(Self { client, charter, sources: config.intake.source, base, trust, import_key })
+    }
+
+    /// The charter of its archive.
+    pub(crate) fn charter(&self) -> Result<CharterFile> {
+        let path = self.charter.as_ref().ok_or_else(|| Ended::config("this agency has no cameras: no `[recorder]`"))?;
+        Ok(CharterFile::verify(&read_public_file(path)?)?)
+    }
+
+    /// The engine of a source of the configuration.
+    pub(crate) fn engine_of(&self, source: &str) -> Option<SourceKind> {
+        let table = self.sources.iter().find(|table| table.name == source)?;
+        Some(table.check(1).ok()?.config.kind)
     }
 
     /// The door for files, opened with the import key.
@@ -114,71 +100,63 @@ impl OwnAgency {
     }
 }
 
-/// Carries out a task around cameras.
-pub(crate) async fn camera(task: CameraTask, config: &Path, screen: &Screen) -> Result<ExitKind> {
-    let agency = OwnAgency::open(config)?;
-    let (file, is_temporary) = match task {
-        CameraTask::Add { key, place, lat, lon, group, source } => {
-            let degrees = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-            let (lat, lon, source) = (degrees(lat), degrees(lon), source.unwrap_or_default());
-            (one_camera(&agency.data, [&key, &place, &lat, &lon, &group, &source])?, true)
-        }
-        CameraTask::Import { file } => (file, false),
-        CameraTask::List => {
-            let list: CameraList = agency.client.get_json("/v1/cameras", &[]).await?;
-            if screen.json() {
-                screen.document(&json!({ "schema": "lockplate/agency/1", "cameras": list.cameras }));
-            } else {
-                for camera in &list.cameras {
-                    screen.line(&format!("{:>6}  {}  {}", camera.camera, camera.key, camera.place));
-                }
-            }
-            return Ok(ExitKind::Done);
-        }
-    };
-    let client = agency.import_client()?;
-    let said = client.add_cameras(&file).await;
-    if is_temporary {
-        durable::remove(&file)?;
-    }
-    let CamerasAdded { added, known } = said?;
-    if screen.json() {
-        screen.document(&json!({ "schema": "lockplate/agency/1", "added": added, "known": known }));
-    } else {
-        screen.line(&format!("{added} cameras added, {known} were there before."));
-    }
-    Ok(ExitKind::Done)
+/// A source that is in no configuration yet.
+pub(crate) struct NewSource {
+    /// Its section of `agency.toml`.
+    pub(crate) section: String,
+    /// Its engine.
+    pub(crate) kind: SourceKind,
+    /// Its token as it stands in the address.
+    pub(crate) token: Zeroizing<String>,
 }
 
-/// A camera file of one line, for the one way in that there is.
-fn one_camera(data: &Path, fields: [&str; 6]) -> Result<PathBuf> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["key", "place", "lat", "lon", "group", "source"])?;
-    writer.write_record(fields)?;
-    let bytes = writer.into_inner().map_err(|_memory| Ended::internal("a line could not be written to memory"))?;
-    let path = data.join(format!("camera-{}.csv", std::process::id()));
-    durable::replace(&path, &bytes)?;
-    Ok(path)
+/// Draws a token; `key` is the camera of an engine that sends none itself.
+pub(crate) fn new_source(name: &str, engine: &str, zone: Option<&str>, key: Option<&str>) -> Result<NewSource> {
+    let mut token = Zeroizing::new([0; 32]);
+    draw(&mut SystemRng, token.as_mut_slice());
+    let hash = TokenHash::of(&token).to_hex();
+    let table = SourceTable {
+        name: name.to_owned(),
+        engine: engine.to_owned(),
+        token_sha256: Some(hash.clone()),
+        user: None,
+        password_file: None,
+        mqtt: None,
+        pull: None,
+        allow: Vec::new(),
+        zone: zone.map(str::to_owned),
+        trust_jurisdiction: false,
+        fields: None,
+        // Where none is known, whoever pastes the section fills it in.
+        camera: Some(key.unwrap_or("camera").to_owned()),
+        confidence_scale: None,
+        lan: false,
+    };
+    let kind = table.check(1).map_err(|refused| Ended::usage(refused.to_string()))?.config.kind;
+    let mut section =
+        format!("[[intake.source]]\nname = \"{name}\"\nengine = \"{engine}\"\ntoken_sha256 = \"{hash}\"\n");
+    if let Some(zone) = zone {
+        section.push_str(&format!("zone = \"{zone}\"\n"));
+    }
+    if let Some(key) = key.filter(|_| kind.profile().camera_configured) {
+        section.push_str(&format!("camera = {}\n", json!(key)));
+    }
+    Ok(NewSource { section, kind, token: token_text(&token) })
 }
 
 /// Carries out a task around sources.
 pub(crate) fn source(task: &SourceTask, screen: &Screen) -> Result<ExitKind> {
-    let SourceTask::New { name, engine, zone } = task;
-    let mut token = Zeroizing::new([0; 32]);
-    draw(&mut SystemRng, token.as_mut_slice());
-    let hash = TokenHash::of(&token).to_hex();
-    let text = token_text(&token);
-    let zone = zone.as_ref().map_or_else(String::new, |zone| format!("zone = \"{zone}\"\n"));
-    let section =
-        format!("[[intake.source]]\nname = \"{name}\"\nengine = \"{engine}\"\ntoken_sha256 = \"{hash}\"\n{zone}");
+    let SourceTask::New { name, engine, zone, camera } = task;
+    // What sends no key of a camera is one camera, called as its source unless it is said otherwise.
+    let camera = camera.as_ref().unwrap_or(name);
+    let NewSource { section, token, .. } = new_source(name, engine, zone.as_deref(), Some(camera))?;
+    let path = format!("/in/v1/{name}/{}", token.as_str());
     if screen.json() {
-        screen.document(&json!({
-            "schema": "lockplate/agency/1", "section": section, "path": format!("/in/v1/{name}/{}", text.as_str()),
-        }));
+        screen.document(&json!({ "schema": "lockplate/agency/1", "section": section, "path": path }));
     } else {
         screen.line(section.trim_end());
         screen.line("");
-        screen.line(&format!("# Post to: /in/v1/{name}/{}", text.as_str()));
+        screen.line(&format!("# Post to: {path}"));
         screen.line("# The token in this address is shown only once; the configuration holds its hash.");
     }
     Ok(ExitKind::Done)
@@ -205,5 +183,27 @@ pub(crate) async fn file_declaration(charter: &CharterFile, object: &[u8]) -> Re
             Err(anyhow::Error::from(error).context("too few keepers took the declaration"))
         }
         Some(_) | None => Ok(took),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_of_a_new_source_is_good_and_its_hash_is_that_of_the_token() {
+        let zone = Some("America/New_York");
+        for kind in SourceKind::ALL {
+            let engine = kind.name();
+            let made = new_source("gate", engine, zone, Some("north \"1\"")).unwrap();
+            let text = format!("data = 'a'\n[listen]\naddress = '127.0.0.1:1'\n{}", made.section);
+            let config: AgencyConfig = settings::parse(Path::new("agency.toml"), &text).unwrap();
+            let checked = config.intake.source[0].check(1).unwrap();
+            assert!(checked.token.admits(&made.token) && checked.config.kind == made.kind, "{engine}");
+            assert_eq!(checked.config.camera.is_some(), kind.profile().camera_configured, "{engine}");
+        }
+        for (name, engine, zone) in [("gate", "other", None), ("Gate", "own", None), ("gate", "hikvision", None)] {
+            assert!(new_source(name, engine, zone, None).is_err(), "{name} {engine}");
+        }
     }
 }

@@ -51,6 +51,8 @@ enum Fields {
     Own,
     /// The traffic sample of this project
     Traffic,
+    /// Results of fast-alpr, with camera and captured_at added
+    FastAlpr,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -84,6 +86,7 @@ pub(crate) async fn run(args: ImportArgs, globals: &Globals, screen: &Screen) ->
             fields: match args.fields {
                 Fields::Own => "own".to_owned(),
                 Fields::Traffic => "traffic".to_owned(),
+                Fields::FastAlpr => "fast-alpr".to_owned(),
             },
             group: args.group.clone(),
             trust_jurisdiction: args.trust_jurisdiction,

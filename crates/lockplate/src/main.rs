@@ -2,6 +2,7 @@
 //! what happened into text and an exit code. It decides nothing about plates, law or thresholds.
 
 mod agency;
+mod alerts;
 mod audit;
 mod completions;
 mod demo;

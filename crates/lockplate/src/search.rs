@@ -19,10 +19,11 @@ use lockplate_core::emergency::Danger;
 use lockplate_core::id::{AgencyId, from_b64url};
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::plate::Jurisdiction;
+use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::{Basis, Offence, Purpose};
 use lockplate_intake::jurisdiction;
 use lockplate_node::api::{AnswerState, DeskState, DeskStatus, ReasonText};
-use lockplate_node::client::{PeerClient, PeerTrust};
+use lockplate_node::client::{CallLimits, PeerClient, PeerTrust};
 use lockplate_node::clock::{Clock, SystemClock};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::federation::{Drafted, Federation, NamedOwner, OWNERS_MAX};
@@ -317,7 +318,33 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
     ask.check()
 }
 
+/// The officer's own desk, and who comes to it.
+pub(crate) struct OwnDesk {
+    pub(crate) client: PeerClient,
+    pub(crate) key: SigningKey,
+    pub(crate) agency: AgencyId,
+    pub(crate) passcode_file: Option<PathBuf>,
+}
+
+impl OwnDesk {
+    /// What `officer.toml` says of it; owners' charters are not read.
+    pub(crate) fn open(path: &Path, limits: CallLimits) -> Result<Self> {
+        let config: OfficerConfig = settings::load_over(path, std::env::vars())?;
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
+        let client = config.desk_client(path, limits)?;
+        let key = read_person_key(&base.join(&config.key))?;
+        let agency = AgencyId::parse(&config.agency).ok_or_else(|| Ended::config("`agency` is not an agency's id"))?;
+        Ok(Self { client, key, agency, passcode_file: config.passcode_file.map(|file| base.join(file)) })
+    }
+}
+
 impl OfficerConfig {
+    fn desk_client(&self, path: &Path, limits: CallLimits) -> Result<PeerClient> {
+        let pin = from_b64url(&self.desk_pin)
+            .ok_or_else(|| ConfigError::refused(path, None, "`desk_pin` is not the pin of a TLS key"))?;
+        Ok(PeerClient::new(&self.desk, PeerTrust::Pinned(pin), limits)?)
+    }
+
     /// Every owner, the one of `charter` first.
     fn owners(&self) -> Result<Vec<OwnerConfig>, &'static str> {
         let first = match (self.charter.clone(), self.charter_hash.clone()) {
@@ -409,8 +436,7 @@ impl Desk {
                 Ok(NamedOwner { name, charter })
             })
             .collect::<Result<Vec<_>>>()?;
-        let pin = from_b64url(&config.desk_pin).ok_or_else(|| refuse("`desk_pin` is not the pin of a TLS key"))?;
-        let client = PeerClient::new(&config.desk, PeerTrust::Pinned(pin), desk_limits())?;
+        let client = config.desk_client(path, desk_limits())?;
         let folder = base.join(&config.folder);
         crate::keeper::private_folder(&folder)?;
         let clock = Arc::new(SystemClock::new());
@@ -518,7 +544,7 @@ impl Desk {
     }
 }
 
-fn usage(flag: &str, expected: &str) -> Ended {
+pub(crate) fn usage(flag: &str, expected: &str) -> Ended {
     Ended::usage(format!("{flag}: expected {expected}"))
 }
 

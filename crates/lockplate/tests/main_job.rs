@@ -11,10 +11,14 @@ use serde_json::Value;
 const READS: u64 = 3_000;
 
 #[expect(clippy::disallowed_methods, reason = "a test starts the program that judges")]
-fn main_job(args: &[&str]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/main-job");
+fn script(name: &str, args: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts").join(name);
     // python3 by name: the script is also run where it is not executable.
     Command::new("python3").arg(script).args(args).output().unwrap()
+}
+
+fn main_job(args: &[&str]) -> Output {
+    script("main-job", args)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -40,6 +44,12 @@ fn every_answer_is_exactly_that_of_a_plain_scan() {
         assert!(searches[something].as_u64().unwrap() > 0, "{something}\n{said}");
     }
     assert_eq!((searches["vehicles"].as_u64(), searches["absent"].as_u64()), (Some(12), Some(5)));
+}
+
+#[test]
+fn the_judgement_of_the_soak_notices_faults() {
+    let output = script("soak", &["--self-test"]);
+    assert!(output.status.success(), "{}", text(&output.stdout));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lockplate_core::entry::{HotlistLeaf, ListClass, ListKind};
+use lockplate_core::entry::{HotlistLeaf, ListKind};
 
 use super::{Alarm, MonitorRule};
 use crate::logs::{LeafRef, LogName, Logs, Said};
@@ -54,7 +54,7 @@ impl List {
             let taken_out = leaf.kind != ListKind::Retire || one.accepted == 0;
             // The policy lets a class in or not; no policy lets in those that are never loaded.
             let one_way = one.dropped == 0 || (one.accepted == 0 && one.added == 0);
-            let lawful = one.accepted == 0 || may_be_loaded(one.class);
+            let lawful = one.accepted == 0 || one.class.may_be_loaded();
             after == Some(one.accepted) && one.added <= one.accepted && taken_out && one_way && lawful
         });
         in_order && whole && balanced && leaf.produced_at <= said.time
@@ -71,27 +71,5 @@ impl List {
         if leaf.kind != ListKind::Retire {
             self.entries.extend(leaf.classes.iter().map(|one| (one.class.name(), one.accepted)));
         }
-    }
-}
-
-/// Classes that some pack may let in (`hotlists.md` section 2).
-const fn may_be_loaded(class: ListClass) -> bool {
-    match class {
-        ListClass::StolenVehicle
-        | ListClass::StolenPlate
-        | ListClass::WantedPerson
-        | ListClass::MissingPerson
-        | ListClass::AmberAlert
-        | ListClass::Custom => true,
-        ListClass::ProtectionOrder
-        | ListClass::ExtremeRiskOrder
-        | ListClass::Gang
-        | ListClass::TerroristScreening
-        | ListClass::SupervisedRelease
-        | ListClass::SexOffender
-        | ListClass::ImmigrationViolator
-        | ListClass::ProtectiveInterest
-        | ListClass::ViolentPerson
-        | ListClass::Unknown => false,
     }
 }

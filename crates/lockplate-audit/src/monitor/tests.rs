@@ -777,7 +777,7 @@ fn m11_what_is_dropped_is_not_loaded() {
     let mut early = load(ListKind::Full, 1, &[]);
     early.produced_at = Timestamp(MINUTE);
     assert_eq!(listed(&[early.clone()]), []);
-    early.produced_at = Timestamp(MINUTE + 1);
+    early.produced_at = Timestamp(MINUTE + 60);
     assert_eq!(listed(&[early]).len(), 1, "loaded before it was made");
 }
 

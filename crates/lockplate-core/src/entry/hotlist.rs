@@ -114,6 +114,31 @@ json_names! {
     }
 }
 
+impl ListClass {
+    /// Classes that some pack may let in (`hotlists.md` section 2). The base pack forbids the others, and no pack can undo that.
+    #[must_use]
+    pub const fn may_be_loaded(self) -> bool {
+        match self {
+            Self::StolenVehicle
+            | Self::StolenPlate
+            | Self::WantedPerson
+            | Self::MissingPerson
+            | Self::AmberAlert
+            | Self::Custom => true,
+            Self::ProtectionOrder
+            | Self::ExtremeRiskOrder
+            | Self::Gang
+            | Self::TerroristScreening
+            | Self::SupervisedRelease
+            | Self::SexOffender
+            | Self::ImmigrationViolator
+            | Self::ProtectiveInterest
+            | Self::ViolentPerson
+            | Self::Unknown => false,
+        }
+    }
+}
+
 /// A calendar day, UTC: `2026-11-22`. Nothing about alerts is published with a finer time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(Timestamp);
@@ -236,13 +261,17 @@ fn each_once<T, K: Ord>(counts: &[T], key: impl Fn(&T) -> K) -> Result<()> {
 }
 
 impl HotlistLeaf {
-    pub(super) fn check(&self, time: Timestamp) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         each_once(&self.classes, |one| one.class.name())?;
         if self.decisions.len() != self.classes.len() {
             return Err(Error::malformed("a hot-list leaf has not one decision a class"));
         }
-        // The second of a load would tell which request to a list's source it belongs to.
-        if time.0.is_multiple_of(60) { Ok(()) } else { Err(Error::malformed("a hot-list leaf's time has seconds")) }
+        // The second would tell which request to a list's source it belongs to.
+        if self.produced_at.0.is_multiple_of(60) {
+            Ok(())
+        } else {
+            Err(Error::malformed("a hot-list leaf's time of production has seconds"))
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use crate::decision::{DecisionRecord, HumanDecision};
 use crate::envelope::HpkeSecretKey;
 use crate::epoch::{EpochClose, EpochHeader, EpochKind, EpochPlan, HeldShare, Prekey, VerifiedPrekey};
 use crate::error::{Error, Result};
+use crate::hotlist::alert::AlertStep;
+use crate::hotlist::steward::{ListConfig, LoadOrder};
 use crate::id::{AgencyId, EpochId, KeeperIndex, RecorderId};
 use crate::keeper::{Answer, HeldEpoch, Keeper};
 use crate::passkey::{Assertion, CoseKey, Passkey, RelyingParty};
@@ -29,6 +31,12 @@ use crate::segment::BucketProof;
 use crate::sign::{Signed, SigningKey, Statement, VerifyKey};
 use crate::town::{Memory, TestPolicy, notice_key};
 use crate::{Timestamp, epoch, open};
+
+/// A statement of people, and what they sign.
+fn signed_hash<T: Statement>(input: &Value) -> Result<Value> {
+    let statement = T::decode(&bytes(input, "bytes"))?;
+    Ok(json!({"signed_hash": hx(T::signed_hash(&statement.encode()))}))
+}
 
 /// Runs one step.
 ///
@@ -57,6 +65,9 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
             let request = SearchRequest::decode(&bytes(input, "bytes"))?;
             Ok(json!({"digest": hx(request.digest()), "elements": request.elements.len()}))
         }
+        "decode-list-config" => signed_hash::<ListConfig>(input),
+        "decode-load-order" => signed_hash::<LoadOrder>(input),
+        "decode-alert-step" => signed_hash::<AlertStep>(input),
         "decode-header" => {
             let header = EpochHeader::decode(&bytes(input, "bytes"))?;
             Ok(json!({"header_hash": hx(header.hash()), "epoch_id": hx(header.epoch_id.0)}))

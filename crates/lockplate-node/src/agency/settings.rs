@@ -13,7 +13,10 @@ use serde::Deserialize;
 use super::desk_section::{DeskConfig, DeskSection};
 use super::folder_of;
 use super::register_section::{RegisterConfig, RegisterSection};
+use crate::account::{AccountConfig, AccountSection};
+use crate::alerts::{AlertSettings, AlertsConfig};
 use crate::founding::AgencyFiles;
+use crate::hotlist::{self, Fetched, HotlistTable};
 use crate::intake::{SourceTable, check_tables};
 use crate::recorder::plan::Rules;
 use crate::recorder::{CloseStep, RecorderSettings, SealerProgram};
@@ -27,6 +30,8 @@ const LATE_PER_DAY_MAX: u32 = 9_000;
 const LIVE_PER_DAY_MAX: u32 = 2 * 86_400;
 /// Prekeys in stock of one keeper, at most: 7 days of the most epochs there may be.
 const PREKEYS_MAX: u32 = 10_000;
+/// Rated reads a second, at most: far beyond any one machine.
+const RATED_MAX: u32 = 1_000_000;
 
 /// `agency.toml`, one to one.
 #[derive(Debug, Clone, Deserialize)]
@@ -48,6 +53,13 @@ pub struct AgencyConfig {
     /// Sources of reads.
     #[serde(default)]
     pub intake: IntakeConfig,
+    /// Who is told of alerts beside the officers' terminals.
+    pub alerts: Option<AlertsConfig>,
+    /// The account list of a toll or parking operator.
+    pub account: Option<AccountConfig>,
+    /// Hot lists whose files are fetched.
+    #[serde(default)]
+    pub hotlist: Vec<HotlistTable>,
     /// Tests of crashes.
     #[serde(default)]
     pub testing: TestingConfig,
@@ -90,6 +102,8 @@ pub struct RecorderConfig {
     pub memory: Option<PathBuf>,
     /// A listener of plain HTTP for cameras that know no TLS; loopback only.
     pub lan: Option<SocketAddr>,
+    /// Folder of the rules that hot lists and alerts are decided by; without it those that the program has for the owner's state.
+    pub policy: Option<PathBuf>,
     /// The binary that is executed as a sealer; as a rule this one.
     pub sealer: Option<PathBuf>,
     /// How long a live epoch takes its own reads after its window has ended, seconds.
@@ -114,6 +128,9 @@ pub struct RecorderConfig {
     /// Reads of an epoch to expect before any was closed.
     #[serde(default = "cells_expected")]
     pub cells_expected: u64,
+    /// Reads a second that this machine is rated for; the alarm `rated-load` says that a minute's mean was above it.
+    #[serde(default = "rated_reads_per_second")]
+    pub rated_reads_per_second: u32,
 }
 
 fn late_open_max() -> usize {
@@ -133,6 +150,9 @@ fn prekeys_low() -> u32 {
 }
 const fn cells_expected() -> u64 {
     4_096
+}
+const fn rated_reads_per_second() -> u32 {
+    150
 }
 
 /// `[intake]`.
@@ -158,6 +178,8 @@ pub(super) struct Keys {
     pub(super) recorder: PathBuf,
     pub(super) recorder_log: PathBuf,
     pub(super) device: PathBuf,
+    pub(super) alert: PathBuf,
+    pub(super) hotlist: PathBuf,
     pub(super) import: Option<PathBuf>,
 }
 
@@ -171,6 +193,10 @@ pub struct AgencySettings {
     pub(super) desk: Option<DeskSection>,
     pub(super) register: Option<RegisterSection>,
     pub(super) sources: Vec<SourceTable>,
+    pub(super) alerts: AlertSettings,
+    pub(super) account: Option<AccountSection>,
+    /// Lists that are fetched.
+    pub(super) fetched: Vec<Fetched>,
     /// Names of witnesses of the own logs that a person does not wait for.
     pub(super) without: BTreeSet<String>,
 }
@@ -180,6 +206,7 @@ pub struct AgencySettings {
 pub(super) struct RecorderSection {
     pub(super) charter: PathBuf,
     pub(super) memory: Option<PathBuf>,
+    pub(super) policy: Option<PathBuf>,
     pub(super) lan: Option<SocketAddr>,
     config: RecorderConfig,
     program: SealerProgram,
@@ -187,6 +214,11 @@ pub(super) struct RecorderSection {
 }
 
 impl RecorderSection {
+    /// Reads a second that this machine is rated for.
+    pub(super) const fn rated_reads_per_second(&self) -> u32 {
+        self.config.rated_reads_per_second
+    }
+
     /// With the charter's part of the numbers.
     pub(super) fn settings(&self, charter: &Charter) -> RecorderSettings {
         let config = &self.config;
@@ -254,11 +286,12 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
     type Error = ConfigError;
 
     /// Checks the values of a file; its path is what relative paths are relative to, and stands in errors.
-    fn try_from((file, config): (&Path, AgencyConfig)) -> Result<Self, ConfigError> {
+    fn try_from((file, mut config): (&Path, AgencyConfig)) -> Result<Self, ConfigError> {
         let refuse = |what: String| ConfigError::refused(file, None, what);
         let data = folder_of(file).join(&config.data);
         let keys = data.join(&config.keys.folder);
         let files = AgencyFiles::in_folder(&keys);
+        config.intake.source.iter_mut().for_each(|source| source.resolve(folder_of(file)));
         check_tables(&config.intake.source).map_err(|refused| refuse(refused.to_string()))?;
         if config.testing.stop_after.is_some() && !cfg!(feature = "failpoints") {
             return Err(refuse("`testing` is for a binary built for tests of crashes".to_owned()));
@@ -269,6 +302,17 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
         if config.recorder.is_none() && config.register.is_some() {
             return Err(refuse("`[register]` needs a `[recorder]`: it is the register of an archive".to_owned()));
         }
+        if config.alerts.is_some() && (config.recorder.is_none() || config.desk.is_none()) {
+            return Err(refuse("`[alerts]` needs a `[recorder]` for hits and a `[desk]` for officers".to_owned()));
+        }
+        if !config.hotlist.is_empty() && (config.recorder.is_none() || config.desk.is_none()) {
+            return Err(refuse(
+                "`[[hotlist]]` needs a `[recorder]` that matches and a `[desk]` for its steward".to_owned(),
+            ));
+        }
+        let fetched = hotlist::check_tables(file, &config.hotlist)?;
+        let account = config.account.map(|account| AccountSection::of(file, &account)).transpose()?;
+        let alerts = AlertSettings::check(file, &data, config.alerts.unwrap_or_default())?;
         let register = match (&config.recorder, config.register) {
             (Some(_), section) => RegisterSection::of(file, &section.unwrap_or_default())?,
             (None, _) => None,
@@ -288,6 +332,8 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
                 recorder: files.recorder,
                 recorder_log: files.recorder_log,
                 device: files.device,
+                alert: files.alert,
+                hotlist: files.hotlist,
                 import: config.keys.import.map(|path| data.join(path)),
             },
             listen: config.listen,
@@ -295,6 +341,9 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             desk,
             register,
             sources: config.intake.source,
+            alerts,
+            account,
+            fetched,
             without: BTreeSet::new(),
             data,
         })
@@ -320,6 +369,7 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     in_range("late_epochs_per_day_max", config.late_epochs_per_day_max.into(), 0..=LATE_PER_DAY_MAX.into())?;
     in_range("prekeys_target", config.prekeys_target.into(), 2..=PREKEYS_MAX.into())?;
     in_range("prekeys_low", config.prekeys_low.into(), 1..=u64::from(config.prekeys_target))?;
+    in_range("rated_reads_per_second", config.rated_reads_per_second.into(), 1..=RATED_MAX.into())?;
     in_range("cells_expected", config.cells_expected, 1..=wide(SEGMENT_CELLS_MAX))?;
     if config.lan.is_some_and(|addr| !addr.ip().is_loopback()) {
         return Err(refuse("`recorder.lan` is plain HTTP and for loopback only".to_owned()));
@@ -332,6 +382,7 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     Ok(RecorderSection {
         charter: folder_of(file).join(&config.charter),
         memory: config.memory.as_ref().map(|path| folder_of(file).join(path)),
+        policy: config.policy.as_ref().map(|path| folder_of(file).join(path)),
         lan: config.lan,
         program: SealerProgram { path, arguments: vec!["sealer".to_owned()] },
         config,

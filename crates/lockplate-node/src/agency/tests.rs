@@ -28,6 +28,20 @@ fn values_that_do_not_hold_are_refused_by_name() {
         ("prekeys_low = 96", "prekeys_low = 193", "prekeys_low"),
         ("lan = \"127.0.0.1:8080\"", "lan = \"0.0.0.0:8080\"", "recorder.lan"),
         ("cells_expected = 4096", "cells_expected = 1048577", "cells_expected"),
+        ("escalate_minutes = 10", "escalate_minutes = 30", "alerts.escalate_minutes"),
+        ("link = \"https://alerts", "# link = \"https://alerts", "alerts.link"),
+        ("link = \"https://alerts", "link = \"http://alerts", "alerts.link"),
+        ("https://dispatch.", "http://169.254.169.254/", "alerts.webhook.url"),
+        ("allow = [\"10.1.0.0/16\"]\n# true: told", "allow = [\"10.1\"]\n# true: told", "alerts.webhook.allow"),
+        ("\"desk@millbrook.example\"", "\"desk\"", "alerts.mail"),
+        ("from = \"alpr@", "from = \"@", "alerts.mail.smtp.from"),
+        ("topic = \"alpr/alerts\"", "topic = \"alpr/#\"", "alerts.mqtt.topic"),
+        (
+            "# true: no TLS, and a broker on this machine.\nplain_loopback = false",
+            "plain_loopback = true",
+            "alerts.mqtt",
+        ),
+        ("rated_reads_per_second = 150", "rated_reads_per_second = 0", "rated_reads_per_second"),
         ("engine = \"openalpr\"", "engine = \"other\"", "engine"),
         ("[keys]", "[testing]\nstop_after = \"logged\"\n[keys]", "testing"),
     ] {
@@ -38,6 +52,8 @@ fn values_that_do_not_hold_are_refused_by_name() {
         let refused = settings(&SAMPLE.replace(from, to)).unwrap_err().to_string();
         assert!(refused.contains(named), "{refused}");
     }
+    let bare = "data = \"agency\"\n[listen]\naddress = \"127.0.0.1:8443\"\n[recorder]\ncharter = \"c\"\n[alerts]\n";
+    assert!(settings(bare).unwrap_err().to_string().contains("`[desk]`"), "nobody could look");
     let misspelt = settings(&SAMPLE.replace("late_open_max", "late_opne_max")).unwrap_err();
     assert_eq!(misspelt.nearest(), Some("late_open_max"));
 }

@@ -19,12 +19,10 @@ use super::found::{left_out, sentence, severity, tell};
 use super::log::{LogCheck, folder_name};
 use super::{COMPARED_MAX, Report, Severity, open_db, place};
 use crate::agency::memory::cells_on_disk;
-use crate::agency_db::EpochState;
+use crate::agency_db::{self, EpochState};
 use crate::founding::AgencyCard;
 use crate::settings::read_public_file;
 
-/// Version of `agency.db`.
-const AGENCY_SCHEMA: u32 = 1;
 /// Version of `desk.db`.
 const DESK_SCHEMA: u32 = 2;
 
@@ -91,7 +89,7 @@ pub(super) fn check_owner(dir: &Path, charter: &CharterFile, now: Timestamp, rep
     }
     let logged = (log_holds && !logged.full).then_some(logged);
 
-    let known = open_db(dir, "agency.db", AGENCY_SCHEMA, report).and_then(|db| known(&db, charter, report));
+    let known = open_db(dir, "agency.db", agency_db::schema(), report).and_then(|db| known(&db, charter, report));
     let parties = Parties { charter };
     let law = MinuteLaw::of_charter(charter.charter());
     if law.is_err() {

@@ -99,6 +99,10 @@ pub struct AgencyFiles {
     pub tls: PathBuf,
     /// 32 bytes in hexadecimal: hedges the sealers' randomness. Owners only.
     pub device: PathBuf,
+    /// X-Wing seed, 32 bytes in hexadecimal: opens alerts. Made at the first start.
+    pub alert: PathBuf,
+    /// X-Wing seed, 32 bytes in hexadecimal: opens the lists that live with the recorder. Made at the first start.
+    pub hotlist: PathBuf,
 }
 
 impl AgencyFiles {
@@ -113,6 +117,8 @@ impl AgencyFiles {
             desk_log: in_folder(folder, "desk-log.pem"),
             tls: in_folder(folder, "tls.pem"),
             device: in_folder(folder, "device.key"),
+            alert: in_folder(folder, "alert.key"),
+            hotlist: in_folder(folder, "hotlist.key"),
         }
     }
 }

@@ -60,6 +60,9 @@ impl TokenHash {
     /// A hash no token is known for, so that an unknown source costs the same comparison as a wrong token.
     pub(super) const NOBODY: Self = Self([0; 32]);
 
+    /// The hash of a source that has no token and is none of the revoked ones: no token is known for it.
+    pub const NO_TOKEN: Self = Self([0xff; 32]);
+
     /// True if `text` is the token, in 43 characters of unpadded base64url or 64 hexadecimal digits. The comparison
     /// takes the same time wherever the first difference stands.
     #[must_use]

@@ -8,8 +8,9 @@ use lockplate_intake::Outcome;
 use lockplate_intake::source::Slug;
 use serde::Serialize;
 
-/// A camera not heard for this long is silent (`intake.md` section 5), ms.
-pub const CAMERA_SILENT_MS: i64 = 15 * 60_000;
+use super::cameras::CameraHealth;
+use super::load::LoadHealth;
+use super::shapes::FailedShape;
 
 /// What one source did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,21 +29,13 @@ pub struct SourceCounts {
     pub other_events: u64,
     /// Reads placed at their time of receipt, because the camera's clock is wrong.
     pub clock_off: u64,
-    /// Payloads that were turned away because nothing could be made durable; a source that does not repeat has lost them.
+    /// Payloads that were turned away because nothing could be made durable, which a source that does not repeat has lost; and
+    /// connections to a broker or a camera that were lost, with what was said meanwhile.
     pub lost_upstream: u64,
     /// Refused, by slug.
     pub rejected: BTreeMap<&'static str, u64>,
-}
-
-/// One silent camera.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CameraHeard {
-    /// Its number.
-    pub camera: u32,
-    /// Unix ms of its last sign of life.
-    pub last_seen_ms: i64,
-    /// Not heard for [`CAMERA_SILENT_MS`].
-    pub silent: bool,
+    /// Of those refused as `intake-unknown-camera`: reads of cameras that are paused. The source is not told.
+    pub of_paused_cameras: u64,
 }
 
 /// The body of `GET /v1/intake/health`.
@@ -50,19 +43,33 @@ pub struct CameraHeard {
 pub struct IntakeHealth {
     /// By source name.
     pub sources: BTreeMap<String, SourceCounts>,
-    /// Cameras heard since the start.
-    pub cameras: Vec<CameraHeard>,
+    /// Reads of the last minute against the rated load.
+    pub load: LoadHealth,
+    /// Every camera that was not removed, by number.
+    pub cameras: Vec<CameraHealth>,
     /// Held reads that wait for a sealer again.
     pub waiting: usize,
     /// Held reads given up, because too many waited or the process had to end.
     pub lost_held: u64,
+    /// The shapes of the last payloads that failed, for ten minutes after a camera or a source was added; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shapes: Option<Vec<FailedShape>>,
 }
 
 #[derive(Debug, Default)]
 struct Book {
     sources: BTreeMap<String, SourceCounts>,
-    seen: BTreeMap<u32, i64>,
+    heard: BTreeMap<u32, Heard>,
     lost_held: u64,
+}
+
+/// What was heard of a camera since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    /// Unix ms of its last sign of life.
+    pub(super) last_seen_ms: Option<i64>,
+    /// Reads sealed.
+    pub(super) reads: u64,
 }
 
 /// The counters of all sources.
@@ -112,7 +119,22 @@ impl Counters {
     /// Notes a sign of life.
     pub(super) fn seen(&self, now_ms: i64, cameras: &[u32]) {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        book.seen.extend(cameras.iter().map(|camera| (*camera, now_ms)));
+        for camera in cameras {
+            book.heard.entry(*camera).or_default().last_seen_ms = Some(now_ms);
+        }
+    }
+
+    /// Counts a sealed read of each of these cameras.
+    pub(super) fn sealed(&self, cameras: impl Iterator<Item = u32>) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for camera in cameras {
+            add(&mut book.heard.entry(camera).or_default().reads, 1);
+        }
+    }
+
+    /// What was heard of every camera that was heard.
+    pub(super) fn heard(&self) -> BTreeMap<u32, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).heard.clone()
     }
 
     /// Counts held reads that were given up.
@@ -122,19 +144,15 @@ impl Counters {
     }
 
     /// All of it.
-    pub(super) fn health(&self, now_ms: i64, waiting: usize) -> IntakeHealth {
+    pub(super) fn health(
+        &self,
+        cameras: Vec<CameraHealth>,
+        waiting: usize,
+        load: LoadHealth,
+        shapes: Option<Vec<FailedShape>>,
+    ) -> IntakeHealth {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let heard = |(camera, at): (&u32, &i64)| CameraHeard {
-            camera: *camera,
-            last_seen_ms: *at,
-            silent: now_ms.saturating_sub(*at) > CAMERA_SILENT_MS,
-        };
-        IntakeHealth {
-            sources: book.sources.clone(),
-            cameras: book.seen.iter().map(heard).collect(),
-            waiting,
-            lost_held: book.lost_held,
-        }
+        IntakeHealth { sources: book.sources.clone(), cameras, waiting, lost_held: book.lost_held, load, shapes }
     }
 }
 

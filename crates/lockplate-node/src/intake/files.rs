@@ -41,7 +41,7 @@ pub const HEADER_FILE: HeaderName = HeaderName::from_static("lockplate-file");
 /// What is added to a line number of the body to get the line number of the file.
 pub const HEADER_LINE_OFFSET: HeaderName = HeaderName::from_static("lockplate-line-offset");
 
-/// Preset of field names: `own` (default) or `traffic`.
+/// Preset of field names: `own` (default), `traffic` or `fast-alpr`.
 pub const HEADER_FIELDS: HeaderName = HeaderName::from_static("lockplate-fields");
 
 /// Only reads of cameras of this group are taken; the others are counted as skipped.
@@ -135,7 +135,7 @@ impl Chunk {
 
 impl Inner {
     /// True if the caller holds the import key. Without one configured nobody does.
-    fn holds_import_key(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn holds_import_key(&self, headers: &HeaderMap) -> bool {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = bearer.and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
         self.import_key.is_some_and(|key| key.admits(token))
@@ -186,8 +186,13 @@ async fn settle_chunk(
             .collect();
         let refining = parsed.observations.iter().any(|o| o.stage != Stage::Final);
         let rules = Rules::new(&chunk.config, Arrival::Import, working.retention_ms);
+        let mut of_paused_cameras = 0;
         let outcome = working.with(Way::Import, |intake| {
-            let mut outcome = intake.take(now, rules, parsed, |key| Some(book.camera_of_file(key)?.0));
+            let mut outcome = intake.take(now, rules, parsed, |key| {
+                let camera = book.camera_of_file(key).map(|(camera, _)| camera);
+                add(&mut of_paused_cameras, u64::from(camera.is_none() && book.paused.contains_key(key)));
+                camera
+            });
             if refining {
                 // Nothing of a file waits: what the chunk leaves open is sealed as it stands.
                 let rest = intake.drain(now);
@@ -199,10 +204,13 @@ async fn settle_chunk(
             }
             outcome
         });
-        (outcome, skipped, lines)
+        (outcome, skipped, lines, of_paused_cameras)
     });
-    let (mut outcome, skipped, lines) = judged.await.map_err(|_panicked| ProblemKind::Internal)?;
-    inner.counters.of(IMPORT_SOURCE_NAME, |counts| add(&mut counts.payloads, 1));
+    let (mut outcome, skipped, lines, of_paused_cameras) = judged.await.map_err(|_panicked| ProblemKind::Internal)?;
+    inner.counters.of(IMPORT_SOURCE_NAME, |counts| {
+        add(&mut counts.payloads, 1);
+        add(&mut counts.of_paused_cameras, of_paused_cameras);
+    });
     inner.counters.outcome(IMPORT_SOURCE_NAME, now, &outcome);
     let reads: Vec<Sealable> = core::mem::take(&mut outcome.sealables);
     let settled = inner
@@ -281,15 +289,17 @@ pub(super) async fn cameras(
     };
     match add_cameras(&state.0, new.cameras).await {
         Ok(added) => Json(added).into_response(),
-        Err(kind) => kind.into_response(),
+        Err(problem) => problem.into_response(),
     }
 }
 
-async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<CamerasAdded, ProblemKind> {
+async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<CamerasAdded, Box<Problem>> {
+    let problem = |kind| Box::new(Problem::new(kind));
     if cameras.len() > CAMERAS_OF_CALL_MAX {
-        return Err(ProblemKind::TooLarge);
+        return Err(problem(ProblemKind::TooLarge));
     }
-    let unavailable = |_down| ProblemKind::Unavailable;
+    let unavailable = |_down| problem(ProblemKind::Unavailable);
+    let invalid = |pointer| Box::new(Problem::new(ProblemKind::Invalid).with_pointer(pointer));
     inner.refresh().await.map_err(unavailable)?;
     let book = inner.book();
     let mut checked = Vec::with_capacity(cameras.len());
@@ -298,19 +308,26 @@ async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<Came
             None => Some(book.import_source),
             Some(name) => book.sources.get(name).map(|source| source.config.number),
         };
-        let source = source.filter(|_| camera.is_within_bounds()).ok_or(ProblemKind::Invalid)?;
+        let source = source.ok_or_else(|| invalid("/cameras/source"))?;
+        if camera.purpose.as_deref().is_some_and(|purpose| purpose != inner.archive_kind.name()) {
+            return Err(invalid("/cameras/purpose"));
+        }
+        if !camera.is_within_bounds() {
+            return Err(problem(ProblemKind::Invalid));
+        }
         checked.push((source, camera));
     }
     let mut answer = CamerasAdded { added: 0, known: 0 };
     let mut new = std::collections::BTreeSet::new();
     for (source, camera) in checked {
         let place = (source, camera.key.clone());
-        if book.cameras.contains_key(&place) || !new.insert(place) {
+        if book.cameras.contains_key(&place) || book.is_paused(source, &camera.key) || !new.insert(place) {
             add(&mut answer.known, 1);
             continue;
         }
         inner.register.add(source, camera).await.map_err(unavailable)?;
         add(&mut answer.added, 1);
+        inner.shapes.watch(inner.clock.monotonic());
     }
     inner.refresh().await.map_err(unavailable)?;
     Ok(answer)

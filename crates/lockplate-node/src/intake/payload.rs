@@ -8,6 +8,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use lockplate_intake::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX};
+use lockplate_intake::shape::shape_of;
 use lockplate_intake::source::{Parsed, Part, Payload, Problem, Slug, SourceConfig, SourceKind};
 
 /// Unpacked bytes to packed bytes of gzip (`intake.md` section 3).
@@ -25,9 +26,22 @@ pub(super) struct Unpacked {
     body: Bytes,
     parts: Vec<(String, Option<String>, Bytes)>,
     camera_header: Option<String>,
+    topic: Option<String>,
+    retained: bool,
 }
 
 impl Unpacked {
+    /// What a camera answered to a question of ours; bounded by whoever read it.
+    pub(super) fn answer(content_type: &str, body: Bytes) -> Self {
+        let content_type = content_type.to_owned();
+        Self { content_type, body, parts: Vec::new(), camera_header: None, topic: None, retained: false }
+    }
+
+    /// A message of a broker; bounded by whoever read it.
+    pub(super) fn message(body: Bytes, topic: &str, retained: bool) -> Self {
+        Self { topic: Some(topic.to_owned()), retained, ..Self::answer("application/json", body) }
+    }
+
     /// Bytes to be parsed.
     pub(super) fn len(&self) -> usize {
         self.parts.iter().fold(self.body.len(), |sum, part| sum.saturating_add(part.2.len()))
@@ -35,20 +49,28 @@ impl Unpacked {
 
     /// Runs the parser of `config`.
     pub(super) fn parse(&self, config: &SourceConfig) -> Parsed {
+        self.with(|payload| config.kind.parser().parse(payload, config))
+    }
+
+    /// What it looks like, without a value of it.
+    pub(super) fn shape(&self) -> Vec<String> {
+        self.with(shape_of)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Payload<'_>) -> T) -> T {
         let parts: Vec<Part<'_>> = self
             .parts
             .iter()
             .map(|(name, content_type, body)| Part { name, content_type: content_type.as_deref(), body })
             .collect();
-        config.kind.parser().parse(
-            &Payload {
-                content_type: &self.content_type,
-                body: &self.body,
-                parts: &parts,
-                camera_header: self.camera_header.as_deref(),
-            },
-            config,
-        )
+        work(&Payload {
+            content_type: &self.content_type,
+            body: &self.body,
+            parts: &parts,
+            camera_header: self.camera_header.as_deref(),
+            topic: self.topic.as_deref(),
+            retained: self.retained,
+        })
     }
 }
 
@@ -86,10 +108,10 @@ pub(super) async fn unpack(request: Request, kind: SourceKind) -> Result<Unpacke
     let is_multipart =
         content_type.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
     if !is_multipart {
-        return Ok(Unpacked { content_type, body, parts: Vec::new(), camera_header });
+        return Ok(Unpacked { camera_header, ..Unpacked::answer(&content_type, body) });
     }
     let parts = split(&content_type, body).await?;
-    Ok(Unpacked { content_type, body: Bytes::new(), parts, camera_header })
+    Ok(Unpacked { parts, camera_header, ..Unpacked::answer(&content_type, Bytes::new()) })
 }
 
 fn text_of(headers: &HeaderMap, name: &HeaderName, bytes_max: usize) -> Option<String> {

@@ -5,17 +5,22 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lockplate_core::Timestamp;
+use lockplate_core::charter::Charter;
 use lockplate_core::id::AgencyId;
 use lockplate_core::read::Read;
+use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_intake::SourceKind;
 use lockplate_intake::normalise::Placement;
+use lockplate_intake::time::Zone;
 
 use super::access::TokenHash;
-use super::settings::{IMPORT_SOURCE_NAME, SourceRefused, SourceSettings, SourceTable, check_tables};
-use super::sink::{Fate, KnownCamera, NewCamera, NotTaken, ReadSink, Register, RegisterDown, Registered};
-use crate::agency_db::{self, AgencyDb, SourceRow};
+use super::settings::{IMPORT_SOURCE_NAME, SourceRefused, SourceSettings, SourceTable, check_files, check_tables};
+use super::sink::{Fate, KnownCamera, NewCamera, NotTaken, Obstacle, ReadSink, Register, RegisterDown, Registered};
+use crate::agency_db::{self, AgencyDb, CameraError, SourceRow};
+use crate::api::{CameraChanged, CameraEdit, CameraState};
 use crate::clock::Clock;
-use crate::party_log::PartyLog;
+use crate::party_log::{PartyLog, seconds};
+use crate::problem::ProblemKind;
 use crate::recorder::{PlacedRead, RecorderError, RecorderHandle, Sealed};
 
 impl From<RecorderError> for NotTaken {
@@ -45,6 +50,18 @@ impl ReadSink for RecorderHandle {
     fn late_done(&self) -> BoxFuture<'_, Result<(), NotTaken>> {
         async move { Ok(Self::late_done(self).await?) }.boxed()
     }
+
+    fn obstacle(&self) -> BoxFuture<'_, Option<Obstacle>> {
+        async move {
+            match self.state().await {
+                Err(_stopping) => Some(Obstacle::Stopping),
+                Ok(state) if state.sealing => None,
+                Ok(state) if state.prekeys.contains(&0) => Some(Obstacle::NoPrekeys),
+                Ok(_) => Some(Obstacle::NoEpoch),
+            }
+        }
+        .boxed()
+    }
 }
 
 /// The register of `agency.db`, whose changes are logged.
@@ -53,6 +70,8 @@ pub struct AgencyRegister {
     db: AgencyDb,
     log: PartyLog,
     owner: AgencyId,
+    /// What its cameras are there for.
+    kind: ArchiveKind,
     clock: Arc<dyn Clock>,
 }
 
@@ -91,12 +110,14 @@ impl AgencyRegister {
     pub async fn open(
         db: AgencyDb,
         log: PartyLog,
-        owner: AgencyId,
+        charter: &Charter,
         clock: Arc<dyn Clock>,
         tables: &[SourceTable],
     ) -> Result<Self, SourcesRefused> {
-        check_tables(tables).map_err(SourcesRefused::Source)?;
+        check_tables(tables).and_then(|()| check_files(tables)).map_err(SourcesRefused::Source)?;
         let down = |_db| SourcesRefused::Down(RegisterDown);
+        let (owner, kind) = (charter.owner.id, charter.archive_kind);
+        let mut shown_otherwise = db.cameras_serve(kind).await.map_err(down)? > 0;
         let rows = db.sources().await.map_err(down)?;
         let own = SourceKind::Own.name();
         let nobody = TokenHash::NOBODY.bytes();
@@ -104,7 +125,8 @@ impl AgencyRegister {
             db.add_source(IMPORT_SOURCE_NAME.into(), own.into(), nobody, "{}".into()).await.map_err(down)?;
         }
         for table in tables {
-            let hash = TokenHash::from_hex(&table.token_sha256).unwrap_or(TokenHash::NOBODY).bytes();
+            let hash = table.token_sha256.as_deref().map_or(Some(TokenHash::NO_TOKEN), TokenHash::from_hex);
+            let hash = hash.unwrap_or(TokenHash::NOBODY).bytes();
             let settings = serde_json::to_string(table).map_err(|_our_type| SourcesRefused::Down(RegisterDown))?;
             match rows.iter().find(|row| row.name == table.name) {
                 None => {
@@ -114,6 +136,7 @@ impl AgencyRegister {
                     let kind = table.engine.clone();
                     let changed = SourceRow { kind, token_hash: hash, settings, ..row.clone() };
                     if changed != *row {
+                        shown_otherwise |= changed.kind != row.kind;
                         db.change_source(changed).await.map_err(down)?;
                     }
                 }
@@ -125,7 +148,17 @@ impl AgencyRegister {
                 db.change_source(SourceRow { token_hash: nobody, ..row }).await.map_err(down)?;
             }
         }
-        Ok(Self { db, log, owner, clock })
+        let register = Self { db, log, owner, kind, clock };
+        if shown_otherwise && register.db.restate_cameras(&register.log, owner, register.now()).await.is_err() {
+            tracing::warn!(
+                "the register of cameras is not logged as it is shown now; the next change of a camera logs it"
+            );
+        }
+        Ok(register)
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(seconds(self.clock.as_ref()))
     }
 
     fn source(row: &SourceRow) -> Option<SourceSettings> {
@@ -149,9 +182,14 @@ impl Register for AgencyRegister {
                 source: camera.camera.source,
                 key: camera.camera.key,
                 group: camera.camera.group,
+                active: camera.state == CameraState::Active,
+                zone: Zone::parse(&camera.camera.zone),
+                added_at: camera.added_at.0,
+                changed_at: camera.changed_at.0,
             };
+            let there = cameras.into_iter().filter(|camera| camera.state != CameraState::Removed);
             Ok(Registered {
-                cameras: cameras.into_iter().filter(|camera| camera.active).map(known).collect(),
+                cameras: there.map(known).collect(),
                 sources: rows.iter().filter_map(Self::source).collect(),
                 import_source: import.number,
             })
@@ -161,11 +199,25 @@ impl Register for AgencyRegister {
 
     fn add(&self, source: u16, camera: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>> {
         async move {
-            let now = u64::try_from(self.clock.now_ms().div_euclid(1_000)).unwrap_or(0);
-            let NewCamera { key, place, lat, lon, group, source: _ } = camera;
-            let camera = agency_db::NewCamera { source, key, place, position: lat.zip(lon), group };
-            let added = self.db.add_camera(&self.log, self.owner, camera, Timestamp(now)).await;
+            let NewCamera { key, place, lat, lon, group, source: _, purpose: _, zone } = camera;
+            // The one purpose that intake lets through.
+            let (purpose, zone) = (self.kind, zone.unwrap_or_default());
+            let camera = agency_db::NewCamera { source, key, place, position: lat.zip(lon), group, purpose, zone };
+            let added = self.db.add_camera(&self.log, self.owner, camera, self.now()).await;
             added.map(drop).map_err(|_not_added| RegisterDown)
+        }
+        .boxed()
+    }
+
+    fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>> {
+        async move {
+            match self.db.change_camera(&self.log, self.owner, camera, edit, self.now()).await {
+                Ok((camera, changed)) => Ok(CameraChanged { camera: camera.listed(), changed }),
+                Err(CameraError::Unknown) => Err(ProblemKind::NotFound),
+                Err(CameraError::Invalid) => Err(ProblemKind::Invalid),
+                Err(CameraError::NotLogged(why)) => Err(why.problem()),
+                Err(CameraError::Db(_)) => Err(ProblemKind::Unavailable),
+            }
         }
         .boxed()
     }

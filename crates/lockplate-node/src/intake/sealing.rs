@@ -114,6 +114,9 @@ impl Inner {
             }
             reads = rest;
         }
+        if way == Way::Live {
+            self.load.count(self.clock.monotonic(), settled.stored);
+        }
         Ok(settled)
     }
 
@@ -121,7 +124,11 @@ impl Inner {
         let placed = || reads.iter().map(|ready| (ready.read.clone(), ready.placement)).collect();
         for _again in 0..INTERRUPTIONS_MAX {
             match self.sink.seal(placed()).await {
-                Ok(fates) if fates.len() == reads.len() => return Ok(fates),
+                Ok(fates) if fates.len() == reads.len() => {
+                    let stored = reads.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Stored);
+                    self.counters.sealed(stored.map(|(ready, _)| ready.read.camera));
+                    return Ok(fates);
+                }
                 // An answer of another length says nothing about any read.
                 Ok(_) | Err(NotTaken::Interrupted) => {}
                 Err(why @ (NotTaken::Busy | NotTaken::Stopping)) => return Err(why),
@@ -147,6 +154,7 @@ impl Inner {
             // Nothing of a file is held, but what was in it is remembered.
             let now = self.clock.now_ms();
             self.with(Way::Import, |intake| intake.forget_old(now));
+            self.load.watch(self.clock.monotonic());
             self.refresh_when_due().await;
         }
     }
@@ -154,7 +162,8 @@ impl Inner {
     /// Seals what is due, or at the end everything. True if nothing waits any more.
     pub(super) async fn release(&self, everything: bool) -> bool {
         let now = self.clock.now_ms();
-        let outcome = self.with(Way::Live, |intake| if everything { intake.drain(now) } else { intake.tick(now) });
+        let mut outcome = self.with(Way::Live, |intake| if everything { intake.drain(now) } else { intake.tick(now) });
+        self.beside.observe(core::mem::take(&mut outcome.seen));
         let mut due: VecDeque<Sealable> = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             core::mem::take(&mut *waiting)
@@ -166,6 +175,7 @@ impl Inner {
                 batch.into_iter().rev().for_each(|read| due.push_front(read));
                 break;
             }
+            self.load.count(self.clock.monotonic(), u64::try_from(batch.len()).unwrap_or(u64::MAX));
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody repeats these: their sources were told "held". Counted, never in silence.

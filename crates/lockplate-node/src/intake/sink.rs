@@ -5,11 +5,15 @@ use core::fmt;
 
 use futures_util::future::BoxFuture;
 use lockplate_core::read::Read;
+use lockplate_intake::Seen;
 use lockplate_intake::limits::ID_BYTES_MAX;
 use lockplate_intake::normalise::Placement;
+use lockplate_intake::time::Zone;
 use serde::{Deserialize, Serialize};
 
 use super::settings::SourceSettings;
+use crate::api::{CameraChanged, CameraEdit};
+use crate::problem::ProblemKind;
 
 /// What became of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,36 @@ pub trait ReadSink: Send + Sync + 'static {
 
     /// Closes the late epochs, at the end of an import.
     fn late_done(&self) -> BoxFuture<'_, Result<(), NotTaken>>;
+
+    /// What stands in the way of a read now, as far as it is known beforehand: for people, nothing is decided on it.
+    fn obstacle(&self) -> BoxFuture<'_, Option<Obstacle>>;
+}
+
+/// Why no read can be sealed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// No epoch is open, and a keeper's prekeys are used up.
+    NoPrekeys,
+    /// No epoch is open: its sealer does not run, or too few keepers have taken its shares.
+    NoEpoch,
+    /// The process ends.
+    Stopping,
+}
+
+/// Who looks at reads beside their sealing.
+///
+/// Contract: returns at once and takes as long for every read; nothing that becomes of a read here reaches the answer to its source.
+pub trait Beside: Send + Sync + 'static {
+    /// Reads that are durable, and reads that are held as they stand.
+    fn observe(&self, seen: Vec<Seen>);
+}
+
+/// Nobody looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+impl Beside for Nobody {
+    fn observe(&self, _seen: Vec<Seen>) {}
 }
 
 /// Reads of one call of [`ReadSink::seal`].
@@ -59,6 +93,14 @@ pub struct KnownCamera {
     pub key: String,
     /// Group (of several agencies or sites in one register); may be empty.
     pub group: String,
+    /// Its reads are taken; else it is paused, and they are refused as those of a camera nobody knows.
+    pub active: bool,
+    /// Zone of its local times, where it is not its source's.
+    pub zone: Option<Zone>,
+    /// When it was added, Unix seconds; 0 if that was before it was noted.
+    pub added_at: u64,
+    /// When it was last changed, likewise.
+    pub changed_at: u64,
 }
 
 /// A camera to be added to the register: one element of `POST /v1/cameras`.
@@ -81,6 +123,12 @@ pub struct NewCamera {
     /// Name of the source that speaks for it; absent: files brought in with `lockplate import`.
     #[serde(default)]
     pub source: Option<String>,
+    /// `police`, `toll` or `parking`: must be the archive's kind in the charter, and is where it is absent.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// IANA zone of its local times; absent: its source's.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 /// Characters of a camera's place in words.
@@ -99,6 +147,7 @@ impl NewCamera {
             && self.lat.is_some() == self.lon.is_some()
             && degrees(self.lat, 90.0)
             && degrees(self.lon, 180.0)
+            && self.zone.as_deref().is_none_or(|zone| Zone::parse(zone).is_some())
     }
 }
 
@@ -117,7 +166,7 @@ impl core::error::Error for RegisterDown {}
 /// What the register holds at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Registered {
-    /// Every active camera.
+    /// Every camera that was not removed.
     pub cameras: Vec<KnownCamera>,
     /// Every source that may speak.
     pub sources: Vec<SourceSettings>,
@@ -135,4 +184,7 @@ pub trait Register: Send + Sync + 'static {
 
     /// Adds a camera that is not there.
     fn add(&self, source: u16, camera: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>>;
+
+    /// Changes a camera, in the same order. On an error it is as it was, and the problem is what the caller is told.
+    fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>>;
 }

@@ -1,4 +1,9 @@
+mod mqtt;
+mod pull;
+mod signing_in;
+
 use super::*;
+use crate::api::{CameraChanged, CameraEdit, CameraListed, CameraState};
 use crate::clock::TestClock;
 use crate::http::{Limits, ListenOn, Server, TlsMode};
 use crate::rng::SystemRng;
@@ -30,6 +35,7 @@ pub(crate) struct FakeSink {
     /// No more reads than about these, until it is taken away.
     pub(crate) limit: Mutex<Option<usize>>,
     pub(crate) late_done: AtomicU64,
+    pub(super) obstacle: Mutex<Option<Obstacle>>,
 }
 
 impl FakeSink {
@@ -63,6 +69,24 @@ impl ReadSink for FakeSink {
         self.late_done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         core::future::ready(Ok(())).boxed()
     }
+
+    fn obstacle(&self) -> BoxFuture<'_, Option<Obstacle>> {
+        core::future::ready(*self.obstacle.lock().unwrap()).boxed()
+    }
+}
+
+/// A camera of the fakes.
+pub(super) fn camera(number: u32, source: u16, key: &str) -> KnownCamera {
+    KnownCamera {
+        number,
+        source,
+        key: key.into(),
+        group: String::new(),
+        active: true,
+        zone: None,
+        added_at: 0,
+        changed_at: 0,
+    }
 }
 
 /// A register in memory.
@@ -73,11 +97,32 @@ impl Register for FakeRegister {
         core::future::ready(Ok(self.0.lock().unwrap().clone())).boxed()
     }
 
-    fn add(&self, source: u16, camera: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>> {
+    fn add(&self, source: u16, new: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>> {
         let mut all = self.0.lock().unwrap();
         let number = u32::try_from(all.cameras.len()).unwrap() + 1;
-        all.cameras.push(KnownCamera { number, source, key: camera.key, group: camera.group });
+        all.cameras.push(KnownCamera { group: new.group, ..camera(number, source, &new.key) });
         core::future::ready(Ok(())).boxed()
+    }
+
+    fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>> {
+        let mut all = self.0.lock().unwrap();
+        let Some(at) = all.cameras.iter().position(|known| known.number == camera) else {
+            return core::future::ready(Err(ProblemKind::NotFound)).boxed();
+        };
+        let known = &mut all.cameras[at];
+        let state = match edit {
+            CameraEdit::Pause => CameraState::Paused,
+            CameraEdit::Resume | CameraEdit::Move { .. } => CameraState::Active,
+            CameraEdit::Remove => CameraState::Removed,
+        };
+        known.active = state == CameraState::Active;
+        let (key, place) = (known.key.clone(), "Main Street".to_owned());
+        if state == CameraState::Removed {
+            all.cameras.remove(at);
+        }
+        let (purpose, engine) = ("police".to_owned(), "own".to_owned());
+        let camera = CameraListed { camera, key, place, lat: None, lon: None, purpose, engine, state };
+        core::future::ready(Ok(CameraChanged { camera, changed: true })).boxed()
     }
 }
 
@@ -89,28 +134,68 @@ pub(crate) struct Town {
     pub(crate) state: IntakeState,
 }
 
-fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
-    let table = SourceTable {
+fn source_table(name: &str, engine: &str) -> SourceTable {
+    SourceTable {
         name: name.into(),
         engine: engine.into(),
-        token_sha256: TokenHash::of(&TOKEN).to_hex(),
+        token_sha256: Some(TokenHash::of(&TOKEN).to_hex()),
+        user: None,
+        password_file: None,
+        mqtt: None,
+        pull: None,
         allow: Vec::new(),
         zone: Some("America/New_York".into()),
         trust_jurisdiction: false,
         fields: None,
         camera: Some("1".into()),
+        confidence_scale: None,
         lan: false,
-    };
-    table.check(number).unwrap()
+    }
+}
+
+fn source(name: &str, number: u16, engine: &str) -> SourceSettings {
+    source_table(name, engine).check(number).unwrap()
+}
+
+impl Town {
+    /// Puts a source into the register, with one camera, and reads that.
+    async fn add(&self, source: SourceSettings, camera: &str) {
+        {
+            let mut all = self.register.0.lock().unwrap();
+            let number = source.config.number;
+            all.cameras.push(self::camera(number.into(), number, camera));
+            all.sources.push(source);
+        }
+        self.state.refresh().await.unwrap();
+    }
+
+    /// Waits for something that other tasks bring about.
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        for _look in 0..400 {
+            if is_so(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{what}: {:?} {:?}", self.sink.texts(), self.state.health());
+    }
+
+    fn counts(&self, source: &str) -> SourceCounts {
+        self.state.health().sources.get(source).cloned().unwrap_or_default()
+    }
+}
+
+/// A file with a password, as it must be.
+fn password_file(folder: &std::path::Path, password: &str) -> std::path::PathBuf {
+    let path = folder.join("password");
+    crate::settings::create_secret_file(&path, format!("{password}\n").as_bytes()).unwrap();
+    path
 }
 
 pub(crate) async fn town() -> Town {
-    let engines = ["own", "openalpr", "rekor", "alpr-lines", "platerecognizer"];
-    let numbered = || (1_u16..).zip(engines);
-    let camera =
-        |(number, _)| KnownCamera { number: u32::from(number), source: number, key: "1".into(), group: String::new() };
+    let numbered = || (1_u16..).zip(SourceKind::ALL.iter().map(|&kind| name_of(kind)));
     let registered = Registered {
-        cameras: numbered().map(camera).collect(),
+        cameras: numbered().map(|(number, _)| camera(u32::from(number), number, "1")).collect(),
         sources: numbered().map(|(number, engine)| source(engine, number, engine)).collect(),
         import_source: IMPORT_NUMBER,
     };
@@ -120,10 +205,13 @@ pub(crate) async fn town() -> Town {
     let tasks = Tasks::new();
     let parts = IntakeParts {
         sink: sink.clone(),
+        beside: Arc::new(Nobody),
         register: register.clone(),
         import_key: Some(Zeroizing::new(IMPORT_KEY)),
         retention_ms: 30 * 86_400_000,
+        archive_kind: ArchiveKind::Police,
         in_memory: false,
+        rated_reads_per_second: 150,
         clock: clock.clone(),
         tasks: tasks.clone(),
     };
@@ -135,15 +223,15 @@ pub(crate) const fn late(captured_at: i64) -> Placement {
     Placement::Late { captured_at }
 }
 
-fn address(source: &str) -> String {
+pub(super) fn address(source: &str) -> String {
     format!("/in/v1/{source}/{}", token_text(&TOKEN).as_str())
 }
 
-fn post_of(uri: &str, content_type: &str, body: impl Into<Body>) -> Request {
+pub(super) fn post_of(uri: &str, content_type: &str, body: impl Into<Body>) -> Request {
     Request::post(uri).header(header::CONTENT_TYPE, content_type).body(body.into()).unwrap()
 }
 
-async fn answer(town: &Town, request: Request) -> (StatusCode, String, bool) {
+pub(super) async fn answer(town: &Town, request: Request) -> (StatusCode, String, bool) {
     let response = town.state.routes(Door::Protected).oneshot(request).await.unwrap();
     let closes = response.extensions().get::<CloseUnanswered>().is_some();
     let status = response.status();
@@ -151,7 +239,7 @@ async fn answer(town: &Town, request: Request) -> (StatusCode, String, bool) {
     (status, String::from_utf8(body.to_vec()).unwrap(), closes)
 }
 
-fn own_line(plate: &str, ms: i64) -> String {
+pub(super) fn own_line(plate: &str, ms: i64) -> String {
     format!("{{\"plate\":\"{plate}\",\"camera\":\"1\",\"captured_at\":{ms}}}\n")
 }
 
@@ -176,17 +264,107 @@ fn alpr_line(plate: &str) -> String {
     )
 }
 
+fn alert(plate: &str) -> String {
+    format!(
+        "<EventNotificationAlert xmlns=\"http://www.hikvision.com/ver20/XMLSchema\"><macAddress>1</macAddress>\
+        <dateTime>2026-03-20T05:46:40-04:00</dateTime><eventType>ANPR</eventType><ANPR><licensePlate>{plate}</licensePlate>\
+        <confidenceLevel>90</confidenceLevel></ANPR><UUID>uuid-of-{plate}</UUID></EventNotificationAlert>"
+    )
+}
+
+fn toll_gate(plate: &str) -> String {
+    format!(
+        r#"{{"Picture":{{"Plate":{{"PlateNumber":"{plate}","Confidence":90}},"NormalPic":{{"PicName":"{plate}.jpg"}},
+        "SnapInfo":{{"DeviceID":"1","AccurateTime":"2026-03-20 05:46:40.000"}}}}}}"#
+    )
+}
+
+fn junction(plate: &str) -> String {
+    format!(
+        "Code=TrafficJunction;action=Pulse;index=0;data={{\"GroupID\":\"{plate}\",\"RealUTC\":{},\
+        \"TrafficCar\":{{\"PlateNumber\":\"{plate}\"}}}}\r\n",
+        NOW_MS / 1000
+    )
+}
+
+fn tattile(plate: &str) -> String {
+    format!(
+        "<Msg><PLATE_STRING>{plate}</PLATE_STRING><DATE>2026-03-20</DATE><TIME>05:46:40</TIME><OCRSCORE>90</OCRSCORE>\
+        <DEVICE_SN>1</DEVICE_SN></Msg>"
+    )
+}
+
+/// `end`: held for two seconds more.
+fn frigate(plate: &str) -> String {
+    format!(
+        r#"{{"type":"end","before":null,"after":{{"id":"f-{plate}","camera":"1","label":"car","sub_label":null,
+        "frame_time":1774000000.0,"recognized_license_plate":["{plate}",0.9],"stationary":false}}}}"#
+    )
+}
+
+fn axis(plate: &str) -> String {
+    format!(
+        "--XX\r\nContent-Disposition: form-data; name=\"event\"\r\n\r\n{{\"plateUTF8\":\"{plate}\",\"carState\":\"lost\",\
+         \"carID\":\"{plate}\",\"capture_timestamp\":\"{NOW_MS}\",\"camera_info\":{{\"SerialNumber\":\"1\"}}}}\r\n--XX--\r\n"
+    )
+}
+
+fn milesight(plate: &str) -> String {
+    format!(
+        r#"{{"plate":"{plate}","time":"2026-03-20 05:46:40","confidence":"90","region":"-","Vehicle Brand":"Ford"}}"#
+    )
+}
+
+fn unifi(plate: &str) -> String {
+    format!(
+        r#"{{"alarm":{{"triggers":[{{"key":"license_plate_unknown","value":"{plate}","device":"1","timestamp":{NOW_MS},
+        "eventId":"e-{plate}"}}]}}}}"#
+    )
+}
+
+fn genetec(plate: &str) -> String {
+    format!(
+        r#"{{"CameraName":"1","Plate":"{plate}","DateUtc":"20/03/2026","TimeUtc":"09:46:40","State":"CT",
+        "Attributes":{{"Relative Motion":"Moving Away"}}}}"#
+    )
+}
+
+fn blueiris(plate: &str) -> String {
+    format!(
+        r#"{{"camera":"1","timestamp":"2026-03-20 05:46:40","ai_dump":[{{"api":"alpr","found":{{"success":true,
+        "requestId":"r-{plate}","predictions":[{{"plate":"{plate}","confidence":0.9}}]}}}}]}}"#
+    )
+}
+
+fn verkada(plate: &str) -> String {
+    format!(
+        r#"{{"webhook_type":"lpr","webhook_id":"w","data":{{"camera_id":"1","license_plate_number":"{plate}",
+        "confidence":0.9,"detected":{NOW_MS},"license_plate_state":"us-ct"}}}}"#
+    )
+}
+
 /// A good payload of each kind, with its content type.
-fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
+pub(super) fn good(kind: SourceKind, plate: &str) -> (&'static str, String) {
     match kind {
         SourceKind::Own => ("application/x-ndjson", own_line(plate, NOW_MS)),
         SourceKind::Alprd | SourceKind::Rekor => ("application/json", group(&format!("u-{plate}"), plate, false)),
         SourceKind::AlprLines => ("application/x-ndjson", alpr_line(plate)),
         SourceKind::PlateRecognizer => ("application/json", hook(plate)),
+        SourceKind::Hikvision => ("application/xml; charset=\"UTF-8\"", alert(plate)),
+        SourceKind::Dahua => ("application/json", toll_gate(plate)),
+        SourceKind::DahuaEvents => ("text/plain", junction(plate)),
+        SourceKind::Tattile => ("text/xml", tattile(plate)),
+        SourceKind::Frigate => ("application/json", frigate(plate)),
+        SourceKind::Axis => ("multipart/form-data; boundary=XX", axis(plate)),
+        SourceKind::Milesight => ("application/json", milesight(plate)),
+        SourceKind::UniFi => ("application/json", unifi(plate)),
+        SourceKind::Genetec => ("application/json", genetec(plate)),
+        SourceKind::BlueIris => ("application/json", blueiris(plate)),
+        SourceKind::Verkada => ("application/json", verkada(plate)),
     }
 }
 
-fn name_of(kind: SourceKind) -> &'static str {
+pub(super) fn name_of(kind: SourceKind) -> &'static str {
     if kind == SourceKind::Alprd { "openalpr" } else { kind.name() }
 }
 
@@ -195,7 +373,7 @@ async fn a_wrong_token_an_unknown_source_a_wrong_address_and_a_wrong_listener_ar
     let town = town().await;
     {
         let mut all = town.register.0.lock().unwrap();
-        let mut fenced = source("fenced", 7, "own");
+        let mut fenced = source("fenced", 77, "own");
         fenced.allow = vec![AddressRange::parse("10.0.0.0/8").unwrap()];
         all.sources.push(fenced);
     }
@@ -256,9 +434,9 @@ async fn every_source_is_answered_by_its_rule() {
         let (content_type, body) = good(kind, "AB123");
         let (status, text, closes) = answer(&town, post_of(&uri, content_type, body.clone())).await;
         assert_eq!((status.as_u16(), closes), (200, false), "{kind:?} {text}");
-        let lines = matches!(kind, SourceKind::Own | SourceKind::AlprLines);
-        assert_eq!(text.is_empty(), !lines, "{kind:?} {text}");
-        let held = kind == SourceKind::AlprLines;
+        let says = matches!(kind, SourceKind::Own | SourceKind::AlprLines | SourceKind::Dahua);
+        assert_eq!(text.is_empty(), !says, "{kind:?} {text}");
+        let held = matches!(kind, SourceKind::AlprLines | SourceKind::Frigate);
         assert_eq!(town.sink.texts().len(), usize::from(!held), "{kind:?}: success means durable or held");
         if !held {
             assert_eq!(
@@ -449,7 +627,8 @@ async fn a_batch_with_bad_lines_keeps_the_good_ones_and_numbers_the_bad() {
         (unknown.clone(), 403),
         (unknown.repeat(2), 422),
         ("{\"plate\":\"SECRET\"}\n".repeat(2), 422),
-        (own_line("AB9", NOW_MS - 31 * 86_400_000).replace("AB9", "OLD1"), 200),
+        // Its clock was right a moment ago, so this read is as old as it says.
+        (own_line("OLD1", NOW_MS - 31 * 86_400_000), 422),
     ] {
         let (status, text, _) = answer(&town, post_of(&uri, "application/x-ndjson", body)).await;
         assert_eq!(status.as_u16(), expected, "{text}");
@@ -502,6 +681,44 @@ async fn held_reads_are_sealed_once_when_due_and_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_payload_that_failed_shows_its_shape_after_a_camera_was_added_and_then_no_more() {
+    let town = town().await;
+    let bad = || post_of(&address("own"), "application/x-ndjson", "{\"plate\":\"SECRET7\",\"camera\":\"1\"}\n");
+    assert_eq!(answer(&town, bad()).await.0, 422);
+    assert_eq!(town.state.health().shapes, None);
+    let new = NewCamera {
+        key: "7".into(),
+        place: "Gate".into(),
+        lat: None,
+        lon: None,
+        group: String::new(),
+        source: None,
+        purpose: None,
+        zone: None,
+    };
+    add_camera(&town, new).await;
+    assert_eq!(answer(&town, bad()).await.0, 422);
+    answer(&town, post_of(&address("own"), "application/x-ndjson", own_line("GOOD1", NOW_MS))).await;
+    let shapes = town.state.health().shapes.unwrap();
+    let lines = ["content-type: application/x-ndjson", ": object(2)", "/camera: text(1) 9", "/plate: text(7) AAAAAA9"];
+    assert_eq!(
+        (shapes.len(), shapes[0].slug, &shapes[0].lines[..]),
+        (1, "intake-missing-field", &lines.map(String::from)[..])
+    );
+    assert!(!serde_json::to_string(&town.state.health()).unwrap().contains("SECRET"));
+    town.clock.advance(Duration::from_secs(600));
+    assert_eq!(town.state.health().shapes, None);
+}
+
+async fn add_camera(town: &Town, camera: NewCamera) {
+    let body = serde_json::to_vec(&CamerasNew { cameras: vec![camera] }).unwrap();
+    let mut request = post_of("/v1/cameras", "application/json", body);
+    let bearer = format!("Bearer {}", hex::encode(IMPORT_KEY));
+    request.headers_mut().insert(header::AUTHORIZATION, bearer.parse().unwrap());
+    assert_eq!(answer(town, request).await.0, 200);
+}
+
+#[tokio::test]
 async fn counters_are_for_callers_on_this_machine_only() {
     let town = town().await;
     answer(&town, post_of(&address("own"), "application/x-ndjson", own_line("AB123", NOW_MS))).await;
@@ -514,6 +731,8 @@ async fn counters_are_for_callers_on_this_machine_only() {
     let (status, text, _) = answer(&town, ask([127, 0, 0, 1])).await;
     let said: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status.as_u16(), &said["sources"]["own"]["accepted"]), (200, &1.into()));
+    let load = serde_json::json!({"rated_reads_per_second": 150, "reads_last_minute": 1, "rated_load_passed": false});
+    assert_eq!(said["load"], load);
     assert_eq!(said["cameras"][0]["camera"], 1);
     assert!(!text.contains("AB123"));
 }
@@ -550,6 +769,11 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
         ":",
         "NaN",
         "--XX",
+        "</a>",
+        "<a>",
+        "&#0;",
+        "<![CDATA[",
+        "<!DOCTYPE a [",
         "%",
         "é",
         "\u{202e}",

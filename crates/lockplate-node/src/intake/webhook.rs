@@ -1,5 +1,5 @@
-//! `POST /in/v1/{source}/{token}`: one payload of one source, answered as that source understands answers
-//! (`intake.md` section 5).
+//! `POST /in/v1/{source}/{token}`, `POST /in/v1/{source}` and Dahua's own paths: one payload of one source, answered as that
+//! source understands answers (`intake.md` section 5).
 //!
 //! On success every read of it is durable, held in memory, a repeat of one that is, or refused for good. Who retries: the
 //! source, by its own habits; a repeat is harmless. Payloads run side by side in any order. The source is not trusted: it
@@ -7,25 +7,38 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Request};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use lockplate_intake::normalise::{Arrival, Rules};
-use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind};
+use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind, SuccessBody};
 use lockplate_intake::{Outcome, Sealable};
 use serde::Serialize;
 
 use super::access::TokenHash;
 use super::counters::add;
 use super::payload::{self, Unpacked};
-use super::{CloseUnanswered, Door, Inner, IntakeState, SourceSettings, Way, kind_of, peer_of};
+use super::shapes::FailedShape;
+use super::{CloseUnanswered, Door, Inner, IntakeState, NotTaken, SourceSettings, Way, kind_of, peer_of};
 use crate::problem::{Problem, ProblemKind};
 
 /// Payloads from this size on are parsed beside the event loop, bytes.
 pub(super) const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Pause between two tries to store a payload of a source that is kept waiting.
+pub(super) const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// What became of a payload.
+pub(super) struct Delivered {
+    outcome: Outcome,
+    /// Reads that are durable.
+    stored: u64,
+}
 
 /// Answer to a good payload of the own format.
 #[derive(Debug, Serialize)]
@@ -46,50 +59,46 @@ struct LineProblem {
     r#type: String,
 }
 
-/// The endpoint behind the protected door.
-pub(super) async fn protected(
-    State(state): State<IntakeState>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    request: Request,
-) -> Response {
-    payload(state, Door::Protected, path, request).await
-}
-
-/// The endpoint on a plain listener.
-pub(super) async fn lan(
-    State(state): State<IntakeState>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    request: Request,
-) -> Response {
-    payload(state, Door::Lan, path, request).await
-}
-
-async fn payload(
+/// The endpoint with a token in its address.
+pub(super) async fn by_token(
     state: IntakeState,
     door: Door,
     path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Response {
     let inner = state.0;
-    let source = path.ok().and_then(|Path((name, token))| inner.authenticate(door, &name, &token, &request));
-    match source {
+    let source = path.ok().and_then(|Path((name, token))| inner.by_token(&name, &token));
+    match source.filter(|source| inner.may_come(source, door, &request)) {
         Some(source) => inner.answer_to(&source, request).await,
         None => Problem::new(ProblemKind::IntakeNotFound).into_response(),
     }
 }
 
+/// An endpoint where the source signs in. `name`: of the source, in its address; none on the paths of ITSAPI, which are the same
+/// for every camera.
+pub(super) async fn by_login(state: IntakeState, door: Door, name: Option<&str>, request: Request) -> Response {
+    let inner = state.0;
+    match inner.signed_in(door, name, &request) {
+        Ok(source) => inner.answer_to(&source, request).await,
+        Err(why) => inner.refuse(door, why, request).await,
+    }
+}
+
 impl Inner {
-    /// The source, if token, address and listener are its own. Every failure is the same to the outside.
-    fn authenticate(&self, door: Door, name: &str, token: &str, request: &Request) -> Option<Arc<SourceSettings>> {
+    /// The source, if the token is its own.
+    pub(super) fn by_token(&self, name: &str, token: &str) -> Option<Arc<SourceSettings>> {
         let source = self.book().sources.get(name).cloned();
         // An unknown source costs the same hash and comparison as a wrong token.
         let admitted = source.as_ref().map_or(TokenHash::NOBODY, |source| source.token).admits(token);
-        let source = source.filter(|_| admitted)?;
+        source.filter(|_| admitted)
+    }
+
+    /// True if the request comes from an address and over a listener of its source.
+    pub(super) fn may_come(&self, source: &SourceSettings, door: Door, request: &Request) -> bool {
         let peer = peer_of(request.extensions());
         let from_here =
             source.allow.is_empty() || peer.is_some_and(|peer| source.allow.iter().any(|range| range.contains(peer)));
-        let this_door = door == Door::Protected || source.lan;
-        (from_here && this_door).then_some(source)
+        from_here && (door == Door::Protected || source.lan)
     }
 
     async fn answer_to(self: &Arc<Self>, source: &Arc<SourceSettings>, request: Request) -> Response {
@@ -105,16 +114,58 @@ impl Inner {
             };
         }
         let unpacked = match payload::unpack(request, kind).await {
-            Ok(unpacked) => unpacked,
+            Ok(unpacked) => Arc::new(unpacked),
             Err(refusal) => {
                 self.counters.rejected(&source.name, refusal.slug, 1);
                 return poison(kind, &[refusal], 1);
             }
         };
-        let parsed = parse(source, unpacked).await;
+        let parsed = parse(source, &unpacked).await;
+        match self.deliver_patiently(source, parsed).await {
+            Ok(delivered) => {
+                self.note_shape(source, &delivered, &unpacked).await;
+                answer(kind, &delivered.outcome, delivered.stored, self.in_memory)
+            }
+            Err(_why) => self.busy(source),
+        }
+    }
+
+    /// Delivers, and tries it again for as long as this kind of source is to be kept waiting.
+    async fn deliver_patiently(
+        self: &Arc<Self>,
+        source: &Arc<SourceSettings>,
+        parsed: Parsed,
+    ) -> Result<Delivered, NotTaken> {
+        let tried = match source.config.kind.answer_rule().busy {
+            BusyAnswer::Unavailable { tried_ms, .. } => Duration::from_millis(tried_ms.into()),
+            BusyAnswer::CloseUnanswered => Duration::ZERO,
+        };
+        if tried.is_zero() {
+            return self.deliver(source, parsed).await;
+        }
+        let patient = async {
+            loop {
+                match self.deliver(source, parsed.clone()).await {
+                    Err(NotTaken::Busy | NotTaken::Interrupted) => tokio::time::sleep(TRY_AGAIN).await,
+                    done => return done,
+                }
+            }
+        };
+        match tokio::time::timeout(tried, patient).await {
+            Ok(done) => done,
+            Err(_elapsed) => self.deliver(source, parsed.clone()).await,
+        }
+    }
+
+    /// Takes what one payload says. On success every read of it is durable, held, a repeat, or refused for good.
+    pub(super) async fn deliver(
+        self: &Arc<Self>,
+        source: &Arc<SourceSettings>,
+        parsed: Parsed,
+    ) -> Result<Delivered, NotTaken> {
         let entered = self.enter(Way::Live).await;
         if self.closing.load(Ordering::SeqCst) {
-            return self.busy(source);
+            return Err(NotTaken::Stopping);
         }
         let now = self.clock.now_ms();
         let book = self.book();
@@ -122,47 +173,62 @@ impl Inner {
         let number = source.config.number;
         // INVARIANT: no await between here and the task that `settle` starts, so that a caller that goes away cannot leave a
         // read remembered and not sealed.
+        let mut of_paused_cameras = 0;
         let mut outcome = self.with(Way::Live, |intake| {
-            intake
-                .take(now, rules, parsed, |key| book.cameras.get(&(number, key.to_owned())).map(|(camera, _)| *camera))
+            intake.take(now, rules, parsed, |key| {
+                let camera = book.camera_of(number, key);
+                add(&mut of_paused_cameras, u64::from(camera.is_none() && book.is_paused(number, key)));
+                camera
+            })
         });
+        self.beside.observe(core::mem::take(&mut outcome.seen));
         let heard: Vec<u32> = (outcome.heartbeat.iter().flat_map(|beat| &beat.cameras))
-            .filter_map(|(key, _)| book.cameras.get(&(number, key.clone())).map(|(camera, _)| *camera))
+            .filter_map(|(key, _)| book.camera_of(number, key))
             .collect();
+        let reads: Vec<Sealable> = core::mem::take(&mut outcome.sealables);
+        let settled = self.settle(Way::Live, entered, reads, outcome.duplicates > 0).await?;
         self.counters.seen(now, &heard);
         self.counters.outcome(&source.name, now, &outcome);
-        let reads: Vec<Sealable> = core::mem::take(&mut outcome.sealables);
-        match self.settle(Way::Live, entered, reads, outcome.duplicates > 0).await {
-            Ok(settled) => {
-                let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);
-                self.counters.of(&source.name, |counts| add(&mut counts.accepted, settled.stored));
-                if too_old > 0 {
-                    self.counters.rejected(&source.name, Slug::TooOld, too_old);
-                    add(&mut outcome.rejected, too_old);
-                    outcome.problems.push(Refusal::whole(Slug::TooOld));
-                }
-                answer(kind, &outcome, settled.stored, self.in_memory)
-            }
-            Err(_why) => self.busy(source),
+        self.counters.of(&source.name, |counts| {
+            add(&mut counts.accepted, settled.stored);
+            add(&mut counts.of_paused_cameras, of_paused_cameras);
+        });
+        let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);
+        if too_old > 0 {
+            self.counters.rejected(&source.name, Slug::TooOld, too_old);
+            add(&mut outcome.rejected, too_old);
+            outcome.problems.push(Refusal::whole(Slug::TooOld));
         }
+        Ok(Delivered { outcome, stored: settled.stored })
+    }
+
+    /// Keeps the shape of a payload of which something was refused, while somebody is at work who needs to see it.
+    pub(super) async fn note_shape(&self, source: &SourceSettings, delivered: &Delivered, unpacked: &Arc<Unpacked>) {
+        let now = self.clock.monotonic();
+        let Some(problem) = delivered.outcome.problems.first().filter(|_| self.shapes.is_open(now)) else { return };
+        let unpacked = Arc::clone(unpacked);
+        let Ok(lines) = tokio::task::spawn_blocking(move || unpacked.shape()).await else { return };
+        let (source, at_ms) = (source.name.clone(), self.clock.now_ms());
+        self.shapes.note(now, FailedShape { source, at_ms, slug: problem.slug.text(), lines });
     }
 
     fn busy(&self, source: &SourceSettings) -> Response {
         self.counters.of(&source.name, |counts| add(&mut counts.lost_upstream, 1));
         match source.config.kind.answer_rule().busy {
             BusyAnswer::CloseUnanswered => close_unanswered(),
-            BusyAnswer::Unavailable { retry_after_s } => {
+            BusyAnswer::Unavailable { retry_after_s, .. } => {
                 Problem::new(ProblemKind::IntakeUnavailable).with_retry_after_s(retry_after_s).into_response()
             }
         }
     }
 }
 
-async fn parse(source: &Arc<SourceSettings>, unpacked: Unpacked) -> Parsed {
+/// Runs the parser of `source`, beside the event loop where there is much to do.
+pub(super) async fn parse(source: &Arc<SourceSettings>, unpacked: &Arc<Unpacked>) -> Parsed {
     if unpacked.len() <= PARSE_INLINE_BYTES_MAX {
         return unpacked.parse(&source.config);
     }
-    let source = Arc::clone(source);
+    let (source, unpacked) = (Arc::clone(source), Arc::clone(unpacked));
     let parsed = tokio::task::spawn_blocking(move || unpacked.parse(&source.config)).await;
     // Parsers are total: a task that did not come back is a bug of ours, and the payload cannot be read.
     parsed.unwrap_or_else(|_panicked| Parsed::refused(Refusal::whole(Slug::Malformed)))
@@ -173,8 +239,8 @@ fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64, in_memory: bool) -
     if outcome.rejected > 0 && !useful {
         return poison(kind, &outcome.problems, outcome.rejected);
     }
-    match kind {
-        SourceKind::Own | SourceKind::AlprLines => {
+    match kind.answer_rule().success {
+        SuccessBody::Counts => {
             let problem = |refusal: &Refusal| LineProblem {
                 line: refusal.line,
                 r#type: format!("{}{}", crate::problem::TYPE_PREFIX, refusal.slug.text()),
@@ -189,14 +255,22 @@ fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64, in_memory: bool) -
             };
             Json(answer).into_response()
         }
-        SourceKind::Alprd | SourceKind::Rekor | SourceKind::PlateRecognizer => StatusCode::OK.into_response(),
+        SuccessBody::Empty | SuccessBody::Json(_) => delivered(kind),
+    }
+}
+
+/// What makes the source believe that it need not send the payload again.
+fn delivered(kind: SourceKind) -> Response {
+    match kind.answer_rule().success {
+        SuccessBody::Empty | SuccessBody::Counts => StatusCode::OK.into_response(),
+        SuccessBody::Json(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
     }
 }
 
 /// Nothing of the payload can ever be stored.
 fn poison(kind: SourceKind, refusals: &[Refusal], rejected: u64) -> Response {
     match (kind.answer_rule().poison, refusals.first()) {
-        (PoisonAnswer::Success, _) => StatusCode::OK.into_response(),
+        (PoisonAnswer::Success, _) => delivered(kind),
         (PoisonAnswer::Problem, None) => Problem::new(ProblemKind::IntakeMalformed).into_response(),
         (PoisonAnswer::Problem, Some(first)) => refuse(first, refusals, rejected).into_response(),
     }

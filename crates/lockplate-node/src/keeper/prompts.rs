@@ -2,8 +2,6 @@
 //! down whom it is going to tell, and sends. A mail carries the entry's number and the page's address and nothing else: no plate,
 //! name or reason leaves the keeper this way.
 
-mod mail;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,12 +12,11 @@ use lockplate_store::durable;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-pub use self::mail::{MailConfig, MailSecurity};
-pub(super) use self::mail::{MailSettings, Mailer};
 use super::admin::Waits;
 use super::office::{Desk, Office};
 use super::people::{People, Person};
 use crate::clock::Clock;
+use crate::mail::Mailer;
 
 /// A person is told again after so many seconds while a request waits.
 const REMINDER_SECONDS: u64 = 30 * 60;
@@ -96,17 +93,17 @@ fn forget(told: &mut Vec<Told>, waiting: &[Waits], now: Timestamp) {
     told.retain(|one| numbers.contains(&one.number) || is_of_this_hour(one, now));
 }
 
-/// Tells people until `stopping`. Returns only then.
+/// Tells people until `stopping`. Returns only then. `origin` is the page's.
 pub(super) async fn run(
     desk: Desk,
     people: People,
-    mailer: Mailer,
+    (mailer, origin): (Mailer, String),
     folder: PathBuf,
     clock: Arc<dyn Clock>,
     stopping: CancellationToken,
 ) {
     let file = folder.join(FILE_NAME);
-    let mut told = read(&file);
+    let (mut told, link) = (read(&file), format!("{origin}/"));
     let after: Vec<_> = people.all().iter().map(|person| person.mail.as_ref().map(|_| person.after_minutes)).collect();
     loop {
         if let Ok(waiting) = desk.visit(Office::waiting_numbers).await {
@@ -114,14 +111,21 @@ pub(super) async fn run(
             forget(&mut told, &waiting, now);
             let prompts = due(&after, &waiting, &told, now);
             if !prompts.is_empty() {
-                tell(&people, &mailer, &prompts, &mut told, &file, now).await;
+                tell(&people, (&mailer, &link), &prompts, &mut told, &file, now).await;
             }
         }
         tokio::select! { () = stopping.cancelled() => return, () = tokio::time::sleep(PAUSE) => {} }
     }
 }
 
-async fn tell(people: &People, mailer: &Mailer, prompts: &[Prompt], told: &mut Vec<Told>, file: &Path, now: Timestamp) {
+async fn tell(
+    people: &People,
+    (mailer, link): (&Mailer, &str),
+    prompts: &[Prompt],
+    told: &mut Vec<Told>,
+    file: &Path,
+    now: Timestamp,
+) {
     let at = told.len();
     told.extend(prompts.iter().map(|prompt| Told { person: prompt.person, number: prompt.number, at: now.0 }));
     // Before the mail: a process that ends and starts again in a circle must not send one each time.
@@ -134,7 +138,9 @@ async fn tell(people: &People, mailer: &Mailer, prompts: &[Prompt], told: &mut V
     for (prompt, told) in prompts.iter().zip(told.iter_mut().skip(at)) {
         let address = people.all().get(prompt.person).and_then(|person: &Person| person.mail.clone());
         let Some(address) = address else { continue };
-        match mailer.send(address, prompt.number).await {
+        let number = prompt.number.to_string();
+        let body = format!("{number}\r\n{link}\r\n");
+        match mailer.send(address, number, body).await {
             Ok(()) => sent = sent.saturating_add(1),
             Err(_server_text) => {
                 failed = failed.saturating_add(1);

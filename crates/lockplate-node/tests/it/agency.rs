@@ -63,6 +63,11 @@ fn write(path: &Path, bytes: &[u8]) {
 
 impl Town {
     pub(crate) async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With further sections of `agency.toml`.
+    pub(crate) async fn with(sections: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
         let keys = folder.path().join("agency/keys");
@@ -80,6 +85,7 @@ impl Town {
             owner: true,
         };
         let card = found_agency(&files, &party, None, &mut SystemRng).unwrap();
+        write(&folder.path().join("card.json"), &serde_json::to_vec(&card).unwrap());
         let (mut cards, mut keeper_files, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for place in 1..=3_u8 {
             let data = folder.path().join(format!("keeper-{place}/keys"));
@@ -135,7 +141,7 @@ impl Town {
         let file = folder.path().join("agency.toml");
         let text = format!(
             "data = 'agency'\n[listen]\naddress = '{address}'\n[recorder]\ncharter = 'charter.auth'\nprekeys_target = 12\n\
-             prekeys_low = 6"
+             prekeys_low = 6\n{sections}"
         );
         let config: AgencyConfig = settings::parse(&file, &text).unwrap();
         let program = SealerProgram {
@@ -181,8 +187,12 @@ impl Town {
     }
 
     fn client(&self) -> PeerClient {
+        self.client_within(CallLimits::default())
+    }
+
+    pub(crate) fn client_within(&self, limits: CallLimits) -> PeerClient {
         let archive = &self.charter.charter().archive;
-        PeerClient::new(&archive.url, PeerTrust::Pinned(archive.tls_pin), CallLimits::default()).unwrap()
+        PeerClient::new(&archive.url, PeerTrust::Pinned(archive.tls_pin), limits).unwrap()
     }
 
     async fn listed(&self) -> EpochList {
@@ -215,7 +225,7 @@ impl Town {
     }
 
     /// All entries of the recorder's log, as a stranger reads them.
-    async fn log(&self) -> Vec<LogEntry> {
+    pub(crate) async fn log(&self) -> Vec<LogEntry> {
         let client = self.client();
         let checkpoint = client.get_bytes("/log/recorder/checkpoint", &[]).await.unwrap();
         let size: u64 = String::from_utf8(checkpoint.to_vec()).unwrap().lines().nth(1).unwrap().parse().unwrap();
@@ -243,7 +253,7 @@ impl Town {
     }
 }
 
-fn read(number: usize, captured_at: u64) -> Read {
+pub(crate) fn read(number: usize, captured_at: u64) -> Read {
     Read {
         source: 1,
         engine_ref: None,

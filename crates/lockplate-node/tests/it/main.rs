@@ -19,6 +19,8 @@
 #[cfg(test)]
 mod agency;
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod authenticator;
 #[cfg(test)]
 mod court;

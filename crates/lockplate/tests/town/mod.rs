@@ -26,7 +26,7 @@ use lockplate_node::founding::{
     AgencyCard, AgencyFiles, AgencyParty, AuditorFiles, CharterTerms, DECLARATION_FILE, KeeperFiles, KeeperParty,
     KeeperTerms, OfficerTerms, agency_trust_entry, assemble, auditor_entry, auditor_trust_entry, court_trust_entry,
     custodian_trust_entry, declaration_text, draft_charter, found_agency, found_auditor, found_keeper, keeper_toml,
-    make_note_key, make_person_key, officer_toml, sign_as_agency, sign_as_keeper,
+    make_case_key, make_note_key, make_person_key, officer_toml, sign_as_agency, sign_as_keeper,
 };
 use lockplate_node::intake::{TokenHash, token_text};
 use lockplate_node::rng::SystemRng;
@@ -52,6 +52,8 @@ pub const JUDGE: &str = "judge.district-court.example";
 pub const COURT: &str = "District Court of Invented County";
 const HOST: &str = "alpr.millbrook.example";
 const DAY: u64 = 86_400;
+/// Token of an operator.
+pub const OPERATOR: [u8; 32] = [0xee; 32];
 const PASSCODE: &str = "correct-horse-battery";
 
 /// What a test wants otherwise than usual.
@@ -72,6 +74,10 @@ pub struct Terms {
     pub retention_seconds: u64,
     /// Folder in memory for the recorder.
     pub memory: Option<PathBuf>,
+    /// What the archive is for. An operator's recorder has an account list.
+    pub archive_kind: ArchiveKind,
+    /// Other agencies of the charter: folder, state, level. They have keys and no process.
+    pub others: Vec<(&'static str, &'static str, &'static str)>,
 }
 
 impl Default for Terms {
@@ -85,6 +91,8 @@ impl Default for Terms {
             state: "CT",
             retention_seconds: 21 * DAY,
             memory: None,
+            archive_kind: ArchiveKind::Police,
+            others: Vec::new(),
         }
     }
 }
@@ -104,6 +112,8 @@ pub struct Town {
     /// Listener of the cameras.
     pub lan_at: SocketAddr,
     card: AgencyCard,
+    /// Cards of the other agencies.
+    pub others: Vec<AgencyCard>,
     tokens: BTreeMap<String, String>,
     terms: Terms,
     founded_at: u64,
@@ -295,6 +305,20 @@ impl Town {
             cards.push(found_keeper(&files, &[human], &party, &mut SystemRng).unwrap());
             keeper_files.push(files);
         }
+        let mut others = Vec::new();
+        for (name, state, level) in &terms.others {
+            let keys = root.join(name).join("data/keys");
+            std::fs::create_dir_all(&keys).unwrap();
+            let party = AgencyParty {
+                name: (*name).to_owned(),
+                state: (*state).to_owned(),
+                level: (*level).to_owned(),
+                host: format!("{name}.example"),
+                url: format!("https://{name}.example"),
+                ..party.clone()
+            };
+            others.push(found_agency(&AgencyFiles::in_folder(&keys), &party, None, &mut SystemRng).unwrap());
+        }
         let founded_at = u64::try_from(now_ms() / 1_000).unwrap();
         let policy = CedarPolicy::load(&Bundle::shipped(State::parse(terms.state).unwrap())).unwrap();
         let (from, until) = (Timestamp(founded_at - 60), Timestamp(founded_at + 300 * DAY));
@@ -305,7 +329,7 @@ impl Town {
         std::fs::create_dir_all(root.join("auditor")).unwrap();
         let auditor = found_auditor(&auditor_files, "State Auditor", "auditor.example", &mut SystemRng).unwrap();
         let charter_terms = CharterTerms {
-            archive_kind: ArchiveKind::Police,
+            archive_kind: terms.archive_kind,
             threshold: 2,
             epoch_seconds: terms.epoch_seconds,
             retention_seconds: terms.retention_seconds,
@@ -317,7 +341,10 @@ impl Town {
                 custodian_trust_entry("Records", AgencyId::parse(&card.id).unwrap(), records, from, until),
                 auditor_trust_entry(&auditor, from, until).unwrap(),
                 court_trust_entry("Judge of the trial", COURT, judge, from, until),
-            ],
+            ]
+            .into_iter()
+            .chain(others.iter().map(|card| agency_trust_entry(card, from, until).unwrap()))
+            .collect(),
             policy: policy.digest(),
             policy_signers: vec![signer],
             policy_quorum: 1,
@@ -327,7 +354,7 @@ impl Town {
             outside_witnesses: 0,
             keeper_leaves: LeafWait::Cosigned,
             agency_leaves: LeafWait::Durable,
-            agencies: Vec::new(),
+            agencies: others.clone(),
         };
         let draft = draft_charter(&card, &cards, charter_terms).unwrap();
         let mut lines = vec![sign_as_agency(&draft, &files).unwrap().to_string()];
@@ -360,6 +387,7 @@ impl Town {
             behind: terms.front_door.then_some(behind),
             lan_at,
             card,
+            others,
             tokens: BTreeMap::new(),
             terms,
             founded_at,
@@ -384,6 +412,17 @@ impl Town {
         );
         if let Some(memory) = &self.terms.memory {
             text = text.replace("[recorder]\n", &format!("[recorder]\nmemory = \"{}\"\n", memory.display()));
+        }
+        if self.terms.archive_kind != ArchiveKind::Police {
+            let people = self.home("people");
+            let card = make_case_key(&people.join("billing.key"), "Billing", &mut SystemRng).unwrap();
+            write(&people.join("billing.json"), serde_json::to_string(&card).unwrap().as_bytes());
+            write_secret(&people.join("operator.token"), token_text(&OPERATOR).as_bytes());
+            text.push_str(&format!(
+                "\n[account]\nname = \"north-bridge\"\nfile = \"../people/accounts.csv\"\nbilling_key = \"../people/billing.json\"\n\
+                 token_sha256 = \"{}\"\naccounts_max = 100\n",
+                TokenHash::of(&OPERATOR).to_hex()
+            ));
         }
         let mut number = 0_u8;
         for (name, engine) in FORMATS {
@@ -530,6 +569,14 @@ impl Town {
         let config = self.home("agency").join("agency.toml");
         let done = command(BINARY).arg("agency").args(task).arg("--config").arg(&config).output().unwrap();
         assert!(done.status.success(), "agency {task:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// A task at the agency's command line: its exit code and its one document.
+    pub fn agency_says(&self, task: &[&str]) -> (i32, Value) {
+        let config = self.home("agency").join("agency.toml");
+        let done = command(BINARY).args(["--json", "agency"]).args(task).arg("--config").arg(&config).output().unwrap();
+        let document = serde_json::from_slice(&done.stdout).unwrap_or(Value::Null);
+        (done.status.code().unwrap_or(-1), document)
     }
 
     fn add_cameras(&mut self) {
@@ -886,6 +933,11 @@ impl Town {
             .filter(|line| line.contains("panic at") || line.contains("our bug") || line.contains("panicked=true"))
             .collect();
         assert!(lines.is_empty(), "{lines:?}");
+    }
+
+    /// A client of the agency.
+    pub fn agency_peer(&self) -> PeerClient {
+        self.agency_peer.clone()
     }
 
     /// The runtime of the test's own clients.

@@ -1,6 +1,7 @@
 //! The lines of a result and the document that scripts read.
 
 use super::*;
+use crate::api::CameraState;
 use lockplate_core::Timestamp;
 use lockplate_core::id::EpochId;
 use lockplate_core::plate::Plate;
@@ -32,7 +33,16 @@ fn cell(read: Read) -> OpenedCell {
 }
 
 fn found(cells: Vec<OpenedCell>, asked: &str) -> (Vec<Found>, u64) {
-    let camera = CameraListed { camera: 7, key: "k".to_owned(), place: "Bridge".to_owned(), lat: None, lon: None };
+    let camera = CameraListed {
+        camera: 7,
+        key: "k".to_owned(),
+        place: "Bridge".to_owned(),
+        lat: None,
+        lon: None,
+        purpose: "police".to_owned(),
+        engine: "own".to_owned(),
+        state: CameraState::Active,
+    };
     lines(cells, asked, Jurisdiction::parse("US-CT"), &BTreeMap::from([(7, camera)]))
 }
 

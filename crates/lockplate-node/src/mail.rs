@@ -1,4 +1,5 @@
-//! Mail to the keeper's people, through the office's own mail server. The text is a number and a link.
+//! Mail through the office's own mail server: prompts to a keeper's people, alerts to an agency's. What a mail says its callers say;
+//! none of them says a plate.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,13 +11,12 @@ use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use serde::Deserialize;
 
-use crate::keeper::KeeperError;
-use crate::settings::{ConfigError, read_secret_file};
+use crate::settings::{ConfigError, KeyFileError, read_secret_file};
 
 /// Longest time for one mail.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
-/// `[mail]` of `keeper.toml`.
+/// `[mail]` of `keeper.toml`, `[alerts.mail.smtp]` of `agency.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MailConfig {
@@ -46,9 +46,9 @@ pub enum MailSecurity {
     PlainLoopback,
 }
 
-/// A `[mail]` whose values hold.
+/// A mail server whose values hold.
 #[derive(Clone)]
-pub(in crate::keeper) struct MailSettings {
+pub(crate) struct MailSettings {
     server: String,
     port: u16,
     security: MailSecurity,
@@ -63,10 +63,12 @@ impl core::fmt::Debug for MailSettings {
 }
 
 impl MailSettings {
+    /// `section` is its name in the file.
+    ///
     /// # Errors
     /// [`ConfigError`].
-    pub(in crate::keeper) fn check(file: &Path, config: MailConfig) -> Result<Self, ConfigError> {
-        let refuse = |what: &str| ConfigError::refused(file, None, what.to_owned());
+    pub(crate) fn check(file: &Path, section: &str, config: MailConfig) -> Result<Self, ConfigError> {
+        let refuse = |what: &str| ConfigError::refused(file, None, what.replace("mail.", &format!("{section}.")));
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let loopback = ["localhost", "127.0.0.1", "::1"].contains(&config.server.as_str());
         if config.security == MailSecurity::PlainLoopback && !loopback {
@@ -84,20 +86,34 @@ impl MailSettings {
     }
 }
 
-/// Sends prompts.
-pub(in crate::keeper) struct Mailer {
+/// Why mail cannot be sent at all.
+#[derive(Debug)]
+pub(crate) enum MailRefused {
+    /// The password's file.
+    File(KeyFileError),
+    /// A value that does not fit: a fixed sentence that says what to mend.
+    Unfit(&'static str),
+}
+
+impl From<KeyFileError> for MailRefused {
+    fn from(cause: KeyFileError) -> Self {
+        Self::File(cause)
+    }
+}
+
+/// Sends mail.
+pub(crate) struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Address,
-    link: String,
 }
 
 impl Mailer {
-    /// Reads the password; connects to nobody yet. `link` is the page's origin.
+    /// Reads the password; connects to nobody yet.
     ///
     /// # Errors
-    /// `File` for the password's file, `Unfit` for a server's name that no certificate can have.
-    pub(in crate::keeper) fn new(settings: &MailSettings, link: &str) -> Result<Self, KeeperError> {
-        let unfit = KeeperError::Unfit("`mail.server` cannot be the name of a server");
+    /// [`MailRefused`].
+    pub(crate) fn new(settings: &MailSettings) -> Result<Self, MailRefused> {
+        let unfit = MailRefused::Unfit("the configured mail server's name cannot be the name of a server");
         let named = TlsParameters::new(settings.server.clone());
         let tls = match settings.security {
             MailSecurity::PlainLoopback => Tls::None,
@@ -111,23 +127,23 @@ impl Mailer {
         if let Some((user, path)) = &settings.user {
             let password = read_secret_file(path)?;
             let password = core::str::from_utf8(&password);
-            let password = password.map_err(|_utf8| KeeperError::Unfit("the file of the mail password is not text"))?;
+            let password = password.map_err(|_utf8| MailRefused::Unfit("the file of the mail password is not text"))?;
             builder = builder.credentials(Credentials::new(user.clone(), password.trim_end().to_owned()));
         }
-        Ok(Self { transport: builder.build(), from: settings.from.clone(), link: format!("{link}/") })
+        Ok(Self { transport: builder.build(), from: settings.from.clone() })
     }
 
-    /// Sends one prompt.
+    /// Sends one mail of plain text.
     ///
     /// # Errors
     /// Nothing but that it was not sent: what a server says may name the person.
-    pub(super) async fn send(&self, to: Address, number: u64) -> Result<(), NotSent> {
+    pub(crate) async fn send(&self, to: Address, subject: String, body: String) -> Result<(), NotSent> {
         let message = Message::builder()
             .from(Mailbox::new(None, self.from.clone()))
             .to(Mailbox::new(None, to))
-            .subject(number.to_string())
+            .subject(subject)
             .header(ContentType::TEXT_PLAIN)
-            .body(format!("{number}\r\n{}\r\n", self.link))
+            .body(body)
             .map_err(|_form| NotSent)?;
         let sent = tokio::time::timeout(SEND_MAX, self.transport.send(message)).await;
         match sent {
@@ -137,6 +153,6 @@ impl Mailer {
     }
 }
 
-/// A prompt was not sent.
+/// A mail was not sent.
 #[derive(Debug)]
-pub(super) struct NotSent;
+pub(crate) struct NotSent;

@@ -1,0 +1,129 @@
+//! Axis License Plate Verifier, made by FF (`intake.md` 8.7): events pushed as multipart, held until the car is lost. Lists,
+//! positions, addresses of the camera and pictures of more than the plate are never looked at. A camera that is asked answers
+//! with its log in XML, each car once; fetching it is the shell's.
+
+use lockplate_core::read::Motion;
+
+use crate::confidence::confidence;
+use crate::crop::crop_bytes;
+use crate::json::{self, Cursor};
+use crate::jurisdiction::named;
+use crate::limits::{ID_BYTES_MAX, PARTS_MAX};
+use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage};
+use crate::time::from_text;
+use crate::vehicle::{CLASSES, COLOURS, coded};
+use crate::xml::{self, Element};
+
+/// `lost` is sent 5 to 10 s after the last frame, and a camera can be set to send nothing else. Whether its
+/// `capture_timestamp` is that of the last frame or of the message is unconfirmed: an earlier message with the same text has
+/// the better time, and a read of which there is only `lost` is not taken for a wrong clock.
+pub(crate) const PROFILE: Profile = Profile { keeps_time: true, delay_ms: 10_000, ..Profile::plain("axis", &Axis) };
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Axis License Plate Verifier as a [`Source`].
+#[derive(Clone, Copy, Debug)]
+pub struct Axis;
+
+impl Source for Axis {
+    fn parse(&self, payload: &Payload<'_>, config: &SourceConfig) -> Parsed {
+        if payload.parts.len() > PARTS_MAX {
+            return Parsed::refused(Problem::whole(Slug::TooLarge));
+        }
+        if payload.parts.is_empty() && xml::begins_like_xml(payload.body) {
+            return logged(payload.body, config).unwrap_or_else(Parsed::refused);
+        }
+        let part = |name: &str| payload.parts.iter().find(|part| part.name == name).map(|part| part.body);
+        // Without a picture the event may stand alone.
+        let event = if payload.parts.is_empty() { Some(payload.body) } else { part("event") };
+        let value = event.ok_or_else(|| Problem::at(Slug::MissingField, "/event")).and_then(json::object);
+        let mut parsed = Parsed::default();
+        let observation =
+            value.and_then(|value| observation(&Cursor::root(&value), part("image"), config, &mut parsed.ignored));
+        parsed.observe(observation);
+        parsed
+    }
+}
+
+/// `search.cgi`: `event` elements under one root, of which only what another program reads of them was seen.
+fn logged(body: &[u8], config: &SourceConfig) -> Result<Parsed, Problem> {
+    let text = xml::text_of(body)?;
+    let root = xml::parse(&text)?;
+    let mut parsed = Parsed::default();
+    for event in root.children().filter(|child| child.name() == "event") {
+        let observation = logged_event(event, config, &mut parsed.ignored);
+        parsed.observe(observation);
+    }
+    if root.children().next().is_none() {
+        parsed.other_event();
+    }
+    Ok(parsed)
+}
+
+fn logged_event(
+    event: &Element<'_>,
+    config: &SourceConfig,
+    ignored: &mut Ignored,
+) -> Result<Option<Observation>, Problem> {
+    let missing = |pointer| Problem::at(Slug::MissingField, pointer);
+    let raw = event.get("LPR").ok_or_else(|| missing("/LPR"))?.as_text();
+    // In ms or in us, by its size. `MOD_TS` has the same as text that says GMT and means the camera's zone.
+    let stamp = event.text("TS").ok_or_else(|| missing("/TS"))?;
+    let time = from_text(stamp, None).ok_or_else(|| Problem::at(Slug::OutOfRange, "/TS"))?;
+    let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
+    let Some(plate) = config.readable(raw, ignored) else { return Ok(None) };
+    let car = event.text("CAR_ID").or_else(|| event.text("LP_BMP")).unwrap_or_default();
+    let id = format!("{stamp}\u{1f}{car}");
+    let mut out = Observation::new(camera, time, plate);
+    out.engine_id = (id.len() <= ID_BYTES_MAX).then_some(id);
+    // The name is that of a threshold; the values seen are confidences.
+    out.conf = confidence(event.number("THRESHOLD"), 1.0, ignored);
+    out.jurisdiction = event.text("COUNTRY").and_then(|code| named(code, config.two_letters));
+    out.motion = match event.text("DIRECTION") {
+        Some("2") => Motion::Approaching,
+        Some("3") => Motion::Receding,
+        _ => Motion::Unknown,
+    };
+    out.vehicle.class = coded(CLASSES, event.text("CAR_M_TYPE"), None);
+    out.vehicle.colour = coded(COLOURS, event.text("CAR_COLOR"), None);
+    Ok(Some(out))
+}
+
+fn observation(
+    root: &Cursor<'_>,
+    image: Option<&[u8]>,
+    config: &SourceConfig,
+    ignored: &mut Ignored,
+) -> Result<Option<Observation>, Problem> {
+    const PLATE: [&str; 3] = ["plateUTF8", "plateText", "plateASCII"];
+    let raw = PLATE.iter().find_map(|key| root.text(key));
+    if raw.is_none() && !PLATE.iter().any(|key| root.has(key)) {
+        return Err(Problem::at(Slug::MissingField, "/plateUTF8"));
+    }
+    let time = root.required_time("capture_timestamp", None)?;
+    let camera = root.get("camera_info").ok_or_else(|| Problem::at(Slug::MissingField, "/camera_info"))?;
+    let serial = camera.required_text("SerialNumber", ID_BYTES_MAX)?.into_owned();
+    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let car = root.short("carID");
+    let mut out = Observation::new(serial, time, plate);
+    // The camera counts anew after a restart; a car that passes at midnight is still one car, held under its number alone.
+    let day = time.ms.div_euclid(DAY_MS);
+    out.engine_id = car.as_ref().map(|car| format!("{}\u{1f}{day}\u{1f}{car}", out.camera_key));
+    out.stage = match root.text("carState").as_deref() {
+        Some("new" | "update" | "updated") if car.is_some() => Stage::Refining,
+        _ => Stage::Final,
+    };
+    out.track = car;
+    out.conf = confidence(root.number("plateConfidence"), 1.0, ignored);
+    out.jurisdiction = root.text("plateCountry").and_then(|code| named(&code, config.two_letters));
+    out.motion = match root.text("carMoveDirection").as_deref() {
+        Some("in") => Motion::Approaching,
+        Some("out") => Motion::Receding,
+        _ => Motion::Unknown,
+    };
+    out.crop = crop_bytes(image.filter(|_| root.text("imageType").as_deref() == Some("plate")), ignored);
+    Ok(Some(out))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! What time alone does to alerts: nobody looked and it is said again, then it is expired; overdue ones are counted; what is over is
+//! erased; and a day that is over goes into the log.
+
+use std::time::Duration;
+
+use lockplate_core::entry::LogEntry;
+
+use super::Alerts;
+use super::notify::Why;
+
+/// Pause between two looks at the clock.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Alerts {
+    /// Looks at the clock until the role stops.
+    pub(super) async fn keep_time(self) {
+        let stopping = self.0.tasks.stopping().clone();
+        loop {
+            self.tick().await;
+            self.log_days().await;
+            tokio::select! { () = stopping.cancelled() => return, () = tokio::time::sleep(PAUSE) => {} }
+        }
+    }
+
+    async fn tick(&self) {
+        let ticked = {
+            let _turn = self.0.turn.lock().await;
+            self.0.store.tick(self.now(), self.0.settings.escalate_seconds).await
+        };
+        let ticked = match ticked {
+            Ok(ticked) => ticked,
+            Err(error) => return tracing::warn!(%error, "alerts are not looked after"),
+        };
+        if ticked.expired > 0 {
+            tracing::warn!(count = ticked.expired, "alerts-expired: nobody looked in time");
+        }
+        if ticked.overdue > 0 {
+            tracing::warn!(count = ticked.overdue, "alerts-overdue: nobody said in time how they ended");
+        }
+        for row in ticked.escalate {
+            let sealed = self.0.store.own(row.record.alert).await;
+            let Ok(Some((_, sealed))) = sealed else { continue };
+            let Some(content) = self.open(&row, &sealed) else { continue };
+            self.0.feed.escalated(&row, &content.text.read.place);
+            self.0.notifier.notify(self.notice(&row, Why::Escalated, &content.text.read.place));
+        }
+    }
+
+    /// One leaf for each day that is over. One that is not confirmed yet is found when it is tried again.
+    async fn log_days(&self) {
+        let days = match self.0.store.unlogged(self.now()).await {
+            Ok(days) => days,
+            Err(error) => return tracing::warn!(%error, "the counts of alerts cannot be read"),
+        };
+        for leaf in days {
+            let day = leaf.day;
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "asks for one variant; every other one counts no alerts"
+            )]
+            let same = move |entry: &LogEntry| match entry {
+                LogEntry::Alerts(known) => (known.day == day).then_some(true),
+                _ => None,
+            };
+            if let Err(error) = self.0.log.append_once(LogEntry::Alerts(leaf), same).await {
+                return tracing::warn!(%error, "a day of alerts is not in the log yet");
+            }
+            if let Err(error) = self.0.store.logged(day).await {
+                return tracing::warn!(%error, "a day of alerts is in the log, and the database does not know");
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Notices by mail: to whoever is on duty, to whoever is to know that nobody looks, and to the agency whose entry is out of date.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::BoxFuture;
+use lettre::Address;
+
+use super::{NoNotices, Notice, Receiver, Why};
+use crate::mail::{MailSettings, Mailer};
+
+/// Whom mail goes to.
+#[derive(Clone, Debug)]
+pub(in crate::alerts) struct MailNotices {
+    pub(in crate::alerts) to: Vec<Address>,
+    pub(in crate::alerts) escalate_to: Vec<Address>,
+    /// By ORI.
+    pub(in crate::alerts) agencies: BTreeMap<String, Address>,
+    pub(in crate::alerts) smtp: MailSettings,
+}
+
+/// One mail server with all addresses.
+pub(in crate::alerts) struct MailReceiver {
+    mailer: Mailer,
+    notices: MailNotices,
+}
+
+impl MailReceiver {
+    /// Reads the password; connects to nobody yet.
+    pub(in crate::alerts) fn new(notices: &MailNotices) -> Result<Self, NoNotices> {
+        Ok(Self { mailer: Mailer::new(&notices.smtp)?, notices: notices.clone() })
+    }
+
+    fn addresses(&self, why: &Why) -> Vec<Address> {
+        match why {
+            Why::Raised => self.notices.to.clone(),
+            Why::Escalated => self.notices.escalate_to.clone(),
+            Why::Stale(agency) => self.notices.agencies.get(agency).cloned().into_iter().collect(),
+        }
+    }
+}
+
+impl Receiver for MailReceiver {
+    fn wants(&self, why: &Why) -> bool {
+        !self.addresses(why).is_empty()
+    }
+
+    fn tell<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let (subject, first) = match notice.why {
+                Why::Raised => ("Alert", "An alert was raised. It is no probable cause: look at it first."),
+                Why::Escalated => ("Nobody has looked at an alert", "Nobody has looked at this alert yet."),
+                Why::Stale(_) => (
+                    "Entry out of date",
+                    "An entry of yours was found to be out of date. Ask for it under this address.",
+                ),
+            };
+            let class = notice.class.name();
+            let subject = format!("{subject}: {class}, {}", notice.place);
+            let body = format!("{first}\r\n{class}\r\n{}\r\n{}\r\n", notice.place, notice.link);
+            let mut told = true;
+            for address in self.addresses(&notice.why) {
+                told &= self.mailer.send(address, subject.clone(), body.clone()).await.is_ok();
+            }
+            told
+        })
+    }
+}

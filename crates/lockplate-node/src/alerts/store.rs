@@ -1,0 +1,488 @@
+//! Alerts in `agency.db`. In clear stand id, list, kind, class, match, purpose of the list, minute, state, deadlines and counts; everything
+//! else is sealed. No row names plate, case, entry or, of a single alert, its camera. The counts of a day are one row, in the form of
+//! their leaf, changed in the transaction of what they count: a restart goes on with them.
+
+use std::collections::BTreeMap;
+
+use lockplate_core::Timestamp;
+use lockplate_core::entry::{AlertsLeaf, Day, Disposition, ListClass, MatchKind, Suppression};
+use lockplate_core::hotlist::alert::{AlertRecord, AlertState, Closing, StepKind};
+use lockplate_core::hotlist::set::SetKind;
+use lockplate_core::hotlist::tally::{DayTally, MisreadRate};
+use lockplate_core::json::{Field as _, parse_canonical, time_text};
+use lockplate_core::vocabulary::Purpose;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+
+use crate::db::{Db, DbError, DbErrorKind};
+
+/// What follows the tables of the agency before it.
+pub(crate) const MIGRATION: &str = "
+CREATE TABLE alert (number INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, list BLOB NOT NULL, kind INTEGER NOT NULL,
+    class TEXT NOT NULL, matched TEXT NOT NULL, purpose TEXT NOT NULL, own INTEGER NOT NULL, live INTEGER NOT NULL,
+    raised_at INTEGER NOT NULL, look_by INTEGER NOT NULL, dispose_by INTEGER NOT NULL, state INTEGER NOT NULL, officer BLOB,
+    disposition TEXT, stopped INTEGER NOT NULL, verified INTEGER NOT NULL, state_at INTEGER, erase_at INTEGER,
+    count INTEGER NOT NULL, escalated INTEGER NOT NULL, overdue INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;
+CREATE INDEX alert_open ON alert (state, number);
+CREATE INDEX alert_erase ON alert (erase_at);
+CREATE TABLE alert_step (alert INTEGER NOT NULL REFERENCES alert (number) ON DELETE CASCADE, kind INTEGER NOT NULL,
+    signed BLOB NOT NULL, said BLOB NOT NULL, decision BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (alert, kind)) STRICT;
+CREATE TABLE alert_opening (alert INTEGER NOT NULL REFERENCES alert (number) ON DELETE CASCADE, officer BLOB NOT NULL,
+    decision BLOB NOT NULL, allowed INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE INDEX alert_opening_of ON alert_opening (alert);
+CREATE TABLE alert_month (camera INTEGER NOT NULL, month TEXT NOT NULL, alerts INTEGER NOT NULL, misread INTEGER NOT NULL,
+    PRIMARY KEY (camera, month)) STRICT;
+CREATE TABLE alert_day (day INTEGER PRIMARY KEY, counts BLOB NOT NULL, logged INTEGER NOT NULL) STRICT;
+";
+
+/// Alerts that a list or a stream shows at once.
+pub(super) const SHOWN_MAX: u32 = 1_000;
+/// Alerts that one look at the clock changes; the next look takes the others.
+const CHANGED_MAX: u32 = 1_000;
+/// Days of counts that are kept after their leaf, and months of misreads, s.
+const COUNTS_KEPT_SECONDS: u64 = 400 * 86_400;
+
+const COLUMNS: &str = "number, id, list, kind, class, matched, purpose, own, live, raised_at, state, officer, disposition, stopped, \
+                       verified, state_at, count";
+
+/// An alert without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AlertRow {
+    pub(super) number: u64,
+    pub(super) record: AlertRecord,
+    pub(super) purpose: Purpose,
+    /// Sealed to the own key.
+    pub(super) own: bool,
+    pub(super) count: u64,
+}
+
+/// An alert to be stored.
+#[derive(Clone)]
+pub(super) struct NewAlert {
+    pub(super) record: AlertRecord,
+    pub(super) purpose: Purpose,
+    pub(super) own: bool,
+    pub(super) camera: u32,
+    pub(super) sealed: Vec<u8>,
+}
+
+/// What a batch of sightings comes to.
+#[derive(Clone, Default)]
+pub(super) struct Sightings {
+    pub(super) alerts: Vec<NewAlert>,
+    /// Alerts that were hit once more.
+    pub(super) again: Vec<[u8; 16]>,
+    pub(super) suppressed: BTreeMap<Suppression, u64>,
+}
+
+/// A step to be stored, and what it counts.
+pub(super) struct NewStep {
+    /// The alert after it.
+    pub(super) record: AlertRecord,
+    pub(super) kind: StepKind,
+    pub(super) signed: Vec<u8>,
+    pub(super) said: Vec<u8>,
+    pub(super) decision: [u8; 32],
+    pub(super) erase_at: Option<Timestamp>,
+    pub(super) closing: Option<Closing>,
+    /// The camera that misread, if one did.
+    pub(super) misread: Option<u32>,
+}
+
+/// A step that was taken.
+pub(super) struct StepRow {
+    pub(super) kind: StepKind,
+    pub(super) signed: Vec<u8>,
+    pub(super) said: Vec<u8>,
+    pub(super) at: Timestamp,
+}
+
+/// What the clock did.
+#[derive(Debug, Default)]
+pub(super) struct Ticked {
+    /// Nobody has looked at these.
+    pub(super) escalate: Vec<AlertRow>,
+    pub(super) expired: u64,
+    pub(super) overdue: u64,
+}
+
+/// Numbers for whoever watches over the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) raised: u64,
+    pub(super) waiting: u64,
+    pub(super) expired: u64,
+    pub(super) overdue: u64,
+}
+
+/// The tables. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct AlertStore(Db);
+
+impl AlertStore {
+    pub(super) const fn new(db: Db) -> Self {
+        Self(db)
+    }
+
+    /// Stores alerts and counts, all or none. The number of each alert, in order.
+    pub(super) async fn sighted(&self, sightings: Sightings, now: Timestamp) -> Result<Vec<u64>, DbError> {
+        self.0
+            .transaction(move |db| {
+                let mut numbers = Vec::new();
+                for alert in &sightings.alerts {
+                    numbers.push(insert(db, alert)?);
+                    db.execute(
+                        "INSERT INTO alert_month (camera, month, alerts, misread) VALUES (?1, ?2, 1, 0)
+                         ON CONFLICT (camera, month) DO UPDATE SET alerts = alerts + 1",
+                        params![alert.camera, month(alert.record.raised_at)],
+                    )?;
+                }
+                for alert in &sightings.again {
+                    db.execute("UPDATE alert SET count = count + 1 WHERE id = ?1", [alert])?;
+                }
+                tally(db, now, |tally| {
+                    sightings.alerts.iter().for_each(|new| tally.raised(new.record.class, new.record.matched));
+                    sightings.again.iter().for_each(|_| tally.repeated());
+                    sightings.suppressed.iter().for_each(|(reason, n)| tally.suppressed(*reason, *n));
+                })?;
+                Ok(numbers)
+            })
+            .await
+    }
+
+    /// Own alerts that wait: first those for a look, then those for a disposition, each oldest first.
+    pub(super) async fn waiting(&self) -> Result<Vec<AlertRow>, DbError> {
+        self.rows("state <= 3 AND own = 1 AND number > ?1 ORDER BY state > 0, number", 0).await
+    }
+
+    /// Own alerts after a number that somebody is to look at, oldest first.
+    pub(super) async fn unseen_after(&self, number: u64) -> Result<Vec<AlertRow>, DbError> {
+        self.rows("state = 0 AND own = 1 AND live = 1 AND number > ?1 ORDER BY number", number).await
+    }
+
+    async fn rows(&self, condition: &'static str, after: u64) -> Result<Vec<AlertRow>, DbError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.0.call(move |db| rows(db, condition, after, SHOWN_MAX)).await
+    }
+
+    /// One own alert with its sealed content.
+    pub(super) async fn own(&self, id: [u8; 16]) -> Result<Option<(AlertRow, Vec<u8>)>, DbError> {
+        self.0
+            .call(move |db| {
+                let sql = format!("SELECT {COLUMNS}, sealed FROM alert WHERE id = ?1 AND own = 1");
+                Ok(db.query_row(&sql, [id], |row| Ok((row_of(row)?, row.get("sealed")?))).optional()?)
+            })
+            .await
+    }
+
+    /// Notes who was shown an alert, or was not.
+    pub(super) async fn opened(
+        &self,
+        number: u64,
+        officer: [u8; 32],
+        (allowed, decision): (bool, [u8; 32]),
+        now: Timestamp,
+    ) -> Result<(), DbError> {
+        self.0
+            .transaction(move |db| {
+                db.execute(
+                    "INSERT INTO alert_opening (alert, officer, decision, allowed, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![integer(number)?, officer, decision, allowed, integer(now.0)?],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Steps of an alert, in their order.
+    pub(super) async fn steps(&self, number: u64) -> Result<Vec<StepRow>, DbError> {
+        self.0
+            .call(move |db| {
+                let sql = "SELECT kind, signed, said, at FROM alert_step WHERE alert = ?1 ORDER BY kind";
+                let mut rows = db.prepare_cached(sql)?;
+                let steps = rows.query_map([integer(number)?], |row| {
+                    let kind = match row.get::<_, i64>("kind")? {
+                        1 => StepKind::Look,
+                        2 => StepKind::LiveCheck,
+                        3 => StepKind::Close,
+                        code => return Err(rusqlite::Error::IntegralValueOutOfRange(0, code)),
+                    };
+                    let at = time_of(row.get("at")?);
+                    Ok(StepRow { kind, signed: row.get("signed")?, said: row.get("said")?, at })
+                })?;
+                Ok(steps.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Stores a step with everything that it counts.
+    ///
+    /// # Errors
+    /// [`DbErrorKind::NoRow`] if the alert is gone; others as they are.
+    pub(super) async fn step(&self, number: u64, step: NewStep, now: Timestamp) -> Result<(), DbError> {
+        self.0
+            .transaction(move |db| {
+                let kind = match step.kind {
+                    StepKind::Look => 1,
+                    StepKind::LiveCheck => 2,
+                    StepKind::Close => 3,
+                };
+                db.execute(
+                    "INSERT INTO alert_step (alert, kind, signed, said, decision, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![integer(number)?, kind, step.signed, step.said, step.decision, integer(now.0)?],
+                )?;
+                set_state(db, number, &step.record, step.erase_at)?;
+                if let Some(camera) = step.misread {
+                    db.execute(
+                        "UPDATE alert_month SET misread = misread + 1 WHERE camera = ?1 AND month = ?2",
+                        params![camera, month(step.record.raised_at)],
+                    )?;
+                }
+                match step.closing {
+                    Some(closing) => tally(db, now, |tally| tally.closed(step.record.class, closing)),
+                    None => Ok(()),
+                }
+            })
+            .await
+    }
+
+    /// What time alone does: expires, escalates after so many seconds, counts what is overdue, erases.
+    pub(super) async fn tick(&self, now: Timestamp, escalate_seconds: u64) -> Result<Ticked, DbError> {
+        self.0
+            .transaction(move |db| {
+                let at = integer(now.0)?;
+                let mut ticked = Ticked::default();
+                for row in rows(db, "state = 0 AND look_by <= ?1", at, CHANGED_MAX)? {
+                    let record = row.record.at(now);
+                    set_state(db, row.number, &record, record.erase_at(None))?;
+                    ticked.expired = ticked.expired.saturating_add(1);
+                }
+                let since = integer(now.0.saturating_sub(escalate_seconds))?;
+                let unseen = "state = 0 AND live = 1 AND own = 1 AND escalated = 0 AND raised_at <= ?1";
+                ticked.escalate = rows(db, unseen, since, CHANGED_MAX)?;
+                for row in &ticked.escalate {
+                    db.execute("UPDATE alert SET escalated = 1 WHERE number = ?1", [integer(row.number)?])?;
+                }
+                let waits = "state IN (1, 2, 3) AND overdue = 0 AND dispose_by <= ?1";
+                for row in rows(db, waits, at, CHANGED_MAX)?.iter().filter(|row| row.record.is_overdue(now)) {
+                    db.execute("UPDATE alert SET overdue = 1 WHERE number = ?1", [integer(row.number)?])?;
+                    ticked.overdue = ticked.overdue.saturating_add(1);
+                }
+                // The row of the day is there even if it stays empty: a day without alerts has a leaf too.
+                tally(db, now, |tally| (0..ticked.overdue).for_each(|_| tally.overdue()))?;
+                db.execute(
+                    "DELETE FROM alert WHERE number IN (SELECT number FROM alert WHERE erase_at <= ?1 LIMIT ?2)",
+                    params![at, CHANGED_MAX],
+                )?;
+                let before = Timestamp(now.0.saturating_sub(COUNTS_KEPT_SECONDS));
+                db.execute("DELETE FROM alert_month WHERE month < ?1", [month(before)])?;
+                db.execute("DELETE FROM alert_day WHERE logged = 1 AND day < ?1", [integer(before.0)?])?;
+                Ok(ticked)
+            })
+            .await
+    }
+
+    /// Counts of days that are over and have no leaf yet, oldest first.
+    pub(super) async fn unlogged(&self, now: Timestamp) -> Result<Vec<AlertsLeaf>, DbError> {
+        self.0
+            .call(move |db| {
+                let mut rows =
+                    db.prepare_cached("SELECT counts FROM alert_day WHERE logged = 0 AND day < ?1 ORDER BY day")?;
+                let counts = rows.query_map([integer(Day::of(now).begin().0)?], |row| row.get::<_, Vec<u8>>(0))?;
+                counts.map(|counts| leaf_of(&counts?)).collect()
+            })
+            .await
+    }
+
+    /// The leaf of a day is in the log: its counts are final.
+    pub(super) async fn logged(&self, day: Day) -> Result<(), DbError> {
+        self.0
+            .transaction(move |db| {
+                db.execute("UPDATE alert_day SET logged = 1 WHERE day = ?1", [integer(day.begin().0)?])?;
+                Ok(())
+            })
+            .await
+    }
+
+    pub(super) async fn counts(&self) -> Result<Counts, DbError> {
+        self.0
+            .call(|db| {
+                let sql = "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state IN (1, 2, 3)),
+                                  count(*) FILTER (WHERE state = 5), count(*) FILTER (WHERE state IN (1, 2, 3) AND overdue = 1)
+                           FROM alert";
+                Ok(db.query_row(sql, [], |row| {
+                    let n = |at| row.get(at).map(unsigned);
+                    Ok(Counts { raised: n(0)?, waiting: n(1)?, expired: n(2)?, overdue: n(3)? })
+                })?)
+            })
+            .await
+    }
+
+    /// Misreads of this month by camera.
+    pub(super) async fn misreads(&self, now: Timestamp) -> Result<BTreeMap<u32, MisreadRate>, DbError> {
+        self.0
+            .call(move |db| {
+                let sql = "SELECT camera, misread, alerts FROM alert_month WHERE month = ?1";
+                let mut rows = db.prepare_cached(sql)?;
+                let rates = rows.query_map([month(now)], |row| {
+                    let rate = MisreadRate { misread: unsigned(row.get(1)?), alerts: unsigned(row.get(2)?) };
+                    Ok((row.get(0)?, rate))
+                })?;
+                Ok(rates.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+}
+
+fn insert(db: &Transaction<'_>, new: &NewAlert) -> Result<u64, DbError> {
+    let record = &new.record;
+    let kind = match record.kind {
+        SetKind::Extract => 1,
+        SetKind::Custom => 2,
+        SetKind::Amber => 3,
+    };
+    db.execute(
+        "INSERT INTO alert (id, list, kind, class, matched, purpose, own, live, raised_at, look_by, dispose_by, state, stopped,
+                            verified, count, escalated, overdue, sealed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 0, 0, 1, 0, 0, ?12)",
+        params![
+            record.alert,
+            record.list,
+            kind,
+            record.class.name(),
+            record.matched.name(),
+            new.purpose.name(),
+            new.own,
+            record.live,
+            integer(record.raised_at.0)?,
+            integer(record.look_by().0)?,
+            integer(record.dispose_by().0)?,
+            new.sealed
+        ],
+    )?;
+    Ok(unsigned(db.last_insert_rowid()))
+}
+
+fn set_state(
+    db: &Transaction<'_>,
+    number: u64,
+    record: &AlertRecord,
+    erase_at: Option<Timestamp>,
+) -> Result<(), DbError> {
+    let (code, officer, disposition, stopped, verified, at) = match record.state {
+        AlertState::Raised => (0, None, None, false, false, None),
+        AlertState::Looked { by } => (1, Some(by), None, false, false, None),
+        AlertState::Verified => (2, None, None, false, false, None),
+        AlertState::Rejected { reason } => (3, None, Some(reason), false, false, None),
+        AlertState::Closed { disposition, stopped, verified, at } => {
+            (4, None, Some(disposition), stopped, verified, Some(at))
+        }
+        AlertState::Expired { at } => (5, None, None, false, false, Some(at)),
+    };
+    let time = |time: Option<Timestamp>| time.map(|time| integer(time.0)).transpose();
+    let changed = db.execute(
+        "UPDATE alert SET state = ?2, officer = ?3, disposition = ?4, stopped = ?5, verified = ?6, state_at = ?7, erase_at = ?8
+         WHERE number = ?1",
+        params![
+            integer(number)?,
+            code,
+            officer,
+            disposition.map(Disposition::name),
+            stopped,
+            verified,
+            time(at)?,
+            time(erase_at)?
+        ],
+    )?;
+    if changed == 1 { Ok(()) } else { Err(DbError::new(DbErrorKind::NoRow)) }
+}
+
+/// Changes the counts of today. A clock that went back over midnight counts on in the first day whose leaf is not written.
+fn tally(db: &Transaction<'_>, now: Timestamp, count: impl FnOnce(&mut DayTally)) -> Result<(), DbError> {
+    let last: Option<i64> = db.query_row("SELECT max(day) FROM alert_day WHERE logged = 1", [], |row| row.get(0))?;
+    let first = last.map_or(0, |day| unsigned(day).saturating_add(86_400));
+    let day = Day::of(Timestamp(now.0.max(first)));
+    let at = integer(day.begin().0)?;
+    let known: Option<Vec<u8>> =
+        db.query_row("SELECT counts FROM alert_day WHERE day = ?1", [at], |row| row.get(0)).optional()?;
+    let before = known.as_deref().map(leaf_of).transpose()?.as_ref().map(DayTally::from);
+    let mut counts = before.clone().unwrap_or_default();
+    count(&mut counts);
+    if before.as_ref() == Some(&counts) {
+        return Ok(());
+    }
+    let bytes = counts.leaf(day).to_json().to_canonical_bytes().map_err(|_core| broken())?;
+    db.execute("INSERT OR REPLACE INTO alert_day (day, counts, logged) VALUES (?1, ?2, 0)", params![at, bytes])?;
+    Ok(())
+}
+
+fn leaf_of(bytes: &[u8]) -> Result<AlertsLeaf, DbError> {
+    parse_canonical(bytes).and_then(AlertsLeaf::from_json).map_err(|_core| broken())
+}
+
+const fn broken() -> DbError {
+    DbError::new(DbErrorKind::Internal)
+}
+
+fn rows(db: &Connection, condition: &str, value: i64, limit: u32) -> Result<Vec<AlertRow>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM alert WHERE {condition} LIMIT ?2");
+    let mut rows = db.prepare_cached(&sql)?;
+    let found = rows.query_map(params![value, limit], row_of)?.collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+fn row_of(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
+    let bad = |name: &str| rusqlite::Error::InvalidColumnName(name.to_owned());
+    let text = |name: &'static str| row.get::<_, String>(name);
+    let kind = match row.get::<_, i64>("kind")? {
+        1 => SetKind::Extract,
+        2 => SetKind::Custom,
+        3 => SetKind::Amber,
+        _ => return Err(bad("kind")),
+    };
+    let disposition = row.get::<_, Option<String>>("disposition")?;
+    let disposition =
+        disposition.map(|name| Disposition::from_name(&name).ok_or_else(|| bad("disposition"))).transpose()?;
+    let at = row.get::<_, Option<i64>>("state_at")?.map(time_of);
+    let state = match (row.get::<_, i64>("state")?, row.get::<_, Option<[u8; 32]>>("officer")?, disposition, at) {
+        (0, ..) => AlertState::Raised,
+        (1, Some(by), ..) => AlertState::Looked { by },
+        (2, ..) => AlertState::Verified,
+        (3, _, Some(reason), _) => AlertState::Rejected { reason },
+        (4, _, Some(disposition), Some(at)) => {
+            AlertState::Closed { disposition, stopped: row.get("stopped")?, verified: row.get("verified")?, at }
+        }
+        (5, _, _, Some(at)) => AlertState::Expired { at },
+        _ => return Err(bad("state")),
+    };
+    let record = AlertRecord {
+        alert: row.get("id")?,
+        list: row.get("list")?,
+        kind,
+        class: ListClass::from_name(&text("class")?).ok_or_else(|| bad("class"))?,
+        matched: MatchKind::from_name(&text("matched")?).ok_or_else(|| bad("matched"))?,
+        live: row.get("live")?,
+        raised_at: time_of(row.get("raised_at")?),
+        state,
+    };
+    let purpose = Purpose::from_name(&text("purpose")?).ok_or_else(|| bad("purpose"))?;
+    let (number, count) = (unsigned(row.get("number")?), unsigned(row.get("count")?));
+    Ok(AlertRow { number, record, purpose, own: row.get("own")?, count })
+}
+
+/// `2026-11`.
+fn month(time: Timestamp) -> String {
+    time_text(time).get(..7).unwrap_or_default().to_owned()
+}
+
+fn integer(value: u64) -> Result<i64, DbError> {
+    i64::try_from(value).map_err(|_beyond_the_year_292_billion| broken())
+}
+
+/// Of a column that is written from a [`u64`].
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn time_of(seconds: i64) -> Timestamp {
+    Timestamp(unsigned(seconds))
+}

@@ -1,0 +1,289 @@
+//! Doors of hot lists: lists are registered and ended by their stewards, files are brought, and what is in force is told to whoever runs
+//! the machine. Entries never leave.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::StreamExt as _;
+use lockplate_core::Timestamp;
+use lockplate_core::authorisation::verify_session;
+use lockplate_core::hotlist::set::SetKind;
+use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, SIGNERS_MAX};
+use lockplate_core::person::ByPerson;
+use lockplate_core::sign::Statement as _;
+use lockplate_core::signed::SignedObject;
+use lockplate_core::vocabulary::Role;
+use lockplate_intake::hotlist_file::Template;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::people::Party;
+use super::store::{self, ListRow};
+use super::{Brought, HotLists, LISTS_MAX, List, ListsHealth, LoadReport, PIECES_MAX, down};
+use crate::api::{B64, Done};
+use crate::db::{DbError, DbErrorKind};
+use crate::desk::FACTORS;
+use crate::http::BoundedJson;
+use crate::problem::{Problem, ProblemKind};
+
+/// Signed orders for the file in the body: base64url without padding, with commas between them.
+pub const HEADER_ORDERS: HeaderName = HeaderName::from_static("lockplate-load-orders");
+/// Bytes of a registration: a directory, a template, signatures.
+const REGISTRATION_BYTES_MAX: usize = 256 * 1024;
+/// How long after it was signed something may be brought: a load that grew waits for a second person.
+const ORDER_SECONDS_MAX: u64 = 3 * 86_400;
+/// Difference between the clocks of signer and recorder.
+const SKEW_SECONDS_MAX: u64 = 300;
+
+/// `POST /v1/hotlists`: a list as its steward signs it, new, changed or ended.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListRegistered {
+    /// `ByPerson<ListConfig>`.
+    pub config: B64,
+    /// The template whose SHA-256 stands in it; absent where files come in the own format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Of another agency's list: its signed directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<B64>,
+    /// Of another agency's list: its desk's session statement over the digest of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<B64>,
+    /// Of another agency's list: the same configuration signed by a second person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<B64>,
+}
+
+impl core::fmt::Debug for ListRegistered {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("ListRegistered(..)")
+    }
+}
+
+impl HotLists {
+    /// `POST /v1/hotlists`, `GET /v1/hotlists`, `POST /v1/hotlists/{id}/loads`.
+    pub fn routes(&self) -> Router {
+        Router::new()
+            .route("/v1/hotlists", post(register).layer(DefaultBodyLimit::max(REGISTRATION_BYTES_MAX)))
+            .route("/v1/hotlists", get(list))
+            // The parser counts, and refuses at its bound.
+            .route("/v1/hotlists/{id}/loads", post(load).layer(DefaultBodyLimit::disable()))
+            .with_state(self.clone())
+    }
+
+    async fn register(&self, headers: &HeaderMap, asked: ListRegistered) -> Result<(), Problem> {
+        let malformed = || Problem::new(ProblemKind::Malformed);
+        let signed = ByPerson::<ListConfig>::from_bytes(&asked.config.0).map_err(|_form| malformed())?;
+        let config = signed.claimed().clone();
+        let is_own = config.agency == self.own();
+        let now = self.now();
+        let (party, mfa) = self.stewards(headers, &asked, &config, *signed.claimed_key(), is_own).await?;
+        let refuse = |pointer: &'static str| Problem::new(ProblemKind::Invalid).with_pointer(pointer);
+        let steward = party.signer(&signed).ok_or_else(|| Problem::new(ProblemKind::NotSignedIn))?;
+        if !party.directory.is_in_service(&steward.0.key_id, now) {
+            return Err(ProblemKind::NotSignedIn.into());
+        }
+        if config.time.0.abs_diff(now.0) > SKEW_SECONDS_MAX {
+            return Err(refuse("/config/time"));
+        }
+        // What lives with the recorder is the recorder's own.
+        if !is_own && (config.settings.kind != SetKind::Extract || config.alert_key.is_none()) {
+            return Err(refuse("/config"));
+        }
+        let template: [u8; 32] = match &asked.template {
+            None => [0; 32],
+            Some(text) if Template::parse(text).is_ok() => Sha256::digest(text.as_bytes()).into(),
+            Some(_) => return Err(refuse("/template")),
+        };
+        if template != config.template {
+            return Err(refuse("/template"));
+        }
+        let _one_at_a_time = self.0.registering.lock().await;
+        let known = self.list(&config.settings.list);
+        let follows = known.as_ref().is_none_or(|known| {
+            known.config.serial < config.serial
+                && known.config.agency == config.agency
+                && known.config.settings.kind == config.settings.kind
+                && !known.config.retired
+        });
+        // The same once more, with a newer directory.
+        let is_same = known.as_ref().is_some_and(|known| known.config == config);
+        if !follows && !is_same {
+            return Err(Problem::new(ProblemKind::Conflicting));
+        }
+        // A list is its steward's; when he has left, a supervisor takes it over or ends it.
+        let takes_over = is_own && steward.1.contains(&Role::Supervisor);
+        if known.as_ref().is_some_and(|known| known.steward != steward.0.key_id) && !takes_over {
+            return Err(ProblemKind::NotSignedIn.into());
+        }
+        let live = |lists: &BTreeMap<[u8; 16], Arc<List>>| lists.values().filter(|list| !list.config.retired).count();
+        let is_full = live(&self.0.lists.read().unwrap_or_else(PoisonError::into_inner)) >= LISTS_MAX;
+        if known.is_none() && (is_full || config.retired || config.serial == 0) {
+            return Err(refuse("/config"));
+        }
+        let row = ListRow {
+            list: config.settings.list,
+            // The name of a list that ended is free again.
+            name: if config.retired { hex::encode(config.settings.list) } else { config.name.clone() },
+            config: asked.config.0,
+            approval: asked.approval.map(|B64(bytes)| bytes),
+            template: asked.template,
+            directory: asked.directory.map(|B64(bytes)| bytes),
+            mfa,
+        };
+        let mut list = List::of(row.clone()).ok_or_else(malformed)?;
+        // No load of it is between its leaf and its set while this one changes.
+        let turn = known.as_ref().map(|known| Arc::clone(&known.turn));
+        let _one_at_a_time = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        if config.retired
+            && let Some(known) = &known
+        {
+            self.retire(known).await?;
+        }
+        let is_taken = |error: &DbError| error.kind() == DbErrorKind::Constraint;
+        let refuse = |error| if is_taken(&error) { Problem::new(ProblemKind::Conflicting) } else { down(error) };
+        store::put_list(self.db(), row).await.map_err(refuse)?;
+        // The set in force goes on with the same knowledge of its entries.
+        if let Some(known) = &known {
+            list.marks = Arc::clone(&known.marks);
+            list.turn = Arc::clone(&known.turn);
+        }
+        self.put(Arc::new(list));
+        Ok(())
+    }
+
+    /// The agency whose list it is, and whether the steward showed two factors: here, or at the own desk.
+    async fn stewards(
+        &self,
+        headers: &HeaderMap,
+        asked: &ListRegistered,
+        config: &ListConfig,
+        steward: [u8; 32],
+        is_own: bool,
+    ) -> Result<(Party, bool), Problem> {
+        let refused = || Problem::new(ProblemKind::NotSignedIn);
+        if is_own {
+            if self.0.shifts.officer(headers)? != steward {
+                return Err(refused());
+            }
+            return Ok((Party::own(self.0.shifts.officers().await?), true));
+        }
+        let directory = asked.directory.as_ref().ok_or_else(refused)?;
+        let party = Party::other(self.0.charter.charter(), &directory.0, self.now()).ok_or_else(refused)?;
+        if party.agency.id != config.agency {
+            return Err(refused());
+        }
+        let session = asked.session.as_ref().ok_or_else(refused)?;
+        let session = SignedObject::parse(&session.0).map_err(|_form| refused())?;
+        let digest = ListConfig::signed_hash(&config.encode());
+        let factors = FACTORS.map(str::to_owned).into();
+        let mfa = verify_session(&session, &party.directory.body().desk_key, &digest, &factors, self.now());
+        Ok((party, mfa.map_err(|_core| refused())?))
+    }
+
+    async fn bring(&self, id: &str, headers: &HeaderMap, body: Body) -> Result<LoadReport, Problem> {
+        let refused = || Problem::new(ProblemKind::NotSignedIn);
+        let orders = orders_of(headers).ok_or_else(|| Problem::new(ProblemKind::Malformed))?;
+        let mut list = [0; 16];
+        hex::decode_to_slice(id, &mut list).map_err(|_digits| ProblemKind::NotFound)?;
+        let list = self.list(&list).filter(|list| !list.config.retired).ok_or(ProblemKind::NotFound)?;
+        let party = self.party(&list).await?;
+        let (first, _) = orders.split_first().ok_or_else(refused)?;
+        let order = first.claimed().clone();
+        // All sign the same bytes, or they sign different things.
+        if orders.iter().any(|other| other.claimed() != &order) || order.list != list.config.settings.list {
+            return Err(Problem::new(ProblemKind::Invalid));
+        }
+        let signers = orders.iter().map(|order| party.signer(order)).collect::<Option<Vec<_>>>().ok_or_else(refused)?;
+        let is_own = list.config.agency == self.own();
+        if is_own && self.0.shifts.officer(headers)? != *first.claimed_key() {
+            return Err(refused());
+        }
+        let now = self.now();
+        let is_fresh = |time: Timestamp| {
+            time.0 <= now.0.saturating_add(SKEW_SECONDS_MAX) && now.0.saturating_sub(time.0) <= ORDER_SECONDS_MAX
+        };
+        if !is_fresh(order.time) {
+            return Err(Problem::new(ProblemKind::Invalid));
+        }
+        let orders = orders.iter().map(ByPerson::to_bytes).collect();
+        let (send, pieces) = mpsc::channel(PIECES_MAX);
+        self.0.tasks.spawn("hot list body", pump(body, send));
+        // A task of its own: a caller that goes away leaves no load between its leaf and its set.
+        let (lists, told) = (self.clone(), tokio::sync::oneshot::channel());
+        let (tell, told) = told;
+        self.0.tasks.spawn("hot list load", async move {
+            let report = lists.load(&list, Brought::Ordered { order, signers, orders }, pieces).await;
+            drop(tell.send(report));
+        });
+        told.await.map_err(|_ended| ProblemKind::Unavailable)?
+    }
+}
+
+/// Passes a body on. It ends with an empty piece; a body that breaks off ends without one.
+async fn pump(body: Body, to: mpsc::Sender<Option<Bytes>>) {
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.ok().filter(|piece| !piece.is_empty());
+        let broke_off = piece.is_none();
+        if to.send(piece).await.is_err() || broke_off {
+            return;
+        }
+    }
+    let _parser_gone = to.send(Some(Bytes::new())).await;
+}
+
+/// The value of [`HEADER_ORDERS`]; none for more people than can sign.
+#[must_use]
+pub fn orders_value(orders: &[ByPerson<LoadOrder>]) -> Option<HeaderValue> {
+    let parts: Vec<String> = orders.iter().map(|order| URL_SAFE_NO_PAD.encode(order.to_bytes())).collect();
+    HeaderValue::from_str(&parts.join(",")).ok().filter(|_| (1..=SIGNERS_MAX).contains(&orders.len()))
+}
+
+fn orders_of(headers: &HeaderMap) -> Option<Vec<ByPerson<LoadOrder>>> {
+    let text = headers.get(&HEADER_ORDERS)?.to_str().ok()?;
+    let parts: Vec<&str> = text.split(',').take(SIGNERS_MAX.saturating_add(1)).collect();
+    if parts.len() > SIGNERS_MAX {
+        return None;
+    }
+    let order = |part: &&str| ByPerson::from_bytes(&URL_SAFE_NO_PAD.decode(part.trim()).ok()?).ok();
+    parts.iter().map(order).collect()
+}
+
+async fn register(
+    State(lists): State<HotLists>,
+    headers: HeaderMap,
+    BoundedJson(asked): BoundedJson<ListRegistered>,
+) -> Result<Json<Done>, Problem> {
+    lists.register(&headers, asked).await?;
+    Ok(Json(Done {}))
+}
+
+async fn list(State(lists): State<HotLists>, headers: HeaderMap) -> Result<Json<ListsHealth>, Problem> {
+    let officer = lists.0.shifts.officer(&headers)?;
+    if !lists.0.shifts.officers().await?.is_in_service(&officer, lists.now()) {
+        return Err(ProblemKind::NotSignedIn.into());
+    }
+    Ok(Json(lists.health()))
+}
+
+async fn load(
+    State(lists): State<HotLists>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<LoadReport>, Problem> {
+    lists.bring(&id, &headers, body).await.map(Json)
+}

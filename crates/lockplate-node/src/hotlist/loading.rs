@@ -1,0 +1,458 @@
+//! One load, from the bytes of a file to a set that may be put in force: parsed, decided class by class, counted. It runs on a blocking
+//! thread, keeps no line, and writes nothing; the file's bytes are gone when it returns, but for lists that live with the recorder.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Bytes;
+use lockplate_core::Timestamp;
+use lockplate_core::entry::ListClass;
+use lockplate_core::hotlist::ListEntry;
+use lockplate_core::hotlist::limits::EXTRACT_ENTRIES_MAX;
+use lockplate_core::hotlist::load::{
+    ListPolicy, LoadHeader, LoadMode, LoadOutcome, LoadRefusal, LoadRules, Loading, PastLoad, Refusal, Ruling,
+};
+use lockplate_core::hotlist::set::{ListSet, SetKind};
+use lockplate_core::hotlist::steward::{ListConfig, OrderedDelivery};
+use lockplate_core::vocabulary::{Basis, Offence, Purpose};
+use lockplate_intake::hotlist_file::{
+    self, Delivery, FileRefused, Header, HotlistFile, Mode, Outcome, OwnForm, Template,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::law::{Acted, EXTRACT_DAYS, ListLaw, Matter, purpose_of};
+use super::matcher::InForce;
+
+/// Bytes of a file that is kept: 24 custom entries, or all AMBER alerts of a country.
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+const DAY_SECONDS: u64 = 86_400;
+
+/// What one load is judged by.
+pub(super) struct Judged<'a> {
+    pub(super) config: &'a ListConfig,
+    pub(super) template: Option<&'a Template>,
+    pub(super) delivery: Option<OrderedDelivery>,
+    pub(super) law: &'a ListLaw,
+    pub(super) acted: Acted,
+    /// Key of the steward of the list.
+    pub(super) steward: [u8; 32],
+    /// A supervisor signed this load.
+    pub(super) supervised: bool,
+    pub(super) before: Option<&'a InForce>,
+    pub(super) history: &'a [PastLoad],
+    pub(super) lost: &'a BTreeMap<ListClass, u64>,
+    pub(super) live_elsewhere: u64,
+    pub(super) new_today: u64,
+    /// Random, this process's own.
+    pub(super) index_key: u64,
+    /// Random, this process's own: ids of entries that have none.
+    pub(super) id_key: [u8; 32],
+    pub(super) now: Timestamp,
+}
+
+/// A load that was read to its end.
+pub(super) struct Read {
+    pub(super) outcome: LoadOutcome,
+    /// SHA-256 of the file.
+    pub(super) file: [u8; 32],
+    /// The file, of a list that lives with the recorder.
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    /// Creators of the entries of a custom list.
+    pub(super) creators: BTreeMap<String, [u8; 32]>,
+    pub(super) is_full: bool,
+}
+
+/// Why there is no set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotRead {
+    File(FileRefused),
+    Load(LoadRefusal),
+    /// It broke off.
+    BrokenOff,
+    /// The file is not the one that was signed for.
+    OtherFile,
+    /// The list's files have a format that does not say what they are, and nobody said it.
+    NoDelivery,
+}
+
+impl NotRead {
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::File(FileRefused::BadHeader) => "the first line of the file is missing or not of its format",
+            Self::File(FileRefused::TooLarge) => "the file has more than 256 MiB",
+            Self::File(FileRefused::TooManyRows) => "the file, or one request of this source, has too many rows",
+            Self::File(FileRefused::Empty) => "the file is empty",
+            Self::File(FileRefused::Truncated) => "the file ends before its end",
+            Self::File(FileRefused::TooManyBadLines) => "too many lines cannot be read",
+            Self::Load(refusal) => refusal.label(),
+            Self::BrokenOff => "the file broke off on its way",
+            Self::OtherFile => "this is not the file that the order was signed for",
+            Self::NoDelivery => "say which load of the list this file is: its format does not",
+        }
+    }
+}
+
+impl From<FileRefused> for NotRead {
+    fn from(refused: FileRefused) -> Self {
+        Self::File(refused)
+    }
+}
+
+impl From<LoadRefusal> for NotRead {
+    fn from(refused: LoadRefusal) -> Self {
+        Self::Load(refused)
+    }
+}
+
+/// The policy's answers for one load.
+struct Asked<'a> {
+    law: &'a ListLaw,
+    acted: &'a Acted,
+    purpose: Option<Purpose>,
+    now: Timestamp,
+}
+
+impl Asked<'_> {
+    fn rule(&self, class: ListClass, basis: Basis, case_number: bool, offence: Offence, days: i64) -> Ruling {
+        // A class that nobody loads is asked about all the same: the decision on it stands in the leaf. Its purpose is the one that the
+        // class stands for, or none that a list may have.
+        let own = if class == ListClass::Custom { self.purpose } else { purpose_of(class) };
+        let never =
+            if class == ListClass::ImmigrationViolator { Purpose::CivilImmigration } else { Purpose::ProtectedTrait };
+        let purpose = own.unwrap_or(never);
+        let matter = Matter { class, purpose, basis, case_number, offence, expires_in_days: days };
+        self.law.add_entry(self.acted, &matter).ruling
+    }
+}
+
+impl ListPolicy for Asked<'_> {
+    fn rule_on_class(&self, class: ListClass) -> Ruling {
+        let is_custom = class == ListClass::Custom;
+        let days = if class == ListClass::AmberAlert { 3 } else { EXTRACT_DAYS };
+        // Of a custom list each entry is asked about by itself, with its own basis and case.
+        let basis = if is_custom { Basis::ReasonableSuspicion } else { Basis::StatutoryDuty };
+        self.rule(class, basis, is_custom, Offence::None, days)
+    }
+
+    fn rule_on_entry(&self, entry: &ListEntry) -> Ruling {
+        let days = entry.expires_at.0.saturating_sub(self.now.0).div_ceil(DAY_SECONDS);
+        let days = i64::try_from(days).unwrap_or(i64::MAX);
+        self.rule(entry.class, entry.basis, !entry.case.trim().is_empty(), entry.offence, days)
+    }
+}
+
+/// Reads a file that comes in pieces to its end. `file` is the digest that was signed for, where somebody did.
+pub(super) fn read(
+    judged: &Judged<'_>,
+    pieces: &mut mpsc::Receiver<Option<Bytes>>,
+    file: Option<[u8; 32]>,
+) -> Result<Read, NotRead> {
+    let is_kept = judged.config.settings.kind != SetKind::Extract;
+    let mut hash = Sha256::new();
+    let mut bytes = Zeroizing::new(Vec::new());
+    let delivery = judged.delivery.as_ref().map(|delivery| of_delivery(judged, delivery));
+    let first = pieces.blocking_recv().flatten();
+    let start = first.clone().unwrap_or_default();
+    let signed: BTreeSet<String> =
+        if judged.supervised && is_kept { only_entry(&start).into_iter().collect() } else { BTreeSet::new() };
+    let load = hotlist_file::Load { now: judged.now, signed_placeholders: &signed };
+    let mut parser = match (judged.template, &delivery) {
+        (None, _) => {
+            let form = if start.trim_ascii_start().first() == Some(&b'{') { OwnForm::Ndjson } else { OwnForm::Csv };
+            HotlistFile::own(form, load)
+        }
+        (Some(template), Some(delivery)) => HotlistFile::by_template(template, delivery, load)?,
+        (Some(_), None) => return Err(NotRead::NoDelivery),
+    };
+    let law = Asked { law: judged.law, acted: &judged.acted, purpose: judged.config.purpose, now: judged.now };
+    let rules = LoadRules {
+        settings: judged.config.settings,
+        steward: Some(judged.steward),
+        entries_max: judged.config.entries_max.min(EXTRACT_ENTRIES_MAX),
+        signed: &signed,
+        live_elsewhere: judged.live_elsewhere,
+        new_today: judged.new_today,
+        history: judged.history,
+        lost: judged.lost,
+        index_key: judged.index_key,
+    };
+    let before: Option<&ListSet> = judged.before.map(|before| &before.set);
+    let mut loading: Option<Loading<'_, Asked<'_>>> = None;
+    let mut creators = BTreeMap::new();
+    let mut rows = Vec::new();
+    let mut piece = first;
+    loop {
+        let Some(more) = piece else { return Err(NotRead::BrokenOff) };
+        if more.is_empty() {
+            break;
+        }
+        hash.update(&more);
+        if is_kept {
+            if bytes.len().saturating_add(more.len()) > KEPT_BYTES_MAX {
+                return Err(NotRead::File(FileRefused::TooLarge));
+            }
+            bytes.extend_from_slice(&more);
+        }
+        parser.push(&more, |_, outcome| rows.push(outcome))?;
+        feed(judged, &rules, before, &law, &parser, &mut loading, &mut rows, &mut creators)?;
+        piece = pieces.blocking_recv().flatten();
+    }
+    let header = parser.header().cloned();
+    let complete = parser.finish(|_, outcome| rows.push(outcome))?;
+    let header = header.unwrap_or_else(|| complete.header().clone());
+    let mut loading = match loading {
+        Some(loading) => loading,
+        None => begin(judged, &rules, before, &law, &header)?,
+    };
+    for row in rows {
+        take(&mut loading, row, judged, &mut creators);
+    }
+    let file_read: [u8; 32] = hash.finalize().into();
+    if file.is_some_and(|file| file != file_read) {
+        return Err(NotRead::OtherFile);
+    }
+    let is_full = header.mode == Mode::Full;
+    if !is_full && let Some(before) = judged.before {
+        let kept = before.creators.iter().map(|(id, key)| (id.clone(), *key));
+        creators = kept.chain(creators).collect();
+    }
+    Ok(Read { outcome: loading.finish()?, file: file_read, bytes, creators, is_full })
+}
+
+/// The id of the entry of a file of one entry. Whoever signs such a file signs this very entry; "signed one by one" is nothing else.
+fn only_entry(file: &[u8]) -> Option<String> {
+    let mut entries = file.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.trim_ascii().is_empty());
+    let (only, None) = (entries.next()?, entries.next()) else { return None };
+    let object: serde_json::Value = serde_json::from_slice(only).ok()?;
+    object.get("entry_id")?.as_str().map(str::to_owned)
+}
+
+fn of_delivery(judged: &Judged<'_>, delivery: &OrderedDelivery) -> Delivery {
+    let (mode, base) = match delivery.mode {
+        LoadMode::Full => (Mode::Full, None),
+        LoadMode::Incremental { base } => (Mode::Incremental, Some(base)),
+    };
+    Delivery {
+        header: Header {
+            list: judged.config.name.clone(),
+            mode,
+            sequence: delivery.sequence,
+            base,
+            produced_at: delivery.produced_at,
+            entries: None,
+        },
+        source_file: (!delivery.source_file.is_empty()).then(|| delivery.source_file.clone()),
+        removes: delivery.removes,
+        id_key: judged.id_key,
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one loop, which borrow from each other")]
+fn feed<'a>(
+    judged: &Judged<'a>,
+    rules: &LoadRules<'a>,
+    before: Option<&'a ListSet>,
+    law: &'a Asked<'a>,
+    parser: &HotlistFile<'_>,
+    loading: &mut Option<Loading<'a, Asked<'a>>>,
+    rows: &mut Vec<Outcome>,
+    creators: &mut BTreeMap<String, [u8; 32]>,
+) -> Result<(), NotRead> {
+    if loading.is_none()
+        && let Some(header) = parser.header()
+    {
+        *loading = Some(begin(judged, rules, before, law, header)?);
+    }
+    if let Some(loading) = loading {
+        for row in rows.drain(..) {
+            take(loading, row, judged, creators);
+        }
+    }
+    Ok(())
+}
+
+fn begin<'a>(
+    judged: &Judged<'a>,
+    rules: &LoadRules<'a>,
+    before: Option<&'a ListSet>,
+    law: &'a Asked<'a>,
+    header: &Header,
+) -> Result<Loading<'a, Asked<'a>>, NotRead> {
+    if header.list != judged.config.name {
+        return Err(NotRead::Load(LoadRefusal::OtherList));
+    }
+    let mode = match (header.mode, header.base) {
+        (Mode::Full, _) => LoadMode::Full,
+        (Mode::Incremental, Some(base)) => LoadMode::Incremental { base },
+        (Mode::Incremental, None) => return Err(NotRead::Load(LoadRefusal::Gap)),
+    };
+    let header = LoadHeader {
+        list: rules.settings.list,
+        mode,
+        sequence: header.sequence,
+        produced_at: header.produced_at,
+        entries: header.entries,
+    };
+    Ok(Loading::begin(rules.clone(), header, before, law, judged.now)?)
+}
+
+fn take(
+    loading: &mut Loading<'_, Asked<'_>>,
+    row: Outcome,
+    judged: &Judged<'_>,
+    creators: &mut BTreeMap<String, [u8; 32]>,
+) {
+    match row {
+        Outcome::Add(entry) => {
+            if entry.class == ListClass::Custom {
+                creators.insert(entry.entry_id.clone(), judged.acted.officer.key_id);
+            }
+            loading.add(*entry);
+        }
+        Outcome::Remove(id) => loading.remove(&id),
+        Outcome::Drop(class) => loading.refuse(class, Refusal::NotAllowed),
+        Outcome::Refuse { class, reason } => match refusal(reason) {
+            Some(refusal) => loading.refuse(class, refusal),
+            None => loading.bad_line(),
+        },
+    }
+}
+
+/// A parser's reason in the words of a load; none for a line that nobody can read.
+const fn refusal(reason: hotlist_file::Refusal) -> Option<Refusal> {
+    use hotlist_file::Refusal as Why;
+    match reason {
+        Why::BadLine | Why::BadValue | Why::MissingField => None,
+        Why::UnknownState => Some(Refusal::UnknownState),
+        Why::Wildcard => Some(Refusal::Wildcard),
+        Why::TooShort | Why::TooLong => Some(Refusal::PlateLength),
+        Why::Placeholder => Some(Refusal::Placeholder),
+        Why::NoExpiry => Some(Refusal::NoExpiry),
+        Why::Expired | Why::TooOld => Some(Refusal::Expired),
+        Why::NoCase => Some(Refusal::NoCase),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockplate_core::hotlist::set::ListSettings;
+    use lockplate_core::id::AgencyId;
+
+    use super::super::law::tests::{acted, law};
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_348_800);
+    const TEMPLATE: &str = "source = \"Invented\"\nkind = \"hot\"\nformat = \"delimited\"\ndelimiter = \";\"\nheader = false\n\
+        cells = 3\nencoding = \"utf-8\"\nend = \"line_break\"\nstates = \"iso\"\nclass_from = \"column\"\nlife_hours = 48\n\
+        basis = \"statutoryDuty\"\nagency = \"CT0000000\"\nentered_at_from_file = true\nentry_id_from_plate = true\n\
+        [columns]\nplate = 1\nstate = 2\nclass = 3\n[classes]\nV = \"stolenVehicle\"\nM = \"missingPerson\"\n";
+
+    fn config(entries_max: u64) -> ListConfig {
+        ListConfig {
+            agency: AgencyId([1; 16]),
+            name: "state".to_owned(),
+            settings: ListSettings { list: [9; 16], kind: SetKind::Extract, conf_min: 800, trust_jurisdiction: false },
+            purpose: None,
+            template: [1; 32],
+            entries_max,
+            alert_key: None,
+            serial: 1,
+            retired: false,
+            time: NOW,
+        }
+    }
+
+    /// Loads `rows` rows, of which every fourth is an entry that may be loaded.
+    fn load(rows: u64, entries_max: u64) -> Result<Read, NotRead> {
+        let (law, config) = (law("CT"), config(entries_max));
+        let template = Template::parse(TEMPLATE).unwrap();
+        let acted = acted(law.owner(), true);
+        let delivery = OrderedDelivery {
+            mode: LoadMode::Full,
+            sequence: 1,
+            produced_at: NOW,
+            source_file: String::new(),
+            removes: false,
+        };
+        let judged = Judged {
+            config: &config,
+            template: Some(&template),
+            delivery: Some(delivery),
+            law: &law,
+            acted,
+            steward: [8; 32],
+            supervised: false,
+            before: None,
+            history: &[],
+            lost: &BTreeMap::new(),
+            live_elsewhere: 0,
+            new_today: 0,
+            index_key: 7,
+            id_key: [3; 32],
+            now: NOW,
+        };
+        let (send, mut pieces) = mpsc::channel(4);
+        let source = std::thread::spawn(move || {
+            let mut piece = String::new();
+            for row in 0..rows {
+                // An entry, an immigration violator, a wildcard, one character, a class that nobody knows, a stranger's state.
+                let line = match row % 8 {
+                    0 | 4 => format!("K{:07};CT;V\n", row / 4),
+                    1 => format!("K{:07};CT;Immigration Violator\n", row / 8),
+                    2 => format!("K{:05}*;CT;V\n", row / 800),
+                    3 => "A;CT;V\n".to_owned(),
+                    5 => format!("K{:07};CT;Gang\n", row / 8),
+                    6 => format!("K{:07};CT;?\n", row / 8),
+                    _ => format!("K{:07};ZZ;V\n", row / 8),
+                };
+                piece.push_str(&line);
+                if piece.len() >= 64 * 1024
+                    && send.blocking_send(Some(Bytes::from(core::mem::take(&mut piece)))).is_err()
+                {
+                    return;
+                }
+            }
+            drop(send.blocking_send(Some(Bytes::from(piece))));
+            drop(send.blocking_send(Some(Bytes::new())));
+        });
+        let read = read(&judged, &mut pieces, None);
+        drop(pieces);
+        source.join().unwrap();
+        read
+    }
+
+    fn is_lawful(read: Read, rows: u64) {
+        let LoadOutcome::Held(held) = read.outcome else { panic!("a first load waits for people") };
+        let loaded = held.into_loaded();
+        assert_eq!(loaded.set().entries(), rows / 4);
+        let names: Vec<&str> = loaded.set().classes().keys().map(|class| class.name()).collect();
+        assert_eq!(names, ["stolenVehicle"], "nothing else is in the set");
+        let dropped = |name: &str| loaded.counts().iter().find(|one| one.class.name() == name).unwrap().dropped;
+        assert_eq!(
+            (dropped("immigrationViolator"), dropped("gang"), dropped("unknown")),
+            (rows / 8, rows / 8, rows / 8)
+        );
+        let refused: u64 = loaded.refusals().values().sum();
+        assert_eq!(refused, rows / 8 * 3);
+    }
+
+    #[test]
+    fn every_kind_of_bad_row_is_counted_and_none_is_loaded() {
+        is_lawful(load(8_000, 10_000).unwrap(), 8_000);
+        let Err(NotRead::Load(LoadRefusal::TooMany)) = load(80_000, 10_000) else {
+            panic!("more than the list may have")
+        };
+    }
+
+    #[test]
+    #[ignore = "ten million rows: about a minute"]
+    fn ten_million_mixed_rows_stay_within_memory_and_load_nothing_unlawful() {
+        is_lawful(load(10_000_000, 5_000_000).unwrap(), 10_000_000);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        println!("peak memory {} MiB", kib / 1024);
+        assert!(kib < 600 * 1024, "{kib} KiB");
+    }
+}

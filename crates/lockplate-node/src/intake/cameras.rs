@@ -1,0 +1,276 @@
+//! Cameras one by one, for whoever holds the import key: `POST /v1/cameras/{camera}` changes one, `POST
+//! /v1/cameras/{camera}/test` sends an invented read of it through the recorder; and how each stands, for the health page.
+//! Adding them is in `files.rs`. Nothing here sees what a camera sends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use lockplate_core::plate::{Plate, TEST_PLATE};
+use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
+use lockplate_intake::normalise::{Clock as Judged, Placement};
+use serde::{Deserialize, Serialize};
+
+use super::sink::{Fate, KnownCamera, NotTaken, Obstacle};
+use super::{Inner, IntakeState, Way};
+use crate::api::{CameraEdit, CameraState, CameraTested, Station, StationResult};
+use crate::http::BoundedJson;
+use crate::problem::{Problem, ProblemKind};
+
+/// A camera not heard for this long is silent (`intake.md` section 5), ms.
+pub const CAMERA_SILENT_MS: i64 = 15 * 60_000;
+
+/// What is wrong with a camera, by the names of `intake.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CameraAlarm {
+    /// Its clock is off: its reads are placed at their time of receipt.
+    #[serde(rename = "camera-clock")]
+    Clock,
+    /// Not heard for [`CAMERA_SILENT_MS`].
+    #[serde(rename = "camera-silent")]
+    Silent,
+}
+
+impl CameraAlarm {
+    /// As on the health page.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clock => "camera-clock",
+            Self::Silent => "camera-silent",
+        }
+    }
+}
+
+/// How one camera stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CameraHealth {
+    /// Its number.
+    pub camera: u32,
+    /// Active or paused.
+    pub state: CameraState,
+    /// When it was added, Unix seconds; 0 if that was before it was noted.
+    pub added_at: u64,
+    /// When it was last changed, likewise.
+    pub changed_at: u64,
+    /// Unix ms of its last sign of life since the start.
+    pub last_seen_ms: Option<i64>,
+    /// Reads sealed since the start.
+    pub reads: u64,
+    /// Smallest time from capture to receipt of its last 64 reads, ms; before eight of them that of the last. Positive: its
+    /// clock is behind, or its reads are that long on their way. None before its first read as it passed.
+    pub clock_offset_ms: Option<i64>,
+    /// What is wrong with it.
+    pub alarms: Vec<CameraAlarm>,
+}
+
+/// An offset of a clock as people read it: `+0.2 s`.
+#[must_use]
+pub fn offset_text(ms: i64) -> String {
+    let tenths = ms.unsigned_abs().saturating_add(50).div_euclid(100);
+    let sign = if ms < 0 { '-' } else { '+' };
+    format!("{sign}{}.{} s", tenths.div_euclid(10), tenths.rem_euclid(10))
+}
+
+/// `POST /v1/cameras/{camera}`: one change, behind its leaf and in force on return. A repeat is harmless: what is so already
+/// stays.
+pub(super) async fn change(
+    State(state): State<IntakeState>,
+    path: Result<Path<u32>, PathRejection>,
+    headers: HeaderMap,
+    body: Result<BoundedJson<CameraEdit>, Problem>,
+) -> Response {
+    let inner = state.0;
+    if !inner.holds_import_key(&headers) {
+        return ProblemKind::NotSignedIn.into_response();
+    }
+    let Ok(Path(camera)) = path else { return ProblemKind::NotFound.into_response() };
+    let BoundedJson(edit) = match body {
+        Ok(edit) => edit,
+        Err(problem) => return problem.into_response(),
+    };
+    let changed = match inner.register.change(camera, edit).await {
+        Ok(changed) => changed,
+        Err(kind) => return kind.into_response(),
+    };
+    match inner.refresh().await {
+        Ok(()) => Json(changed).into_response(),
+        Err(_down) => ProblemKind::Unavailable.into_response(),
+    }
+}
+
+/// `POST /v1/cameras/{camera}/test`: 200 with the stations, also where the read was stopped.
+pub(super) async fn test(
+    State(state): State<IntakeState>,
+    path: Result<Path<u32>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let inner = state.0;
+    if !inner.holds_import_key(&headers) {
+        return ProblemKind::NotSignedIn.into_response();
+    }
+    let Ok(Path(camera)) = path else { return ProblemKind::NotFound.into_response() };
+    if inner.refresh().await.is_err() {
+        return ProblemKind::Unavailable.into_response();
+    }
+    let mut stations = Vec::new();
+    // Where it is stopped, the last station says so.
+    let _stopped = inner.send_test_read(camera, &mut stations).await;
+    Json(CameraTested { camera, plate: TEST_PLATE.to_owned(), stations }).into_response()
+}
+
+/// The read did not pass a station.
+struct Stopped;
+
+/// The stations behind the test read, in order.
+type Behind = Vec<Station>;
+
+fn note(behind: &mut Behind, station: &str, result: StationResult, says: impl Into<String>) {
+    behind.push(Station { station: station.to_owned(), result, says: says.into() });
+}
+
+fn pass(behind: &mut Behind, station: &str, says: impl Into<String>) {
+    note(behind, station, StationResult::Ok, says);
+}
+
+fn stop(behind: &mut Behind, station: &str, says: impl Into<String>) -> Stopped {
+    note(behind, station, StationResult::Stops, says);
+    Stopped
+}
+
+impl Inner {
+    /// From the register to the spool. It goes past the state machine of intake on purpose: the read of a test must neither
+    /// mend the offset of the camera's clock, nor be compared with a hot list.
+    async fn send_test_read(&self, number: u32, behind: &mut Behind) -> Result<(), Stopped> {
+        let book = self.book();
+        let Some(camera) = book.known.get(&number) else {
+            return Err(stop(behind, "register", "there is no such camera, or it was removed"));
+        };
+        pass(behind, "register", format!("camera {number} is registered"));
+        match book.sources.values().find(|source| source.config.number == camera.source) {
+            Some(source) => {
+                let engine = source.config.kind.name();
+                pass(behind, "source", format!("{} ({engine}) speaks for it", source.name));
+            }
+            None if camera.source == book.import_source => {
+                pass(behind, "source", "files of `lockplate import` speak for it")
+            }
+            None => return Err(stop(behind, "source", "its source is not in agency.toml any more")),
+        }
+        if !camera.active {
+            return Err(stop(behind, "camera", "it is paused: its reads are refused as those of an unknown camera"));
+        }
+        pass(behind, "camera", "its reads are taken");
+        match self.with(Way::Live, |intake| intake.clock_reading(number)) {
+            None => pass(behind, "clock", "not measured yet: no read came since the start"),
+            Some((offset, Judged::Good)) => pass(behind, "clock", offset_text(offset)),
+            Some((offset, Judged::Off)) => {
+                let says = format!("off by {}: its reads are placed at their time of receipt", offset_text(offset));
+                note(behind, "clock", StationResult::Warning, says);
+            }
+        }
+        let ends = self.closing.load(Ordering::SeqCst).then_some(Obstacle::Stopping);
+        if let Some(obstacle) = ends.or(self.sink.obstacle().await) {
+            return Err(stop(behind, "sealer", obstacle_text(obstacle)));
+        }
+        pass(behind, "sealer", "a period is open and its sealer runs");
+        let now = self.clock.now_ms();
+        let stopped = match self.sink.seal(vec![(test_read(camera, now), Placement::Open)]).await {
+            Ok(fates) if fates == [Fate::Stored] => None,
+            Ok(_) => Some("it was taken for a read past its retention: the clock of this machine has jumped"),
+            Err(NotTaken::Busy) => Some("it was not taken: the disk is full, or too many reads wait"),
+            Err(NotTaken::Interrupted) => Some("the sealer ended before the read was durable"),
+            Err(NotTaken::Stopping) => Some(obstacle_text(Obstacle::Stopping)),
+        };
+        if let Some(says) = stopped {
+            return Err(stop(behind, "spool", says));
+        }
+        if self.in_memory {
+            pass(behind, "spool", "sealed, in memory and nowhere else");
+            pass(behind, "search", "none: no search opens a read of this archive");
+        } else {
+            pass(behind, "spool", "sealed, and on stable storage");
+            pass(behind, "search", format!("once the period is closed, a search for {TEST_PLATE} finds it"));
+        }
+        Ok(())
+    }
+
+    /// How each camera stands, by number.
+    pub(super) fn camera_health(&self) -> Vec<CameraHealth> {
+        let (book, heard, now) = (self.book(), self.counters.heard(), self.clock.now_ms());
+        let clocks: BTreeMap<u32, (i64, Judged)> = self.with(Way::Live, |intake| {
+            book.known.keys().filter_map(|camera| Some((*camera, intake.clock_reading(*camera)?))).collect()
+        });
+        let health = |camera: &KnownCamera| {
+            let heard = heard.get(&camera.number).copied().unwrap_or_default();
+            let clock = clocks.get(&camera.number).copied();
+            let changed_ms = i64::try_from(camera.changed_at.saturating_mul(1_000)).unwrap_or(i64::MAX);
+            let since = heard.last_seen_ms.unwrap_or(self.started_ms).max(changed_ms);
+            let silent = camera.source != book.import_source && now.saturating_sub(since) > CAMERA_SILENT_MS;
+            let off = clock.is_some_and(|(_, judged)| judged == Judged::Off);
+            let alarms = [(CameraAlarm::Clock, off), (CameraAlarm::Silent, silent)].into_iter();
+            CameraHealth {
+                camera: camera.number,
+                state: if camera.active { CameraState::Active } else { CameraState::Paused },
+                added_at: camera.added_at,
+                changed_at: camera.changed_at,
+                last_seen_ms: heard.last_seen_ms,
+                reads: heard.reads,
+                clock_offset_ms: clock.map(|(offset, _)| offset),
+                alarms: alarms.filter(|(_, rings)| camera.active && *rings).map(|(alarm, _)| alarm).collect(),
+            }
+        };
+        book.known.values().map(health).collect()
+    }
+
+    /// Traces an alarm of a camera when it begins, and when it is over.
+    pub(super) fn trace_alarms(&self) {
+        let health = self.camera_health();
+        let ringing: BTreeSet<(u32, CameraAlarm)> =
+            health.iter().flat_map(|camera| camera.alarms.iter().map(|alarm| (camera.camera, *alarm))).collect();
+        let mut traced = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        for (camera, alarm) in ringing.difference(&traced) {
+            tracing::warn!(camera, alarm = alarm.name(), "an alarm of a camera");
+        }
+        for (camera, alarm) in traced.difference(&ringing) {
+            tracing::info!(camera, alarm = alarm.name(), "an alarm of a camera is over");
+        }
+        *traced = ringing;
+    }
+}
+
+const fn obstacle_text(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::NoPrekeys => "no period is open: a keeper's prekeys are used up, and it has delivered no more",
+        Obstacle::NoEpoch => "no period is open: its sealer does not run, or too few keepers have taken its shares",
+        Obstacle::Stopping => "the agency's process ends",
+    }
+}
+
+fn test_read(camera: &KnownCamera, now_ms: i64) -> Read {
+    Read {
+        source: camera.source,
+        engine_ref: None,
+        camera: camera.number,
+        captured_at: now_ms,
+        source_time: None,
+        time_quality: TimeQuality::Exact,
+        plate: Plate::of_test(),
+        jurisdiction: None,
+        jur_conf: None,
+        jurisdiction_trusted: false,
+        conf: None,
+        vehicle: Vehicle::default(),
+        motion: Motion::Unknown,
+        frames: 1,
+        flags: ReadFlags::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

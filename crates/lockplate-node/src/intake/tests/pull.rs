@@ -1,0 +1,242 @@
+//! Cameras that are asked, against a server that does what such a camera does: Digest with MD5, XML, lines, a stream.
+
+use std::collections::VecDeque;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::Redirect;
+use md5::{Digest as _, Md5};
+
+use super::*;
+
+const PASSWORD: &str = "a secret word";
+const REALM: &str = "Login to 5c0e11";
+
+/// What a camera answers next, and what it was asked.
+#[derive(Clone, Default)]
+struct Device(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    answers: VecDeque<Answer>,
+    asked: Vec<(String, String)>,
+    refused: usize,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Text(&'static str, String),
+    Parts(Vec<String>),
+    Elsewhere,
+    Endless,
+}
+
+fn hashed(text: &str) -> String {
+    hex::encode(Md5::digest(text.as_bytes()))
+}
+
+/// Written apart from the code under test.
+fn is_signed(header: &str, method: &Method, target: &str) -> bool {
+    let field = |name: &str| {
+        let (_, rest) = header.split_once(&format!("{name}=")).unwrap_or_default();
+        rest.split([',']).next().unwrap_or_default().trim_matches('"').to_owned()
+    };
+    let (ha1, ha2) = (hashed(&format!("admin:{REALM}:{PASSWORD}")), hashed(&format!("{method}:{target}")));
+    let right = hashed(&format!("{ha1}:abc:{}:{}:auth:{ha2}", field(" nc"), field("cnonce")));
+    header.starts_with("Digest ") && field("response") == right && field(" uri") == target
+}
+
+async fn device(State(device): State<Device>, method: Method, uri: Uri, headers: HeaderMap, body: String) -> Response {
+    let target = uri.path_and_query().unwrap().as_str().to_owned();
+    let signed =
+        headers.get(header::AUTHORIZATION).is_some_and(|value| is_signed(value.to_str().unwrap(), &method, &target));
+    let mut told = device.0.lock().unwrap();
+    if !signed {
+        told.refused += 1;
+        let challenge = format!("Digest realm=\"{REALM}\", qop=\"auth\", nonce=\"abc\", opaque=\"xyz\"");
+        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
+    }
+    told.asked.push((format!("{method} {target}"), body));
+    match told.answers.pop_front() {
+        Some(Answer::Text(content_type, text)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
+        Some(Answer::Parts(parts)) => {
+            let chunks = parts.into_iter().map(|text| {
+                let length = text.len();
+                Ok::<_, std::io::Error>(format!(
+                    "--myboundary\r\nContent-Type: text/plain\r\nContent-Length:{length}\r\n\r\n{text}\r\n"
+                ))
+            });
+            let body = Body::from_stream(futures_util::stream::iter(chunks));
+            ([(header::CONTENT_TYPE, "multipart/x-mixed-replace; boundary=myboundary")], body).into_response()
+        }
+        Some(Answer::Elsewhere) => Redirect::temporary("/elsewhere").into_response(),
+        Some(Answer::Endless) => {
+            let chunks = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'<'; 1 << 20]));
+            Body::from_stream(chunks).into_response()
+        }
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// A town with a source `asked` of `engine`, and its camera.
+async fn with_device(engine: &str, folder: &std::path::Path, password: &str, answers: Vec<Answer>) -> (Town, Device) {
+    let town = town().await;
+    let camera = Device::default();
+    camera.0.lock().unwrap().answers = answers.into();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(device).with_state(camera.clone());
+    let stopping = town.tasks.stopping().clone();
+    town.tasks.spawn("a camera", async move {
+        axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await }).await.unwrap();
+    });
+    let file = password_file(folder, password);
+    ask(
+        &town,
+        engine,
+        PullTable { url, user: "admin".into(), password_file: file, every_seconds: 1, ca_file: None, pin: None },
+    )
+    .await;
+    (town, camera)
+}
+
+async fn ask(town: &Town, engine: &str, pull: PullTable) {
+    let table = SourceTable { token_sha256: None, pull: Some(pull), ..source_table("asked", engine) };
+    town.add(table.check(60).unwrap(), "1").await;
+    town.state.start();
+}
+
+fn plates(reads: &[(&str, &str)]) -> Answer {
+    let plate = |(time, plate): &(&str, &str)| {
+        format!(
+            "<Plate><captureTime>{time}</captureTime><plateNumber>{plate}</plateNumber><picName>{time}</picName></Plate>"
+        )
+    };
+    let list: String = reads.iter().map(plate).collect();
+    Answer::Text("application/xml", format!("<Plates>{list}</Plates>"))
+}
+
+#[tokio::test]
+async fn a_hikvision_camera_is_asked_for_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, now, next) =
+        (("20260320T0506400000", "OLD1"), ("20260320T0546300000", "AB123"), ("20260320T0546350000", "CD456"));
+    let answers = vec![plates(&[old, now]), plates(&[now]), plates(&[now, next]), plates(&[now, next]), plates(&[])];
+    let (town, camera) = with_device("hikvision", folder.path(), PASSWORD, answers).await;
+    town.until("five answers", |_| camera.0.lock().unwrap().answers.is_empty()).await;
+    town.until("both reads", |town| town.sink.texts().len() >= 2).await;
+    assert_eq!(town.sink.texts(), ["AB123", "CD456"], "what is old is left out at a start, and a repeat later");
+    assert_eq!((town.counts("asked").duplicate, town.counts("asked").accepted), (0, 2));
+    let asked = camera.0.lock().unwrap().asked.clone();
+    assert!(asked.iter().all(|(line, _)| line == "POST /ISAPI/Traffic/channels/1/vehicledetect/plates"));
+    let since: Vec<&str> = asked.iter().take(4).map(|(_, body)| body.as_str()).collect();
+    let body = |text: &str| format!("<AfterTime><picTime>{text}</picTime></AfterTime>");
+    assert_eq!(
+        since,
+        [body("20260320T053140"), body("20260320T054630"), body("20260320T054630"), body("20260320T054635")]
+    );
+    assert_eq!(camera.0.lock().unwrap().refused, 1, "the challenge is used again");
+    assert!(town.state.health().cameras.iter().any(|camera| camera.camera == 60), "an answer is a sign of life");
+    // It does not answer any more.
+    town.until("a loss", |town| town.counts("asked").lost_upstream == 1).await;
+}
+
+#[tokio::test]
+async fn axis_and_milesight_cameras_are_asked_in_their_ways() {
+    let axis = format!("<events><event><TS>{NOW_MS}</TS><LPR>AX123</LPR><LP_BMP>a</LP_BMP></event></events>");
+    let milesight = "time_0=2026-03-20 05:46:40\nplate_0=MS123\npath_0=a.jpg\n".to_owned();
+    for (engine, answer, question, plate) in [
+        (
+            "axis",
+            Answer::Text("text/xml", axis),
+            "GET /local/fflprapp/search.cgi?TimestampFrom=1773999100000000",
+            "AX123",
+        ),
+        (
+            "milesight",
+            Answer::Text("text/plain", milesight),
+            "GET /cgi-bin/operator/operator.cgi?action=get.lpr.lastdata&format=inf",
+            "MS123",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (town, camera) = with_device(engine, folder.path(), PASSWORD, vec![answer.clone(), answer]).await;
+        town.until("two answers", |_| camera.0.lock().unwrap().asked.len() >= 2).await;
+        assert_eq!(town.sink.texts(), [plate]);
+        assert_eq!(camera.0.lock().unwrap().asked[0].0, question);
+    }
+}
+
+#[tokio::test]
+async fn the_stream_of_a_dahua_camera_is_taken_up_again_and_its_loss_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers = vec![
+        Answer::Parts(vec!["Heartbeat".into(), junction("DH123")]),
+        Answer::Parts(vec![junction("DH123"), junction("DH456"), "Heartbeat".into()]),
+    ];
+    let (town, camera) = with_device("dahua-events", folder.path(), PASSWORD, answers).await;
+    town.until("both streams", |town| town.sink.texts().len() == 2 && town.counts("asked").lost_upstream == 2).await;
+    assert_eq!((town.sink.texts(), town.counts("asked").duplicate), (vec!["DH123".into(), "DH456".into()], 1));
+    let asked = camera.0.lock().unwrap().asked.clone();
+    assert_eq!(asked[0].0, "GET /cgi-bin/eventManager.cgi?action=attach&codes=[TrafficJunction]&heartbeat=5");
+}
+
+#[tokio::test]
+async fn a_stream_is_not_read_on_while_nothing_can_be_made_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = (0..5).map(|at| junction(&format!("DH{at}"))).collect();
+    let (town, camera) = with_device("dahua-events", folder.path(), PASSWORD, Vec::new()).await;
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    camera.0.lock().unwrap().answers.push_back(Answer::Parts(parts));
+    town.until("the first", |town| town.counts("asked").payloads == 1).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(town.counts("asked").payloads, 1);
+    *town.sink.refuses.lock().unwrap() = None;
+    town.until("all", |town| town.sink.texts().len() == 5).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_a_redirect_and_an_endless_answer_bring_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (town, camera) = with_device("milesight", folder.path(), "another word", Vec::new()).await;
+    town.until("it was asked twice", |_| camera.0.lock().unwrap().refused >= 2).await;
+    assert_eq!(camera.0.lock().unwrap().asked.len(), 0);
+    assert_eq!(town.counts("asked").lost_upstream, 0, "what never stood is not lost");
+
+    let folder = tempfile::tempdir().unwrap();
+    let answers = vec![Answer::Elsewhere, Answer::Endless];
+    let (town, camera) = with_device("milesight", folder.path(), PASSWORD, answers).await;
+    town.until("both answers", |_| camera.0.lock().unwrap().asked.len() >= 3).await;
+    assert!(camera.0.lock().unwrap().asked.iter().all(|(line, _)| !line.contains("elsewhere")));
+    assert_eq!(town.counts("asked").payloads, 0);
+}
+
+#[tokio::test]
+async fn over_tls_only_the_pinned_camera_is_shown_anything() {
+    for right in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let town = town().await;
+        let camera = Device::default();
+        let line = "time_0=2026-03-20 05:46:40\nplate_0=MS123\n".to_owned();
+        camera.0.lock().unwrap().answers = vec![Answer::Text("text/plain", line)].into();
+        let identity = crate::tls::TlsIdentity::load_or_create(&folder.path().join("tls.key")).unwrap();
+        let on = ListenOn { addr: ([127, 0, 0, 1], 0).into(), tls: TlsMode::Pinned(identity.server_config().unwrap()) };
+        let server = Server::bind(on, Limits::default()).await.unwrap();
+        let pull = PullTable {
+            url: format!("https://{}", server.local_addr()),
+            user: "admin".into(),
+            password_file: password_file(folder.path(), PASSWORD),
+            every_seconds: 1,
+            ca_file: None,
+            pin: Some(hex::encode(if right { identity.pin() } else { [7; 32] })),
+        };
+        server.serve(Router::new().fallback(device).with_state(camera.clone()), &town.tasks);
+        ask(&town, "milesight", pull).await;
+        if right {
+            town.until("the read", |town| town.sink.texts() == ["MS123"]).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            assert_eq!((camera.0.lock().unwrap().refused, town.sink.texts()), (0, Vec::new()));
+        }
+    }
+}

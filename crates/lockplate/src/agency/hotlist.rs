@@ -1,0 +1,472 @@
+//! `lockplate agency hotlist`: what a steward, and whoever has a case, does with lists. Plates are read from standard input or a file and
+//! written nowhere.
+
+use std::io::BufRead as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use lockplate_core::Timestamp;
+use lockplate_core::hotlist::limits::{CONF_MIN, EXTRACT_ENTRIES_DEFAULT};
+use lockplate_core::hotlist::load::LoadMode;
+use lockplate_core::hotlist::set::{ListSettings, SetKind};
+use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery};
+use lockplate_core::id::AgencyId;
+use lockplate_core::json::{parse_time, time_text};
+use lockplate_core::person::ByPerson;
+use lockplate_core::vocabulary::{Basis, Offence, Purpose};
+use lockplate_node::api::{B64, Done};
+use lockplate_node::client::CallLimits;
+use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListRegistered, ListsHealth, LoadReport, orders_value};
+use lockplate_node::rng::SystemRng;
+use lockplate_node::search::read_person_key;
+use lockplate_node::shift::SignedIn;
+use lockplate_node::shutdown::ExitKind;
+use rand_core::Rng as _;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::{now, passcode};
+use crate::Globals;
+use crate::exit::Ended;
+use crate::screen::Screen;
+use crate::search::{OwnDesk, usage};
+
+/// Bytes of a list's file.
+const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const DAY: u64 = 86_400;
+
+/// Register, load and end hot lists.
+#[derive(Debug, Args)]
+pub(crate) struct HotlistArgs {
+    #[command(subcommand)]
+    task: HotlistTask,
+}
+
+#[derive(Debug, Subcommand)]
+enum HotlistTask {
+    /// Register a list, with you as its steward
+    New(NewArgs),
+    /// Load a file
+    Load(LoadArgs),
+    /// Put one plate on a list of the agency's own; the plate is read from standard input
+    Add(AddArgs),
+    /// Take one entry off a list of the agency's own
+    Remove {
+        /// Name of the list
+        #[arg(long)]
+        list: String,
+        /// Id of the entry, as `add` printed it
+        #[arg(long)]
+        entry: String,
+    },
+    /// Show the lists and what is in force
+    List,
+    /// End a list: nothing of it is matched or kept from then on
+    Retire {
+        /// Name of the list
+        #[arg(long)]
+        list: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct NewArgs {
+    /// Name for people; it decides nothing
+    #[arg(long)]
+    name: String,
+    /// extract (of a national or state file), custom (own entries with a case), amber
+    #[arg(long)]
+    kind: String,
+    /// What a custom list is for: wantedPerson, missingPerson, amberAlert, stolenVehicle, stolenPlate, humanTrafficking
+    #[arg(long)]
+    purpose: Option<String>,
+    /// How its files are read (TOML); without it they come in the own format
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Confidence below which a read is no hit, 0 to 1000
+    #[arg(long, default_value_t = CONF_MIN)]
+    conf_min: u16,
+    /// A state that a camera names without a confidence counts as read
+    #[arg(long)]
+    trust_state: bool,
+    /// Entries it may have
+    #[arg(long, default_value_t = EXTRACT_ENTRIES_DEFAULT)]
+    entries_max: u64,
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    /// The file
+    file: PathBuf,
+    /// Name of the list
+    #[arg(long)]
+    list: String,
+    /// Key file of a second person, for a load that grew or has entries of the agency's own
+    #[arg(long, value_name = "FILE")]
+    second: Vec<PathBuf>,
+    /// Number of the load, where the file's format does not say it
+    #[arg(long)]
+    sequence: Option<u64>,
+    /// When its source made it, where the format does not say it; now if absent
+    #[arg(long, value_name = "TIME")]
+    produced_at: Option<String>,
+    /// The load before, of a file that only says what changed
+    #[arg(long)]
+    base: Option<u64>,
+    /// The whole file is of entries to take off
+    #[arg(long)]
+    removes: bool,
+    /// The source's own name of the file, where it makes one file a class
+    #[arg(long, default_value = "")]
+    source_file: String,
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// Name of the list
+    #[arg(long)]
+    list: String,
+    /// State of the plate, such as US-CT; left out only if nobody knows it
+    #[arg(long)]
+    state: Option<String>,
+    /// Case number
+    #[arg(long)]
+    case: String,
+    /// Legal basis: reasonableSuspicion, courtOrder, searchWarrant, statutoryDuty
+    #[arg(long)]
+    basis: String,
+    /// Class of the offence: none, felony, grossMisdemeanor, misdemeanor, infraction
+    #[arg(long, default_value = "none")]
+    offence: String,
+    /// ORI of your agency
+    #[arg(long)]
+    ori: String,
+    /// Days until it ends, at most 30
+    #[arg(long, default_value_t = 30)]
+    days: u64,
+    /// No alert where the camera did not read the state
+    #[arg(long)]
+    state_required: bool,
+    /// Also match texts that a camera may read for it
+    #[arg(long)]
+    near: bool,
+    /// For whoever looks at the alert, at most 200 characters
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Key file of the supervisor who signs it
+    #[arg(long, value_name = "FILE")]
+    second: PathBuf,
+}
+
+/// Carries out one task.
+pub(crate) async fn run(args: HotlistArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
+    let limits = CallLimits { total: Duration::from_secs(900), ..CallLimits::default() };
+    let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
+    let OwnDesk { client, key, agency, passcode_file } = OwnDesk::open(&path, limits)?;
+    if passcode_file.is_none() && matches!(args.task, HotlistTask::Add(_)) {
+        return Err(Ended::usage("standard input is the plate: set `passcode_file` in officer.toml").into());
+    }
+    let passcode = passcode(passcode_file.as_deref())?;
+    let steward = Steward { officer: SignedIn::sign_in(client, key, &passcode, now()).await?, agency };
+    match args.task {
+        HotlistTask::New(new) => steward.register(&new, screen).await,
+        HotlistTask::Load(load) => steward.load_file(&load, screen).await,
+        HotlistTask::Add(add) => steward.add(&add, screen).await,
+        HotlistTask::Remove { list, entry } => steward.remove(&list, &entry, screen).await,
+        HotlistTask::List => steward.list(screen).await,
+        HotlistTask::Retire { list } => steward.retire(&list, screen).await,
+    }
+}
+
+struct Steward {
+    officer: SignedIn,
+    agency: AgencyId,
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SystemRng.fill_bytes(&mut bytes);
+    bytes
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))
+}
+
+impl Steward {
+    async fn register(&self, args: &NewArgs, screen: &Screen) -> Result<ExitKind> {
+        let kind = SetKind::from_name(&args.kind).ok_or_else(|| usage("--kind", "extract, custom or amber"))?;
+        let purpose = match &args.purpose {
+            None => None,
+            Some(name) => Some(Purpose::from_name(name).ok_or_else(|| usage("--purpose", "one of the six of --help"))?),
+        };
+        if purpose.is_some() != (kind == SetKind::Custom) {
+            return Err(usage("--purpose", "what the entries are for, for a custom list and for no other").into());
+        }
+        let template = args.template.as_deref().map(read_text).transpose()?;
+        let config = ListConfig {
+            agency: self.agency,
+            name: args.name.clone(),
+            settings: ListSettings {
+                list: random(),
+                kind,
+                conf_min: args.conf_min,
+                trust_jurisdiction: args.trust_state,
+            },
+            purpose,
+            template: template.as_ref().map_or([0; 32], |text| Sha256::digest(text.as_bytes()).into()),
+            entries_max: args.entries_max,
+            alert_key: None,
+            serial: 1,
+            retired: false,
+            time: now(),
+        };
+        self.say(&config, template).await?;
+        let id = crate::search::hex_of(&config.settings.list);
+        if screen.json() {
+            screen.document(&json!({ "schema": "lockplate/hotlist/1", "list": config.name, "id": id }));
+        } else {
+            screen.line(&format!(
+                "The list {} is registered, with you as its steward. Its id in the public log is {id}.",
+                config.name
+            ));
+            screen.line("Nothing is matched before a file is loaded.");
+        }
+        Ok(ExitKind::Done)
+    }
+
+    async fn say(&self, config: &ListConfig, template: Option<String>) -> Result<()> {
+        let signed = ByPerson::with_key(self.officer.key(), config.clone());
+        let asked =
+            ListRegistered { config: B64(signed.to_bytes()), template, directory: None, session: None, approval: None };
+        let Done {} = self.officer.post("/v1/hotlists", &asked).await?;
+        Ok(())
+    }
+
+    async fn lists(&self) -> Result<ListsHealth> {
+        Ok(self.officer.get("/v1/hotlists").await?)
+    }
+
+    async fn named(&self, name: &str) -> Result<(ListHealth, ListConfig)> {
+        let named = |list: &ListHealth| list.list == name && list.state != "retired";
+        let found = self.lists().await?.lists.into_iter().find(named);
+        let found = found.ok_or_else(|| Ended::usage(format!("{name}: no list of this name is registered")))?;
+        let signed = ByPerson::<ListConfig>::from_bytes(&found.config.0)?;
+        let config = signed.claimed().clone();
+        Ok((found, config))
+    }
+
+    async fn load_file(&self, args: &LoadArgs, screen: &Screen) -> Result<ExitKind> {
+        let (_, config) = self.named(&args.list).await?;
+        let length =
+            std::fs::metadata(&args.file).with_context(|| format!("{}: cannot be read", args.file.display()))?;
+        if length.len() > FILE_BYTES_MAX {
+            return Err(Ended::usage(format!("{}: more than 256 MiB", args.file.display())).into());
+        }
+        let file = Zeroizing::new(std::fs::read(&args.file).context("the file cannot be read")?);
+        let delivery = if config.template == [0; 32] { None } else { Some(delivery(args)?) };
+        self.bring(&config, file, delivery, &args.second, screen).await
+    }
+
+    async fn bring(
+        &self,
+        config: &ListConfig,
+        file: Zeroizing<Vec<u8>>,
+        delivery: Option<OrderedDelivery>,
+        seconds: &[PathBuf],
+        screen: &Screen,
+    ) -> Result<ExitKind> {
+        let order = LoadOrder {
+            list: config.settings.list,
+            file: Sha256::digest(file.as_slice()).into(),
+            delivery,
+            time: now(),
+        };
+        let mut orders = vec![ByPerson::with_key(self.officer.key(), order.clone())];
+        for second in seconds {
+            orders.push(ByPerson::with_key(&read_person_key(second)?, order.clone()));
+        }
+        let mut headers = self.officer.headers();
+        let value = orders_value(&orders).ok_or_else(|| usage("--second", "at most three second persons"))?;
+        headers.insert(HEADER_ORDERS, value);
+        let path = format!("/v1/hotlists/{}/loads", crate::search::hex_of(&config.settings.list));
+        let answer = self.officer.client().post_with(&path, headers, file.to_vec().into()).await?;
+        let report: LoadReport = serde_json::from_slice(&answer)?;
+        Ok(show(&report, screen))
+    }
+
+    /// A load of one line, made in memory.
+    async fn change(
+        &self,
+        list: &str,
+        lines: &[serde_json::Value],
+        seconds: &[PathBuf],
+        screen: &Screen,
+    ) -> Result<ExitKind> {
+        let (health, config) = self.named(list).await?;
+        if config.settings.kind != SetKind::Custom || config.template != [0; 32] {
+            return Err(usage("--list", "a custom list whose files come in the own format").into());
+        }
+        // The first load is the list; every other one says what changes.
+        let is_first = health.state == "absent" && health.sequence == 0;
+        let mut header = json!({
+            "list": config.name,
+            "mode": if is_first { "full" } else { "incremental" },
+            "sequence": health.sequence.saturating_add(1),
+            "produced_at": time_text(now()),
+            "entries": lines.len(),
+        });
+        if !is_first && let Some(header) = header.as_object_mut() {
+            header.insert("base".to_owned(), health.sequence.into());
+        }
+        let mut file = Zeroizing::new(format!("{header}\n").into_bytes());
+        for line in lines {
+            file.extend_from_slice(format!("{line}\n").as_bytes());
+        }
+        self.bring(&config, file, None, seconds, screen).await
+    }
+
+    async fn add(&self, args: &AddArgs, screen: &Screen) -> Result<ExitKind> {
+        Basis::from_name(&args.basis).ok_or_else(|| usage("--basis", "one of those of --help"))?;
+        Offence::from_name(&args.offence).ok_or_else(|| usage("--offence", "one of those of --help"))?;
+        let mut plate = Zeroizing::new(String::new());
+        std::io::stdin().lock().read_line(&mut plate).context("standard input cannot be read")?;
+        let entry = crate::search::hex_of(&random::<8>());
+        let expires = Timestamp(now().0.saturating_add(args.days.saturating_mul(DAY)));
+        let line = json!({
+            "entry_id": entry,
+            "plate": plate.trim(),
+            "jurisdiction": args.state,
+            "class": "custom",
+            "source_file": "",
+            "offence": args.offence,
+            "entered_at": time_text(now()),
+            "expires_at": time_text(expires),
+            "case": args.case,
+            "basis": args.basis,
+            "agency": args.ori,
+            "state_required": args.state_required,
+            "variants": if args.near { "near" } else { "none" },
+            "note": args.note,
+        });
+        let ended = self.change(&args.list, &[line], std::slice::from_ref(&args.second), screen).await?;
+        if matches!(ended, ExitKind::Done) {
+            screen.note(&format!("The entry's id is {entry}."));
+        }
+        Ok(ended)
+    }
+
+    async fn remove(&self, list: &str, entry: &str, screen: &Screen) -> Result<ExitKind> {
+        let line = json!({ "entry_id": entry, "op": "remove" });
+        self.change(list, &[line], &[], screen).await
+    }
+
+    async fn retire(&self, list: &str, screen: &Screen) -> Result<ExitKind> {
+        let (_, config) = self.named(list).await?;
+        let ended =
+            ListConfig { serial: config.serial.saturating_add(1), retired: true, time: now(), ..config.clone() };
+        // How files were read matters no more.
+        self.say(&ListConfig { template: [0; 32], ..ended }, None).await?;
+        if screen.json() {
+            screen.document(&json!({ "schema": "lockplate/hotlist/1", "list": config.name, "state": "retired" }));
+        } else {
+            screen.line(&format!("The list {} has ended: nothing of it is matched or kept.", config.name));
+        }
+        Ok(ExitKind::Done)
+    }
+
+    async fn list(&self, screen: &Screen) -> Result<ExitKind> {
+        let ListsHealth { lists, not_compared } = self.lists().await?;
+        if not_compared > 0 {
+            screen.note(&format!("Alarm: {not_compared} reads were compared with no list, because too many waited."));
+        }
+        if screen.json() {
+            screen.document(&json!({ "schema": "lockplate/hotlist/1", "lists": lists, "not_compared": not_compared }));
+            return Ok(ExitKind::Done);
+        }
+        for list in &lists {
+            let made = if list.produced_at == 0 {
+                String::new()
+            } else {
+                format!(", made {}", time_text(Timestamp(list.produced_at)))
+            };
+            screen.line(&format!("{}  {}  {}  {} entries{made}", list.list, list.kind, list.state, list.entries));
+            for (class, n) in &list.classes {
+                screen.line(&format!("    {class}: {n}"));
+            }
+            if let Some(why) = &list.refused {
+                screen.line(&format!("    the last file was not taken: {why}"));
+            }
+        }
+        if lists.is_empty() {
+            screen.line("No list is registered.");
+        }
+        Ok(ExitKind::Done)
+    }
+}
+
+fn delivery(args: &LoadArgs) -> Result<OrderedDelivery> {
+    let sequence = args
+        .sequence
+        .ok_or_else(|| usage("--sequence", "the number of the load: this list's format does not say it"))?;
+    let produced_at = match &args.produced_at {
+        None => now(),
+        Some(text) => parse_time(text).ok_or_else(|| usage("--produced-at", "a time such as 2026-11-22T14:00:00Z"))?,
+    };
+    Ok(OrderedDelivery {
+        mode: args.base.map_or(LoadMode::Full, |base| LoadMode::Incremental { base }),
+        sequence,
+        produced_at,
+        source_file: args.source_file.clone(),
+        removes: args.removes,
+    })
+}
+
+fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
+    let ended = if report.state == "live" { ExitKind::Done } else { ExitKind::Refused };
+    if screen.json() {
+        screen.document(&json!({ "schema": "lockplate/hotlist/1", "load": report }));
+        return ended;
+    }
+    match report.state.as_str() {
+        "live" => screen
+            .line(&format!("Load {} of {} is in force: {} entries.", report.sequence, report.list, report.entries)),
+        "held" => screen.line(&format!("The load of {} is held; the set before stays in force.", report.list)),
+        _ => screen.line(&format!("The load of {} was refused; the set before stays in force.", report.list)),
+    }
+    for why in &report.why {
+        screen.line(&format!("    {why}"));
+    }
+    for class in &report.classes {
+        let mut parts = vec![format!("{} in the list", class.accepted)];
+        let mut part = |n: u64, what: &str| {
+            if n > 0 {
+                parts.push(format!("{n} {what}"))
+            }
+        };
+        part(class.added, "new");
+        part(class.removed, "gone");
+        part(class.dropped, "dropped: this class is not matched here");
+        part(class.refused, "refused");
+        screen.line(&format!("    {}: {}", class.class, parts.join(", ")));
+    }
+    for (why, n) in &report.refusals {
+        screen.line(&format!("    refused, {why}: {n}"));
+    }
+    if report.cut > 0 {
+        screen.line(&format!(
+            "    {} entries end earlier than their list says, at the longest life of their class",
+            report.cut
+        ));
+    }
+    for alarm in &report.alarms {
+        screen.note(&format!("Alarm: {alarm}."));
+    }
+    if report.state == "held" {
+        screen.note("Have a second person sign the same load: give their key file with --second.");
+    }
+    ended
+}

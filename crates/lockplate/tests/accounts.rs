@@ -1,0 +1,99 @@
+//! A toll operator with real processes: customers' passes leave sealed to the billing key and without a plate, a gate is answered, nobody
+//! else's pass is handed to anybody, and no hot list is taken.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test says by a panic what is wrong"
+)]
+
+mod town;
+
+use lockplate_core::vocabulary::ArchiveKind;
+use lockplate_node::account::{GateAnswer, GateAsked, PassageCount};
+use lockplate_node::intake::token_text;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use town::{BINARY, OPERATOR, Terms, Town, command, wait_until, write};
+
+fn headers() -> HeaderMap {
+    let bearer = HeaderValue::from_str(&format!("Bearer {}", token_text(&OPERATOR).as_str())).unwrap();
+    HeaderMap::from_iter([(AUTHORIZATION, bearer), (CONTENT_TYPE, HeaderValue::from_static("application/json"))])
+}
+
+fn ask<T: DeserializeOwned>(town: &Town, plate: &str, state: Option<&str>) -> T {
+    let asked = GateAsked { plate: plate.to_owned(), jurisdiction: state.map(str::to_owned) };
+    let body = serde_json::to_vec(&asked).unwrap();
+    let answer = town.runtime().block_on(town.agency_peer().post_with("/v1/gate", headers(), body.into())).unwrap();
+    serde_json::from_slice(&answer).unwrap()
+}
+
+#[test]
+fn a_customer_is_billed_and_everybody_else_is_only_counted() {
+    let terms = Terms { archive_kind: ArchiveKind::Toll, ..Terms::default() };
+    let mut town = Town::found(terms);
+    let accounts = "plate,jurisdiction,account_id,valid_from,valid_to\n\
+                    KXT 4107,US-CT,A-1,2026-01-01T00:00:00Z,2030-01-01T00:00:00Z\n\
+                    WRN3317,US-CT,A-2,2026-01-01T00:00:00Z,2026-02-01T00:00:00Z\n";
+    write(&town.home("people").join("accounts.csv"), accounts.as_bytes());
+    town.start_everything();
+    wait_until("the accounts are read", || ask::<GateAnswer>(&town, "KXT4107", Some("US-CT")).pass);
+    // Another state, no state, an account that ended, a stranger.
+    for (plate, state) in
+        [("KXT4107", Some("US-NY")), ("KXT4107", None), ("WRN3317", Some("US-CT")), ("ZZZ111", Some("US-CT"))]
+    {
+        assert!(!ask::<GateAnswer>(&town, plate, state).pass, "{plate} {state:?}");
+    }
+    let plates = ["KXT4107", "WRN3317", "ZZZ111", "KXT4107"];
+    let acknowledged = town.post_all(&plates, plates.len());
+
+    let people = town.home("people");
+    let to = people.join("passes.csv");
+    let config = town.home("agency").join("agency.toml");
+    let fetch = || {
+        let mut line = command(BINARY);
+        line.args(["--json", "agency", "passages", "--config"]).arg(&config);
+        line.arg("--key").arg(people.join("billing.key")).arg("--token-file").arg(people.join("operator.token"));
+        let done = line.arg("--to").arg(&to).output().unwrap();
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+        let document: Value = serde_json::from_slice(&done.stdout).unwrap();
+        document["fetched"].as_u64().unwrap()
+    };
+    let mut fetched = 0;
+    wait_until("the passes are there", || {
+        fetched += fetch();
+        fetched >= 2
+    });
+    assert_eq!(fetch(), 0, "what was fetched is struck off");
+    let rows = std::fs::read_to_string(&to).unwrap();
+    assert_eq!(rows.lines().count(), 3, "{rows}");
+    assert!(rows.lines().skip(1).all(|row| row.contains(",A-1,")) && !rows.contains("KXT"), "{rows}");
+
+    // Counts, by hour, and no word of who the others were.
+    let answer = town.runtime().block_on(town.agency_peer().get_with("/v1/passages/counts", headers())).unwrap();
+    let counts: Vec<PassageCount> = serde_json::from_slice(&answer).unwrap();
+    let sum = |count: fn(&PassageCount) -> u64| counts.iter().map(count).sum::<u64>();
+    assert_eq!((sum(|one| one.customers), sum(|one| one.others)), (2, 2));
+
+    // Without the token nothing; and there are no hot lists and no alerts here.
+    let peer = town.agency_peer();
+    for path in ["/v1/passages", "/v1/passages/counts", "/v1/hotlists", "/v1/alerts"] {
+        assert!(town.runtime().block_on(peer.get_bytes(path, &[])).is_err(), "{path}");
+    }
+
+    // Sealed like any read; police open it under a court's order or not at all.
+    town.wait_closed();
+    let searched = town.search("KXT4107");
+    assert_ne!(searched.code, 0, "{}", searched.document);
+    assert!(searched.document.to_string().contains("base.toll"), "{} {}", searched.document, searched.stderr);
+    assert_eq!(acknowledged.len(), 4);
+    town.stop_and_check();
+    town.nobody_panicked();
+}

@@ -1,0 +1,567 @@
+//! Hot lists with real processes: a steward registers a list and loads files, cameras send reads, alerts come. What is looked for is what
+//! an agency would notice: who is stopped wrongly, what the public log says, what lies on the disk.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test says by a panic what is wrong"
+)]
+
+mod town;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use lockplate_core::Timestamp;
+use lockplate_core::authorisation::{SessionBody, SessionStatement};
+use lockplate_core::entry::{HotlistLeaf, Leaf, ListKind, LogEntry, parse_leaf};
+use lockplate_core::envelope::HpkeSecretKey;
+use lockplate_core::hotlist::set::{ListSettings, SetKind};
+use lockplate_core::hotlist::steward::{ListConfig, LoadOrder};
+use lockplate_core::id::AgencyId;
+use lockplate_core::person::ByPerson;
+use lockplate_core::sign::{SigningKey, Statement as _};
+use lockplate_core::signed::{Header, Signable as _, VersionOne};
+use lockplate_core::vocabulary::{Level, State};
+use lockplate_log::{NoteSigner, VerifierKey};
+use lockplate_node::alerts::wire::AlertList;
+use lockplate_node::api::{B64, Done};
+use lockplate_node::founding::{AgencyCard, AgencyFiles, note_signer};
+use lockplate_node::hotlist::{HEADER_ORDERS, ListRegistered, LoadReport, orders_value};
+use lockplate_node::officers::{AgencyIdentity, OfficerRow, sign_directory};
+use lockplate_node::rng::SystemRng;
+use lockplate_node::shift::SignedIn;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use town::{BINARY, Terms, Town, command, now_ms, pause, wait_until, write};
+
+/// The 13 classes of the extract, and whether they are matched.
+const CLASSES: [(&str, bool); 13] = [
+    ("stolenVehicle", true),
+    ("stolenPlate", true),
+    ("wantedPerson", true),
+    ("missingPerson", true),
+    ("protectionOrder", false),
+    ("extremeRiskOrder", false),
+    ("gang", false),
+    ("terroristScreening", false),
+    ("supervisedRelease", false),
+    ("sexOffender", false),
+    ("immigrationViolator", false),
+    ("protectiveInterest", false),
+    ("violentPerson", false),
+];
+
+/// What a command said: exit code and its one document.
+struct Said {
+    code: i32,
+    document: Value,
+    stderr: String,
+}
+
+/// A town with a steward and a supervisor.
+struct Lists {
+    town: Town,
+    second: PathBuf,
+    sequences: BTreeMap<String, u64>,
+}
+
+fn time(at_ms: i64) -> String {
+    lockplate_core::json::time_text(Timestamp(u64::try_from(at_ms / 1_000).unwrap()))
+}
+
+/// One entry of an extract.
+fn entry(id: &str, plate: &str, state: Option<&str>, class: &str) -> Value {
+    json!({
+        "entry_id": id, "plate": plate, "jurisdiction": state, "class": class, "source_file": "INV", "offence": "felony",
+        "entered_at": time(now_ms() - 86_400_000), "expires_at": time(now_ms() + 86_400_000), "case": "26-0042",
+        "basis": "statutoryDuty", "agency": "CT0000000",
+    })
+}
+
+impl Lists {
+    fn start() -> Self {
+        let town = Town::start(Terms { epoch_seconds: 60, ..Terms::default() });
+        let second = town.supervisor();
+        Self { town, second, sequences: BTreeMap::new() }
+    }
+
+    fn run(&self, args: &[&str], input: Option<&str>) -> Said {
+        let officer = self.town.home("officer").join("officer.toml");
+        let mut command = command(BINARY);
+        command.args(["--json", "agency", "hotlist"]).args(args).arg("--config").arg(&officer);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.unwrap_or("").as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        let document = serde_json::from_slice(&done.stdout).unwrap_or(Value::Null);
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        Said { code: done.status.code().unwrap_or(-1), document, stderr }
+    }
+
+    fn new_list(&self, name: &str, more: &[&str]) {
+        let said = self.run(&[&["new", "--name", name][..], more].concat(), None);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+    }
+
+    /// Loads entries as a full file of the own format.
+    fn load(&mut self, name: &str, entries: &[Value], with_second: bool) -> Said {
+        let sequence = self.sequences.entry(name.to_owned()).or_default();
+        *sequence += 1;
+        let header = json!({
+            "list": name, "mode": "full", "sequence": *sequence, "produced_at": time(now_ms()), "entries": entries.len(),
+        });
+        let lines: Vec<String> = std::iter::once(&header).chain(entries).map(Value::to_string).collect();
+        let file = self.town.home("officer").join("list.ndjson");
+        write(&file, format!("{}\n", lines.join("\n")).as_bytes());
+        let path = file.display().to_string();
+        let mut args = vec!["load", &path, "--list", name];
+        let second = self.second.display().to_string();
+        if with_second {
+            args.extend(["--second", &second]);
+        }
+        let said = self.run(&args, None);
+        std::fs::remove_file(&file).unwrap();
+        said
+    }
+
+    fn health(&self, name: &str) -> Value {
+        let said = self.run(&["list"], None);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let lists = said.document["lists"].as_array().unwrap();
+        lists.iter().find(|list| list["list"] == name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Leaves of hot lists in the recorder's log.
+    fn leaves(&self) -> Vec<HotlistLeaf> {
+        let mut found = Vec::new();
+        for leaf in self.town.leaves("recorder") {
+            if let Leaf::Known(stamped) = parse_leaf(&leaf).unwrap()
+                && let LogEntry::Hotlist(leaf) = stamped.entry()
+            {
+                found.push(leaf.clone());
+            }
+        }
+        found
+    }
+
+    /// A read as a camera sends it.
+    fn pass(&self, plate: &str, state: Option<&str>, camera: &str) {
+        let at = now_ms();
+        let line = json!({
+            "plate": plate, "camera": camera, "captured_at": at, "id": format!("r{at}-{plate}"), "conf": 0.95,
+            "jurisdiction": state, "jurisdiction_conf": state.map(|_| 0.97),
+        });
+        let door = self.town.door("own-0");
+        let answer = self.town.lan().post(&door, "application/x-ndjson", format!("{line}\n").as_bytes()).unwrap();
+        assert_eq!(answer.0, 200, "{}", String::from_utf8_lossy(&answer.1));
+        pause(5);
+    }
+}
+
+#[test]
+fn a_list_is_held_released_logged_and_matched_and_its_content_lies_on_no_disk() {
+    let mut lists = Lists::start();
+    lists.new_list("state", &["--kind", "extract"]);
+    assert_eq!(lists.health("state")["state"], "absent");
+
+    // The whole extract, one entry a class: it has classes that no load before had, so one person does not put it in force.
+    let all: Vec<Value> = CLASSES
+        .iter()
+        .enumerate()
+        .map(|(at, (class, _))| entry(&format!("e{at}"), &format!("ZKX{at:03}"), Some("US-CT"), class))
+        .collect();
+    let held = lists.load("state", &all, false);
+    assert_eq!((held.code, &held.document["load"]["state"]), (4, &json!("held")), "{}", held.stderr);
+    assert!(lists.leaves().is_empty(), "nothing is logged of a load that is not in force");
+    let loaded = lists.load("state", &all, true);
+    assert_eq!((loaded.code, &loaded.document["load"]["state"]), (0, &json!("live")), "{}", loaded.stderr);
+    let leaves = lists.leaves();
+    let [leaf] = leaves.as_slice() else { panic!("{} leaves", leaves.len()) };
+    for (class, is_matched) in CLASSES {
+        let counts = leaf.classes.iter().find(|one| one.class.name() == class).unwrap();
+        let expected = if is_matched { (1, 0) } else { (0, 1) };
+        assert_eq!((counts.accepted, counts.dropped), expected, "{class}");
+    }
+    assert_eq!(lists.health("state")["state"], "live");
+
+    // A custom entry needs a case and a supervisor.
+    lists.new_list("own", &["--kind", "custom", "--purpose", "missingPerson"]);
+    let second = lists.second.display().to_string();
+    let add = ["add", "--list", "own", "--case", "26-0099", "--basis", "reasonableSuspicion", "--ori", "CT0000000"];
+    let added = lists.run(&[&add[..], &["--state", "US-CT", "--second", &second]].concat(), Some("QWE777\n"));
+    assert_eq!(added.code, 0, "{} {}", added.document, added.stderr);
+
+    // Nothing of it is on the agency's disk in clear, also after a stop.
+    lists.town.agency.take().unwrap().stop();
+    for secret in ["ZKX000", "ZKX010", "QWE777", "26-0042", "26-0099"] {
+        assert!(!contains(&lists.town.data("agency"), secret.as_bytes()), "{secret} lies in the data folder");
+        assert!(!lists.town.all_said().contains(secret), "{secret} was said");
+    }
+
+    // The extract is gone with the process; what is the agency's own is matched again, and the log says nothing new.
+    lists.town.start_agency();
+    lists.town.wait_sealing();
+    assert_eq!(lists.health("state")["state"], "absent");
+    assert_eq!((&lists.health("own")["state"], &lists.health("own")["entries"]), (&json!("live"), &json!(1)));
+    assert_eq!(lists.leaves().len(), 2);
+
+    // The list ends; the log says what went.
+    let retired = lists.run(&["retire", "--list", "own"], None);
+    assert_eq!(retired.code, 0, "{}", retired.stderr);
+    let leaves = lists.leaves();
+    let last = leaves.last().unwrap();
+    assert_eq!((last.kind, last.classes.iter().map(|one| one.removed).sum::<u64>()), (ListKind::Retire, 1));
+    assert_eq!(lists.health("own")["state"], "retired");
+    lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
+
+/// True if some file under a folder holds these bytes.
+fn contains(folder: &Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return contains(&path, bytes);
+        }
+        let content = std::fs::read(&path).unwrap_or_default();
+        content.windows(bytes.len()).any(|part| part == bytes)
+    })
+}
+
+impl Lists {
+    /// Signed in at the desk.
+    fn shift(&self) -> SignedIn {
+        let key = lockplate_node::search::read_person_key(&self.town.home("officer").join("officer.pem")).unwrap();
+        let now = Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
+        let passcode = std::fs::read_to_string(self.town.home("officer").join("passcode")).unwrap();
+        let signing_in = SignedIn::sign_in(self.town.agency_peer(), key, &passcode, now);
+        self.town.runtime().block_on(signing_in).unwrap()
+    }
+
+    /// Alerts that wait, as (class, match, count).
+    fn alerts(&self, shift: &SignedIn) -> Vec<(String, String, u64)> {
+        let list: AlertList = self.town.runtime().block_on(shift.get("/v1/alerts")).unwrap();
+        list.alerts.into_iter().map(|alert| (alert.class, alert.matched, alert.count)).collect()
+    }
+}
+
+#[test]
+fn cars_that_were_stopped_wrongly_raise_no_alert_here() {
+    let mut lists = Lists::start();
+    lists.new_list("state", &["--kind", "extract"]);
+    let mut motorcycle = entry("e1", "KJR842", Some("US-MT"), "stolenVehicle");
+    motorcycle["vehicle"] = json!({ "class": "motorcycle" });
+    let entries = [
+        motorcycle,
+        entry("e2", "ZKX4411", Some("US-CT"), "stolenVehicle"),
+        entry("e3", "ZKX9001", Some("US-CT"), "stolenPlate"),
+        entry("w1", "ZKX*", Some("US-CT"), "stolenVehicle"),
+        entry("o1", "Z", Some("US-CT"), "stolenVehicle"),
+    ];
+    let loaded = lists.load("state", &entries, true);
+    assert_eq!(loaded.code, 0, "{} {}", loaded.document, loaded.stderr);
+    assert_eq!(loaded.document["load"]["entries"], 3, "a wildcard and one character are no entries");
+    let refusals = &loaded.document["load"]["refusals"];
+    assert_eq!(
+        (refusals["wildcard in the plate"].as_u64(), refusals["plate too short or too long"].as_u64()),
+        (Some(1), Some(1))
+    );
+    let shift = lists.shift();
+
+    // Aurora 2020: the same characters on another state's plate.
+    lists.pass("KJR842", Some("US-CO"), "c1");
+    // One character misread.
+    lists.pass("ZKX4417", Some("US-CT"), "c1");
+    // The listed one, twice within ten minutes: one alert.
+    lists.pass("ZKX4411", Some("US-CT"), "c1");
+    pause(20);
+    lists.pass("ZKX4411", Some("US-CT"), "c1");
+    // The state was not read: said so, and told apart.
+    lists.pass("ZKX9001", None, "c1");
+    wait_until("the alerts are raised", || lists.alerts(&shift).len() >= 2);
+    pause(500);
+    let mut alerts = lists.alerts(&shift);
+    alerts.sort();
+    let expected = [("stolenPlate", "plate_only", 1), ("stolenVehicle", "plate_and_state", 2)];
+    let expected: Vec<_> =
+        expected.iter().map(|(class, kind, n)| ((*class).to_owned(), (*kind).to_owned(), *n)).collect();
+    assert_eq!(alerts, expected);
+
+    // What a newer load does not name alerts no more.
+    let loaded = lists.load("state", &entries[..1], true);
+    assert_eq!(loaded.code, 0, "{} {}", loaded.document, loaded.stderr);
+    lists.pass("ZKX4411", Some("US-CT"), "7");
+    lists.pass("ZKX9001", Some("US-CT"), "7");
+    pause(1_000);
+    assert_eq!(lists.alerts(&shift).len(), 2, "taken off the list and still alerting");
+    lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
+
+/// Another agency with an officer and a supervisor, who have keys and no machine here.
+struct Neighbour {
+    id: AgencyId,
+    desk_key: NoteSigner,
+    directory: Vec<u8>,
+    officer: SigningKey,
+    supervisor: SigningKey,
+}
+
+impl Neighbour {
+    fn of(town: &Town, card: &AgencyCard, name: &str) -> Self {
+        let files = AgencyFiles::in_folder(&town.home(name).join("data/keys"));
+        let signer = |path: &Path, key: &str| {
+            let named = VerifierKey::parse(key).unwrap();
+            note_signer(path, named.name().as_str()).unwrap()
+        };
+        let (agency_key, desk_key) = (signer(&files.agency, &card.agency_key), signer(&files.desk, &card.desk_key));
+        let key = |byte: u8| SigningKey::from_seed(&lockplate_oprf::Secret::new([byte; 32]));
+        let (officer, supervisor) = (key(101), key(102));
+        let row = |key: &SigningKey, person: u8, roles: &[&str]| OfficerRow {
+            person: format!("{person:02x}").repeat(32),
+            keys: vec![hex(&key.verify_key().0)],
+            trained_until: u64::try_from(now_ms() / 1_000).unwrap() + 86_400,
+            active: true,
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            passcode: None,
+        };
+        let identity = AgencyIdentity {
+            id: AgencyId::parse(&card.id).unwrap(),
+            name: card.name.clone(),
+            ori: String::new(),
+            state: State::parse(&card.state).unwrap(),
+            level: Level::from_name(&card.level).unwrap(),
+            law_enforcement: true,
+        };
+        let rows = [row(&officer, 1, &[]), row(&supervisor, 2, &["supervisor"])];
+        let serial = u64::try_from(now_ms() / 1_000).unwrap();
+        let log = desk_key.verifier_key().name().as_str().to_owned();
+        let directory = sign_directory(
+            &identity,
+            &rows,
+            (serial, Timestamp(serial)),
+            &log,
+            desk_key.verifier_key(),
+            &agency_key,
+            &mut SystemRng,
+        );
+        Self { id: identity.id, desk_key, directory: directory.unwrap(), officer, supervisor }
+    }
+
+    /// Registers a list of this agency at the town's recorder; `None` where it is refused.
+    fn register(&self, town: &Town, name: &str, with_second: bool) -> Option<[u8; 16]> {
+        let now = Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
+        let list: [u8; 16] = self.id.0.map(|byte| byte ^ 0x5a);
+        let alert = HpkeSecretKey::random(&mut SystemRng).public_key().unwrap();
+        let config = ListConfig {
+            agency: self.id,
+            name: name.to_owned(),
+            settings: ListSettings { list, kind: SetKind::Extract, conf_min: 800, trust_jurisdiction: false },
+            purpose: None,
+            template: [0; 32],
+            entries_max: 1_000,
+            alert_key: Some(alert),
+            serial: 1,
+            retired: false,
+            time: now,
+        };
+        let session = SessionStatement {
+            header: Header {
+                v: VersionOne,
+                nonce: [7; 16],
+                issued: now,
+                issuer: self.desk_key.verifier_key().name().as_str().to_owned(),
+            },
+            body: SessionBody {
+                provider: self.desk_key.verifier_key().name().as_str().to_owned(),
+                subject: "officer".to_owned(),
+                acr: String::new(),
+                amr: ["swk", "pwd"].map(str::to_owned).into(),
+                auth_time: now,
+                request_digest: ListConfig::signed_hash(&config.encode()),
+            },
+        };
+        let asked = ListRegistered {
+            config: B64(ByPerson::with_key(&self.officer, config.clone()).to_bytes()),
+            template: None,
+            directory: Some(B64(self.directory.clone())),
+            session: Some(B64(session.sign(&[&self.desk_key]).unwrap())),
+            approval: with_second.then(|| B64(ByPerson::with_key(&self.supervisor, config.clone()).to_bytes())),
+        };
+        let peer = town.agency_peer();
+        let said = town.runtime().block_on(peer.post_json::<_, Done>("/v1/hotlists", &asked, None));
+        said.is_ok().then_some(list)
+    }
+
+    fn load(&self, town: &Town, list: [u8; 16], name: &str, sequence: u64, entries: &[Value]) -> LoadReport {
+        let header = json!({
+            "list": name, "mode": "full", "sequence": sequence, "produced_at": time(now_ms()), "entries": entries.len(),
+        });
+        let lines: Vec<String> = std::iter::once(&header).chain(entries).map(Value::to_string).collect();
+        let file = format!("{}\n", lines.join("\n")).into_bytes();
+        let order = LoadOrder {
+            list,
+            file: Sha256::digest(&file).into(),
+            delivery: None,
+            time: Timestamp(u64::try_from(now_ms() / 1_000).unwrap()),
+        };
+        let orders = [&self.officer, &self.supervisor].map(|key| ByPerson::with_key(key, order.clone()));
+        let headers = reqwest::header::HeaderMap::from_iter([(HEADER_ORDERS, orders_value(&orders).unwrap())]);
+        let path = format!("/v1/hotlists/{}/loads", hex(&list));
+        let answer = town.runtime().block_on(town.agency_peer().post_with(&path, headers, file.into())).unwrap();
+        serde_json::from_slice(&answer).unwrap()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_so() {
+    let others = vec![("eastport", "CT", "local"), ("bureau", "US", "federal")];
+    let town = Town::start(Terms { epoch_seconds: 60, others, ..Terms::default() });
+    let second = town.supervisor();
+    let lists = Lists { town, second, sequences: BTreeMap::new() };
+    let (town, cards) = (&lists.town, lists.town.others.clone());
+    let neighbour = Neighbour::of(town, &cards[0], "eastport");
+    let bureau = Neighbour::of(town, &cards[1], "bureau");
+    let entries = [
+        entry("s1", "ZKX5501", Some("US-CT"), "stolenVehicle"),
+        entry("m1", "ZKX5502", Some("US-CT"), "missingPerson"),
+        entry("i1", "ZKX5503", Some("US-CT"), "immigrationViolator"),
+    ];
+    let name = "HSI MASTER";
+    let master = bureau.register(town, name, true).unwrap();
+    let report = bureau.load(town, master, name, 1, &entries);
+    assert_eq!(report.entries, 0, "{report:?}");
+    assert!(report.classes.iter().all(|class| class.accepted == 0 && class.dropped == 1), "{report:?}");
+    let leaves = lists.leaves();
+    let [leaf] = leaves.as_slice() else { panic!("{} leaves: {report:?}", leaves.len()) };
+    assert_eq!(leaf.list, master);
+    assert_eq!(leaf.classes.iter().map(|one| one.dropped).sum::<u64>(), 3);
+
+    // A neighbour's list of the same kind: without a second person nothing of it is matched, with one what the law lets in.
+    let shared = neighbour.register(town, "eastport stolen", true).unwrap();
+    let report = neighbour.load(town, shared, "eastport stolen", 1, &entries);
+    let accepted: BTreeMap<&str, u64> = report.classes.iter().map(|one| (one.class.as_str(), one.accepted)).collect();
+    assert_eq!(
+        (accepted["stolenVehicle"], accepted["missingPerson"], accepted["immigrationViolator"]),
+        (1, 1, 0),
+        "{report:?}"
+    );
+
+    // Its alerts are its own: the camera's owner has the count and cannot open one.
+    let shift = lists.shift();
+    for at in 1..=3 {
+        lists.pass(&format!("ZKX550{at}"), Some("US-CT"), "c1");
+    }
+    wait_until("the hits are raised", || town.all_said().contains("panic") || alerts_kept(town) >= 2);
+    pause(500);
+    assert_eq!(alerts_kept(town), 2, "the immigration entry is matched by nobody");
+    assert!(lists.alerts(&shift).is_empty(), "another agency's alert is shown here");
+
+    // Strangers, and what was signed for something else, get nowhere.
+    let stranger = Neighbour { id: bureau.id, ..Neighbour::of(town, &cards[0], "eastport") };
+    assert!(stranger.register(town, "other", true).is_none());
+    lists.town.nobody_panicked();
+}
+
+/// Alerts in the database, sealed to whomever.
+fn alerts_kept(town: &Town) -> i64 {
+    let db = rusqlite::Connection::open(town.data("agency").join("agency.db")).unwrap();
+    db.query_row("SELECT count(*) FROM alert", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn lists_that_change_while_cars_pass_lose_no_read_and_raise_nothing_that_was_taken_off() {
+    let mut lists = Lists::start();
+    lists.new_list("state", &["--kind", "extract"]);
+    let listed =
+        [entry("e1", "ZKX4411", Some("US-CT"), "stolenVehicle"), entry("e2", "ZKX9001", Some("US-CT"), "stolenPlate")];
+    assert_eq!(lists.load("state", &listed, true).code, 0);
+    let door = lists.town.door("own-0");
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let camera = {
+        let (mut lan, stop) = (lists.town.lan(), std::sync::Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let mut taken = 0_u64;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let at = now_ms();
+                let plate =
+                    if taken.is_multiple_of(7) { "ZKX4411".to_owned() } else { format!("QQ{:05}", taken % 90_000) };
+                let line = json!({
+                    "plate": plate, "camera": "c1", "captured_at": at, "id": format!("t{taken}-{at}"), "conf": 0.95,
+                    "jurisdiction": "US-CT", "jurisdiction_conf": 0.97,
+                });
+                let answer = lan.post(&door, "application/x-ndjson", format!("{line}\n").as_bytes()).unwrap();
+                assert_eq!(answer.0, 200, "{}", String::from_utf8_lossy(&answer.1));
+                taken += 1;
+                pause(8);
+            }
+            taken
+        })
+    };
+    for round in 0..4 {
+        let now = if round % 2 == 0 { &listed[1..] } else { &listed[..] };
+        let said = lists.load("state", now, true);
+        assert_eq!(said.code, 0, "{} {}", said.document, said.stderr);
+    }
+    let said = lists.load("state", &listed[1..], true);
+    assert_eq!(said.code, 0, "{} {}", said.document, said.stderr);
+    // The answer to the load came after the swap: from here on nothing of the entry that went.
+    pause(300);
+    let shift = lists.shift();
+    let before: u64 = lists.alerts(&shift).iter().map(|(_, _, count)| count).sum();
+    pause(1_500);
+    let after: u64 = lists.alerts(&shift).iter().map(|(_, _, count)| count).sum();
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(camera.join().unwrap() > 50);
+    assert_eq!(after, before, "an entry that was taken off was hit");
+    assert!(before > 0, "and while it was listed it was");
+    assert_eq!(lists.leaves().len(), 6, "each load has its leaf");
+    lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
+
+#[test]
+fn in_new_hampshire_a_hit_is_all_that_leaves_the_recorder() {
+    let shm = Path::new("/dev/shm");
+    if !town::has_tool("in_new_hampshire_a_hit_is_all_that_leaves_the_recorder", "a tmpfs at /dev/shm", shm.is_dir()) {
+        return;
+    }
+    let memory = tempfile::Builder::new().prefix("lockplate-nh-").tempdir_in(shm).unwrap();
+    let terms = Terms {
+        epoch_seconds: 4,
+        retention_seconds: 30,
+        state: "NH",
+        memory: Some(memory.path().join("recorder")),
+        ..Terms::default()
+    };
+    let town = Town::start(terms);
+    let second = town.supervisor();
+    let mut lists = Lists { town, second, sequences: BTreeMap::new() };
+    lists.new_list("state", &["--kind", "extract"]);
+    let said = lists.load("state", &[entry("e1", "ZKX4411", Some("US-NH"), "stolenVehicle")], true);
+    assert_eq!(said.code, 0, "{} {}", said.document, said.stderr);
+    lists.pass("ZKX4411", Some("US-NH"), "c1");
+    lists.pass("QQX0001", Some("US-NH"), "c1");
+    let shift = lists.shift();
+    wait_until("the hit is raised", || !lists.alerts(&shift).is_empty());
+    assert_eq!(lists.alerts(&shift), [("stolenVehicle".to_owned(), "plate_and_state".to_owned(), 1)]);
+    // The read itself is searched for by nobody.
+    lists.town.wait_closed();
+    let searched = lists.town.search("ZKX4411");
+    assert!(searched.code != 0 && searched.document.to_string().contains("nh."), "{}", searched.document);
+    lists.town.stop_all();
+    lists.town.nobody_panicked();
+}

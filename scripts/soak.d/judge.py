@@ -1,0 +1,87 @@
+"""What must hold after a soak, decided from the report alone, so that a report with a fault in it can be judged as well (`--self-test`).
+No bar of speed is here: how fast this machine was stands in the report."""
+
+import copy
+
+# Resident memory that the agency may take, MiB (bar S10 of the design), and one sealer.
+AGENCY_MIB_MAX = 500
+SEALER_MIB_MAX = 192
+# Growth of the agency's resident memory over the second half of the run, MiB.
+GROWTH_MIB_MAX = 40
+
+
+def broken(report):
+    """What does not hold, in words; nothing where all holds."""
+    reads, cells, memory, hits = report["reads"], report["cells"], report["memory"], report["hits"]
+    found = []
+
+    def must(holds, words):
+        if not holds:
+            found.append(words)
+
+    more = cells["sum"] - reads["acknowledged"]
+    must(reads["acknowledged"] > 0, "nothing was acknowledged")
+    must(more >= 0, f"{-more} acknowledged reads are not in the archive")
+    must(more <= reads["given_up"] + reads["resent"],
+         f"{more} more cells than acknowledged reads, of {reads['given_up']} given up and {reads['resent']} sent again")
+    must(reads["backlog_left"] == 0, f"{reads['backlog_left']} reads of the backlog were not sent")
+    must(cells["periods_not_closed"] == 0 and cells["spools_left"] == 0, "a period is not closed, or its spool is still there")
+    must(cells["live_periods"] > 2 and (cells["late_periods"] > 0 or not reads["backlog"]), "too few periods to speak of")
+    must(not report["wrong_answers"], f"answers that must not be: {report['wrong_answers']}")
+    must(report["lost_held"] == 0, f"{report['lost_held']} held reads were given up")
+    must(memory["agency_peak_mib"] <= AGENCY_MIB_MAX, f"the agency took {memory['agency_peak_mib']} MiB")
+    must(memory["sealer_peak_mib"] <= SEALER_MIB_MAX, f"a sealer took {memory['sealer_peak_mib']} MiB")
+    must(memory["growth_second_half_mib"] <= GROWTH_MIB_MAX,
+         f"the agency grew by {memory['growth_second_half_mib']} MiB in the second half")
+    must(hits["acknowledged"] <= hits["alerts"], "a hit raised no alert")
+    must(hits["alerts"] <= hits["sent"], "more alerts than hits")
+    must(hits["lost"] == 0, f"{hits['lost']} hits could not be stored as alerts")
+    must(report["watched"]["searched"] > 0 and report["watched"]["wrong"] == 0, "a search did not find exactly what was acknowledged")
+    load = report["rated_load"]
+    must(not load["alarm_before_the_storm"], "the alarm of the rated load before the storm")
+    must(load["alarm"] or not load["passed"], "no alarm of the rated load")
+    must(set(report["exit_codes"].values()) == {0}, f"exit codes: {report['exit_codes']}")
+    must(set(report["doctor"].values()) == {"clean"}, f"doctor: {report['doctor']}")
+    must(not report["panics"], "a process panicked")
+    return found
+
+
+GOOD = {
+    "reads": {"acknowledged": 1_000, "given_up": 3, "resent": 2, "backlog": 100, "backlog_left": 0},
+    "cells": {"sum": 1_000, "periods_not_closed": 0, "spools_left": 0, "live_periods": 5, "late_periods": 2},
+    "wrong_answers": {}, "lost_held": 0, "panics": 0,
+    "memory": {"agency_peak_mib": 100.0, "sealer_peak_mib": 20.0, "growth_second_half_mib": 1.0},
+    "hits": {"sent": 10, "acknowledged": 9, "alerts": 10, "lost": 0},
+    "watched": {"searched": 5, "wrong": 0},
+    "rated_load": {"passed": True, "alarm": True, "alarm_before_the_storm": False},
+    "exit_codes": {"agency": 0}, "doctor": {"agency": "clean"},
+}
+# Where, what instead, and a word of what must be said.
+FAULTS = (
+    (("cells", "sum"), 999, "not in the archive"), (("cells", "sum"), 1_006, "more cells"),
+    (("reads", "acknowledged"), 0, "nothing"), (("reads", "backlog_left"), 1, "backlog"),
+    (("cells", "periods_not_closed"), 1, "not closed"), (("cells", "spools_left"), 1, "spool"), (("cells", "live_periods"), 1, "too few"),
+    (("wrong_answers",), {"openalpr was answered 503": 1}, "503"), (("lost_held",), 1, "held"),
+    (("memory", "agency_peak_mib"), 501.0, "took"), (("memory", "sealer_peak_mib"), 193.0, "sealer"),
+    (("memory", "growth_second_half_mib"), 41.0, "grew"),
+    (("hits", "alerts"), 8, "no alert"), (("hits", "alerts"), 11, "more alerts"), (("hits", "lost"), 1, "stored"),
+    (("watched", "wrong"), 1, "search"), (("watched", "searched"), 0, "search"),
+    (("rated_load", "alarm"), False, "no alarm"), (("rated_load", "alarm_before_the_storm"), True, "before the storm"),
+    (("exit_codes",), {"agency": None}, "exit codes"), (("doctor",), {"agency": "not clean"}, "doctor"), (("panics",), 1, "panicked"),
+)
+
+
+def self_test():
+    """Exit code: 0 if the good report is good and each fault is named."""
+    failures = [f"the good report: {broken(GOOD)}"] if broken(GOOD) else []
+    for path, value, word in FAULTS:
+        report = copy.deepcopy(GOOD)
+        place = report
+        for name in path[:-1]:
+            place = place[name]
+        place[path[-1]] = value
+        said = "; ".join(broken(report))
+        if word not in said:
+            failures.append(f"{path} = {value}: said {said!r}, without {word!r}")
+    print("\n".join(failures) or f"each of {len(FAULTS)} faults is noticed")
+    return 1 if failures else 0
