@@ -126,7 +126,10 @@ impl Inner {
             match self.sink.seal(placed()).await {
                 Ok(fates) if fates.len() == reads.len() => {
                     let stored = reads.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Stored);
-                    self.counters.sealed(stored.map(|(ready, _)| ready.read.camera));
+                    let stored = stored.map(|(ready, _)| ready);
+                    self.counters.sealed(stored.clone().map(|ready| ready.read.camera));
+                    // Only now: a read that its source must send again would raise an alert, or be billed, twice.
+                    self.beside.observe(stored.filter_map(Sealable::seen).collect());
                     return Ok(fates);
                 }
                 // An answer of another length says nothing about any read.
