@@ -740,9 +740,7 @@ impl HotLists {
             if not_compared > core::mem::replace(&mut told, not_compared) {
                 tracing::error!(reads = not_compared, "reads-not-compared: too many waited; they are sealed like any");
             }
-            let lists: Vec<Arc<List>> =
-                self.0.lists.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-            for list in lists {
+            for list in self.all() {
                 let due = self.now().0.saturating_sub(locked(&list.note).canary_at) >= CANARY_SECONDS;
                 if due && !list.config.retired {
                     self.fly_canary(&list).await;
@@ -751,13 +749,16 @@ impl HotLists {
         }
     }
 
+    /// Every list, out of the lock.
+    fn all(&self) -> Vec<Arc<List>> {
+        self.0.lists.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// How the lists are.
     #[must_use]
     pub fn health(&self) -> ListsHealth {
         let now = self.now();
-        let lists: Vec<Arc<List>> =
-            self.0.lists.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        let mut health: Vec<ListHealth> = lists.iter().map(|list| self.health_of(list, now)).collect();
+        let mut health: Vec<ListHealth> = self.all().iter().map(|list| self.health_of(list, now)).collect();
         health.sort_by(|one, other| one.list.cmp(&other.list));
         ListsHealth { lists: health, not_compared: self.0.matcher.not_compared() }
     }

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::verify_session;
 use lockplate_core::hotlist::set::SetKind;
@@ -220,7 +220,7 @@ impl HotLists {
         }
         let orders = orders.iter().map(ByPerson::to_bytes).collect();
         let (send, pieces) = mpsc::channel(PIECES_MAX);
-        self.0.tasks.spawn("hot list body", pump(body, send));
+        self.0.tasks.spawn("hot list body", pump(body.into_data_stream(), send));
         // A task of its own: a caller that goes away leaves no load between its leaf and its set.
         let (lists, told) = (self.clone(), tokio::sync::oneshot::channel());
         let (tell, told) = told;
@@ -233,8 +233,7 @@ impl HotLists {
 }
 
 /// Passes a body on. It ends with an empty piece; a body that breaks off ends without one.
-async fn pump(body: Body, to: mpsc::Sender<Option<Bytes>>) {
-    let mut pieces = body.into_data_stream();
+pub(super) async fn pump<E>(mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin, to: mpsc::Sender<Option<Bytes>>) {
     while let Some(piece) = pieces.next().await {
         let piece = piece.ok().filter(|piece| !piece.is_empty());
         let broke_off = piece.is_none();

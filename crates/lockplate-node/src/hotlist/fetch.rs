@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use futures_util::StreamExt as _;
 use lockplate_core::Timestamp;
 use lockplate_core::hotlist::load::LoadMode;
 use lockplate_core::hotlist::steward::OrderedDelivery;
@@ -16,6 +15,7 @@ use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NO
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::doors::pump;
 use super::settings::{Fetched, From, PullTable};
 use super::{Brought, HotLists, List, PIECES_MAX};
 use crate::settings::read_secret_file;
@@ -143,17 +143,7 @@ impl HotLists {
         let modified = modified.and_then(|text| httpdate::parse_http_date(text).ok()).and_then(unix);
         let delivery = delivery(fetched, modified.unwrap_or(self.now().0), self.now());
         let (send, pieces) = mpsc::channel(PIECES_MAX);
-        self.0.tasks.spawn("hot list body", async move {
-            let mut body = answer.bytes_stream();
-            while let Some(piece) = body.next().await {
-                let piece = piece.ok().filter(|piece| !piece.is_empty());
-                let broke_off = piece.is_none();
-                if send.send(piece).await.is_err() || broke_off {
-                    return;
-                }
-            }
-            let _parser_gone = send.send(Some(Bytes::new())).await;
-        });
+        self.0.tasks.spawn("hot list body", pump(answer.bytes_stream(), send));
         self.load(list, Brought::Fetched { delivery }, pieces).await.ok().map(|_report| version)
     }
 }
