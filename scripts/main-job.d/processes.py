@@ -19,7 +19,7 @@ class Failed(Exception):
     """A step did not work; the text names what and where, and holds no plate."""
 
 
-def _die_with_parent():
+def die_with_parent():
     # PR_SET_PDEATHSIG: an interrupted or killed run leaves no keeper behind.
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
 
@@ -62,7 +62,7 @@ class Process:
         self.output = folder / f"{name}.output"
         with open(self.output, "ab") as output:
             self.child = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=output,
-                                          stderr=output, preexec_fn=_die_with_parent)
+                                          stderr=output, preexec_fn=die_with_parent)
 
     def check(self):
         """Fails if it has ended by itself."""

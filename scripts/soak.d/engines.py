@@ -170,6 +170,8 @@ class Engine:
     step_ms: int = 1
     # It names its reads, so that one plate before one camera may come twice within seconds.
     names_reads: bool = True
+    # A read of it is final only some time after its last message.
+    rests: bool = False
     # More lines of the source's configuration.
     zone: bool = False
     fixed_camera: bool = False
@@ -191,7 +193,7 @@ ENGINES = (
     Engine("verkada", 5, _verkada, Habit(tries=2, pause=0.0, patience=2.0), names_reads=False),
     Engine("tattile", 5, _tattile, names_reads=False, zone=True),
     # By way of a bridge, which goes on from where the broker was not answered.
-    Engine("frigate", 5, _frigate, Habit(tries=FOREVER)),
+    Engine("frigate", 5, _frigate, Habit(tries=FOREVER), rests=True),
 )
 
 

@@ -36,6 +36,8 @@ def broken(report):
     must(hits["acknowledged"] <= hits["alerts"], "a hit raised no alert")
     must(hits["alerts"] <= hits["sent"], "more alerts than hits")
     must(hits["lost"] == 0, f"{hits['lost']} hits could not be stored as alerts")
+    must(report["told"]["untold"] == 0, f"{report['told']['untold']} live hits were not told at the terminal")
+    must(report["told"]["calm"]["answers"] > 0, "no alert was told at the terminal")
     must(report["watched"]["searched"] > 0 and report["watched"]["wrong"] == 0, "a search did not find exactly what was acknowledged")
     load = report["rated_load"]
     must(not load["alarm_before_the_storm"], "the alarm of the rated load before the storm")
@@ -52,7 +54,7 @@ GOOD = {
     "wrong_answers": {}, "lost_held": 0, "panics": 0,
     "memory": {"agency_peak_mib": 100.0, "sealer_peak_mib": 20.0, "growth_second_half_mib": 1.0},
     "hits": {"sent": 10, "acknowledged": 9, "alerts": 10, "lost": 0},
-    "watched": {"searched": 5, "wrong": 0},
+    "told": {"calm": {"answers": 8}, "untold": 0}, "watched": {"searched": 5, "wrong": 0},
     "rated_load": {"passed": True, "alarm": True, "alarm_before_the_storm": False},
     "exit_codes": {"agency": 0}, "doctor": {"agency": "clean"},
 }
@@ -65,7 +67,7 @@ FAULTS = (
     (("memory", "agency_peak_mib"), 501.0, "took"), (("memory", "sealer_peak_mib"), 193.0, "sealer"),
     (("memory", "growth_second_half_mib"), 41.0, "grew"),
     (("hits", "alerts"), 8, "no alert"), (("hits", "alerts"), 11, "more alerts"), (("hits", "lost"), 1, "stored"),
-    (("watched", "wrong"), 1, "search"), (("watched", "searched"), 0, "search"),
+    (("told", "untold"), 1, "not told"), (("told", "calm", "answers"), 0, "no alert"), (("watched", "wrong"), 1, "search"), (("watched", "searched"), 0, "search"),
     (("rated_load", "alarm"), False, "no alarm"), (("rated_load", "alarm_before_the_storm"), True, "before the storm"),
     (("exit_codes",), {"agency": None}, "exit codes"), (("doctor",), {"agency": "not clean"}, "doctor"), (("panics",), 1, "panicked"),
 )

@@ -72,6 +72,10 @@ class Place(Town):
 
     # -- looking
 
+    def terminal(self):
+        """The command of an officer who watches alerts."""
+        return [self.binary, "--json", "agency", "alerts", "--config", self.officers[0] / "officer.toml"]
+
     def _get(self, path):
         return json.loads(get(f"{self._url(0)}{path}", self.agency / "data" / "keys" / "tls.crt"))
 

@@ -68,6 +68,8 @@ class Counts:
         self.answers = collections.Counter()
         self.wrong = collections.Counter()
         self.calm, self.storm = Latencies(), Latencies()
+        # From when a hit is sent to its alert on the terminal; of live reads that are final when they are sent.
+        self.told_calm, self.told_storm = Latencies(), Latencies()
         # Acknowledged reads by second of the run.
         self.by_second = collections.Counter()
         self.watched = collections.defaultdict(set)
@@ -88,6 +90,8 @@ class Street:
         self.storming = False
         self.backlog_left = 0
         self.storm_times = {}
+        # By camera: when the hits were sent of which the terminal has not told.
+        self.untold = collections.defaultdict(collections.deque)
         self.begun = self.begun_ms = None
 
     # -- reads
@@ -157,6 +161,9 @@ class Street:
             messages = [("application/x-ndjson", b"".join(own_line(camera, read) for read in reads))]
         else:
             messages = engine.messages(camera, reads[0])
+        begin = time.monotonic()
+        told = 0 if engine.rests else sum(read.hot and not read.late for read in reads)
+        self.untold[camera.number].extend([begin] * told)
         taken = False
         for kind, body in messages:
             # Held is acknowledged as well.
@@ -164,6 +171,9 @@ class Street:
         where = "backlog" if reads[0].late else "live"
         if not taken:
             self.counts.given_up[where] += len(reads)
+            # Its hit may have been told all the same.
+            for _ in range(min(told, len(self.untold[camera.number]))):
+                self.untold[camera.number].pop()
             return
         self.counts.acknowledged[where] += len(reads)
         self.counts.of_engine[engine.name] += len(reads)
@@ -210,6 +220,15 @@ class Street:
         if engine.habit.wants not in answer:
             self.counts.wrong[f"{engine.name} misses {engine.habit.wants.decode()}"] += 1
         return True
+
+    # -- alerts
+
+    def told(self, number):
+        """The terminal tells of an alert at a camera."""
+        waiting = self.untold[number]
+        if waiting:
+            latencies = self.counts.told_storm if self.storming and self.backlog_left else self.counts.told_calm
+            latencies.add(time.monotonic() - waiting.popleft())
 
     # -- all of them
 
