@@ -364,6 +364,7 @@ impl Searcher {
             elements: request.elements.len(),
             epochs: grant.epoch_ids.len(),
             epochs_destroyed: destroyed(&status),
+            epochs_not_searched: opened.not_searched,
             found,
             cells,
             others,
@@ -466,7 +467,7 @@ impl Searcher {
     ) -> Result<OpenedAll, SearchFault> {
         let request = filed.request.claimed();
         let window = (request.win_from, request.win_to);
-        let epochs = owner::epochs(&self.archive, &self.charter, window, &grant.epoch_ids).await?;
+        let (epochs, not_searched) = owner::epochs(&self.archive, &self.charter, window, &grant.epoch_ids).await?;
         self.check_register(&epochs, pending, deadline).await?;
         let headers: Vec<_> = epochs.iter().map(|epoch| epoch.header.clone()).collect();
         let (evaluations, culprits) = self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
@@ -484,7 +485,7 @@ impl Searcher {
         .try_collect()
         .await?;
         let (cells, finds) = cells.into_iter().flatten().unzip();
-        Ok(OpenedAll { cells, finds, epochs, culprits })
+        Ok(OpenedAll { cells, finds, epochs, not_searched, culprits })
     }
 
     /// Every close must be on the register. The archive shows a close once it is durable, the register once it is confirmed.
@@ -666,6 +667,7 @@ struct OpenedAll {
     cells: Vec<OpenedCell>,
     finds: Vec<package::Find>,
     epochs: Vec<ClosedEpoch>,
+    not_searched: usize,
     culprits: Vec<Culprit>,
 }
 

@@ -663,20 +663,34 @@ fn status_document(number: &str, status: &DeskStatus) -> Value {
 
 fn show(fetched: &Fetched, screen: &Screen) {
     show_culprits(fetched, screen);
-    if fetched.is_no_match() {
+    if fetched.is_no_match() && fetched.epochs_not_searched == 0 {
         screen.heading("No match, checked.");
+    } else if fetched.is_no_match() {
+        screen.heading("No match in the periods searched, checked.");
     } else {
         screen.line(&table(fetched, None).to_string());
         let reads = counted(fetched.found.len(), "read");
         screen.heading(&format!("{reads} found, each proved to have been there before anybody asked."));
     }
-    let gone = if fetched.epochs_destroyed > 0 {
-        format!("; {} more are destroyed and cannot be read again", fetched.epochs_destroyed)
-    } else {
-        String::new()
-    };
-    screen.line(&format!("{} searched{gone}.", counted(fetched.epochs, "period")));
+    screen.line(&format!("{}.", periods(fetched)));
+    if fetched.epochs_not_searched > 0 {
+        screen.line(
+            "Not searched is what is not closed yet, and what not all of the keepers that agreed hold or allow. Ask for it in a new request.",
+        );
+    }
     screen.line(&format!("On the public register: {}.", entries(fetched)));
+}
+
+/// What was searched, and what was not.
+fn periods(fetched: &Fetched) -> String {
+    let mut said = format!("{} searched", counted(fetched.epochs, "period"));
+    if fetched.epochs_not_searched > 0 {
+        said.push_str(&format!(", {} NOT searched", fetched.epochs_not_searched));
+    }
+    if fetched.epochs_destroyed > 0 {
+        said.push_str(&format!(", {} destroyed and not to be read again", fetched.epochs_destroyed));
+    }
+    said
 }
 
 fn counted(count: usize, what: &str) -> String {

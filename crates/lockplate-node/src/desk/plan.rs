@@ -130,7 +130,8 @@ pub(super) fn plan(case: &Case<'_>) -> Plan {
 fn plan_approvals(case: &Case<'_>) -> Plan {
     let keepers = case.keepers;
     let humans = keepers.iter().map(|keeper| keeper.humans).max().unwrap_or(0);
-    if let Some((places, epochs)) = choose(case, usize::from(humans)) {
+    let chosen = choose(case, usize::from(humans)).filter(|(_, epochs)| !may_widen(case, epochs.len()));
+    if let Some((places, epochs)) = chosen {
         return Plan { state: DeskState::Granted, steps: vec![Step::Grant { places, epochs }] };
     }
     let mut steps = if case.expired { Vec::new() } else { filings(case, humans) };
@@ -266,6 +267,17 @@ fn choose(case: &Case<'_>, humans: usize) -> Option<(Vec<u8>, Vec<EpochId>)> {
         }
     }
     best
+}
+
+/// A grant is for ever, and what it does not cover is not searched: where an approval allows more than this one would cover, keepers that
+/// can be reached are heard first.
+fn may_widen(case: &Case<'_>, covered: usize) -> bool {
+    let allowed = case.keepers.iter().filter_map(|keeper| match &keeper.said {
+        Some(Said::Approved { epochs, .. }) => Some(epochs.len()),
+        Some(Said::Waiting | Said::Refused { .. }) | None => None,
+    });
+    let to_hear = |keeper: &View| keeper.said.is_none() && !keeper.rejected && !keeper.down;
+    !case.expired && allowed.max().is_some_and(|most| most > covered) && case.keepers.iter().any(to_hear)
 }
 
 fn plan_evaluations(case: &Case<'_>, epochs: &[EpochId]) -> Plan {

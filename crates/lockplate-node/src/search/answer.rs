@@ -132,7 +132,9 @@ pub struct Fetched {
     pub epochs: usize,
     /// Epochs of the window that are destroyed.
     pub epochs_destroyed: u32,
-    /// The reads, oldest first. Empty is "no match, checked".
+    /// Epochs of the window that the grant does not cover: not closed yet, or not held or allowed by all of its keepers.
+    pub epochs_not_searched: usize,
+    /// The reads, oldest first. Empty is "no match, checked" for the epochs searched.
     pub found: Vec<Found>,
     /// Cells opened.
     pub cells: u64,
@@ -149,7 +151,7 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// True for "no match, checked".
+    /// True where no epoch searched holds a read of the plate.
     #[must_use]
     pub fn is_no_match(&self) -> bool {
         self.found.is_empty()
@@ -162,11 +164,16 @@ impl Fetched {
             "schema": SCHEMA,
             "request": hex::encode(self.request_digest),
             "grant": hex::encode(self.grant_digest),
-            "result": if self.is_no_match() { "no match, checked" } else { "found" },
+            "result": match (self.is_no_match(), self.epochs_not_searched) {
+                (false, _) => "found",
+                (true, 0) => "no match, checked",
+                (true, _) => "no match in the periods searched",
+            },
             "window": { "from": time_text(self.window.from), "to": time_text(self.window.to) },
             "elements": self.elements,
             "epochs": self.epochs,
             "epochs_destroyed": self.epochs_destroyed,
+            "epochs_not_searched": self.epochs_not_searched,
             "found": self.found.iter().map(Found::to_json).collect::<Vec<_>>(),
             "others": self.others,
             "culprits": self.culprits.iter().map(|culprit| json!({

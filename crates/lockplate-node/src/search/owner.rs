@@ -39,13 +39,14 @@ fn owner_lied(what: &'static str) -> SearchFault {
     SearchFault::Lied { who: Liar::Owner, what, evidence: None }
 }
 
-/// The epochs of a grant, in its order.
+/// The epochs of a grant, in its order, and how many the window has beside them: open ones, and those that not all keepers of the grant
+/// hold or allow. What is in them was not asked for, and must not pass for "no match" either.
 pub(super) async fn epochs(
     archive: &PeerClient,
     charter: &CharterFile,
     window: (Timestamp, Timestamp),
     wanted: &[EpochId],
-) -> Result<Vec<ClosedEpoch>, SearchFault> {
+) -> Result<(Vec<ClosedEpoch>, usize), SearchFault> {
     let (from, to) = (window.0.0.to_string(), window.1.0.to_string());
     let listed: EpochList = archive.get_json("/v1/epochs", &[("from", &from), ("to", &to)]).await?;
     let mut known = BTreeMap::new();
@@ -68,7 +69,8 @@ pub(super) async fn epochs(
         }
         epochs.push(epoch);
     }
-    Ok(epochs)
+    let beside = known.len().saturating_add(usize::try_from(listed.open).unwrap_or(usize::MAX));
+    Ok((epochs, beside))
 }
 
 fn check_epoch(charter: &CharterFile, header: &[u8], close: &[u8]) -> Result<ClosedEpoch, SearchFault> {

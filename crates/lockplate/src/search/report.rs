@@ -15,7 +15,7 @@ use lockplate_node::shutdown::ExitKind;
 use serde_json::{Value, json};
 
 use super::{
-    counted, entries, fault_document, hex_of, keep, progress, reason_lines, show, show_culprits, show_fault,
+    counted, entries, fault_document, hex_of, keep, periods, progress, reason_lines, show, show_culprits, show_fault,
     show_filed, state_words, status_document, table,
 };
 use crate::screen::Screen;
@@ -146,14 +146,11 @@ impl<'a> Report<'a> {
     fn tell_answer(&self, owner: usize, fetched: &Fetched) {
         let name = self.federation.name(owner);
         show_culprits(fetched, self.screen);
-        let gone = if fetched.epochs_destroyed > 0 {
-            format!(", {} more destroyed", fetched.epochs_destroyed)
-        } else {
-            String::new()
-        };
-        let searched = format!("{} searched{gone}; {}", counted(fetched.epochs, "period"), entries(fetched));
-        if fetched.is_no_match() {
+        let searched = format!("{}; {}", periods(fetched), entries(fetched));
+        if fetched.is_no_match() && fetched.epochs_not_searched == 0 {
             self.screen.line(&format!("{name}: no match, checked ({searched})"));
+        } else if fetched.is_no_match() {
+            self.screen.line(&format!("{name}: no match in the periods searched ({searched})"));
         } else if keep::is_held(fetched) {
             self.screen.line(&format!("{name}: {searched}"));
         } else {

@@ -91,6 +91,25 @@ fn two_approvals_of_two_entities_over_common_epochs_make_a_grant() {
 }
 
 #[test]
+fn a_grant_that_would_leave_out_what_a_keeper_allows_waits_for_those_who_can_be_reached() {
+    let mut keepers = three();
+    keepers[0].said = yes(false, &[ONE, TWO]);
+    keepers[2].said = yes(false, &[ONE]);
+    keepers[1].busy = true;
+    assert_eq!(planned(&keepers), Plan { state: DeskState::Filing, steps: vec![] });
+    keepers[1].said = yes(false, &[ONE, TWO]);
+    assert_eq!(planned(&keepers).steps, [Step::Grant { places: vec![1, 2], epochs: vec![ONE, TWO] }]);
+    // Nobody waits for one that is away, or for a request that ends.
+    keepers[1].said = None;
+    let narrow = [Step::Grant { places: vec![1, 3], epochs: vec![ONE] }];
+    keepers[1].down = true;
+    assert_eq!(planned(&keepers).steps, narrow);
+    keepers[1].down = false;
+    let late = plan(&Case { t: 2, entities: 2, keepers: &keepers, granted: None, expired: true });
+    assert_eq!(late.steps, narrow);
+}
+
+#[test]
 fn the_widest_pair_is_taken() {
     let mut keepers = three();
     keepers[0].said = yes(false, &[ONE]);

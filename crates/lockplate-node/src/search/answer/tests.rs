@@ -95,6 +95,7 @@ fn fetched(found: Vec<Found>) -> Fetched {
         elements: 2,
         epochs: 3,
         epochs_destroyed: 1,
+        epochs_not_searched: 0,
         cells: 1,
         others: 0,
         culprits: vec![Culprit { keeper: 2, name: "Clerk".to_owned(), evidence: None }],
@@ -111,7 +112,7 @@ fn the_document_is_the_one_that_scripts_know() {
     let golden = format!(
         concat!(
             r#"{{"culprits":[{{"evidence":null,"keeper":2,"name":"Clerk"}}],"disclosure":4,"elements":2,"epochs":3,"#,
-            r#""epochs_destroyed":1,"found":[{{"camera":7,"confidence":0.98,"merged":0,"place":"Bridge","#,
+            r#""epochs_destroyed":1,"epochs_not_searched":0,"found":[{{"camera":7,"confidence":0.98,"merged":0,"place":"Bridge","#,
             r#""proof":{{"bucket":5,"epoch":"{}","header_hash":"{}","segment_root":"{}","tag":"{}"}},"#,
             r#""state":"US-CT","text":"AB12345","time":"2026-11-22T11:00:00.042Z","#,
             r#""why":{{"possible_misread":false,"state":"state the same","text":"same text"}}}}],"#,
