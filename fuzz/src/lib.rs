@@ -25,7 +25,7 @@ use lockplate_core::signed::SignedObject;
 use lockplate_core::statement::StatementText;
 use lockplate_core::timekeeping::TimeStatement;
 use lockplate_intake::hotlist_file::{
-    Complete, Delivery, FileRefused, Header, HotlistFile, Load, Mode, Outcome, OwnForm, Template, may_be_loaded,
+    Complete, Delivery, FileRefused, Header, HotlistFile, Load, Mode, Outcome, OwnForm, Template,
 };
 use lockplate_intake::limits::TEXT_BYTES_MAX;
 use lockplate_intake::normalise::{Arrival, Rules};
@@ -118,7 +118,7 @@ fn listed<'a>(file: &dyn Fn() -> HotlistFile<'a>, piece: usize, body: &[u8]) {
     assert!(rows == in_pieces && verdict == same_verdict, "pieces do not matter");
     for row in &rows {
         if let Outcome::Add(entry) = row {
-            assert!(may_be_loaded(entry.class), "no class that is never loaded");
+            assert!(entry.class.may_be_loaded(), "no class that is never loaded");
             assert!(entry.expires_at > LIST_NOW, "nothing that has ended");
             assert!((2..=16).contains(&entry.plate.expose_text().chars().count()), "a plate is bounded");
             assert!(entry.note.chars().count() <= 200 && (1..=64).contains(&entry.entry_id.len()), "texts are bounded");
