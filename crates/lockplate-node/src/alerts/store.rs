@@ -52,6 +52,8 @@ pub(super) const SHOWN_MAX: u32 = 1_000;
 /// Alerts that are handed over at once, and bytes of them; whoever fetches comes again for the others.
 const HANDED_MAX: u32 = 32;
 const HANDED_BYTES_MAX: usize = 1024 * 1024;
+/// Alerts of other recorders in 24 hours: several times what a large city's own cameras raise.
+const TAKEN_A_DAY_MAX: i64 = 20_000;
 /// Alerts that one look at the clock changes; the next look takes the others.
 const CHANGED_MAX: u32 = 1_000;
 /// Days of counts that are kept after their leaf, and months of misreads, s.
@@ -183,9 +185,20 @@ impl AlertStore {
     }
 
     /// Takes over alerts that another recorder handed over, all or none. The number of each in order; none of one that is here already.
-    pub(super) async fn take(&self, alerts: Vec<NewAlert>, now: Timestamp) -> Result<Vec<Option<u64>>, DbError> {
+    /// Nothing at all if too many came in a day: another agency's machine must not fill this one's disk.
+    pub(super) async fn take(
+        &self,
+        alerts: Vec<NewAlert>,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Option<u64>>>, DbError> {
         self.0
             .transaction(move |db| {
+                let since = integer(now.0.saturating_sub(86_400))?;
+                let sql = "SELECT count(*) FROM alert WHERE taken = 1 AND raised_at > ?1";
+                let taken: i64 = db.query_row(sql, [since], |row| row.get(0))?;
+                if taken >= TAKEN_A_DAY_MAX {
+                    return Ok(None);
+                }
                 let mut numbers = Vec::new();
                 for alert in &alerts {
                     let id = alert.record.alert;
@@ -199,7 +212,7 @@ impl AlertStore {
                     let new = alerts.iter().zip(&numbers).filter(|(_, number)| number.is_some());
                     new.for_each(|(alert, _)| count_new(tally, alert));
                 })?;
-                Ok(numbers)
+                Ok(Some(numbers))
             })
             .await
     }

@@ -49,6 +49,7 @@ enum NotTaken {
     Desk(Problem),
     Peer(PeerError),
     Db(DbError),
+    TooMany,
 }
 
 impl core::fmt::Display for NotTaken {
@@ -57,6 +58,7 @@ impl core::fmt::Display for NotTaken {
             Self::Desk(problem) => f.write_str(problem.kind().detail()),
             Self::Peer(error) => error.fmt(f),
             Self::Db(error) => error.fmt(f),
+            Self::TooMany => f.write_str("more alerts of other recorders came in a day than are taken"),
         }
     }
 }
@@ -140,6 +142,7 @@ impl Alerts {
             }
         }
         let numbers = self.0.store.take(alerts.clone(), self.now()).await.map_err(NotTaken::Db)?;
+        let numbers = numbers.ok_or(NotTaken::TooMany)?;
         for ((new, number), place) in alerts.into_iter().zip(numbers).zip(places) {
             if let Some(number) = number {
                 self.tell(new, number, &place);

@@ -199,16 +199,30 @@ async fn what_others_fetch_is_kept_until_they_say_that_they_have_it() {
 async fn what_is_taken_over_is_here_once() {
     let folder = tempfile::tempdir().unwrap();
     let taken: Vec<_> = (1..=2).map(|id| NewAlert { here: None, count: 3, ..alert(id, NOON) }).collect();
-    let numbers = store(folder.path()).take(taken.clone(), Timestamp(NOON)).await.unwrap();
+    let numbers = store(folder.path()).take(taken.clone(), Timestamp(NOON)).await.unwrap().unwrap();
     assert!(numbers.iter().all(Option::is_some));
     let store = store(folder.path());
     let more = [taken, vec![NewAlert { here: None, ..alert(3, NOON) }]].concat();
-    let numbers = store.take(more, Timestamp(NOON)).await.unwrap();
+    let numbers = store.take(more, Timestamp(NOON)).await.unwrap().unwrap();
     assert_eq!(numbers.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true]);
     let (row, sealed) = store.own([1; 16]).await.unwrap().unwrap();
     assert_eq!((row.count, row.own, row.taken, sealed), (3, true, true, vec![1; 40]));
     let leaf = day(&store).await;
     assert_eq!((leaf.taken, leaf.raised.len(), leaf.handed), (3, 0, 0), "it was counted as raised where it was");
+    // Another agency's machine does not fill this one's disk.
+    let copy = |db: &mut rusqlite::Connection| {
+        let columns = "list, kind, class, matched, purpose, own, live, raised_at, look_by, dispose_by, state, stopped, verified, \
+                       count, escalated, overdue, sealed, taken";
+        db.execute_batch(&format!(
+            "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 19997)
+             INSERT INTO alert (id, {columns}) SELECT randomblob(16), {columns} FROM alert, n WHERE number = 1;"
+        ))?;
+        Ok(())
+    };
+    store.0.call(copy).await.unwrap();
+    let next = || vec![NewAlert { here: None, ..alert(4, NOON) }];
+    assert_eq!(store.take(next(), Timestamp(NOON)).await.unwrap(), None);
+    assert!(store.take(next(), Timestamp(NOON + DAY + 60)).await.unwrap().is_some(), "a day later");
 }
 
 #[tokio::test]

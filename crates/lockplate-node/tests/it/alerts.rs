@@ -585,6 +585,25 @@ async fn rule_10_goes_on_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hit_whose_alert_could_not_be_stored_silences_no_later_one() {
+    let traces = Traces::begin();
+    let town = Town::with("[desk]\ncard = 'card.json'\n").await;
+    let agency = town.start().await;
+    let rename = |from: &str, to: &str| {
+        let db = rusqlite::Connection::open(town.folder.path().join("agency/agency.db")).unwrap();
+        db.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
+    };
+    rename("alert", "away");
+    agency.alerts().unwrap().hit(stolen(&town, "same"));
+    until("it is lost", async || traces.text().contains("alerts were not stored")).await;
+    rename("away", "alert");
+    assert_eq!((health(&town).await.hits_lost, health(&town).await.raised), (1, 0));
+    agency.alerts().unwrap().hit(stolen(&town, "same"));
+    until("the next one is raised", async || health(&town).await.raised == 1).await;
+    agency.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn from_hit_to_event_in_less_than_a_second() {
     let town = Town::with("[desk]\ncard = 'card.json'\n").await;
     enlist(&town);
