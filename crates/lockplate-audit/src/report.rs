@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lockplate_core::Timestamp;
-use lockplate_core::entry::{CanaryResult, Disposition};
+use lockplate_core::entry::{CanaryResult, Disposition, EntryAge, ListAge, ListClass};
 use lockplate_core::id::b64url;
 use lockplate_core::vocabulary::Purpose;
 use serde::Serialize;
@@ -18,6 +18,9 @@ use crate::time::{self, Period, ZoneOffset};
 pub const NIGHT_FROM: u8 = 22;
 /// First hour of the day.
 pub const NIGHT_TO: u8 = 6;
+
+/// Numbers below it are not told by themselves where a class is about persons.
+const FEW: u64 = 5;
 
 /// A part of a whole. There is no ratio without both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -110,6 +113,33 @@ pub struct ListClassLine {
     pub removed: u64,
 }
 
+/// A number as it is shown: of a class that is about persons, one from 1 to 4 is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The number.
+    Number(u64),
+    /// 1 to 4.
+    Few,
+}
+
+impl core::fmt::Display for Shown {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Few => f.write_str("< 5"),
+        }
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => to.serialize_u64(*number),
+            Self::Few => to.collect_str(self),
+        }
+    }
+}
+
 /// A number of alerts by what is told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AlertLine {
@@ -117,6 +147,15 @@ pub struct AlertLine {
     pub class: &'static str,
     /// How the read met the entry, why no alert was raised, or how the alert ended.
     pub what: &'static str,
+    /// How many.
+    pub alerts: Shown,
+}
+
+/// A number of alerts by an age in steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgeLine {
+    /// The step.
+    pub age: &'static str,
     /// How many.
     pub alerts: u64,
 }
@@ -126,12 +165,34 @@ pub struct AlertLine {
 pub struct Alerts {
     /// Days for which the recorder published counts.
     pub days: u64,
-    /// Raised, by class and match.
+    /// Raised by hits at the cameras here, by class and match.
     pub raised: Vec<AlertLine>,
+    /// All of them.
+    pub raised_all: u64,
+    /// Of the raised, those on other agencies' lists, which look at them.
+    pub handed: Share,
+    /// Raised at other agencies' cameras on lists of this one, and looked at here.
+    pub taken: u64,
+    /// Raised, by the age of the entry; youngest first.
+    pub entry_ages: Vec<AgeLine>,
+    /// The step in which the median of them lies; none without an alert.
+    pub entry_age_median: Option<&'static str>,
+    /// Raised, by the age of the list; youngest first.
+    pub list_ages: Vec<AgeLine>,
+    /// The step in which the median of them lies; none without an alert.
+    pub list_age_median: Option<&'static str>,
     /// Not raised, by reason.
     pub suppressed: Vec<AlertLine>,
+    /// Of those that officers here were to look at, those that they looked at.
+    pub looked: Share,
+    /// Of the looked at, those that were verified.
+    pub verified: Share,
+    /// Of those that officers here were to look at, those that expired because nobody did.
+    pub expired: Share,
     /// Closed, by class and end.
     pub closed: Vec<AlertLine>,
+    /// All of them.
+    pub closed_all: u64,
     /// Of the closed, those on a misread plate.
     pub misread: Share,
     /// Of the closed, those on another state's plate.
@@ -341,7 +402,7 @@ pub struct Row {
     /// What is counted.
     pub count: &'static str,
     /// The number.
-    pub number: u64,
+    pub number: Shown,
 }
 
 #[derive(Default)]
@@ -349,6 +410,10 @@ struct Rows(Vec<Row>);
 
 impl Rows {
     fn number(&mut self, figure: &'static str, key: &str, count: &'static str, number: u64) {
+        self.shown(figure, key, count, Shown::Number(number));
+    }
+
+    fn shown(&mut self, figure: &'static str, key: &str, count: &'static str, number: Shown) {
         self.0.push(Row { figure, key: key.to_owned(), count, number });
     }
 
@@ -368,7 +433,19 @@ impl Rows {
         ];
         for (figure, lines) in kinds {
             for line in lines {
-                self.number(figure, line.class, line.what, line.alerts);
+                self.shown(figure, line.class, line.what, line.alerts);
+            }
+        }
+        self.number("alerts_raised_all", "", "alerts", alerts.raised_all);
+        self.number("alerts_taken", "", "alerts", alerts.taken);
+        self.number("alerts_closed_all", "", "alerts", alerts.closed_all);
+        self.share("alerts_handed", alerts.handed);
+        self.share("alerts_looked", alerts.looked);
+        self.share("alerts_verified", alerts.verified);
+        self.share("alerts_expired", alerts.expired);
+        for (figure, lines) in [("entry_age", &alerts.entry_ages), ("list_age", &alerts.list_ages)] {
+            for line in lines {
+                self.number(figure, line.age, "alerts", line.alerts);
             }
         }
         self.share("misread", alerts.misread);
@@ -496,18 +573,29 @@ fn hot_lists(logs: &Logs, period: Period) -> Vec<ListClassLine> {
 fn alerts(logs: &Logs, period: Period) -> Alerts {
     let mut alerts = Alerts::default();
     let (mut raised, mut suppressed, mut closed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let (mut entry_ages, mut list_ages) = (BTreeMap::new(), BTreeMap::new());
+    let more = |counter: &mut u64, number: u64| *counter = counter.saturating_add(number);
     for said in logs.recorder().alert_days().iter().filter(|said| period.holds(said.entry.day.begin())) {
         let leaf = &said.entry;
         alerts.days = alerts.days.saturating_add(1);
         alerts.overdue = leaf.overdue;
         for one in &leaf.raised {
-            tally(&mut raised, (one.class.name(), one.matched.name()), one.n);
+            tally(&mut raised, (Some(one.class), one.matched.name()), one.n);
+            more(&mut alerts.raised_all, one.n);
         }
+        more(&mut alerts.handed.part, leaf.handed);
+        more(&mut alerts.taken, leaf.taken);
+        leaf.entry_ages.iter().for_each(|one| more(entry_ages.entry(one.age).or_default(), one.n));
+        leaf.list_ages.iter().for_each(|one| more(list_ages.entry(one.age).or_default(), one.n));
         for one in &leaf.suppressed {
-            tally(&mut suppressed, ("", one.reason.name()), one.n);
+            tally(&mut suppressed, (None, one.reason.name()), one.n);
         }
+        more(&mut alerts.looked.part, leaf.looked);
+        more(&mut alerts.verified.part, leaf.verified);
+        more(&mut alerts.expired.part, leaf.expired);
         for one in &leaf.closed {
-            tally(&mut closed, (one.class.name(), one.disposition.name()), one.n);
+            tally(&mut closed, (Some(one.class), one.disposition.name()), one.n);
+            more(&mut alerts.closed_all, one.n);
             let is = |disposition| one.disposition == disposition;
             let (misread, state, stale) =
                 (is(Disposition::Misread), is(Disposition::WrongState), is(Disposition::StaleEntry));
@@ -523,18 +611,50 @@ fn alerts(logs: &Logs, period: Period) -> Alerts {
     alerts.raised = alert_lines(raised);
     alerts.suppressed = alert_lines(suppressed);
     alerts.closed = alert_lines(closed);
+    alerts.handed.of = alerts.raised_all;
+    // What is other agencies' is not looked at here.
+    let to_look_at = alerts.raised_all.saturating_sub(alerts.handed.part).saturating_add(alerts.taken);
+    (alerts.looked.of, alerts.expired.of, alerts.verified.of) = (to_look_at, to_look_at, alerts.looked.part);
+    let age_lines = |lines: Vec<(&'static str, u64)>| {
+        let median = median(&lines);
+        (lines.into_iter().map(|(age, alerts)| AgeLine { age, alerts }).collect(), median)
+    };
+    (alerts.entry_ages, alerts.entry_age_median) =
+        age_lines(entry_ages.into_iter().map(|(age, n): (EntryAge, u64)| (age.name(), n)).collect());
+    (alerts.list_ages, alerts.list_age_median) =
+        age_lines(list_ages.into_iter().map(|(age, n): (ListAge, u64)| (age.name(), n)).collect());
     alerts
 }
 
-type Tally = BTreeMap<(&'static str, &'static str), u64>;
+/// The step in which the median lies, of steps in order; of an even number the lower one.
+fn median(steps: &[(&'static str, u64)]) -> Option<&'static str> {
+    let all = steps.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
+    let mut below = 0_u64;
+    let mut steps = steps.iter().filter(|(_, n)| *n > 0);
+    steps
+        .find(|(_, n)| {
+            below = below.saturating_add(*n);
+            below >= all.div_ceil(2)
+        })
+        .map(|(name, _)| *name)
+}
 
-fn tally(table: &mut Tally, key: (&'static str, &'static str), number: u64) {
+type Tally = BTreeMap<(Option<ListClass>, &'static str), u64>;
+
+fn tally(table: &mut Tally, key: (Option<ListClass>, &'static str), number: u64) {
     let counter = table.entry(key).or_default();
     *counter = counter.saturating_add(number);
 }
 
 fn alert_lines(table: Tally) -> Vec<AlertLine> {
-    table.into_iter().map(|((class, what), alerts)| AlertLine { class, what, alerts }).collect()
+    let line = |((class, what), n): ((Option<ListClass>, &'static str), u64)| {
+        let is_few = (1..FEW).contains(&n) && class.is_some_and(ListClass::is_of_persons);
+        let alerts = if is_few { Shown::Few } else { Shown::Number(n) };
+        AlertLine { class: class.map_or("", ListClass::name), what, alerts }
+    };
+    let mut lines: Vec<AlertLine> = table.into_iter().map(line).collect();
+    lines.sort_by_key(|line| (line.class, line.what));
+    lines
 }
 
 fn self_tests(logs: &Logs, period: Period) -> SelfTests {

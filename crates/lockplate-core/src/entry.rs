@@ -22,8 +22,8 @@ use crate::wire::th;
 
 pub use after::{EmbargoLeaf, HoldLeaf, OpeningPublished, OpeningsErased, PaperLeaf, PaperStatus, ReviewLeaf};
 pub use hotlist::{
-    AlertsClosed, AlertsLeaf, AlertsRaised, AlertsSuppressed, Day, Disposition, HotlistLeaf, ListClass, ListCounts,
-    ListKind, MatchKind, Suppression,
+    AlertsClosed, AlertsEntryAge, AlertsLeaf, AlertsListAge, AlertsRaised, AlertsSuppressed, Day, Disposition,
+    EntryAge, HotlistLeaf, ListAge, ListClass, ListCounts, ListKind, MatchKind, Suppression,
 };
 
 /// Bytes of a leaf of every type but `hotlist` and `alerts`.

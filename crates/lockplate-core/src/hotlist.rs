@@ -2,7 +2,7 @@
 //! alert. Pure: files, clocks, keys and mail are elsewhere. Nothing here prints a plate.
 //!
 //! In scope: [`steward`] (what people sign about a list), [`load`] (which entries and classes a load lets in, and when people must release it), [`set`] (the packed entries),
-//! [`matching`] (rules 1 to 10), [`alert`] (content and steps), [`tally`] (the day's numbers), [`account`] (a toll or parking operator's
+//! [`matching`] (rules 1 to 10), [`alert`] (content and steps), [`handover`] (another agency fetches its own), [`tally`] (the day's numbers), [`account`] (a toll or parking operator's
 //! own customers, which are no hot list).
 //!
 //! Out of scope: formats and templates (`lockplate-intake`), which classes are lawful (`lockplate-policy`), fetching, swapping, storing
@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod alert;
+pub mod handover;
 pub mod kept;
 pub mod limits;
 pub mod load;

@@ -58,3 +58,11 @@ pub use error::{Error, ErrorKind, Result};
 /// Seconds since the Unix epoch, UTC. Never milliseconds; those are `i64` and end in `_ms` or `_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The begin of its minute: as fine as anything public says when a list changed or an alert was raised.
+    #[must_use]
+    pub const fn to_minute(self) -> Self {
+        Self(self.0.saturating_sub(self.0 % 60))
+    }
+}

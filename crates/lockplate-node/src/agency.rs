@@ -392,7 +392,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
                 BesideReads::HotLists(matcher) => {
                     let (opened, lists) =
                         Box::pin(open_lists(&settings, owner, matcher, &desk, &shifts, &clock, tasks)).await?;
-                    router = router.merge(opened.routes()).merge(lists.routes());
+                    router = router.merge(opened.routes()).merge(opened.handing_routes(&lists)).merge(lists.routes());
                     alerts = Some(opened);
                 }
                 BesideReads::Accounts(accounts) => router = router.merge(accounts.routes()),
@@ -567,6 +567,9 @@ async fn open_lists(
     matcher.start(Arc::new(alerts.clone()), Arc::clone(clock)).map_err(HotListError::Thread)?;
     let lists = HotLists::start(parts).await?;
     alerts.attach(lists.marking());
+    let (taking, desk, alert_settings) = (alerts.clone(), desk.clone(), settings.alerts.clone());
+    let begun = tokio::task::spawn_blocking(move || taking.take_from(&alert_settings, &desk));
+    begun.await.map_err(|_panicked| AgencyError::Ended)??;
     Ok((alerts, lists))
 }
 

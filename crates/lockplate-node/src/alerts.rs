@@ -2,18 +2,22 @@
 //! officers step by step. Nothing of an alert but id, list, class, kind of match, minute, state and deadlines is in clear anywhere.
 //!
 //! **In scope:** rule 10 and raising ([`Alerts`]), the tables, the officers' doors with their stream of events ([`wire`]), notices, the
-//! clock (expiry, escalation, erasure), the day's leaf.
+//! clock (expiry, escalation, erasure), the day's leaf; alerts on other agencies' lists, which those fetch here, and alerts on own lists
+//! that other agencies' recorders match, which are fetched there.
 //!
 //! **Out of scope:** lists and matching, which call [`AlertSink`] and are called as [`Marking`]; what an alert says and which step may
 //! follow which (`lockplate_core::hotlist::alert`); the law ([`crate::hotlist::law`]). Nothing here leads from an alert to a search.
 
 mod clockwork;
 mod doors;
+mod duty;
 mod feed;
+mod handing;
 mod notify;
 mod raising;
 mod settings;
 pub(crate) mod store;
+mod taking;
 pub mod terminal;
 pub mod wire;
 
@@ -33,10 +37,12 @@ use lockplate_core::vocabulary::Purpose;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::duty::Duty;
 use self::feed::Feed;
+use self::handing::Handing;
 pub(crate) use self::notify::NoNotices;
 use self::notify::{Notice, Notifier, Why};
-pub use self::settings::{AlertMailConfig, AlertSettings, AlertsConfig, MqttConfig, WebhookConfig};
+pub use self::settings::{AlertMailConfig, AlertSettings, AlertsConfig, FromConfig, MqttConfig, WebhookConfig};
 use self::store::{AlertRow, AlertStore};
 use crate::agency_db::AgencyDb;
 use crate::clock::Clock;
@@ -59,16 +65,12 @@ pub struct Sighted {
     pub crop: Vec<u8>,
     /// The set that was hit.
     pub stamp: SetStamp,
-    /// Name of the list, for people.
-    pub list_name: String,
     /// For what the list is matched: of a custom list what its steward signed, of every other one that of the class.
     pub purpose: Purpose,
     /// Place of the camera in words.
     pub place: String,
-    /// Key of the creator of a custom entry.
+    /// Key of the officer who brought a custom entry, whose case it is.
     pub creator: Option<[u8; 32]>,
-    /// Key of the officer whose case a custom entry is.
-    pub case_officer: Option<[u8; 32]>,
     /// Alert key of another agency whose list this is; none: the own alert key.
     pub sealed_to: Option<HpkePublicKey>,
 }
@@ -124,6 +126,10 @@ struct Inner {
     tasks: Tasks,
     notifier: Notifier,
     feed: Feed,
+    duty: Duty,
+    handing: Handing,
+    /// Own lists at other recorders that did not answer last.
+    silent: AtomicU64,
     /// Called with what steps do to lists.
     marking: Mutex<Option<Arc<dyn Marking>>>,
     hits: mpsc::Sender<Sighted>,
@@ -169,6 +175,9 @@ impl Alerts {
             tasks: tasks.clone(),
             notifier,
             feed: Feed::new(),
+            duty: Duty::new(),
+            handing: Handing::new(),
+            silent: AtomicU64::new(0),
             marking: Mutex::default(),
             hits,
             suppressed: Mutex::default(),
@@ -178,6 +187,7 @@ impl Alerts {
         }));
         tasks.spawn_essential("alerts", alerts.clone().raise_all(queue));
         tasks.spawn_essential("alerts-clock", alerts.clone().keep_time());
+        tasks.spawn_essential("alerts-days", alerts.clone().keep_days());
         Ok(alerts)
     }
 

@@ -23,6 +23,7 @@ use lockplate_core::authorisation::{SessionBody, SessionStatement, verify_sessio
 use lockplate_core::charter::{AgencyPage, CharterFile};
 use lockplate_core::directory::{Declaration, VerifiedDirectory};
 use lockplate_core::filing::{DeskCall, DeskCallKind};
+use lockplate_core::hotlist::handover::AlertsAsked;
 use lockplate_core::id::b64url;
 use lockplate_core::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, OPENING_BYTES_MAX};
 use lockplate_core::request::FiledRequest;
@@ -85,7 +86,7 @@ pub struct DeskSettings {
     pub agency_key: NoteSigner,
     /// Signs session statements; named in the directory.
     pub desk_key: NoteSigner,
-    /// The same key, for the slips of filings.
+    /// The same key, for the slips of filings and calls for alerts.
     pub slip_key: SigningKey,
     /// Origin of the desk's log.
     pub log_origin: String,
@@ -477,6 +478,12 @@ impl Desk {
             return Err(ProblemKind::NotSignedIn.into());
         }
         self.with_passcode(key, passcode).await.map(drop)
+    }
+
+    /// Signs a call for the alerts on a list of this agency, and the directory in which the key that signs stands.
+    pub(crate) async fn ask_for_alerts(&self, asked: AlertsAsked) -> Result<(B64, B64), Problem> {
+        let directory = self.directory().await?.object;
+        Ok((B64(self.inner.slip_key.sign(asked).to_bytes()), B64(directory)))
     }
 
     /// Who the agency is.

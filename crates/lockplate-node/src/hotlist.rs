@@ -21,6 +21,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
+use lockplate_core::directory::Directory;
 use lockplate_core::entry::{HotlistLeaf, ListClass, ListKind, LogEntry};
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::facts::OfficerFacts;
@@ -31,6 +32,8 @@ use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery, steward_digests};
 use lockplate_core::id::AgencyId;
 use lockplate_core::person::ByPerson;
+use lockplate_core::sign::VerifyKey;
+use lockplate_core::signed::SignedObject;
 use lockplate_core::vocabulary::Role;
 use lockplate_core::wire::th;
 use lockplate_intake::hotlist_file::Template;
@@ -240,6 +243,16 @@ pub struct ListHealth {
     pub refused: Option<String>,
 }
 
+/// The desk of another agency whose list is matched here.
+pub(crate) struct ListDesk {
+    /// Signs what it asks.
+    pub(crate) key: VerifyKey,
+    /// Of the directory in which the key stands.
+    pub(crate) serial: u64,
+    /// Hash of the own charter: what it asks of this recorder names it.
+    pub(crate) charter: [u8; 32],
+}
+
 /// Why hot lists do not start.
 #[derive(Debug)]
 pub enum HotListError {
@@ -384,6 +397,20 @@ impl HotLists {
         Party::other(self.0.charter.charter(), directory, self.now()).ok_or_else(|| ProblemKind::NotSignedIn.into())
     }
 
+    /// The desk of the agency whose list it is, by the directory that it shows: its own, valid now, and no older than the one that it
+    /// registered the list with. None for everybody else, the own agency included.
+    pub(crate) fn desk_of(&self, list: &[u8; 16], directory: &[u8]) -> Option<ListDesk> {
+        let list = self.list(list).filter(|list| list.config.agency != self.own())?;
+        let registered =
+            SignedObject::parse(list.row.directory.as_ref()?).and_then(|object| object.read::<Directory>());
+        let party = Party::other(self.0.charter.charter(), directory, self.now())?;
+        let (serial, least) = (party.directory.serial(), registered.ok()?.body.serial);
+        if party.agency.id != list.config.agency || serial < least {
+            return None;
+        }
+        Some(ListDesk { key: party.desk_key()?, serial, charter: self.0.charter.hash() })
+    }
+
     /// What is known of single entries, and the loads that live with the recorder.
     async fn restore(&self, list: Arc<List>) -> Result<(), HotListError> {
         let id = list.config.settings.list;
@@ -526,7 +553,6 @@ impl HotLists {
         }
         locked(&list.note).refused = None;
         let in_force = InForce {
-            name: list.config.name.clone(),
             set: loaded.into_set(),
             marks: Arc::clone(&list.marks),
             purpose: list.config.purpose,
@@ -675,7 +701,7 @@ impl HotLists {
                 kind: ListKind::Retire,
                 sequence,
                 // Tried again it is the same leaf, so it has no time of its own.
-                produced_at: Timestamp(last.loaded_at.0.saturating_sub(last.loaded_at.0 % 60)),
+                produced_at: last.loaded_at.to_minute(),
                 decisions: decisions.collect(),
                 classes,
                 set: [0; 32],

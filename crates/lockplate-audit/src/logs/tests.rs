@@ -119,7 +119,14 @@ impl Draw {
             9 => LogEntry::Alerts(AlertsLeaf {
                 day: Day::of(Timestamp(self.time())),
                 raised: vec![],
+                handed: 0,
+                taken: number,
+                entry_ages: vec![],
+                list_ages: vec![],
                 suppressed: vec![],
+                looked: number,
+                verified: 0,
+                expired: 0,
                 closed: vec![AlertsClosed {
                     class: ListClass::Custom,
                     disposition: Disposition::Misread,

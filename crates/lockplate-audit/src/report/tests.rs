@@ -1,7 +1,8 @@
 use lockplate_core::entry::{
-    AlertsClosed, AlertsLeaf, AlertsRaised, AlertsSuppressed, CanaryLeaf, CanaryResult, Day, DestroyMethod,
-    DestroyReason, DisclosureLeaf, Disposition, HotlistLeaf, ListClass, ListCounts, ListKind, LogEntry, MatchKind,
-    PaperLeaf, PaperStatus, RequestLeaf, ReviewLeaf, ShareDestroyed, Suppression,
+    AlertsClosed, AlertsEntryAge, AlertsLeaf, AlertsListAge, AlertsRaised, AlertsSuppressed, CanaryLeaf, CanaryResult,
+    Day, DestroyMethod, DestroyReason, DisclosureLeaf, Disposition, EntryAge, HotlistLeaf, ListAge, ListClass,
+    ListCounts, ListKind, LogEntry, MatchKind, PaperLeaf, PaperStatus, RequestLeaf, ReviewLeaf, ShareDestroyed,
+    Suppression,
 };
 use lockplate_core::id::KeeperIndex;
 
@@ -181,8 +182,22 @@ fn alerts_are_counted_by_their_day() {
     let closed = |class, disposition, stopped, n| AlertsClosed { class, disposition, stopped, n };
     let leaf = |day: u64| AlertsLeaf {
         day: Day::of(Timestamp(day)),
-        raised: vec![AlertsRaised { class: ListClass::StolenVehicle, matched: MatchKind::PlateAndState, n: 10 }],
+        raised: vec![
+            AlertsRaised { class: ListClass::MissingPerson, matched: MatchKind::PlateAndState, n: 4 },
+            AlertsRaised { class: ListClass::StolenVehicle, matched: MatchKind::PlateAndState, n: 10 },
+        ],
+        handed: 2,
+        taken: 1,
+        entry_ages: vec![
+            AlertsEntryAge { age: EntryAge::UnderDay, n: 5 },
+            AlertsEntryAge { age: EntryAge::UnderMonth, n: 4 },
+            AlertsEntryAge { age: EntryAge::YearOrMore, n: 5 },
+        ],
+        list_ages: vec![AlertsListAge { age: ListAge::UnderHalfDay, n: 14 }],
         suppressed: vec![AlertsSuppressed { reason: Suppression::OtherState, n: 4 }],
+        looked: 11,
+        verified: 6,
+        expired: 2,
         closed: vec![
             closed(ListClass::StolenVehicle, Disposition::Misread, true, 3),
             closed(ListClass::StolenVehicle, Disposition::Recovered, true, 5),
@@ -196,7 +211,15 @@ fn alerts_are_counted_by_their_day() {
     book.say(LogName::Recorder, end + 86_400, LogEntry::Alerts(leaf(end)));
     let alerts = Figures::of(&book.logs, november(), ZoneOffset::UTC, Timestamp(end + 86_400)).alerts;
     assert_eq!((alerts.days, alerts.overdue), (1, 1));
-    assert_eq!(alerts.raised[0].alerts, 10);
+    let raised: Vec<_> = alerts.raised.iter().map(|line| (line.class, line.alerts.to_string())).collect();
+    assert_eq!(raised, [("missingPerson", "< 5".to_owned()), ("stolenVehicle", "10".to_owned())]);
+    assert_eq!((alerts.raised_all, alerts.closed_all, alerts.taken), (14, 10, 1));
+    assert_eq!(alerts.handed, Share { part: 2, of: 14 });
+    // Fourteen of which two are others', and one from elsewhere.
+    assert_eq!((alerts.looked, alerts.expired), (Share { part: 11, of: 13 }, Share { part: 2, of: 13 }));
+    assert_eq!(alerts.verified, Share { part: 6, of: 11 });
+    assert_eq!((alerts.entry_age_median, alerts.list_age_median), (Some("under_month"), Some("under_half_day")));
+    assert_eq!(alerts.stale_entry, Share { part: 0, of: 10 });
     assert_eq!(alerts.suppressed[0].what, "other_state");
     assert_eq!(alerts.misread, Share { part: 3, of: 10 });
     assert_eq!(alerts.misread.per_mille(), Some(300));
@@ -235,11 +258,13 @@ fn names_in_json_and_rows_stay() {
     assert_eq!(json["off_hours"]["of"], 1);
     let rows = figures.rows();
     let number = |figure, key: &str, count| {
-        rows.iter().find(|row| (row.figure, row.key.as_str(), row.count) == (figure, key, count)).map(|row| row.number)
+        rows.iter()
+            .find(|row| (row.figure, row.key.as_str(), row.count) == (figure, key, count))
+            .map(|row| row.number.to_string())
     };
-    assert_eq!(number("requests", "", "granted"), Some(1));
-    assert_eq!(number("by_agency", "Eastport Police", "granted"), Some(1));
-    assert_eq!(number("by_rule", "base.search", "granted"), Some(1));
-    assert_eq!(number("off_hours", "", "of"), Some(1));
+    assert_eq!(number("requests", "", "granted").as_deref(), Some("1"));
+    assert_eq!(number("by_agency", "Eastport Police", "granted").as_deref(), Some("1"));
+    assert_eq!(number("by_rule", "base.search", "granted").as_deref(), Some("1"));
+    assert_eq!(number("off_hours", "", "of").as_deref(), Some("1"));
     assert_eq!(number("cameras", "", "cameras"), None, "nothing is said, which is not zero");
 }

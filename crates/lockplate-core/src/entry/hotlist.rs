@@ -87,6 +87,32 @@ json_names! {
         /// The same entry and camera within ten minutes.
         Repeated = "repeated",
     }
+    /// Age of an entry when it was hit. In steps: a day may have one alert, and its entry must not be found by its age.
+    EntryAge {
+        /// Entered less than a day before.
+        UnderDay = "under_day",
+        /// Less than a week.
+        UnderWeek = "under_week",
+        /// Less than 30 days.
+        UnderMonth = "under_month",
+        /// Less than 180 days.
+        UnderHalfYear = "under_half_year",
+        /// Less than 365 days.
+        UnderYear = "under_year",
+        /// Longer.
+        YearOrMore = "year_or_more",
+    }
+    /// Age of a list when an entry of it was hit: below the alarm of an extract, below its end, beyond.
+    ListAge {
+        /// Made less than 6 hours before.
+        UnderQuarterDay = "under_quarter_day",
+        /// Less than 13 hours.
+        UnderHalfDay = "under_half_day",
+        /// Less than 26 hours.
+        UnderDay = "under_day",
+        /// Longer.
+        DayOrMore = "day_or_more",
+    }
     /// How an alert ended.
     Disposition {
         /// The vehicle or plate was recovered.
@@ -114,7 +140,58 @@ json_names! {
     }
 }
 
+impl EntryAge {
+    /// Of so many whole days.
+    #[must_use]
+    pub const fn of_days(days: u64) -> Self {
+        match days {
+            0 => Self::UnderDay,
+            1..7 => Self::UnderWeek,
+            7..30 => Self::UnderMonth,
+            30..180 => Self::UnderHalfYear,
+            180..365 => Self::UnderYear,
+            _ => Self::YearOrMore,
+        }
+    }
+}
+
+impl ListAge {
+    /// Of so many whole hours.
+    #[must_use]
+    pub const fn of_hours(hours: u64) -> Self {
+        match hours {
+            0..6 => Self::UnderQuarterDay,
+            6..13 => Self::UnderHalfDay,
+            13..26 => Self::UnderDay,
+            _ => Self::DayOrMore,
+        }
+    }
+}
+
 impl ListClass {
+    /// Classes that say something of a person and not of a vehicle: small numbers of them are not shown by themselves. An agency's own
+    /// entries are for any purpose, persons among them.
+    #[must_use]
+    pub const fn is_of_persons(self) -> bool {
+        match self {
+            Self::StolenVehicle | Self::StolenPlate => false,
+            Self::WantedPerson
+            | Self::MissingPerson
+            | Self::AmberAlert
+            | Self::Custom
+            | Self::ProtectionOrder
+            | Self::ExtremeRiskOrder
+            | Self::Gang
+            | Self::TerroristScreening
+            | Self::SupervisedRelease
+            | Self::SexOffender
+            | Self::ImmigrationViolator
+            | Self::ProtectiveInterest
+            | Self::ViolentPerson
+            | Self::Unknown => true,
+        }
+    }
+
     /// Classes that some pack may let in (`hotlists.md` section 2). The base pack forbids the others, and no pack can undo that.
     #[must_use]
     pub const fn may_be_loaded(self) -> bool {
@@ -235,15 +312,45 @@ json_object! {
         /// How many.
         n: u64,
     }
-    /// The alerts of one day.
+    /// Alerts by the age of their entry.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    AlertsEntryAge {
+        /// How old.
+        age: EntryAge,
+        /// How many.
+        n: u64,
+    }
+    /// Alerts by the age of their list.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    AlertsListAge {
+        /// How old.
+        age: ListAge,
+        /// How many.
+        n: u64,
+    }
+    /// The alerts of one day, of this recorder's cameras and of this agency's officers.
     #[derive(Clone, Debug, PartialEq, Eq)]
     AlertsLeaf {
         /// The day.
         day: Day,
-        /// Raised, by class and match.
+        /// Raised by hits at the cameras here, by class and match, on other agencies' lists too.
         raised: Vec<AlertsRaised>,
+        /// Of the raised, those on lists of other agencies, which look at them.
+        handed: u64,
+        /// Raised elsewhere on lists of this agency, and taken over to be looked at here.
+        taken: u64,
+        /// Of the raised, by the age of the entry; youngest first.
+        entry_ages: Vec<AlertsEntryAge>,
+        /// Of the raised, by the age of the list; youngest first.
+        list_ages: Vec<AlertsListAge>,
         /// Not raised, by reason.
         suppressed: Vec<AlertsSuppressed>,
+        /// Looked at, whatever was seen.
+        looked: u64,
+        /// Verified: looked at, and the entry confirmed.
+        verified: u64,
+        /// Expired: nobody looked in time.
+        expired: u64,
         /// Closed, by class, disposition and stop.
         closed: Vec<AlertsClosed>,
         /// Not disposed of in time.
@@ -279,6 +386,12 @@ impl AlertsLeaf {
     pub(super) fn check(&self) -> Result<()> {
         each_once(&self.raised, |one| (one.class.name(), one.matched.name()))?;
         each_once(&self.suppressed, |one| one.reason.name())?;
+        each_once(&self.entry_ages, |one| one.age)?;
+        each_once(&self.list_ages, |one| one.age)?;
+        let raised = self.raised.iter().fold(0_u64, |sum, one| sum.saturating_add(one.n));
+        if self.handed > raised {
+            return Err(Error::malformed("more alerts are other agencies' than were raised"));
+        }
         each_once(&self.closed, |one| (one.class.name(), one.disposition.name(), one.stopped))
     }
 }

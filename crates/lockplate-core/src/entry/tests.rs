@@ -164,7 +164,17 @@ fn alerts() -> AlertsLeaf {
             raised(ListClass::StolenVehicle, MatchKind::PlateAndState, 4),
             raised(ListClass::StolenVehicle, MatchKind::PlateOnly, 1),
         ],
+        handed: 2,
+        taken: 1,
+        entry_ages: vec![
+            AlertsEntryAge { age: EntryAge::UnderDay, n: 1 },
+            AlertsEntryAge { age: EntryAge::UnderMonth, n: 4 },
+        ],
+        list_ages: vec![AlertsListAge { age: ListAge::UnderQuarterDay, n: 5 }],
         suppressed: vec![AlertsSuppressed { reason: Suppression::OtherState, n: 3 }],
+        looked: 4,
+        verified: 1,
+        expired: 0,
         closed: vec![closed(Disposition::Misread, false, 2), closed(Disposition::Recovered, true, 1)],
         overdue: 1,
     }
@@ -398,6 +408,9 @@ fn leaves_whose_numbers_do_not_fit_are_refused() {
     refused(LogKind::Recorder, days(|leaf| leaf.raised.reverse()));
     refused(LogKind::Recorder, days(|leaf| leaf.suppressed.push(leaf.suppressed[0].clone())));
     refused(LogKind::Recorder, days(|leaf| leaf.closed[1].disposition = Disposition::Arrest));
+    refused(LogKind::Recorder, days(|leaf| leaf.entry_ages.reverse()));
+    refused(LogKind::Recorder, days(|leaf| leaf.list_ages.push(leaf.list_ages[0].clone())));
+    refused(LogKind::Recorder, days(|leaf| leaf.handed = 6));
     let range = |from, to, count| LogEntry::OpeningsErased(OpeningsErased { from, to, count });
     assert!(stamp(LogKind::Keeper, range(3, 4, 1)).is_ok());
     refused(LogKind::Keeper, range(3, 4, 2));

@@ -130,10 +130,8 @@ json_object! {
         vehicle_colour: Given,
         /// For whoever looks.
         note: String,
-        /// Key of the officer who created a custom entry.
+        /// Key of the officer who brought a custom entry, whose case it is.
         creator: Option<[u8; 32]>,
-        /// Key of the officer whose case it is, of a custom entry.
-        case_officer: Option<[u8; 32]>,
     }
     /// The read, as an alert shows it.
     #[derive(Clone, PartialEq, Eq)]
@@ -237,10 +235,8 @@ pub struct Raising<'a> {
     pub stamp: &'a SetStamp,
     /// Where the camera stands.
     pub place: &'a str,
-    /// Key of the creator of a custom entry.
+    /// Key of the officer who brought a custom entry, whose case it is.
     pub creator: Option<[u8; 32]>,
-    /// Key of the officer whose case a custom entry is.
-    pub case_officer: Option<[u8; 32]>,
     /// The law of the place.
     pub law: &'a AlertLaw,
     /// The clock.
@@ -263,7 +259,7 @@ pub fn raise(hit: &Hit, read: &Read, crop: &[u8], raising: &Raising<'_>) -> (Ale
         class: hit.entry.class,
         matched: hit.matched,
         live: hit.live,
-        raised_at: to_minute(raising.now),
+        raised_at: raising.now.to_minute(),
         state: AlertState::Raised,
     };
     let text = AlertText {
@@ -320,7 +316,6 @@ fn entry_of(hit: &Hit, raising: &Raising<'_>) -> AlertEntry {
         vehicle_colour: entry.vehicle.colour.into(),
         note: shown(&entry.note),
         creator: raising.creator,
-        case_officer: raising.case_officer,
     }
 }
 
@@ -374,12 +369,47 @@ pub fn seal_alert(to: &HpkePublicKey, content: &AlertContent, rng: &mut impl Cry
 /// # Errors
 /// `Malformed` if it was sealed to another key, for another list or alert, or holds something else.
 pub fn open_alert(secret: &HpkeSecretKey, record: &AlertRecord, sealed: &[u8]) -> Result<AlertContent> {
-    let plain = Zeroizing::new(decrypt(secret, &info(&record.list), &record.alert, sealed)?);
+    open_sealed(secret, &record.list, &record.alert, sealed)
+}
+
+/// Opens an alert that another agency's recorder sealed to the own key. Its record is made from what was sealed and from nothing else that
+/// is said about it.
+///
+/// # Errors
+/// `Malformed` as [`open_alert`], or if it is no alert as [`raise`] makes it on an extract, which is all that other agencies match.
+pub fn open_handed(
+    secret: &HpkeSecretKey,
+    list: &[u8; 16],
+    alert: &[u8; 16],
+    sealed: &[u8],
+) -> Result<(AlertContent, AlertRecord)> {
+    let content = open_sealed(secret, list, alert, sealed)?;
+    let text = &content.text;
+    let record = AlertRecord {
+        alert: *alert,
+        list: *list,
+        kind: SetKind::Extract,
+        class: text.entry.class,
+        matched: text.matched,
+        live: text.live,
+        raised_at: Timestamp(text.look_by.0.saturating_sub(LOOK_SECONDS)),
+        state: AlertState::Raised,
+    };
+    let is_raised = text.banner == BANNER
+        && text.entry.origin == Origin::Extract
+        && text.entry.class.may_be_loaded()
+        && record.raised_at == record.raised_at.to_minute()
+        && (record.look_by(), record.dispose_by()) == (text.look_by, text.dispose_by);
+    if is_raised { Ok((content, record)) } else { Err(Error::malformed("no alert on a list that others match")) }
+}
+
+fn open_sealed(secret: &HpkeSecretKey, list: &[u8; 16], alert: &[u8; 16], sealed: &[u8]) -> Result<AlertContent> {
+    let plain = Zeroizing::new(decrypt(secret, &info(list), alert, sealed)?);
     let mut r = Reader::new(&plain);
     let (text, crop) = (r.lv32(TEXT_BYTES_MAX)?, r.lv32(ALERT_CROP_BYTES_MAX)?.to_vec());
     r.end()?;
     let text = AlertText::from_json(parse_canonical_within(text, TEXT_BYTES_MAX)?)?;
-    if text.alert != record.alert || text.list != record.list {
+    if text.alert != *alert || text.list != *list {
         return Err(Error::malformed("a sealed alert is another one than its record"));
     }
     Ok(AlertContent { text, crop })
@@ -416,10 +446,6 @@ pub fn open_said(
 ) -> Result<Zeroizing<Vec<u8>>> {
     decrypt(secret, &said_info(&record.list), &[record.alert.as_slice(), &[step.code()]].concat(), sealed)
         .map(Zeroizing::new)
-}
-
-const fn to_minute(time: Timestamp) -> Timestamp {
-    Timestamp(time.0.saturating_sub(time.0 % 60))
 }
 
 /// What is kept of an alert in clear.
@@ -856,7 +882,7 @@ impl AlertRecord {
                 let is_live = *at >= self.raised_at && at.0 <= now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX);
                 named(reference) && named(who) && is_live
             }
-            (ConfirmedBy::CaseOfficer, SetKind::Custom) => text.entry.case_officer == Some(acting.officer),
+            (ConfirmedBy::CaseOfficer, SetKind::Custom) => text.entry.creator == Some(acting.officer),
             (ConfirmedBy::Supervisor, SetKind::Custom) => {
                 directory.roles(&acting.officer).is_some_and(|roles| roles.contains(&Role::Supervisor))
                     && directory.is_in_service(&acting.officer, now)
@@ -888,7 +914,7 @@ impl AlertRecord {
                 return Err(Error::invalid("an alert is disposed of after a look and once"));
             }
         };
-        let state = AlertState::Closed { disposition, stopped, verified, at: to_minute(now) };
+        let state = AlertState::Closed { disposition, stopped, verified, at: now.to_minute() };
         Ok(Stepped { record: Self { state, ..self.clone() }, effects })
     }
 

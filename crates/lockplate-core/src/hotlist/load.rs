@@ -531,18 +531,13 @@ impl Loaded {
             list: self.set.settings().list,
             kind: self.kind,
             sequence: stamp.sequence,
-            produced_at: to_minute(stamp.produced_at),
+            produced_at: stamp.produced_at.to_minute(),
             classes: self.counts.clone(),
             set: self.set.salted_digest(salt),
             decisions: self.decisions.clone(),
             sd,
         }
     }
-}
-
-/// Down to the minute.
-const fn to_minute(time: Timestamp) -> Timestamp {
-    Timestamp(time.0.saturating_sub(time.0 % 60))
 }
 
 /// What the leaf of a list that ends says of its classes: every entry goes.

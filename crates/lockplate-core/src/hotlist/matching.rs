@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::alert::{AlertRecord, AlertText};
 use super::limits::{
     AMBER_AGE_SECONDS, CONF_MIN, EXTRACT_AGE_SECONDS, EXTRACT_ALARM_SECONDS, MOTORCYCLE, REPEAT_SECONDS, REPEATS_MAX,
     SETTLED_MS, TRACKS_MAX, WRONG_STATE_TIMES,
@@ -522,8 +523,6 @@ pub enum Repeat {
     Again {
         /// The alert.
         alert: [u8; 16],
-        /// How often it was hit, this time included.
-        count: u64,
     },
 }
 
@@ -533,7 +532,7 @@ type RepeatKey = ([u8; 16], String, u32, bool);
 /// that stays before a camera is said again; late reads and live ones apart, so that an old read silences no live one.
 #[derive(Default)]
 pub struct Repeats {
-    raised: BTreeMap<RepeatKey, ([u8; 16], u64)>,
+    raised: BTreeMap<RepeatKey, [u8; 16]>,
     order: VecDeque<(Timestamp, RepeatKey)>,
 }
 
@@ -544,13 +543,29 @@ impl core::fmt::Debug for Repeats {
 }
 
 impl Repeats {
-    /// Takes a hit at `camera`; `alert` is the id of the alert that it raises if it is the first.
+    /// Takes a hit at `camera`; `alert` is the id of the alert that it raises if it is the first. If that alert then cannot be stored,
+    /// [`withdraw`](Self::withdraw) it: an alert that is not there must silence no later one.
     pub fn take(&mut self, hit: &Hit, camera: u32, alert: [u8; 16], now: Timestamp) -> Repeat {
+        self.remember((hit.list, hit.entry.entry_id.clone(), camera, hit.live), alert, now)
+    }
+
+    /// Takes an alert that an earlier run raised; oldest first. Its minute is the begin of its ten: at the worst it is said once more.
+    pub fn restore(&mut self, text: &AlertText, record: &AlertRecord) {
+        let key = (record.list, text.entry.entry_id.clone(), text.read.camera, record.live);
+        self.remember(key, record.alert, record.raised_at);
+    }
+
+    /// The alert was not stored.
+    pub fn withdraw(&mut self, alert: &[u8; 16]) {
+        let Self { raised, order } = self;
+        raised.retain(|_, raised| raised != alert);
+        order.retain(|(_, key)| raised.contains_key(key));
+    }
+
+    fn remember(&mut self, key: RepeatKey, alert: [u8; 16], now: Timestamp) -> Repeat {
         self.forget_before(now);
-        let key = (hit.list, hit.entry.entry_id.clone(), camera, hit.live);
-        if let Some((alert, count)) = self.raised.get_mut(&key) {
-            *count = count.saturating_add(1);
-            return Repeat::Again { alert: *alert, count: *count };
+        if let Some(alert) = self.raised.get(&key) {
+            return Repeat::Again { alert: *alert };
         }
         if self.raised.len() >= REPEATS_MAX
             && let Some((_, oldest)) = self.order.pop_front()
@@ -558,7 +573,7 @@ impl Repeats {
             self.raised.remove(&oldest);
         }
         self.order.push_back((now, key.clone()));
-        self.raised.insert(key, (alert, 1));
+        self.raised.insert(key, alert);
         Repeat::First
     }
 

@@ -13,8 +13,8 @@ use super::limits::MOTORCYCLE;
 use super::load::{ListPolicy, LoadHeader, LoadMode, LoadOutcome, LoadRefusal, LoadRules, Loading, Ruling};
 use super::matching::{Marks, Remark, Repeat, Repeats, compare};
 use super::set::{ListSet, SetKind};
-use super::tally::{DayTally, MisreadRate, expected_misreads};
-use crate::entry::{Day, Disposition, ListClass, MatchKind, Suppression};
+use super::tally::{Ages, DayTally, MisreadRate};
+use crate::entry::{Day, Disposition, EntryAge, ListAge, ListClass, MatchKind, Suppression};
 use crate::person::{ByPerson, PersonKey};
 use crate::read::{Coded, Read, Vehicle};
 
@@ -25,16 +25,8 @@ fn look_at(set: &ListSet, read: &Read, typed: &str, code: &str) -> Stepped {
     let hit = compared(set, read).hits.into_iter().next().unwrap();
     let stamp = stamp();
     let law = AlertLaw { visual_confirmation: true, no_suspicion: true, retain_days: 30, rules: vec![] };
-    let raising = Raising {
-        alert: [1; 16],
-        salt: [6; 32],
-        stamp: &stamp,
-        place: "",
-        creator: None,
-        case_officer: None,
-        law: &law,
-        now: NOW,
-    };
+    let raising =
+        Raising { alert: [1; 16], salt: [6; 32], stamp: &stamp, place: "", creator: None, law: &law, now: NOW };
     let (content, record) = raise(&hit, read, b"", &raising);
     let seen = Seen { plate: plate(typed), jurisdiction: Some(state(code)), on: SeenOn::Road };
     let said = seen.said(&content.text);
@@ -120,7 +112,9 @@ fn los_angeles_repeats_are_one_alert_and_the_figures_are_in_the_log() {
     let (mut repeats, mut tally) = (Repeats::default(), DayTally::default());
     for minute in 0..20 {
         match repeats.take(&hit, 1, [1; 16], after(minute * 60)) {
-            Repeat::First => tally.raised(hit.entry.class, hit.matched),
+            Repeat::First => {
+                tally.raised(hit.entry.class, hit.matched, Ages { entry: EntryAge::UnderDay, list: ListAge::UnderDay });
+            }
             Repeat::Again { .. } => tally.repeated(),
         }
     }
@@ -177,15 +171,6 @@ fn removed_plates_alert_no_more_from_the_load_that_removes_them() {
         assert!(compared(loaded.set(), &read).hits.is_empty());
         assert_eq!(loaded.counts()[0].removed, 1);
     }
-}
-
-#[test]
-fn united_kingdom_misreads_to_expect_can_be_said() {
-    // 40 million reads a day at 97%; a list of 100,000 among 40 million plates.
-    assert_eq!(expected_misreads(40_000_000, 970, 100_000, 40_000_000), (1_200_000, 3_000));
-    assert_eq!(expected_misreads(40_000_000, 1_000, 100_000, 40_000_000), (0, 0));
-    assert_eq!(expected_misreads(1_000, 970, 1, 40_000_000), (30, 1));
-    assert_eq!(expected_misreads(u64::MAX, 0, u64::MAX, 0), (u64::MAX, u64::MAX));
 }
 
 /// A federal sharer without a court: the policy refuses every class.

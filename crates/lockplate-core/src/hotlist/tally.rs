@@ -3,24 +3,53 @@
 
 use std::collections::BTreeMap;
 
-use super::alert::Closing;
+use super::alert::{AlertText, Closing};
 use super::limits::MISREAD_PERCENT_ALARM;
 use super::matching::Comparison;
-use crate::entry::Suppression;
-use crate::entry::{AlertsClosed, AlertsLeaf, AlertsRaised, AlertsSuppressed, Day, Disposition, ListClass, MatchKind};
+use crate::entry::{
+    AlertsClosed, AlertsEntryAge, AlertsLeaf, AlertsListAge, AlertsRaised, AlertsSuppressed, Day, Disposition,
+    EntryAge, ListAge, ListClass, MatchKind, Suppression,
+};
+
+/// How old entry and list were when an alert was raised, as coarse as it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ages {
+    /// Of the entry.
+    pub entry: EntryAge,
+    /// Of the list.
+    pub list: ListAge,
+}
+
+impl Ages {
+    /// Of what an alert says.
+    #[must_use]
+    pub const fn of(text: &AlertText) -> Self {
+        Self { entry: EntryAge::of_days(text.entry.age_days), list: ListAge::of_hours(text.entry.list_age_hours) }
+    }
+}
 
 /// The alerts of one day while they are counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayTally {
     raised: BTreeMap<(ListClass, MatchKind), u64>,
+    handed: u64,
+    taken: u64,
+    entry_ages: BTreeMap<EntryAge, u64>,
+    list_ages: BTreeMap<ListAge, u64>,
     suppressed: BTreeMap<Suppression, u64>,
+    looked: u64,
+    verified: u64,
+    expired: u64,
     closed: BTreeMap<(ListClass, Disposition, bool), u64>,
     overdue: u64,
 }
 
+const fn more(count: &mut u64, n: u64) {
+    *count = count.saturating_add(n);
+}
+
 fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K, n: u64) {
-    let sum = counts.entry(key).or_default();
-    *sum = sum.saturating_add(n);
+    more(counts.entry(key).or_default(), n);
 }
 
 /// The counts of a leaf, to go on from them after a restart.
@@ -28,7 +57,14 @@ impl From<&AlertsLeaf> for DayTally {
     fn from(leaf: &AlertsLeaf) -> Self {
         Self {
             raised: leaf.raised.iter().map(|one| ((one.class, one.matched), one.n)).collect(),
+            handed: leaf.handed,
+            taken: leaf.taken,
+            entry_ages: leaf.entry_ages.iter().map(|one| (one.age, one.n)).collect(),
+            list_ages: leaf.list_ages.iter().map(|one| (one.age, one.n)).collect(),
             suppressed: leaf.suppressed.iter().map(|one| (one.reason, one.n)).collect(),
+            looked: leaf.looked,
+            verified: leaf.verified,
+            expired: leaf.expired,
             closed: leaf.closed.iter().map(|one| ((one.class, one.disposition, one.stopped), one.n)).collect(),
             overdue: leaf.overdue,
         }
@@ -48,9 +84,36 @@ impl DayTally {
         add(&mut self.suppressed, reason, n);
     }
 
-    /// A hit raised an alert.
-    pub fn raised(&mut self, class: ListClass, matched: MatchKind) {
+    /// A hit at a camera here raised an alert.
+    pub fn raised(&mut self, class: ListClass, matched: MatchKind, ages: Ages) {
         add(&mut self.raised, (class, matched), 1);
+        add(&mut self.entry_ages, ages.entry, 1);
+        add(&mut self.list_ages, ages.list, 1);
+    }
+
+    /// One that was raised is another agency's to look at.
+    pub const fn handed(&mut self) {
+        more(&mut self.handed, 1);
+    }
+
+    /// An alert that was raised elsewhere was taken over.
+    pub const fn taken(&mut self) {
+        more(&mut self.taken, 1);
+    }
+
+    /// Somebody looked at an alert.
+    pub const fn looked(&mut self) {
+        more(&mut self.looked, 1);
+    }
+
+    /// An alert was verified.
+    pub const fn verified(&mut self) {
+        more(&mut self.verified, 1);
+    }
+
+    /// So many alerts expired.
+    pub const fn expired(&mut self, n: u64) {
+        more(&mut self.expired, n);
     }
 
     /// A hit was the same alert once more (rule 10).
@@ -63,9 +126,9 @@ impl DayTally {
         add(&mut self.closed, (class, closing.disposition, closing.stopped), 1);
     }
 
-    /// An alert became overdue.
-    pub fn overdue(&mut self) {
-        self.overdue = self.overdue.saturating_add(1);
+    /// So many alerts became overdue.
+    pub const fn overdue(&mut self, n: u64) {
+        more(&mut self.overdue, n);
     }
 
     /// The day's leaf, in its order.
@@ -83,7 +146,14 @@ impl DayTally {
         let mut leaf = AlertsLeaf {
             day,
             raised: raised.collect(),
+            handed: self.handed,
+            taken: self.taken,
+            entry_ages: self.entry_ages.iter().map(|(age, n)| AlertsEntryAge { age: *age, n: *n }).collect(),
+            list_ages: self.list_ages.iter().map(|(age, n)| AlertsListAge { age: *age, n: *n }).collect(),
             suppressed: suppressed.collect(),
+            looked: self.looked,
+            verified: self.verified,
+            expired: self.expired,
             closed: closed.collect(),
             overdue: self.overdue,
         };
@@ -109,17 +179,6 @@ impl MisreadRate {
     pub const fn is_alarming(self) -> bool {
         self.misread.saturating_mul(100) > self.alerts.saturating_mul(MISREAD_PERCENT_ALARM)
     }
-}
-
-/// Misreads a day to expect, of reads of which `right_per_mille` are right; and alerts from them alone, if a misread text falls on a list
-/// of `entries` among `plates` texts that are in use. Rounded up: a small chance is not none.
-#[must_use]
-pub fn expected_misreads(reads: u64, right_per_mille: u16, entries: u64, plates: u64) -> (u64, u64) {
-    let wrong = 1_000_u128.saturating_sub(u128::from(right_per_mille));
-    let misreads = u128::from(reads).saturating_mul(wrong).div_ceil(1_000);
-    let alerts = misreads.saturating_mul(u128::from(entries)).checked_div(u128::from(plates.max(1))).unwrap_or(0);
-    let alerts = alerts.saturating_add(u128::from(alerts == 0 && misreads > 0 && entries > 0));
-    (u64::try_from(misreads).unwrap_or(u64::MAX), u64::try_from(alerts).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

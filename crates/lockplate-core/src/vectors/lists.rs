@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Case, MALFORMED, hx};
 use crate::Timestamp;
 use crate::hotlist::alert::{AlertStep, StepKind};
+use crate::hotlist::handover::AlertsAsked;
 use crate::hotlist::load::LoadMode;
 use crate::hotlist::set::{ListSettings, SetKind};
 use crate::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery};
@@ -60,6 +61,9 @@ pub(super) fn cases() -> Vec<Case> {
     let bad = |name, title, like: &Case, bytes: Vec<u8>| {
         Case::bad(name, title, like, json!({"bytes": hx(bytes)}), &["bytes"], MALFORMED)
     };
+    let asked = AlertsAsked { charter: [6; 32], list: [1; 16], after: [4; 16], time_ms: NOW.0 * 1_000 + 250 };
+    let asked_bytes = asked.encode();
+    let asked = of("good_alerts_asked", "an agency asks for its alerts", "decode-alerts-asked", &asked_bytes);
     let mut unknown_step = step.encode();
     unknown_step[16] = 4;
     let mut full_with_base = delivered.encode();
@@ -70,6 +74,8 @@ pub(super) fn cases() -> Vec<Case> {
         bad("bad_load_order_full_with_base", "a complete file after another load", &part, full_with_base),
         bad("bad_load_order_one_byte_short", "the last byte is missing", &whole, order.encode()[1..].to_vec()),
         bad("bad_alert_step_unknown", "a step that an alert does not have", &look, unknown_step),
+        bad("bad_alerts_asked_one_byte_long", "a byte too many", &asked, [asked_bytes.as_slice(), &[0]].concat()),
+        asked,
         extract,
         own,
         whole,

@@ -19,6 +19,7 @@ use crate::envelope::HpkeSecretKey;
 use crate::epoch::{EpochClose, EpochHeader, EpochKind, EpochPlan, HeldShare, Prekey, VerifiedPrekey};
 use crate::error::{Error, Result};
 use crate::hotlist::alert::AlertStep;
+use crate::hotlist::handover::AlertsAsked;
 use crate::hotlist::steward::{ListConfig, LoadOrder};
 use crate::id::{AgencyId, EpochId, KeeperIndex, RecorderId};
 use crate::keeper::{Answer, HeldEpoch, Keeper};
@@ -68,6 +69,7 @@ pub(super) fn execute(op: &str, input: &Value) -> Result<Value> {
         "decode-list-config" => signed_hash::<ListConfig>(input),
         "decode-load-order" => signed_hash::<LoadOrder>(input),
         "decode-alert-step" => signed_hash::<AlertStep>(input),
+        "decode-alerts-asked" => signed_hash::<AlertsAsked>(input),
         "decode-header" => {
             let header = EpochHeader::decode(&bytes(input, "bytes"))?;
             Ok(json!({"header_hash": hx(header.hash()), "epoch_id": hx(header.epoch_id.0)}))

@@ -17,6 +17,16 @@ impl Alerts {
         let stopping = self.0.tasks.stopping().clone();
         loop {
             self.tick().await;
+            self.0.duty.look(&self.0.shifts).await;
+            tokio::select! { () = stopping.cancelled() => return, () = tokio::time::sleep(PAUSE) => {} }
+        }
+    }
+
+    /// Writes days down until the role stops. A task of its own: a log that waits for its witnesses must keep no alert from expiring and
+    /// no officer out of service watching.
+    pub(super) async fn keep_days(self) {
+        let stopping = self.0.tasks.stopping().clone();
+        loop {
             self.log_days().await;
             tokio::select! { () = stopping.cancelled() => return, () = tokio::time::sleep(PAUSE) => {} }
         }
@@ -33,6 +43,12 @@ impl Alerts {
         };
         if ticked.expired > 0 {
             tracing::warn!(count = ticked.expired, "alerts-expired: nobody looked in time");
+        }
+        if ticked.unfetched > 0 {
+            tracing::warn!(
+                count = ticked.unfetched,
+                "alerts-not-fetched: the agency whose list it is did not come in time"
+            );
         }
         if ticked.overdue > 0 {
             tracing::warn!(count = ticked.overdue, "alerts-overdue: nobody said in time how they ended");

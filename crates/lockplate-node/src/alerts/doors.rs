@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
@@ -16,16 +16,16 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, StreamExt as _};
-use lockplate_core::directory::VerifiedDirectory;
 use lockplate_core::hotlist::alert::{
     Acting, AlertContent, AlertState, AlertStep, Effect, Stepped, open_said, seal_said,
 };
 use lockplate_core::json::{Field as _, time_text};
 use lockplate_core::person::{ByPerson, PersonKey};
 use lockplate_core::sign::VerifyKey;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use super::duty::{OnDuty, on_duty};
 use super::feed::{Event, body};
 use super::notify::Why;
 use super::store::{AlertRow, NewStep, SHOWN_MAX};
@@ -40,8 +40,6 @@ use crate::rng::SystemRng;
 
 /// Bytes of a step: a signature and a few words.
 const STEP_BYTES_MAX: usize = 16 * 1024;
-/// Terminals with a stream at a time.
-const STREAMS_MAX: usize = 200;
 /// A line without meaning, so often, keeps a stream's connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Where a terminal says what it saw last.
@@ -52,7 +50,6 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone)]
 struct Door {
     alerts: Alerts,
-    streams: Arc<Semaphore>,
 }
 
 impl Door {
@@ -64,7 +61,7 @@ impl Door {
 impl Alerts {
     /// `/v1/alerts` and below.
     pub(crate) fn routes(&self) -> Router {
-        let door = Door { alerts: self.clone(), streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
+        let door = Door { alerts: self.clone() };
         Router::new()
             .route("/v1/alerts", get(list))
             .route("/v1/alerts/stream", get(events))
@@ -81,24 +78,8 @@ impl From<DbError> for Problem {
     }
 }
 
-/// An officer who is signed in and in service.
-struct OnDuty {
-    key: [u8; 32],
-    officers: VerifiedDirectory,
-}
-
-async fn on_duty(inner: &Inner, headers: &HeaderMap) -> Result<OnDuty, Problem> {
-    let key = inner.shifts.officer(headers)?;
-    let officers = inner.shifts.officers().await?;
-    if officers.is_in_service(&key, inner.shifts.now()) {
-        Ok(OnDuty { key, officers })
-    } else {
-        Err(ProblemKind::Lapsed.into())
-    }
-}
-
 async fn list(State(door): State<Door>, headers: HeaderMap) -> Result<Json<AlertList>, Problem> {
-    on_duty(door.inner(), &headers).await?;
+    on_duty(&door.inner().shifts, &headers).await?;
     let now = door.alerts.now();
     let waiting = door.inner().store.waiting().await?;
     // The clock may be a second behind what is true.
@@ -106,11 +87,12 @@ async fn list(State(door): State<Door>, headers: HeaderMap) -> Result<Json<Alert
     Ok(Json(AlertList { alerts }))
 }
 
-/// Without `Last-Event-ID` from the oldest alert that nobody has looked at. The connection ends after minutes, so that a shift that is
-/// over ends too.
+/// Without `Last-Event-ID` from the oldest alert that nobody has looked at. It ends with the shift, and where the officer goes out of
+/// service.
 async fn events(State(door): State<Door>, headers: HeaderMap) -> Result<impl IntoResponse, Problem> {
-    on_duty(door.inner(), &headers).await?;
-    let place = Arc::clone(&door.streams).try_acquire_owned().map_err(|_full| ProblemKind::Unavailable)?;
+    let officer = on_duty(&door.inner().shifts, &headers).await?;
+    let place = door.inner().duty.enter(&officer)?;
+    let over = door.inner().duty.over(&officer, door.inner().shifts.clone(), headers.clone());
     let seen = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0_u64);
     // Before the look at what is there, so that nothing falls between.
     let fresh = door.inner().feed.events();
@@ -129,7 +111,10 @@ async fn events(State(door): State<Door>, headers: HeaderMap) -> Result<impl Int
     let fresh = fresh.take(if is_all { usize::MAX } else { 0 });
     let fresh = fresh.filter(move |event| core::future::ready(event.number.is_none_or(|number| number > last)));
     let stopping = door.inner().tasks.stopping().clone();
-    let all = missed.chain(fresh).take_until(stopping.cancelled_owned()).map(move |event| {
+    let over = async move {
+        tokio::select! { () = over => {}, () = stopping.cancelled() => {} }
+    };
+    let all = missed.chain(fresh).take_until(over).map(move |event| {
         let _place = &place;
         event
     });
@@ -158,7 +143,7 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<AlertOpened>, Problem> {
-    let officer = on_duty(door.inner(), &headers).await?;
+    let officer = on_duty(&door.inner().shifts, &headers).await?;
     let (row, content, decided) = opened(&door, &id, &officer).await?;
     let (store, now) = (&door.inner().store, door.alerts.now());
     let ruling = decided.ruling;
@@ -186,7 +171,7 @@ async fn step(
     headers: HeaderMap,
     BoundedJson(asked): BoundedJson<StepAsked>,
 ) -> Result<Json<AlertLine>, Problem> {
-    let officer = on_duty(door.inner(), &headers).await?;
+    let officer = on_duty(&door.inner().shifts, &headers).await?;
     let (told, answer) = oneshot::channel();
     // A task of its own: a terminal that goes away must not leave a step half taken.
     let tasks = door.inner().tasks.clone();
@@ -226,7 +211,8 @@ async fn take_step(door: &Door, id: &str, officer: &OnDuty, asked: StepAsked) ->
         decision: *acting.decision(),
         erase_at: record.erase_at(door.inner().settings.records_seconds),
         closing: if let Meant::Close(closing) = &meant { Some(*closing) } else { None },
-        misread: effects.contains(&Effect::CountMisread).then_some(content.text.read.camera),
+        // Another recorder's camera has a number that is another camera's here.
+        misread: (!row.taken && effects.contains(&Effect::CountMisread)).then_some(content.text.read.camera),
         record: record.clone(),
     };
     mark(door.inner(), &row, &content, &effects);
@@ -293,6 +279,8 @@ async fn health(
         waiting: counts.waiting,
         expired: counts.expired,
         overdue: counts.overdue,
+        to_hand_over: counts.to_hand,
+        silent_recorders: door.inner().silent.load(Ordering::Relaxed),
         hits_lost: door.inner().lost.load(Ordering::Relaxed),
         notices_lost: door.inner().notifier.lost(),
         misreading_cameras: misreading.collect(),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use lockplate_core::Timestamp;
 use lockplate_core::facts::OfficerFacts;
 use lockplate_core::hotlist::alert::{AlertLaw, Raising, raise, seal_alert};
+use lockplate_core::hotlist::limits::REPEAT_SECONDS;
 use lockplate_core::hotlist::matching::{Repeat, Repeats};
+use lockplate_core::hotlist::tally::Ages;
 use rand_core::Rng as _;
 use tokio::sync::mpsc;
 
@@ -27,7 +29,7 @@ const FINISH_MAX: Duration = Duration::from_secs(20);
 impl Alerts {
     /// Raises what the matcher finds until it has ended and nothing waits any more.
     pub(super) async fn raise_all(self, mut queue: mpsc::Receiver<Sighted>) {
-        let mut repeats = Repeats::default();
+        let mut repeats = self.known_repeats().await;
         let (stopping, finished) = (self.0.tasks.stopping().clone(), self.0.finished.clone());
         let ended = async {
             stopping.cancelled().await;
@@ -62,29 +64,66 @@ impl Alerts {
             let mut alert = [0; 16];
             SystemRng.fill_bytes(&mut alert);
             match repeats.take(&sighted.hit, sighted.read.camera, alert, now) {
-                Repeat::Again { alert, .. } => sightings.again.push(alert),
+                Repeat::Again { alert } => sightings.again.push(alert),
                 Repeat::First => match self.made(sighted, alert, now) {
                     Some(new) => {
                         sightings.alerts.push(new);
                         places.push(&sighted.place);
                     }
-                    None => self.lose(1),
+                    None => {
+                        repeats.withdraw(&alert);
+                        self.lose(1);
+                    }
                 },
             }
         }
         if sightings.alerts.is_empty() && sightings.again.is_empty() && sightings.suppressed.is_empty() {
             return;
         }
-        let Some(numbers) = self.stored(&sightings, now).await else { return };
+        let Some(numbers) = self.stored(&sightings, now).await else {
+            sightings.alerts.iter().for_each(|new| repeats.withdraw(&new.record.alert));
+            return;
+        };
+        if sightings.alerts.iter().any(|new| !new.own) {
+            self.0.handing.wake();
+        }
         for ((new, number), place) in sightings.alerts.into_iter().zip(numbers).zip(places) {
-            let NewAlert { record, purpose, own, .. } = new;
-            let row = AlertRow { number, record, purpose, own, count: 1 };
-            // A late read is only recorded; another agency's list is that agency's to look at.
-            if row.record.live && own {
-                self.0.feed.alert(&row, place);
-                self.0.notifier.notify(self.notice(&row, Why::Raised, place));
+            // Another agency's list is that agency's to look at.
+            if new.own {
+                self.tell(new, number, place);
             }
         }
+    }
+
+    /// Tells everybody of an alert that is stored. A late one is only recorded.
+    pub(super) fn tell(&self, new: NewAlert, number: u64, place: &str) {
+        let NewAlert { record, purpose, own, here, count, .. } = new;
+        let row = AlertRow { number, record, purpose, own, taken: here.is_none(), count };
+        if row.record.live {
+            self.0.feed.alert(&row, place);
+            self.0.notifier.notify(self.notice(&row, Why::Raised, place));
+        }
+    }
+
+    /// Rule 10 goes on over a restart with what the own alerts of the last minutes say. Those that are sealed to other agencies say nothing
+    /// here: such an entry may be one alert more after a restart.
+    async fn known_repeats(&self) -> Repeats {
+        let mut repeats = Repeats::default();
+        let since = Timestamp(self.now().0.saturating_sub(REPEAT_SECONDS).saturating_sub(60));
+        let rows = match self.0.store.raised_since(since).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "the alerts of the last minutes cannot be read: some may be raised once more");
+                return repeats;
+            }
+        };
+        for row in rows {
+            let Ok(Some((row, sealed))) = self.0.store.own(row.record.alert).await else { continue };
+            if let Some(content) = self.open(&row, &sealed) {
+                repeats.restore(&content.text, &row.record);
+            }
+        }
+        repeats
     }
 
     /// Stores all of it. While the disk is full or held it waits, and so do the hits behind, up to the queue's bound; none if the
@@ -117,15 +156,15 @@ impl Alerts {
             stamp: &sighted.stamp,
             place: &sighted.place,
             creator: sighted.creator,
-            case_officer: sighted.case_officer,
             law: &law,
             now,
         };
         let (content, record) = raise(&sighted.hit, &sighted.read, &sighted.crop, &raising);
         let to = sighted.sealed_to.as_ref().unwrap_or(&self.0.public);
         let sealed = seal_alert(to, &content, &mut SystemRng).ok()?;
-        let (purpose, own, camera) = (sighted.purpose, sighted.sealed_to.is_none(), sighted.read.camera);
-        Some(NewAlert { record, purpose, own, camera, sealed })
+        let (purpose, own) = (sighted.purpose, sighted.sealed_to.is_none());
+        let here = Some((sighted.read.camera, Ages::of(&content.text)));
+        Some(NewAlert { record, purpose, own, here, count: 1, sealed })
     }
 
     /// The words about the law of the place. They are those for any officer of the own agency who is in service: nobody has been named

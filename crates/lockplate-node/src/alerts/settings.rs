@@ -1,6 +1,6 @@
 //! `[alerts]` of `agency.toml`: who is told of alerts beside the officers' terminals, and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use lettre::Address;
@@ -14,6 +14,8 @@ use crate::settings::ConfigError;
 
 /// Webhooks of one agency.
 const WEBHOOKS_MAX: usize = 16;
+/// Own lists at other agencies' recorders: each is a call that waits there.
+const FROM_LISTS_MAX: usize = 256;
 /// Addresses of each kind that mail goes to.
 const ADDRESSES_MAX: usize = 64;
 /// Minutes until it is said again that nobody has looked: an alert is expired after 30.
@@ -37,11 +39,14 @@ pub struct AlertsConfig {
     pub mail: Option<AlertMailConfig>,
     /// `[alerts.mqtt]`.
     pub mqtt: Option<MqttConfig>,
+    /// `[[alerts.from]]`.
+    pub from: Vec<FromConfig>,
 }
 
 impl Default for AlertsConfig {
     fn default() -> Self {
-        Self { link: None, escalate_minutes: 10, records_days: None, webhook: Vec::new(), mail: None, mqtt: None }
+        let (webhook, from) = (Vec::new(), Vec::new());
+        Self { link: None, escalate_minutes: 10, records_days: None, webhook, mail: None, mqtt: None, from }
     }
 }
 
@@ -97,6 +102,26 @@ pub struct MqttConfig {
     pub password_file: Option<PathBuf>,
 }
 
+/// One `[[alerts.from]]`: another agency whose recorder matches lists of this one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FromConfig {
+    /// The charter of that agency's archive, which names its address and key.
+    pub charter: PathBuf,
+    /// The charter's hash, 64 hexadecimal digits: what pins it.
+    pub hash: String,
+    /// Ids of the own lists there, 32 hexadecimal digits each.
+    pub lists: Vec<String>,
+}
+
+/// The same with its values checked.
+#[derive(Debug, Clone)]
+pub(super) struct FromSettings {
+    pub(super) charter: PathBuf,
+    pub(super) hash: [u8; 32],
+    pub(super) lists: Vec<[u8; 16]>,
+}
+
 /// `[alerts]` with its values checked.
 #[derive(Debug, Clone)]
 pub struct AlertSettings {
@@ -106,6 +131,7 @@ pub struct AlertSettings {
     pub(super) webhooks: Vec<HookNotices>,
     pub(super) mail: Option<MailNotices>,
     pub(super) mqtt: Option<MqttNotices>,
+    pub(super) from: Vec<FromSettings>,
 }
 
 impl AlertSettings {
@@ -137,6 +163,11 @@ impl AlertSettings {
             None => None,
             Some(mail) => Some(mail_notices(file, mail)?),
         };
+        let lists = config.from.iter().map(|from| from.lists.len()).fold(0, usize::saturating_add);
+        if lists > FROM_LISTS_MAX || config.from.iter().any(|from| from.lists.is_empty()) {
+            return Err(refuse("`alerts.from` names at least one list each, and at most 256 together"));
+        }
+        let from = config.from.iter().map(|from| from_settings(file, from)).collect::<Result<_, _>>()?;
         let mqtt = config.mqtt.map(|mqtt| MqttNotices::check(file, mqtt)).transpose()?;
         Ok(Self {
             link: link.trim_end_matches('/').to_owned(),
@@ -145,8 +176,29 @@ impl AlertSettings {
             webhooks: webhooks.collect::<Result<_, _>>()?,
             mail,
             mqtt,
+            from,
         })
     }
+}
+
+fn from_settings(file: &Path, config: &FromConfig) -> Result<FromSettings, ConfigError> {
+    let refuse = |what: &str| ConfigError::refused(file, None, what);
+    let mut hash = [0; 32];
+    hex::decode_to_slice(&config.hash, &mut hash)
+        .map_err(|_digits| refuse("`alerts.from.hash` has 64 hexadecimal digits"))?;
+    let list = |text: &String| {
+        let mut list = [0; 16];
+        hex::decode_to_slice(text, &mut list)
+            .map_err(|_digits| refuse("`alerts.from.lists` are ids of 32 hexadecimal digits"))?;
+        Ok(list)
+    };
+    let lists = config.lists.iter().map(list).collect::<Result<Vec<_>, ConfigError>>()?;
+    // Two that ask about one list would each take the other's calls for old ones.
+    if lists.iter().collect::<BTreeSet<_>>().len() != lists.len() {
+        return Err(refuse("`alerts.from.lists` names a list twice"));
+    }
+    let charter = file.parent().unwrap_or_else(|| Path::new("")).join(&config.charter);
+    Ok(FromSettings { charter, hash, lists })
 }
 
 fn mail_notices(file: &Path, config: AlertMailConfig) -> Result<MailNotices, ConfigError> {

@@ -8,7 +8,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::entry::{AlertsLeaf, Day, Disposition, ListClass, MatchKind, Suppression};
 use lockplate_core::hotlist::alert::{AlertRecord, AlertState, Closing, StepKind};
 use lockplate_core::hotlist::set::SetKind;
-use lockplate_core::hotlist::tally::{DayTally, MisreadRate};
+use lockplate_core::hotlist::tally::{Ages, DayTally, MisreadRate};
 use lockplate_core::json::{Field as _, parse_canonical, time_text};
 use lockplate_core::vocabulary::Purpose;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
@@ -34,15 +34,33 @@ CREATE TABLE alert_month (camera INTEGER NOT NULL, month TEXT NOT NULL, alerts I
 CREATE TABLE alert_day (day INTEGER PRIMARY KEY, counts BLOB NOT NULL, logged INTEGER NOT NULL) STRICT;
 ";
 
+/// Alerts go from one agency to another, and a day's leaf says more. A day that is being counted goes on with what it has.
+pub(crate) const MIGRATION_SHARED: &str = "
+ALTER TABLE alert ADD COLUMN handed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alert ADD COLUMN taken INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX alert_handed ON alert (list, number) WHERE own = 0 AND handed = 0;
+UPDATE alert_day SET counts = CAST(json_object(
+        'closed', json_extract(CAST(counts AS TEXT), '$.closed'), 'day', json_extract(CAST(counts AS TEXT), '$.day'),
+        'entry_ages', json('[]'), 'expired', 0, 'handed', 0, 'list_ages', json('[]'), 'looked', 0,
+        'overdue', json_extract(CAST(counts AS TEXT), '$.overdue'), 'raised', json_extract(CAST(counts AS TEXT), '$.raised'),
+        'suppressed', json_extract(CAST(counts AS TEXT), '$.suppressed'), 'taken', 0, 'verified', 0) AS BLOB)
+    WHERE logged = 0;
+";
+
 /// Alerts that a list or a stream shows at once.
 pub(super) const SHOWN_MAX: u32 = 1_000;
+/// Alerts that are handed over at once, and bytes of them; whoever fetches comes again for the others.
+const HANDED_MAX: u32 = 32;
+const HANDED_BYTES_MAX: usize = 1024 * 1024;
+/// Alerts of other recorders in 24 hours: several times what a large city's own cameras raise.
+const TAKEN_A_DAY_MAX: i64 = 20_000;
 /// Alerts that one look at the clock changes; the next look takes the others.
 const CHANGED_MAX: u32 = 1_000;
 /// Days of counts that are kept after their leaf, and months of misreads, s.
 const COUNTS_KEPT_SECONDS: u64 = 400 * 86_400;
 
 const COLUMNS: &str = "number, id, list, kind, class, matched, purpose, own, live, raised_at, state, officer, disposition, stopped, \
-                       verified, state_at, count";
+                       verified, state_at, count, taken";
 
 /// An alert without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +70,8 @@ pub(super) struct AlertRow {
     pub(super) purpose: Purpose,
     /// Sealed to the own key.
     pub(super) own: bool,
+    /// Raised at another agency's recorder: its cameras have numbers of their own.
+    pub(super) taken: bool,
     pub(super) count: u64,
 }
 
@@ -61,7 +81,16 @@ pub(super) struct NewAlert {
     pub(super) record: AlertRecord,
     pub(super) purpose: Purpose,
     pub(super) own: bool,
-    pub(super) camera: u32,
+    /// Camera that was passed, and how old entry and list were; none of an alert that was raised elsewhere.
+    pub(super) here: Option<(u32, Ages)>,
+    pub(super) count: u64,
+    pub(super) sealed: Vec<u8>,
+}
+
+/// An alert on another agency's list, as that agency fetches it.
+pub(super) struct ToHand {
+    pub(super) id: [u8; 16],
+    pub(super) count: u64,
     pub(super) sealed: Vec<u8>,
 }
 
@@ -102,6 +131,8 @@ pub(super) struct Ticked {
     /// Nobody has looked at these.
     pub(super) escalate: Vec<AlertRow>,
     pub(super) expired: u64,
+    /// Of other agencies' lists: nobody fetched them in time.
+    pub(super) unfetched: u64,
     pub(super) overdue: u64,
 }
 
@@ -112,11 +143,12 @@ pub(super) struct Counts {
     pub(super) waiting: u64,
     pub(super) expired: u64,
     pub(super) overdue: u64,
+    pub(super) to_hand: u64,
 }
 
 /// The tables. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct AlertStore(Db);
+pub(super) struct AlertStore(pub(super) Db);
 
 impl AlertStore {
     pub(super) const fn new(db: Db) -> Self {
@@ -130,23 +162,98 @@ impl AlertStore {
                 let mut numbers = Vec::new();
                 for alert in &sightings.alerts {
                     numbers.push(insert(db, alert)?);
-                    db.execute(
-                        "INSERT INTO alert_month (camera, month, alerts, misread) VALUES (?1, ?2, 1, 0)
-                         ON CONFLICT (camera, month) DO UPDATE SET alerts = alerts + 1",
-                        params![alert.camera, month(alert.record.raised_at)],
-                    )?;
+                    // What comes of another agency's alert is not known here, so it says nothing of the camera.
+                    if let (Some((camera, _)), true) = (alert.here, alert.own) {
+                        db.execute(
+                            "INSERT INTO alert_month (camera, month, alerts, misread) VALUES (?1, ?2, 1, 0)
+                             ON CONFLICT (camera, month) DO UPDATE SET alerts = alerts + 1",
+                            params![camera, month(alert.record.raised_at)],
+                        )?;
+                    }
                 }
                 for alert in &sightings.again {
                     db.execute("UPDATE alert SET count = count + 1 WHERE id = ?1", [alert])?;
                 }
                 tally(db, now, |tally| {
-                    sightings.alerts.iter().for_each(|new| tally.raised(new.record.class, new.record.matched));
+                    sightings.alerts.iter().for_each(|new| count_new(tally, new));
                     sightings.again.iter().for_each(|_| tally.repeated());
                     sightings.suppressed.iter().for_each(|(reason, n)| tally.suppressed(*reason, *n));
                 })?;
                 Ok(numbers)
             })
             .await
+    }
+
+    /// Takes over alerts that another recorder handed over, all or none. The number of each in order; none of one that is here already.
+    /// Nothing at all if too many came in a day: another agency's machine must not fill this one's disk.
+    pub(super) async fn take(
+        &self,
+        alerts: Vec<NewAlert>,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Option<u64>>>, DbError> {
+        self.0
+            .transaction(move |db| {
+                let since = integer(now.0.saturating_sub(86_400))?;
+                let sql = "SELECT count(*) FROM alert WHERE taken = 1 AND raised_at > ?1";
+                let taken: i64 = db.query_row(sql, [since], |row| row.get(0))?;
+                if taken >= TAKEN_A_DAY_MAX {
+                    return Ok(None);
+                }
+                let mut numbers = Vec::new();
+                for alert in &alerts {
+                    let id = alert.record.alert;
+                    let known = db.query_row("SELECT 1 FROM alert WHERE id = ?1", [id], |_| Ok(())).optional()?;
+                    numbers.push(match known {
+                        Some(()) => None,
+                        None => Some(insert(db, alert)?),
+                    });
+                }
+                tally(db, now, |tally| {
+                    let new = alerts.iter().zip(&numbers).filter(|(_, number)| number.is_some());
+                    new.for_each(|(alert, _)| count_new(tally, alert));
+                })?;
+                Ok(Some(numbers))
+            })
+            .await
+    }
+
+    /// What waits for the agency whose list it is, oldest first. It has `after` and everything before: their content is erased, and what
+    /// is left of them goes with time.
+    pub(super) async fn hand_over(&self, list: [u8; 16], after: [u8; 16]) -> Result<Vec<ToHand>, DbError> {
+        self.0
+            .transaction(move |db| {
+                let find = "SELECT number FROM alert WHERE id = ?1 AND list = ?2 AND own = 0";
+                let last: Option<i64> = db.query_row(find, params![after, list], |row| row.get(0)).optional()?;
+                if let Some(last) = last {
+                    db.execute(
+                        "UPDATE alert SET handed = 1, sealed = zeroblob(0)
+                         WHERE list = ?1 AND own = 0 AND handed = 0 AND number <= ?2",
+                        params![list, last],
+                    )?;
+                }
+                let mut rows = db.prepare_cached(
+                    "SELECT id, count, sealed FROM alert WHERE list = ?1 AND own = 0 AND handed = 0 ORDER BY number LIMIT ?2",
+                )?;
+                let mut found = rows.query(params![list, HANDED_MAX])?;
+                let (mut waiting, mut bytes) = (Vec::new(), 0_usize);
+                while bytes < HANDED_BYTES_MAX
+                    && let Some(row) = found.next()?
+                {
+                    let one = ToHand { id: row.get(0)?, count: unsigned(row.get(1)?), sealed: row.get(2)? };
+                    bytes = bytes.saturating_add(one.sealed.len());
+                    waiting.push(one);
+                }
+                Ok(waiting)
+            })
+            .await
+    }
+
+    /// Own alerts of cameras here since a moment, oldest first; of very many the newest.
+    pub(super) async fn raised_since(&self, since: Timestamp) -> Result<Vec<AlertRow>, DbError> {
+        let newest = "own = 1 AND taken = 0 AND raised_at >= ?1 ORDER BY number DESC";
+        let mut rows = self.rows(newest, since.0).await?;
+        rows.reverse();
+        Ok(rows)
     }
 
     /// Own alerts that wait: first those for a look, then those for a disposition, each oldest first.
@@ -237,10 +344,12 @@ impl AlertStore {
                         params![camera, month(step.record.raised_at)],
                     )?;
                 }
-                match step.closing {
-                    Some(closing) => tally(db, now, |tally| tally.closed(step.record.class, closing)),
-                    None => Ok(()),
-                }
+                tally(db, now, |tally| match (step.kind, step.closing) {
+                    (StepKind::Look, _) => tally.looked(),
+                    (StepKind::LiveCheck, _) if step.record.state == AlertState::Verified => tally.verified(),
+                    (StepKind::Close, Some(closing)) => tally.closed(step.record.class, closing),
+                    (StepKind::LiveCheck | StepKind::Close, _) => {}
+                })
             })
             .await
     }
@@ -254,7 +363,15 @@ impl AlertStore {
                 for row in rows(db, "state = 0 AND look_by <= ?1", at, CHANGED_MAX)? {
                     let record = row.record.at(now);
                     set_state(db, row.number, &record, record.erase_at(None))?;
-                    ticked.expired = ticked.expired.saturating_add(1);
+                    if row.own {
+                        ticked.expired = ticked.expired.saturating_add(1);
+                    }
+                }
+                // The agency whose list it is may be late; what it fetches now is expired there too.
+                let unfetched = "own = 0 AND handed = 0 AND escalated = 0 AND look_by <= ?1";
+                for row in rows(db, unfetched, at, CHANGED_MAX)? {
+                    db.execute("UPDATE alert SET escalated = 1 WHERE number = ?1", [integer(row.number)?])?;
+                    ticked.unfetched = ticked.unfetched.saturating_add(1);
                 }
                 let since = integer(now.0.saturating_sub(escalate_seconds))?;
                 let unseen = "state = 0 AND live = 1 AND own = 1 AND escalated = 0 AND raised_at <= ?1";
@@ -268,7 +385,10 @@ impl AlertStore {
                     ticked.overdue = ticked.overdue.saturating_add(1);
                 }
                 // The row of the day is there even if it stays empty: a day without alerts has a leaf too.
-                tally(db, now, |tally| (0..ticked.overdue).for_each(|_| tally.overdue()))?;
+                tally(db, now, |tally| {
+                    tally.overdue(ticked.overdue);
+                    tally.expired(ticked.expired);
+                })?;
                 db.execute(
                     "DELETE FROM alert WHERE number IN (SELECT number FROM alert WHERE erase_at <= ?1 LIMIT ?2)",
                     params![at, CHANGED_MAX],
@@ -306,12 +426,15 @@ impl AlertStore {
     pub(super) async fn counts(&self) -> Result<Counts, DbError> {
         self.0
             .call(|db| {
-                let sql = "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state IN (1, 2, 3)),
-                                  count(*) FILTER (WHERE state = 5), count(*) FILTER (WHERE state IN (1, 2, 3) AND overdue = 1)
+                let sql =
+                    "SELECT count(*) FILTER (WHERE own = 1 AND state = 0), count(*) FILTER (WHERE state IN (1, 2, 3)),
+                                  count(*) FILTER (WHERE own = 1 AND state = 5),
+                                  count(*) FILTER (WHERE state IN (1, 2, 3) AND overdue = 1),
+                                  count(*) FILTER (WHERE own = 0 AND handed = 0)
                            FROM alert";
                 Ok(db.query_row(sql, [], |row| {
                     let n = |at| row.get(at).map(unsigned);
-                    Ok(Counts { raised: n(0)?, waiting: n(1)?, expired: n(2)?, overdue: n(3)? })
+                    Ok(Counts { raised: n(0)?, waiting: n(1)?, expired: n(2)?, overdue: n(3)?, to_hand: n(4)? })
                 })?)
             })
             .await
@@ -342,8 +465,8 @@ fn insert(db: &Transaction<'_>, new: &NewAlert) -> Result<u64, DbError> {
     };
     db.execute(
         "INSERT INTO alert (id, list, kind, class, matched, purpose, own, live, raised_at, look_by, dispose_by, state, stopped,
-                            verified, count, escalated, overdue, sealed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 0, 0, 1, 0, 0, ?12)",
+                            verified, count, escalated, overdue, sealed, taken)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 0, 0, ?12, 0, 0, ?13, ?14)",
         params![
             record.alert,
             record.list,
@@ -356,10 +479,22 @@ fn insert(db: &Transaction<'_>, new: &NewAlert) -> Result<u64, DbError> {
             integer(record.raised_at.0)?,
             integer(record.look_by().0)?,
             integer(record.dispose_by().0)?,
-            new.sealed
+            integer(new.count)?,
+            new.sealed,
+            new.here.is_none()
         ],
     )?;
     Ok(unsigned(db.last_insert_rowid()))
+}
+
+fn count_new(tally: &mut DayTally, new: &NewAlert) {
+    match new.here {
+        Some((_, ages)) => tally.raised(new.record.class, new.record.matched, ages),
+        None => tally.taken(),
+    }
+    if !new.own {
+        tally.handed();
+    }
 }
 
 fn set_state(
@@ -466,7 +601,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
     };
     let purpose = Purpose::from_name(&text("purpose")?).ok_or_else(|| bad("purpose"))?;
     let (number, count) = (unsigned(row.get("number")?), unsigned(row.get("count")?));
-    Ok(AlertRow { number, record, purpose, own: row.get("own")?, count })
+    Ok(AlertRow { number, record, purpose, own: row.get("own")?, taken: row.get("taken")?, count })
 }
 
 /// `2026-11`.

@@ -1,9 +1,9 @@
 //! What is stored of alerts, without an agency around it.
 
-use lockplate_core::entry::{Day, Disposition, ListClass, MatchKind};
+use lockplate_core::entry::{AlertsLeaf, Day, Disposition, EntryAge, ListAge, ListClass, MatchKind};
 use lockplate_core::hotlist::alert::{AlertRecord, AlertState, Closing, StepKind};
 use lockplate_core::hotlist::set::SetKind;
-use lockplate_core::hotlist::tally::MisreadRate;
+use lockplate_core::hotlist::tally::{Ages, MisreadRate};
 
 use super::store::{NewAlert, NewStep, Sightings};
 use super::*;
@@ -28,7 +28,13 @@ fn alert(id: u8, at: u64) -> NewAlert {
         raised_at: Timestamp(at),
         state: AlertState::Raised,
     };
-    NewAlert { record, purpose: Purpose::StolenVehicle, own: true, camera: 7, sealed: vec![id; 40] }
+    let here = Some((7, Ages { entry: EntryAge::UnderDay, list: ListAge::UnderDay }));
+    NewAlert { record, purpose: Purpose::StolenVehicle, own: true, here, count: 1, sealed: vec![id; 40] }
+}
+
+/// The counts of the day of [`NOON`], which is over.
+async fn day(store: &AlertStore) -> AlertsLeaf {
+    store.unlogged(Timestamp(NOON + DAY)).await.unwrap().remove(0)
 }
 
 fn step(record: &AlertRecord, state: AlertState, kind: StepKind) -> NewStep {
@@ -144,8 +150,127 @@ async fn misreads_count_against_the_camera_and_month_of_the_alert() {
     let rejected = AlertState::Rejected { reason: Disposition::Misread };
     let misread = NewStep { misread: Some(7), ..step(&record, rejected, StepKind::Look) };
     store.step(numbers[0], misread, Timestamp(NOON)).await.unwrap();
+    // What is another agency's, or comes from another's camera of the same number, says nothing of this one.
+    let theirs = NewAlert { own: false, ..alert(5, NOON) };
+    store.sighted(Sightings { alerts: vec![theirs], ..Sightings::default() }, Timestamp(NOON)).await.unwrap();
+    store.take(vec![NewAlert { here: None, ..alert(6, NOON) }], Timestamp(NOON)).await.unwrap();
     let rates = store.misreads(Timestamp(NOON)).await.unwrap();
     assert_eq!(rates, BTreeMap::from([(7, MisreadRate { misread: 1, alerts: 4 })]));
     assert!(rates[&7].is_alarming());
     assert!(store.misreads(Timestamp(NOON + 30 * DAY)).await.unwrap().is_empty(), "December");
+}
+
+#[tokio::test]
+async fn what_others_fetch_is_kept_until_they_say_that_they_have_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let list = [0x4c; 16];
+    let theirs: Vec<_> = (1..=40).map(|id| NewAlert { own: false, ..alert(id, NOON) }).collect();
+    let other = NewAlert { record: AlertRecord { list: [0x4d; 16], ..alert(50, NOON).record }, ..theirs[0].clone() };
+    let sightings = Sightings { alerts: [theirs, vec![other, alert(60, NOON)]].concat(), ..Sightings::default() };
+    store.sighted(sightings, Timestamp(NOON)).await.unwrap();
+    let ids = async |after: u8| {
+        let waiting = store.hand_over(list, [after; 16]).await.unwrap();
+        waiting.iter().map(|one| (one.id[0], one.sealed.len())).collect::<Vec<_>>()
+    };
+    let page: Vec<_> = (1..=32).map(|id| (id, 40)).collect();
+    assert_eq!(ids(0).await, page);
+    assert_eq!(ids(99).await, page, "an id that nobody has confirms nothing");
+    assert_eq!(ids(60).await, page, "nor does an alert that is not theirs");
+    assert_eq!(ids(32).await, (33..=40).map(|id| (id, 40)).collect::<Vec<_>>());
+    assert_eq!(ids(0).await.first(), Some(&(33, 40)), "what was confirmed is not there a second time");
+    assert_eq!(ids(3).await.len(), 8, "an old confirmation takes nothing back");
+    assert_eq!(store.counts().await.unwrap().to_hand, 9);
+    let kept = move |db: &mut rusqlite::Connection| {
+        Ok(db.query_row("SELECT count(*) FROM alert WHERE length(sealed) = 0", [], |row| row.get::<_, i64>(0))?)
+    };
+    assert_eq!(store.0.call(kept).await.unwrap(), 32, "and its content is erased");
+    // The count stays, of all of them.
+    let leaf = day(&store).await;
+    assert_eq!((leaf.raised[0].n, leaf.handed, leaf.taken, leaf.expired), (42, 41, 0, 0));
+    let ticked = store.tick(Timestamp(NOON + 1_800), 600).await.unwrap();
+    assert_eq!((ticked.expired, ticked.unfetched), (1, 9), "only what nobody here looked at expires here");
+    assert_eq!(store.tick(Timestamp(NOON + 1_801), 600).await.unwrap().unfetched, 0, "said once");
+    store.tick(Timestamp(NOON + 1_800 + DAY), 600).await.unwrap();
+    assert_eq!((ids(0).await, store.counts().await.unwrap().to_hand), (vec![], 0), "in the end it goes");
+}
+
+#[tokio::test]
+async fn what_is_taken_over_is_here_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken: Vec<_> = (1..=2).map(|id| NewAlert { here: None, count: 3, ..alert(id, NOON) }).collect();
+    let numbers = store(folder.path()).take(taken.clone(), Timestamp(NOON)).await.unwrap().unwrap();
+    assert!(numbers.iter().all(Option::is_some));
+    let store = store(folder.path());
+    let more = [taken, vec![NewAlert { here: None, ..alert(3, NOON) }]].concat();
+    let numbers = store.take(more, Timestamp(NOON)).await.unwrap().unwrap();
+    assert_eq!(numbers.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true]);
+    let (row, sealed) = store.own([1; 16]).await.unwrap().unwrap();
+    assert_eq!((row.count, row.own, row.taken, sealed), (3, true, true, vec![1; 40]));
+    let leaf = day(&store).await;
+    assert_eq!((leaf.taken, leaf.raised.len(), leaf.handed), (3, 0, 0), "it was counted as raised where it was");
+    // Another agency's machine does not fill this one's disk.
+    let copy = |db: &mut rusqlite::Connection| {
+        let columns = "list, kind, class, matched, purpose, own, live, raised_at, look_by, dispose_by, state, stopped, verified, \
+                       count, escalated, overdue, sealed, taken";
+        db.execute_batch(&format!(
+            "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 19997)
+             INSERT INTO alert (id, {columns}) SELECT randomblob(16), {columns} FROM alert, n WHERE number = 1;"
+        ))?;
+        Ok(())
+    };
+    store.0.call(copy).await.unwrap();
+    let next = || vec![NewAlert { here: None, ..alert(4, NOON) }];
+    assert_eq!(store.take(next(), Timestamp(NOON)).await.unwrap(), None);
+    assert!(store.take(next(), Timestamp(NOON + DAY + 60)).await.unwrap().is_some(), "a day later");
+}
+
+#[tokio::test]
+async fn the_days_numbers_of_looks_and_ages_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let old = Some((7, Ages { entry: EntryAge::YearOrMore, list: ListAge::DayOrMore }));
+    let alerts = vec![alert(1, NOON), alert(2, NOON), NewAlert { here: old, ..alert(3, NOON) }];
+    let record = alerts[0].record.clone();
+    let numbers = store.sighted(Sightings { alerts, ..Sightings::default() }, Timestamp(NOON)).await.unwrap();
+    let at = Timestamp(NOON);
+    store.step(numbers[0], step(&record, AlertState::Looked { by: [9; 32] }, StepKind::Look), at).await.unwrap();
+    store.step(numbers[0], step(&record, AlertState::Verified, StepKind::LiveCheck), at).await.unwrap();
+    let stale = AlertState::Rejected { reason: Disposition::StaleEntry };
+    store.step(numbers[1], step(&record, AlertState::Looked { by: [9; 32] }, StepKind::Look), at).await.unwrap();
+    store.step(numbers[1], step(&record, stale, StepKind::LiveCheck), at).await.unwrap();
+    store.tick(Timestamp(NOON + 1_800), 600).await.unwrap();
+    let leaf = day(&store).await;
+    assert_eq!((leaf.looked, leaf.verified, leaf.expired), (2, 1, 1));
+    let ages: Vec<_> = leaf.entry_ages.iter().map(|one| (one.age.name(), one.n)).collect();
+    assert_eq!(ages, [("under_day", 2), ("year_or_more", 1)]);
+    let ages: Vec<_> = leaf.list_ages.iter().map(|one| (one.age.name(), one.n)).collect();
+    assert_eq!(ages, [("under_day", 2), ("day_or_more", 1)]);
+}
+
+/// A day as the release before wrote it.
+const OLD_DAY: &str = r#"{"closed":[{"class":"stolenVehicle","disposition":"misread","n":2,"stopped":false}],"day":"2026-11-22","overdue":1,"raised":[{"class":"stolenVehicle","match":"plate_only","n":4}],"suppressed":[{"n":3,"reason":"other_state"}]}"#;
+
+#[tokio::test]
+async fn a_day_that_an_older_database_counts_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agency.db");
+    {
+        let old = rusqlite::Connection::open(&path).unwrap();
+        old.execute_batch(store::MIGRATION).unwrap();
+        let insert = "INSERT INTO alert_day (day, counts, logged) VALUES (?1, ?2, 0)";
+        old.execute(
+            insert,
+            rusqlite::params![i64::try_from(Day::of(Timestamp(NOON)).begin().0).unwrap(), OLD_DAY.as_bytes()],
+        )
+        .unwrap();
+        old.execute_batch(store::MIGRATION_SHARED).unwrap();
+    }
+    let db = crate::db::Db::open(&path, &[]).unwrap();
+    let store = AlertStore::new(db);
+    store.sighted(Sightings { alerts: vec![alert(1, NOON)], ..Sightings::default() }, Timestamp(NOON)).await.unwrap();
+    let leaf = day(&store).await;
+    let raised: Vec<_> = leaf.raised.iter().map(|one| (one.matched.name(), one.n)).collect();
+    assert_eq!(raised, [("plate_and_state", 1), ("plate_only", 4)]);
+    assert_eq!((leaf.closed[0].n, leaf.suppressed[0].n, leaf.overdue, leaf.entry_ages[0].n), (2, 3, 1, 1));
 }

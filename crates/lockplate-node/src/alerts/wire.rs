@@ -330,6 +330,10 @@ pub struct AlertHealth {
     pub expired: u64,
     /// Of those that wait: not disposed of in 72 hours.
     pub overdue: u64,
+    /// On lists of other agencies, and not fetched by them yet.
+    pub to_hand_over: u64,
+    /// Own lists at other agencies' recorders that did not answer last.
+    pub silent_recorders: u64,
     /// Hits without an alert since the start: the queue was full, or the database did not take them.
     pub hits_lost: u64,
     /// Notices without a receiver since the start: a queue was full, or all tries failed.
@@ -344,4 +348,34 @@ pub fn alert_id(text: &str) -> Option<[u8; 16]> {
     let mut id = [0; 16];
     hex::decode_to_slice(text, &mut id).ok()?;
     Some(id)
+}
+
+/// `POST /v1/alerts/handed`: the agency whose list it is asks for its alerts. The answer waits some seconds for one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandedAsked {
+    /// `Signed<AlertsAsked>` of the asker's desk.
+    pub call: B64,
+    /// The asker's signed directory, which names the desk's key.
+    pub directory: B64,
+}
+
+/// Its answer: oldest first, and all of them are later than the one that was named.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandedGiven {
+    /// At most 32.
+    pub alerts: Vec<HandedAlert>,
+}
+
+/// An alert, sealed to the asker's alert key. What it is about is said by what is sealed alone.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandedAlert {
+    /// Its id, 32 digits.
+    pub id: String,
+    /// How often the entry was hit so far.
+    pub count: u64,
+    /// Text and crop.
+    pub sealed: B64,
 }

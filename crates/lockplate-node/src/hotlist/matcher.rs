@@ -36,7 +36,6 @@ const TRACK_MS: i64 = 60_000;
 
 /// A list that is matched.
 pub(super) struct InForce {
-    pub(super) name: String,
     pub(super) set: ListSet,
     pub(super) marks: Arc<Mutex<Marks>>,
     /// What the entries of a custom list are for.
@@ -263,10 +262,8 @@ impl Worker {
                     read: seen.read.clone(),
                     crop: seen.crop.clone().unwrap_or_default(),
                     stamp: *list.set.stamp(),
-                    list_name: list.name.clone(),
                     place: places.get(&seen.read.camera).cloned().unwrap_or_default(),
                     creator,
-                    case_officer: creator,
                     purpose,
                     sealed_to: list.sealed_to.clone(),
                 });

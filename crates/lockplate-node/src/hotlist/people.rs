@@ -41,6 +41,11 @@ impl Party {
         })
     }
 
+    /// The key of the agency's desk.
+    pub(super) fn desk_key(&self) -> Option<VerifyKey> {
+        self.directory.body().desk_key.public_key().try_into().ok().map(VerifyKey)
+    }
+
     /// Whoever signed, as the policy sees them; none unless the signature is an officer's of this agency.
     pub(super) fn signer<T: Statement>(&self, signed: &ByPerson<T>) -> Option<(OfficerFacts, BTreeSet<Role>)> {
         let key = *signed.claimed_key();

@@ -424,14 +424,18 @@ fn spaced(name: &str) -> String {
 fn alerts(lang: Lang, figures: &Figures) -> Sheet {
     let w = lang.words();
     let alerts = &figures.alerts;
-    let sum = |lines: &[report::AlertLine]| lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.alerts));
     let own = |text: &str| text.to_owned();
     if alerts.days == 0 {
         return Sheet::default();
     }
     let rows = vec![
-        (own(w.sum_alerts), sum(&alerts.raised)),
-        (own(w.sum_alerts_closed), sum(&alerts.closed)),
+        (own(w.sum_alerts), alerts.raised_all),
+        (own(w.sum_alerts_handed), alerts.handed.part),
+        (own(w.sum_alerts_taken), alerts.taken),
+        (own(w.sum_alerts_looked), alerts.looked.part),
+        (own(w.sum_alerts_expired), alerts.expired.part),
+        (own(w.sum_alerts_verified), alerts.verified.part),
+        (own(w.sum_alerts_closed), alerts.closed_all),
         (own(w.sum_misread), alerts.misread.part),
         (own(w.sum_wrong_state), alerts.wrong_state.part),
         (own(w.sum_stale_entry), alerts.stale_entry.part),

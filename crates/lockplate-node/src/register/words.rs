@@ -409,6 +409,13 @@ words! {
     sum_papers_late: "Papers of emergencies filed late", "Documentos de emergencias entregados tarde";
     sum_papers_overdue: "Papers of emergencies overdue", "Documentos de emergencias vencidos";
     sum_alerts: "Alerts raised", "Alertas emitidas";
+    sum_alerts_handed: "Of these, on other agencies' lists, for them to look at",
+        "De ellas, por listas de otras agencias, que las atienden";
+    sum_alerts_taken: "From other agencies' cameras, on a list of this one",
+        "De cámaras de otras agencias, por una lista de esta";
+    sum_alerts_looked: "Alerts that an officer looked at", "Alertas que un agente revisó";
+    sum_alerts_expired: "Alerts that nobody looked at in time", "Alertas que nadie revisó a tiempo";
+    sum_alerts_verified: "Alerts that were confirmed", "Alertas confirmadas";
     sum_alerts_closed: "Alerts closed", "Alertas cerradas";
     sum_misread: "Of the closed: the plate was misread", "De las cerradas: la placa se leyó mal";
     sum_wrong_state: "Of the closed: a plate of another state", "De las cerradas: una placa de otro estado";

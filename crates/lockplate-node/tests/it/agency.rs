@@ -1,10 +1,12 @@
 //! An agency with three keepers on loopback TLS and real sealer processes: reads sealed, epochs closed, logged, served; a
 //! sealer killed; the agency itself cut off.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockplate_core::Timestamp;
 use lockplate_core::charter::{AcceptKeyFiles, CharterFile, LeafWait};
 use lockplate_core::entry::{Leaf, LogEntry, parse_leaf};
 use lockplate_core::epoch::{EpochClose, EpochHeader};
@@ -19,8 +21,8 @@ use lockplate_node::api::EpochList;
 use lockplate_node::client::{CallLimits, PeerClient, PeerTrust};
 use lockplate_node::clock::TestClock;
 use lockplate_node::founding::{
-    AgencyFiles, AgencyParty, CharterTerms, KeeperFiles, KeeperParty, assemble, draft_charter, found_agency,
-    found_keeper, make_note_key, sign_as_agency, sign_as_keeper,
+    AgencyCard, AgencyFiles, AgencyParty, CharterTerms, KeeperFiles, KeeperParty, agency_trust_entry, assemble,
+    draft_charter, found_agency, found_keeper, make_note_key, sign_as_agency, sign_as_keeper,
 };
 use lockplate_node::keeper::{self, KeeperConfig, KeeperSettings};
 use lockplate_node::recorder::{PlacedRead, Placement, RecorderError, Sealed, SealerProgram};
@@ -51,14 +53,29 @@ pub(crate) struct Town {
     name: String,
     pub(crate) folder: TempDir,
     pub(crate) clock: Arc<TestClock>,
-    charter: CharterFile,
+    pub(crate) charter: CharterFile,
     keepers: Vec<Option<Tasks>>,
     keeper_settings: Vec<KeeperSettings>,
+    address: SocketAddr,
     pub(crate) agency: AgencySettings,
 }
 
 fn write(path: &Path, bytes: &[u8]) {
     std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), bytes).unwrap();
+}
+
+fn settings_of(folder: &TempDir, name: &str, address: SocketAddr, sections: &str) -> AgencySettings {
+    let file = folder.path().join("agency.toml");
+    let text = format!(
+        "data = 'agency'\n[listen]\naddress = '{address}'\n[recorder]\ncharter = 'charter.auth'\nprekeys_target = 12\n\
+         prekeys_low = 6\n{sections}"
+    );
+    let config: AgencyConfig = settings::parse(&file, &text).unwrap();
+    let program = SealerProgram {
+        path: std::env::current_exe().unwrap(),
+        arguments: ["--exact", "agency::sealer_child", name, "--ignored", "--nocapture"].map(str::to_owned).into(),
+    };
+    AgencySettings::try_from((file.as_path(), config)).unwrap().with_sealer(program)
 }
 
 impl Town {
@@ -68,6 +85,11 @@ impl Town {
 
     /// With further sections of `agency.toml`.
     pub(crate) async fn with(sections: &str) -> Self {
+        Self::among(sections, &[]).await
+    }
+
+    /// Whose charter names other agencies.
+    pub(crate) async fn among(sections: &str, others: &[AgencyCard]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
         let keys = folder.path().join("agency/keys");
@@ -80,7 +102,7 @@ impl Town {
             state: "CT".to_owned(),
             level: "local".to_owned(),
             law_enforcement: true,
-            host: "alpr.example".to_owned(),
+            host: format!("alpr-{}.example", address.port()),
             url: format!("https://{address}"),
             owner: true,
         };
@@ -112,7 +134,10 @@ impl Town {
             opening_keep_seconds: 366 * 24 * HOUR,
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
-            trust: Vec::new(),
+            trust: others
+                .iter()
+                .map(|card| agency_trust_entry(card, Timestamp(0), Timestamp(2 * NOW)).unwrap())
+                .collect(),
             policy: lockplate_core::facts::AccessPolicy::digest(&policy),
             policy_signers: vec![signer],
             policy_quorum: 1,
@@ -122,7 +147,7 @@ impl Town {
             outside_witnesses: 0,
             keeper_leaves: LeafWait::Cosigned,
             agency_leaves: LeafWait::Durable,
-            agencies: Vec::new(),
+            agencies: others.to_vec(),
         };
         let draft = draft_charter(&card, &cards, terms).unwrap();
         let mut lines = vec![sign_as_agency(&draft, &files).unwrap().to_string()];
@@ -138,21 +163,22 @@ impl Town {
             KeeperSettings::try_from((file.as_path(), config)).unwrap()
         });
         let keeper_settings: Vec<_> = keeper_settings.collect();
-        let file = folder.path().join("agency.toml");
-        let text = format!(
-            "data = 'agency'\n[listen]\naddress = '{address}'\n[recorder]\ncharter = 'charter.auth'\nprekeys_target = 12\n\
-             prekeys_low = 6\n{sections}"
-        );
-        let config: AgencyConfig = settings::parse(&file, &text).unwrap();
-        let program = SealerProgram {
-            path: std::env::current_exe().unwrap(),
-            arguments: ["--exact", "agency::sealer_child", &name, "--ignored", "--nocapture"].map(str::to_owned).into(),
-        };
-        let agency = AgencySettings::try_from((file.as_path(), config)).unwrap().with_sealer(program);
+        let agency = settings_of(&folder, &name, address, sections);
         let clock = Arc::new(TestClock::new(i64::try_from((NOW + 600) * 1_000).unwrap()));
-        let mut town = Self { name, folder, clock, charter, keepers: vec![None, None, None], keeper_settings, agency };
+        let mut town =
+            Self { name, folder, clock, charter, keepers: vec![None, None, None], keeper_settings, address, agency };
         town.start_keepers(&[0, 1, 2]).await;
         town
+    }
+
+    /// With other further sections from the next start on.
+    pub(crate) fn reconfigure(&mut self, sections: &str) {
+        self.agency = settings_of(&self.folder, &self.name, self.address, sections);
+    }
+
+    /// What other agencies are told of this one.
+    pub(crate) fn card(&self) -> AgencyCard {
+        serde_json::from_slice(&std::fs::read(self.folder.path().join("card.json")).unwrap()).unwrap()
     }
 
     async fn start_keeper(&mut self, place: usize) {

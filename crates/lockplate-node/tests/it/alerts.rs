@@ -2,6 +2,7 @@
 //! broker, the day's leaf, and nothing of a plate where it must not be.
 
 mod receivers;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -132,11 +133,9 @@ fn sighted(town: &Town, entry_id: &str, kind: SetKind, class: ListClass) -> Sigh
         read,
         crop: b"jpeg".to_vec(),
         stamp,
-        list_name: "Stolen".to_owned(),
         purpose: Purpose::StolenVehicle,
         place: PLACE.to_owned(),
         creator: None,
-        case_officer: None,
         sealed_to: None,
     }
 }
@@ -205,6 +204,12 @@ impl Stream {
         let (name, event) = next.unwrap().expect("the stream goes on");
         self.all.push_str(&serde_json::to_string(&event).unwrap());
         (name, event)
+    }
+
+    /// The desk ends it, whatever still comes before.
+    async fn end(&mut self) {
+        let all = async { while let Ok(Some(_event)) = self.events.next().await {} };
+        tokio::time::timeout(PATIENCE, all).await.expect("the stream ends");
     }
 
     async fn next_id(&mut self, wanted: &str) -> String {
@@ -501,7 +506,6 @@ async fn a_custom_alert_is_confirmed_by_its_officer_or_a_supervisor_and_an_offic
     let own = Some(one.id);
     let custom = Sighted {
         creator: own,
-        case_officer: own,
         purpose: Purpose::WantedPerson,
         ..sighted(&town, "own", SetKind::Custom, ListClass::Custom)
     };
@@ -528,14 +532,74 @@ async fn a_custom_alert_is_confirmed_by_its_officer_or_a_supervisor_and_an_offic
     // Another agency's list: sealed to that agency, and here only a number.
     let theirs = lockplate_core::envelope::HpkeSecretKey::random(&mut SystemRng).public_key().unwrap();
     alerts.hit(Sighted { sealed_to: Some(theirs), ..stolen(&town, "theirs") });
-    until("it is counted", async || health(&town).await.raised == 2).await;
+    until("it is counted", async || health(&town).await.to_hand_over == 1).await;
+    assert_eq!(health(&town).await.raised, 1);
     assert_eq!(one.list().await.len(), 2, "not ours to look at");
 
-    // Suspended: at once, whatever the token says.
+    // Nobody takes all the places of others.
+    let mut more = Vec::new();
+    for _terminal in 0..3 {
+        more.push(one.stream(None).await);
+    }
+    assert_eq!(problem(one.terminal.events(None).await), Some(ProblemKind::Rate));
+    let mut theirs = two.stream(None).await;
+    theirs.next_id("alert").await;
+    more.truncate(1);
+    until("a place that was left is free again", async || one.terminal.events(None).await.is_ok()).await;
+
+    // Suspended: at once, whatever the token says, and what is open ends.
     let roster = Roster::at(&town.folder.path().join("agency/officers.json"));
     roster.set_active(&one.id, false).unwrap();
     assert_eq!(problem(one.show(&id).await), Some(ProblemKind::Lapsed));
     assert_eq!(problem(one.terminal.events(None).await), Some(ProblemKind::Lapsed));
+    let begun = Instant::now();
+    events.end().await;
+    more[0].end().await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // The other officer's goes on, until the shift is over.
+    alerts.hit(stolen(&town, "after"));
+    theirs.next_id("alert").await;
+    town.clock.advance(Duration::from_secs(13 * HOUR));
+    theirs.end().await;
+    agency.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_goes_on_over_a_restart() {
+    let town = Town::with("[desk]\ncard = 'card.json'\n").await;
+    enlist(&town);
+    let agency = town.start().await;
+    agency.alerts().unwrap().hit(stolen(&town, "parked"));
+    until("it is raised", async || health(&town).await.raised == 1).await;
+    agency.end().await.unwrap();
+    town.clock.advance(Duration::from_secs(500));
+    let agency = town.start().await;
+    let [one, _] = officers(&town).await;
+    agency.alerts().unwrap().hit(stolen(&town, "parked"));
+    until("it counts once more", async || one.list().await[0].count == 2).await;
+    assert_eq!(health(&town).await.raised, 1);
+    town.clock.advance(Duration::from_secs(100));
+    agency.alerts().unwrap().hit(stolen(&town, "parked"));
+    until("ten minutes after the alert it is a new one", async || health(&town).await.raised == 2).await;
+    agency.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hit_whose_alert_could_not_be_stored_silences_no_later_one() {
+    let traces = Traces::begin();
+    let town = Town::with("[desk]\ncard = 'card.json'\n").await;
+    let agency = town.start().await;
+    let rename = |from: &str, to: &str| {
+        let db = rusqlite::Connection::open(town.folder.path().join("agency/agency.db")).unwrap();
+        db.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
+    };
+    rename("alert", "away");
+    agency.alerts().unwrap().hit(stolen(&town, "same"));
+    until("it is lost", async || traces.text().contains("alerts were not stored")).await;
+    rename("away", "alert");
+    assert_eq!((health(&town).await.hits_lost, health(&town).await.raised), (1, 0));
+    agency.alerts().unwrap().hit(stolen(&town, "same"));
+    until("the next one is raised", async || health(&town).await.raised == 1).await;
     agency.end().await.unwrap();
 }
 

@@ -28,7 +28,6 @@ pub(super) fn alert_on(kind: SetKind, listed: ListEntry, seen: &Read, crop: &[u8
         stamp: &stamp,
         place: "Main St at Elm",
         creator: own,
-        case_officer: own,
         law: &law,
         now: NOW,
     };
@@ -233,6 +232,29 @@ fn an_extract_is_confirmed_by_its_source_now() {
 }
 
 #[test]
+fn what_is_handed_over_says_itself_what_it_is() {
+    let (secret, mut rng) = (HpkeSecretKey::random(&mut ChaCha20Rng::seed_from_u64(1)), ChaCha20Rng::seed_from_u64(2));
+    let public = secret.public_key().unwrap();
+    let (content, record) = alert(SetKind::Extract);
+    let mut sealed = |content: &AlertContent| seal_alert(&public, content, &mut rng).unwrap();
+    let good = sealed(&content);
+    let open = |sealed: &[u8]| open_handed(&secret, &record.list, &record.alert, sealed);
+    assert_eq!(open(&good).unwrap(), (content.clone(), record.clone()));
+    assert!(open_handed(&secret, &[9; 16], &record.alert, &good).is_err(), "another list's");
+    assert!(open_handed(&secret, &record.list, &[9; 16], &good).is_err(), "another alert's");
+    let mut bad = |change: fn(&mut AlertText)| {
+        let mut content = content.clone();
+        change(&mut content.text);
+        assert!(open(&sealed(&content)).is_err());
+    };
+    bad(|text| text.banner = "Stop this car.".to_owned());
+    bad(|text| text.entry.origin = Origin::Custom);
+    bad(|text| text.entry.class = ListClass::ImmigrationViolator);
+    bad(|text| text.look_by = Timestamp(text.look_by.0 + 1));
+    bad(|text| text.dispose_by = Timestamp(text.dispose_by.0 + 60));
+}
+
+#[test]
 fn the_creator_of_a_custom_entry_does_not_verify_its_alert_alone() {
     let by = |by| LiveCheck { confirmed: true, by };
     let verify = |looker, checker, by_whom: ConfirmedBy| {
@@ -255,7 +277,6 @@ fn the_creator_of_a_custom_entry_does_not_verify_its_alert_alone() {
     // One person's other key is the same person.
     let (mut content, record) = looked(SetKind::Custom, 5);
     content.text.entry.creator = Some(key_id(4));
-    content.text.entry.case_officer = Some(key_id(4));
     assert!(check(&(content, record), 4, &by(ConfirmedBy::CaseOfficer), after(90)).is_err());
 }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::Variants;
+use super::super::alert::{AlertLaw, Raising, raise};
 use super::super::fixture_tests::{
     DAY, HOUR, NOW, after, before, compared, entry, extract, facts, plate, read, set_of, stamp, stolen,
 };
@@ -224,7 +225,7 @@ fn rule_10_the_same_entry_and_camera_within_ten_minutes() {
     let hit = |text| only(compared(&set, &read(text, CT, Some(900))));
     let mut repeats = Repeats::default();
     assert_eq!(repeats.take(&hit("AB12345"), 1, [7; 16], NOW), Repeat::First);
-    assert_eq!(repeats.take(&hit("AB12345"), 1, [8; 16], after(599)), Repeat::Again { alert: [7; 16], count: 2 });
+    assert_eq!(repeats.take(&hit("AB12345"), 1, [8; 16], after(599)), Repeat::Again { alert: [7; 16] });
     assert_eq!(repeats.take(&hit("AB12345"), 2, [7; 16], after(1)), Repeat::First, "another camera");
     assert_eq!(repeats.take(&hit("XY12345"), 1, [7; 16], after(1)), Repeat::First, "another entry");
     let late = Hit { live: false, ..hit("AB12345") };
@@ -239,6 +240,31 @@ fn rule_10_the_same_entry_and_camera_within_ten_minutes() {
 }
 
 #[test]
+fn an_alert_that_is_not_stored_silences_nobody_and_one_of_an_earlier_run_does() {
+    let set = extract(vec![stolen("a", "AB12345", CT)]);
+    let seen = read("AB12345", CT, Some(900));
+    let hit = only(compared(&set, &seen));
+    let mut repeats = Repeats::default();
+    assert_eq!(repeats.take(&hit, 1, [7; 16], NOW), Repeat::First);
+    assert_eq!(repeats.take(&hit, 2, [8; 16], NOW), Repeat::First);
+    repeats.withdraw(&[7; 16]);
+    assert_eq!(repeats.take(&hit, 1, [9; 16], after(1)), Repeat::First);
+    assert_eq!(repeats.take(&hit, 2, [9; 16], after(1)), Repeat::Again { alert: [8; 16] });
+    // What was withdrawn takes nothing of what came after it along when its time is over.
+    assert_eq!(repeats.take(&hit, 1, [1; 16], after(600)), Repeat::Again { alert: [9; 16] });
+
+    let (stamp, law) =
+        (stamp(), AlertLaw { visual_confirmation: true, no_suspicion: true, retain_days: 30, rules: Vec::new() });
+    let raising =
+        Raising { alert: [7; 16], salt: [6; 32], stamp: &stamp, place: "", creator: None, law: &law, now: after(30) };
+    let (content, record) = raise(&hit, &seen, b"", &raising);
+    let mut restored = Repeats::default();
+    restored.restore(&content.text, &record);
+    assert_eq!(restored.take(&hit, seen.camera, [8; 16], after(599)), Repeat::Again { alert: [7; 16] });
+    assert_eq!(restored.take(&hit, seen.camera, [8; 16], after(600)), Repeat::First, "ten minutes from its minute");
+}
+
+#[test]
 fn beyond_the_bound_of_repeats_the_oldest_is_notified_once_more() {
     let set = extract(vec![stolen("a", "AB12345", CT)]);
     let hit = only(compared(&set, &read("AB12345", CT, Some(900))));
@@ -246,7 +272,7 @@ fn beyond_the_bound_of_repeats_the_oldest_is_notified_once_more() {
     for camera in 0..u32::try_from(REPEATS_MAX).unwrap() {
         assert_eq!(repeats.take(&hit, camera, [7; 16], NOW), Repeat::First);
     }
-    assert_eq!(repeats.take(&hit, 0, [7; 16], after(1)), Repeat::Again { alert: [7; 16], count: 2 });
+    assert_eq!(repeats.take(&hit, 0, [7; 16], after(1)), Repeat::Again { alert: [7; 16] });
     assert_eq!(repeats.take(&hit, u32::MAX, [7; 16], after(1)), Repeat::First);
     assert_eq!(repeats.take(&hit, 0, [7; 16], after(1)), Repeat::First);
 }
