@@ -25,9 +25,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use super::health::ListsHealth;
+use super::load::{Brought, LoadReport};
 use super::people::Party;
 use super::store::{self, ListRow};
-use super::{Brought, HotLists, LISTS_MAX, List, ListsHealth, LoadReport, PIECES_MAX, down};
+use super::{HotLists, LISTS_MAX, List, PIECES_MAX, down};
 use crate::api::{B64, Done};
 use crate::db::{DbError, DbErrorKind};
 use crate::desk::FACTORS;
