@@ -46,7 +46,7 @@ INSERT INTO camera_2 SELECT number, source, key, place, lat, lon, grp, '', '', a
 DROP TABLE camera;
 ALTER TABLE camera_2 RENAME TO camera;
 CREATE UNIQUE INDEX camera_key ON camera (source, key) WHERE state <> 2;
-", crate::hotlist::store::MIGRATION, alerts::store::MIGRATION, crate::account::MIGRATION];
+", crate::hotlist::store::MIGRATION, alerts::store::MIGRATION, crate::account::MIGRATION, crate::hotlist::store::MIGRATION_CHANGES];
 
 /// Version of `agency.db`.
 pub(crate) fn schema() -> u32 {

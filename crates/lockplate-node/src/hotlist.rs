@@ -2,8 +2,9 @@
 //! sealing of reads (`hotlists.md` sections 3 to 5). Entries of extracts are in memory only. Hits go to [`crate::alerts`]; what an entry, a
 //! load or a hit is stands in `lockplate_core::hotlist`, how files are read in `lockplate_intake::hotlist_file`.
 //!
-//! Order of a load: signatures → policy, class by class → set → leaf in the log, cosigned → numbers in `agency.db` → in force.
+//! Order of a load: signatures → policy, class by class → set → written down → leaf in the log, cosigned → numbers in `agency.db` → in force.
 
+mod change;
 mod doors;
 mod fetch;
 mod health;
@@ -34,7 +35,7 @@ use lockplate_oprf::Secret;
 pub use doors::{HEADER_ORDERS, ListRegistered, orders_value};
 pub use health::{ListHealth, ListsHealth};
 pub use load::{ClassReport, LoadReport};
-pub use matcher::{Matcher, SEEN_WAITING_MAX};
+pub use matcher::Matcher;
 pub use settings::{Fetched, HotlistTable, PullTable, check as check_tables};
 
 use crate::agency_db::AgencyDb;
@@ -46,6 +47,7 @@ use crate::rng::SystemRng;
 use crate::shift::Shifts;
 use crate::shutdown::{ExitKind, Tasks};
 use law::ListLaw;
+use load::Waiting;
 use people::Party;
 use store::ListRow;
 
@@ -110,6 +112,8 @@ struct Inner {
     lists: RwLock<BTreeMap<[u8; 16], Arc<List>>>,
     /// Lists are registered one after the other.
     registering: tokio::sync::Mutex<()>,
+    /// Custom lists are loaded one after the other. It is taken before the turn of a list.
+    customs: tokio::sync::Mutex<()>,
 }
 
 /// A registered list.
@@ -119,8 +123,10 @@ struct List {
     steward: [u8; 32],
     template: Option<Template>,
     marks: Arc<Mutex<Marks>>,
-    /// One load at a time.
+    /// One change at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// The load whose leaf is not confirmed yet, where this process made it.
+    waiting: Mutex<Option<Waiting>>,
     note: Mutex<Note>,
 }
 
@@ -131,6 +137,12 @@ struct Note {
     refused: Option<&'static str>,
     canary_at: u64,
     canary: Option<bool>,
+    /// The log knows of a load of it.
+    was_loaded: bool,
+    /// A change of it is in the log and not confirmed.
+    waits: bool,
+    /// The alarm that was told last.
+    told: Option<&'static str>,
 }
 
 /// Why hot lists do not start.
@@ -192,8 +204,16 @@ impl List {
             row,
             marks: Arc::default(),
             turn: Arc::default(),
+            waiting: Mutex::default(),
             note: Mutex::default(),
         })
+    }
+
+    /// As somebody signed it anew: the set in force goes on, with the same knowledge of its entries.
+    fn goes_on(&mut self, known: &Self) {
+        self.marks = Arc::clone(&known.marks);
+        self.turn = Arc::clone(&known.turn);
+        self.note = Mutex::new(locked(&known.note).clone());
     }
 }
 
@@ -226,7 +246,10 @@ impl HotLists {
             id_key,
             lists: RwLock::default(),
             registering: tokio::sync::Mutex::default(),
+            customs: tokio::sync::Mutex::default(),
         }));
+        // What was logged before the end of the last run and is confirmed now.
+        lists.settle_all().await;
         for row in store::lists(lists.db()).await? {
             let name = row.name.clone();
             match List::of(row) {

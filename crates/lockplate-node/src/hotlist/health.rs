@@ -52,6 +52,43 @@ pub struct ListHealth {
     pub classes: BTreeMap<String, u64>,
     /// Why the last file was not taken.
     pub refused: Option<String>,
+    /// A change of it is logged, and takes effect once the log's witnesses have confirmed it.
+    pub waits: bool,
+}
+
+/// How a list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Live,
+    Absent { was_loaded: bool },
+    Overdue,
+    TooOld,
+    Silent,
+    Retired,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Absent { .. } => "absent",
+            Self::Overdue => "overdue",
+            Self::TooOld => "too old",
+            Self::Silent => "silent",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// What somebody must be told. A list that was never loaded waits for its steward, who knows it.
+    const fn alarm(self) -> Option<&'static str> {
+        match self {
+            Self::Absent { was_loaded: true } => Some("list-absent: nothing of it is matched until its file is loaded again"),
+            Self::Overdue => Some("list-overdue: its source has not renewed it, and soon nothing of it is matched"),
+            Self::TooOld => Some("list-too-old: nothing of it is matched until a newer file is loaded"),
+            Self::Silent => Some("list-silent: an invented read of an entry was no hit"),
+            Self::Live | Self::Absent { was_loaded: false } | Self::Retired => None,
+        }
+    }
 }
 
 impl HotLists {
@@ -75,12 +112,23 @@ impl HotLists {
         // A list without an entry in force has nothing to show.
         let Some(read) = read else { return };
         let hit = tokio::time::timeout(CANARY_MAX, self.0.matcher.canary(id, read)).await.unwrap_or(false);
-        if !hit {
-            tracing::error!(list = list.config.name, "list-silent: an invented read of an entry was no hit");
+        {
+            let mut note = locked(&list.note);
+            note.canary = Some(hit);
+            note.canary_at = now.0;
         }
-        let mut note = locked(&list.note);
-        note.canary = Some(hit);
-        note.canary_at = now.0;
+        self.tell(list);
+    }
+
+    /// Says an alarm when it begins, and once.
+    fn tell(&self, list: &List) {
+        let alarm = self.state_of(list, self.now()).alarm();
+        let told = core::mem::replace(&mut locked(&list.note).told, alarm);
+        match alarm {
+            Some(alarm) if told != Some(alarm) => tracing::error!(list = list.config.name, "{alarm}"),
+            None if told.is_some() => tracing::info!(list = list.config.name, "the list is matched again, and in time"),
+            Some(_) | None => {}
+        }
     }
 
     pub(super) async fn keep_time(self) {
@@ -91,6 +139,7 @@ impl HotLists {
                 () = tokio::time::sleep(TICK) => {}
             }
             self.refresh_places().await;
+            self.settle_all().await;
             let not_compared = self.0.matcher.not_compared();
             if not_compared > core::mem::replace(&mut told, not_compared) {
                 tracing::error!(reads = not_compared, "reads-not-compared: too many waited; they are sealed like any");
@@ -100,6 +149,7 @@ impl HotLists {
                 if due && !list.config.retired {
                     self.fly_canary(&list).await;
                 }
+                self.tell(&list);
             }
         }
     }
@@ -113,31 +163,45 @@ impl HotLists {
         ListsHealth { lists: health, not_compared: self.0.matcher.not_compared() }
     }
 
+    /// True while no list has an alarm. Reads are taken and sealed all the same.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let now = self.now();
+        self.all().iter().all(|list| self.state_of(list, now).alarm().is_none())
+    }
+
+    fn state_of(&self, list: &List, now: Timestamp) -> State {
+        let kind = list.config.settings.kind;
+        let stamp = self.0.matcher.list(&list.config.settings.list).map(|in_force| *in_force.set.stamp());
+        let note = locked(&list.note);
+        match &stamp {
+            _ if list.config.retired => State::Retired,
+            None => State::Absent { was_loaded: note.was_loaded },
+            Some(stamp) if is_too_old(kind, stamp, now) => State::TooOld,
+            Some(_) if note.canary == Some(false) => State::Silent,
+            Some(stamp) if is_overdue(kind, stamp, now) => State::Overdue,
+            Some(_) => State::Live,
+        }
+    }
+
     fn health_of(&self, list: &List, now: Timestamp) -> ListHealth {
         let settings = &list.config.settings;
         let in_force = self.0.matcher.list(&settings.list);
         let note = locked(&list.note).clone();
         let stamp = in_force.as_ref().map(|in_force| *in_force.set.stamp());
-        let state = match &stamp {
-            _ if list.config.retired => "retired",
-            None => "absent",
-            Some(stamp) if is_too_old(settings.kind, stamp, now) => "too old",
-            Some(_) if note.canary == Some(false) => "silent",
-            Some(stamp) if is_overdue(settings.kind, stamp, now) => "overdue",
-            Some(_) => "live",
-        };
         let classes = in_force.as_ref().map(|in_force| in_force.set.classes().clone()).unwrap_or_default();
         ListHealth {
             list: list.config.name.clone(),
             id: hex::encode(settings.list),
             config: B64(list.row.config.clone()),
             kind: settings.kind.name().to_owned(),
-            state: state.to_owned(),
+            state: self.state_of(list, now).name().to_owned(),
             sequence: stamp.map_or(0, |stamp| stamp.sequence),
             produced_at: stamp.map_or(0, |stamp| stamp.produced_at.0),
             entries: in_force.map_or(0, |in_force| in_force.set.entries()),
             classes: classes.into_iter().map(|(class, n)| (class.name().to_owned(), n)).collect(),
             refused: note.refused.map(str::to_owned),
+            waits: note.waits,
         }
     }
 }

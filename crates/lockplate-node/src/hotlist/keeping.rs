@@ -32,15 +32,21 @@ impl HotLists {
         if list.config.retired {
             return Ok(());
         }
-        for (kept, sealed) in store::kept(self.db(), id).await? {
-            if !self.load_kept(&list, kept, &sealed).await {
-                tracing::error!(list = list.config.name, "a kept load cannot be put in force again");
-            }
+        locked(&list.note).was_loaded = !store::loads(self.db(), id).await?.is_empty();
+        for (sequence, sealed) in store::kept(self.db(), id).await? {
+            self.load_kept(&list, sequence, &sealed).await;
         }
         Ok(())
     }
 
-    async fn load_kept(&self, list: &Arc<List>, kept: Kept, sealed: &[u8]) -> bool {
+    /// Puts a load in force that was logged before. Nobody else has the turn of the list.
+    pub(super) async fn load_kept(&self, list: &Arc<List>, sequence: u64, sealed: &[u8]) {
+        if !self.try_kept(list, Kept::Load { sequence }, sealed).await {
+            tracing::error!(list = list.config.name, "a kept load cannot be put in force again");
+        }
+    }
+
+    async fn try_kept(&self, list: &Arc<List>, kept: Kept, sealed: &[u8]) -> bool {
         let Ok(plain) = open_kept(&self.0.key, &list.config.settings.list, kept, sealed).map(Zeroizing::new) else {
             return false;
         };
@@ -56,8 +62,8 @@ impl HotLists {
         if send.send(Some(whole)).await.is_err() || send.send(Some(Bytes::new())).await.is_err() {
             return false;
         }
-        let report = self.load(list, Brought::Kept { order, signers }, pieces).await;
-        report.is_ok_and(|report| report.state == "live")
+        let Ok(Ok(taken)) = self.take(list, &Brought::Kept { order, signers }, pieces).await else { return false };
+        self.put_in_force(list, taken.loaded, taken.read.creators, false).await.is_ok()
     }
 
     pub(super) async fn keep_marks(&self, list: &List) {

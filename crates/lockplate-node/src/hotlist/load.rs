@@ -1,42 +1,68 @@
-//! One load from its taking to its being in force: who acts, what is judged, why it waits, its leaf, its numbers, the swap. A list ends
-//! here as well. Judging a file is in [`super::loading`]; what is said of lists in [`super::health`].
+//! One load from its taking to its being in force: who acts, what is judged, why it waits, what is said of it, the swap. Judging a file is
+//! in [`super::loading`]; its leaf, and what waits for the log, in [`super::change`]; what is said of lists in [`super::health`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use axum::body::Bytes;
 use lockplate_core::Timestamp;
-use lockplate_core::entry::{HotlistLeaf, ListClass, ListKind, LogEntry};
+use lockplate_core::entry::{HotlistLeaf, ListClass};
 use lockplate_core::facts::OfficerFacts;
 use lockplate_core::hotlist::kept::{Kept, KeptLoad, seal_kept};
-use lockplate_core::hotlist::load::{HoldReason, LoadOutcome, LoadRefusal, Loaded, PastLoad, TwoPeople, retired};
+use lockplate_core::hotlist::load::{
+    HoldReason, HumanKeeper, LoadOutcome, LoadRefusal, Loaded, PastLoad, TwoPeople,
+};
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery, steward_digests};
 use lockplate_core::person::ByPerson;
 use lockplate_core::vocabulary::Role;
-use lockplate_core::wire::th;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::Rng as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::change::{Change, Effect, Patience, Settled};
 use super::law::Acted;
-use super::loading::{self, Judged, NotRead};
+use super::loading::{self, FileRead, Judged, NotRead, Read};
 use super::matcher::InForce;
 use super::people::Party;
-use super::store::{self, LoadRow};
+use super::store::{self, LoadRow, LoadSaid};
 use super::{HotLists, List, down, locked};
-use crate::party_log::NotLogged;
 use crate::problem::{Problem, ProblemKind};
 use crate::rng::SystemRng;
 
 const DAY_SECONDS: u64 = 86_400;
 
+/// A load that is logged, and whose leaf is not confirmed yet.
+pub(super) struct Waiting {
+    pub(super) loaded: Loaded,
+    pub(super) creators: BTreeMap<String, [u8; 32]>,
+}
+
+impl Waiting {
+    pub(super) const fn sequence(&self) -> u64 {
+        self.loaded.set().stamp().sequence
+    }
+}
+
+/// A file that may be put in force once it is logged.
+pub(super) struct Taken {
+    pub(super) loaded: Loaded,
+    pub(super) read: FileRead,
+    officer: [u8; 32],
+    /// It is in the log from before.
+    is_logged: bool,
+}
+
 /// How a load came to the recorder.
 pub(super) enum Brought {
-    /// By people who signed for the file.
-    Ordered { order: LoadOrder, signers: Vec<(OfficerFacts, BTreeSet<Role>)>, orders: Vec<Vec<u8>> },
+    /// By people who signed for the file; `keeper` is a human keeper among them.
+    Ordered {
+        order: LoadOrder,
+        signers: Vec<(OfficerFacts, BTreeSet<Role>)>,
+        keeper: Option<HumanKeeper>,
+        orders: Vec<Vec<u8>>,
+    },
     /// From where the steward's list is fetched.
     Fetched { delivery: OrderedDelivery },
     /// From `agency.db`, after a restart: logged before.
@@ -44,7 +70,7 @@ pub(super) enum Brought {
 }
 
 /// One class of a load, in numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassReport {
     /// The class.
@@ -67,9 +93,9 @@ pub struct ClassReport {
 pub struct LoadReport {
     /// Name of the list.
     pub list: String,
-    /// `live`, `held` or `refused`.
+    /// `live`, `waiting` (logged, in force once the log's witnesses have confirmed it), `held` or `refused`.
     pub state: String,
-    /// Why it is held or refused, in words.
+    /// Why it waits, is held or refused, in words.
     pub why: Vec<String>,
     /// Number of the load; 0 where it was refused.
     pub sequence: u64,
@@ -93,23 +119,131 @@ impl HotLists {
         brought: Brought,
         pieces: mpsc::Receiver<Option<Bytes>>,
     ) -> Result<LoadReport, Problem> {
+        // Caps of custom lists are the agency's: of two loads one must know of the other.
+        let is_custom = list.config.settings.kind == SetKind::Custom;
+        let _one_of_the_agency = if is_custom { Some(self.0.customs.lock().await) } else { None };
         let _one_at_a_time = list.turn.lock().await;
+        if let Some(report) = self.behind(list, &brought).await? {
+            return Ok(report);
+        }
+        let taken = match self.take(list, &brought, pieces).await? {
+            Ok(taken) => taken,
+            Err(report) => return Ok(*report),
+        };
+        let report = report_of(list, &taken.loaded);
+        if taken.is_logged {
+            self.put_in_force(list, taken.loaded, taken.read.creators, true).await?;
+            return Ok(report);
+        }
+        let (leaf, effect) = self.said(list, &taken, &brought)?;
+        *locked(&list.waiting) = Some(Waiting { loaded: taken.loaded, creators: taken.read.creators });
+        match self.change(leaf, effect).await {
+            Ok(()) => Ok(report),
+            Err(problem) if problem.kind() == ProblemKind::LogUnwitnessed => Ok(waiting(report)),
+            Err(problem) => {
+                *locked(&list.waiting) = None;
+                Err(problem)
+            }
+        }
+    }
+
+    /// What is said of a load that another change stands before, or that is in force already.
+    async fn behind(&self, list: &List, brought: &Brought) -> Result<Option<LoadReport>, Problem> {
+        let id = list.config.settings.list;
+        let Brought::Ordered { order, .. } = brought else {
+            return match self.settle(&id, Patience::None).await? {
+                Settled::Nothing => Ok(None),
+                // Whoever fetches comes again.
+                Settled::Waits(_) => Err(ProblemKind::LogUnwitnessed.into()),
+            };
+        };
+        if let Settled::Waits(change) = self.settle(&id, Patience::Some).await? {
+            return Ok(Some(match change.effect {
+                Effect::Load { row, .. } if row.file == order.file => waiting(known(list, &row)),
+                Effect::Load { .. } | Effect::Signed(_) => refused(list, NotRead::Behind),
+            }));
+        }
+        if list.config.settings.kind == SetKind::Custom {
+            self.settle_all().await;
+            let others = store::changes(self.db()).await.map_err(down)?;
+            let is_custom_load = |change: &Change| {
+                let other = self.list(&change.leaf.list);
+                let is_custom = other.is_some_and(|other| other.config.settings.kind == SetKind::Custom);
+                is_custom && matches!(change.effect, Effect::Load { .. })
+            };
+            if others.iter().any(is_custom_load) {
+                return Ok(Some(refused(list, NotRead::OtherBefore)));
+            }
+        }
+        // Asked again after its quorum came in, or because the answer was lost.
+        let history = store::loads(self.db(), id).await.map_err(down)?;
+        let sequence = self.0.matcher.list(&id).map(|in_force| in_force.set.stamp().sequence);
+        let last = history.last().filter(|last| last.file == order.file && Some(last.sequence) == sequence);
+        Ok(last.map(|last| known(list, last)))
+    }
+
+    /// Reads and judges a file: what may be put in force, or the report that says why nothing is.
+    pub(super) async fn take(
+        &self,
+        list: &Arc<List>,
+        brought: &Brought,
+        pieces: mpsc::Receiver<Option<Bytes>>,
+    ) -> Result<Result<Taken, Box<LoadReport>>, Problem> {
+        let id = list.config.settings.list;
         // It may have ended, or been signed anew, while this load waited for its turn.
-        if self.list(&list.config.settings.list).is_none_or(|now| now.config != list.config) {
+        if self.list(&id).is_none_or(|now| now.config != list.config) {
             return Err(ProblemKind::Conflicting.into());
         }
-        let (id, kind, now) = (list.config.settings.list, list.config.settings.kind, self.now());
+        let now = self.now();
         let party = self.party(list).await?;
         let history = store::loads(self.db(), id).await.map_err(down)?;
-        let before = self.0.matcher.list(&id);
-        let (acted, delivery, ordered) = self.acting(list, &party, &brought, now)?;
+        let (acted, delivery, ordered) = self.acting(list, &party, brought, now)?;
         let officer = acted.officer.key_id;
-        let (live_elsewhere, new_today) = if kind == SetKind::Custom && !brought.is_kept() {
-            self.custom_counts(&id, officer, now).await?
-        } else {
-            (0, 0)
+        let file = ordered.as_ref().map(|order| order.file);
+        let read = match self.judge(list, brought, (acted, delivery, file), &history, pieces, now).await? {
+            Ok(read) => read,
+            Err(why) => return Ok(Err(Box::new(refused(list, why)))),
         };
-        let is_kept = brought.is_kept();
+        let Read { outcome, of: read } = read;
+        let loaded = match outcome {
+            LoadOutcome::Ready(loaded) => *loaded,
+            // What is kept was released before it was logged.
+            LoadOutcome::Held(held) if brought.is_kept() => held.into_loaded(),
+            LoadOutcome::Held(held) => {
+                let reasons: Vec<HoldReason> = held.reasons().iter().copied().collect();
+                match (*held).release(brought.two_people(&party), brought.keeper()) {
+                    Ok(loaded) => loaded,
+                    Err(held) => return Ok(Err(Box::new(held_back(list, &held.into_loaded(), &reasons)))),
+                }
+            }
+        };
+        // The same file once more, after a restart: it is in the log. An earlier one would bring back what was taken off.
+        let sequence = loaded.set().stamp().sequence;
+        let last = history.last().filter(|last| last.sequence >= sequence);
+        let is_same = |last: &LoadRow| last.sequence == sequence && last.file == read.file && is_within(&loaded, last);
+        let is_logged = brought.is_kept() || last.is_some_and(is_same);
+        if !is_logged && last.is_some() {
+            return Ok(Err(Box::new(refused(list, NotRead::Load(LoadRefusal::Gap)))));
+        }
+        Ok(Ok(Taken { loaded, read, officer, is_logged }))
+    }
+
+    async fn judge(
+        &self,
+        list: &Arc<List>,
+        brought: &Brought,
+        (acted, delivery, file): (Acted, Option<OrderedDelivery>, Option<[u8; 32]>),
+        history: &[LoadRow],
+        mut pieces: mpsc::Receiver<Option<Bytes>>,
+        now: Timestamp,
+    ) -> Result<Result<Read, NotRead>, Problem> {
+        let id = list.config.settings.list;
+        let counts_for_the_agency = list.config.settings.kind == SetKind::Custom && !brought.is_kept();
+        let (elsewhere, new_today) = if counts_for_the_agency {
+            self.of_the_agency(&id, acted.officer.key_id, now).await?
+        } else {
+            (Vec::new(), 0)
+        };
         let supervised = acted.approvers.iter().any(|(_, roles)| roles.contains(&Role::Supervisor));
         let past = |row: &LoadRow| PastLoad {
             entries: row.entries,
@@ -118,89 +252,77 @@ impl HotLists {
         let past: Vec<PastLoad> = history.iter().map(past).collect();
         let lost: BTreeMap<ListClass, u64> =
             history.last().map(|row| row.classes.iter().copied().collect()).unwrap_or_default();
-        let file = ordered.as_ref().map(|order| order.file);
-        let work = {
-            let (list, law, before) = (Arc::clone(list), Arc::clone(&self.0.law), before.clone());
-            let (index_key, id_key) = (self.0.index_key, self.0.id_key);
-            let mut pieces = pieces;
-            move || {
-                let judged = Judged {
-                    config: &list.config,
-                    template: list.template.as_ref(),
-                    delivery,
-                    law: &law,
-                    acted,
-                    steward: list.steward,
-                    supervised,
-                    before: before.as_deref(),
-                    history: &past,
-                    lost: &lost,
-                    live_elsewhere,
-                    new_today,
-                    index_key,
-                    id_key,
-                    now,
-                };
-                loading::read(&judged, &mut pieces, file)
+        let before = self.0.matcher.list(&id);
+        let (list, law) = (Arc::clone(list), Arc::clone(&self.0.law));
+        let (index_key, id_key) = (self.0.index_key, self.0.id_key);
+        let work = move || {
+            let judged = Judged {
+                config: &list.config,
+                template: list.template.as_ref(),
+                delivery,
+                law: &law,
+                acted,
+                steward: list.steward,
+                supervised,
+                before: before.as_deref(),
+                history: &past,
+                lost: &lost,
+                elsewhere: &elsewhere,
+                new_today,
+                index_key,
+                id_key,
+                now,
+            };
+            loading::read(&judged, &mut pieces, file)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_panicked| ProblemKind::Internal.into())
+    }
+
+    /// Puts a set in force in place of the one before. `is_new`: not one of the parts that are kept, which do not know each other's
+    /// entries.
+    pub(super) async fn put_in_force(
+        &self,
+        list: &Arc<List>,
+        loaded: Loaded,
+        creators: BTreeMap<String, [u8; 32]>,
+        is_new: bool,
+    ) -> Result<(), Problem> {
+        if is_new {
+            let is_other = {
+                let mut marks = locked(&list.marks);
+                let before = marks.clone();
+                loaded.confirm(&mut marks);
+                *marks != before
+            };
+            if is_other {
+                self.keep_marks(list).await;
             }
-        };
-        let read = tokio::task::spawn_blocking(work).await.map_err(|_panicked| ProblemKind::Internal)?;
-        let read = match read {
-            Ok(read) => read,
-            Err(why) => return Ok(refused(list, why)),
-        };
-        let (loaded, held) = match read.outcome {
-            LoadOutcome::Ready(loaded) => (*loaded, Vec::new()),
-            // What is kept was released before it was logged.
-            LoadOutcome::Held(held) if is_kept => (held.into_loaded(), Vec::new()),
-            LoadOutcome::Held(held) => {
-                let reasons: Vec<HoldReason> = held.reasons().iter().copied().collect();
-                match (*held).release(brought.two_people(&party), false) {
-                    Ok(loaded) => (loaded, Vec::new()),
-                    Err(held) => (held.into_loaded(), reasons),
-                }
-            }
-        };
-        if !held.is_empty() {
-            locked(&list.note).refused = Some("it waits for people to release it");
-            let why = held.iter().map(|reason| reason.label().to_owned()).collect();
-            return Ok(LoadReport { state: "held".to_owned(), why, ..report_of(list, &loaded) });
         }
-        // The same file once more, after a restart: it is in the log. An earlier one would bring back what was taken off.
-        let sequence = loaded.set().stamp().sequence;
-        let last = history.last().filter(|last| last.sequence >= sequence);
-        let is_same = |last: &LoadRow| last.sequence == sequence && last.file == read.file && is_within(&loaded, last);
-        let is_logged = is_kept || last.is_some_and(is_same);
-        if !is_logged && last.is_some() {
-            return Ok(refused(list, NotRead::Load(LoadRefusal::Gap)));
-        }
-        let report = report_of(list, &loaded);
-        if !is_logged {
-            self.log_and_keep(list, &loaded, &brought, officer, (read.file, &read.bytes, read.is_full)).await?;
-        }
-        // What is kept is in parts: the first of them does not know the entries of the later ones.
-        if !is_kept {
-            loaded.confirm(&mut locked(&list.marks));
-            self.keep_marks(list).await;
-        }
-        locked(&list.note).refused = None;
         let in_force = InForce {
             name: list.config.name.clone(),
             set: loaded.into_set(),
             marks: Arc::clone(&list.marks),
             purpose: list.config.purpose,
             sealed_to: list.config.alert_key.clone(),
-            creators: read.creators,
+            creators,
         };
-        // The set before is wiped there, which takes a moment for millions.
-        let matcher = self.0.matcher.clone();
-        tokio::task::spawn_blocking(move || matcher.swap(id, Some(in_force)))
-            .await
-            .map_err(|_panicked| ProblemKind::Internal)?;
-        if !is_kept {
+        self.swap(list.config.settings.list, Some(in_force)).await?;
+        {
+            let mut note = locked(&list.note);
+            note.refused = None;
+            note.was_loaded = true;
+        }
+        if is_new {
             self.fly_canary(list).await;
         }
-        Ok(report)
+        Ok(())
+    }
+
+    /// The set before is wiped there, which takes a moment for millions.
+    pub(super) async fn swap(&self, list: [u8; 16], in_force: Option<InForce>) -> Result<(), Problem> {
+        let matcher = self.0.matcher.clone();
+        let swapped = tokio::task::spawn_blocking(move || matcher.swap(list, in_force)).await;
+        swapped.map_err(|_panicked| ProblemKind::Internal.into())
     }
 
     /// Who does it, what the file is, and what was signed.
@@ -248,103 +370,50 @@ impl HotLists {
         }
     }
 
-    /// Live entries in other custom lists, and entries that the officer has added today.
-    async fn custom_counts(&self, id: &[u8; 16], officer: [u8; 32], now: Timestamp) -> Result<(u64, u64), Problem> {
+    /// The agency's other custom lists, and entries that the officer has added to all of them today.
+    async fn of_the_agency(
+        &self,
+        id: &[u8; 16],
+        officer: [u8; 32],
+        now: Timestamp,
+    ) -> Result<(Vec<Arc<InForce>>, u64), Problem> {
         let custom: Vec<[u8; 16]> = {
             let lists = self.0.lists.read().unwrap_or_else(PoisonError::into_inner);
             let custom = lists.values().filter(|list| list.config.settings.kind == SetKind::Custom);
             custom.map(|list| list.config.settings.list).collect()
         };
         let elsewhere = custom.iter().filter(|other| *other != id).filter_map(|other| self.0.matcher.list(other));
-        let live = elsewhere.map(|list| list.set.entries()).fold(0, u64::saturating_add);
+        let elsewhere = elsewhere.collect();
         let midnight = Timestamp(now.0.saturating_sub(now.0 % DAY_SECONDS));
         let today = store::added_by(self.db(), officer, midnight, custom).await.map_err(down)?;
-        Ok((live, today))
+        Ok((elsewhere, today))
     }
 
-    /// Writes the leaf, and when it is cosigned the numbers, and sealed what lives with the recorder.
-    async fn log_and_keep(
-        &self,
-        list: &List,
-        loaded: &Loaded,
-        brought: &Brought,
-        officer: [u8; 32],
-        (file, bytes, is_full): ([u8; 32], &[u8], bool),
-    ) -> Result<(), Problem> {
-        let (id, stamp) = (list.config.settings.list, *loaded.set().stamp());
-        let mut salts = self.salts(&id, stamp.sequence, &file);
+    /// What the log says of a load, and what follows: its numbers, and sealed what lives with the recorder.
+    fn said(&self, list: &List, taken: &Taken, brought: &Brought) -> Result<(HotlistLeaf, Effect), ProblemKind> {
+        let internal = |_core| ProblemKind::Internal;
+        let (id, loaded) = (list.config.settings.list, &taken.loaded);
         let mut set_salt = [0; 16];
-        salts.fill_bytes(&mut set_salt);
-        let (sd, who) = steward_digests(&list.steward, &mut salts).map_err(|_core| ProblemKind::Internal)?;
+        SystemRng.fill_bytes(&mut set_salt);
+        let (sd, who) = steward_digests(&list.steward, &mut SystemRng).map_err(internal)?;
         let leaf = loaded.leaf(&set_salt, sd);
-        self.append_once(leaf).await?;
         let kept = if list.config.settings.kind == SetKind::Extract {
             None
         } else {
-            let plain = KeptLoad { file: Zeroizing::new(bytes.to_vec()), orders: brought.orders().to_vec() }.to_bytes();
-            let kept = Kept::Load { sequence: stamp.sequence };
-            let sealed = seal_kept(&self.0.public, &id, kept, &plain, &mut SystemRng);
-            Some(sealed.map_err(|_core| ProblemKind::Internal)?)
+            let file = Zeroizing::new(taken.read.bytes.to_vec());
+            let plain = KeptLoad { file, orders: brought.orders().to_vec() }.to_bytes();
+            let kept = Kept::Load { sequence: leaf.sequence };
+            Some(seal_kept(&self.0.public, &id, kept, &plain, &mut SystemRng).map_err(internal)?)
         };
-        let row = LoadRow {
-            sequence: stamp.sequence,
+        let said = LoadSaid {
             loaded_at: self.now(),
-            file,
-            officer,
-            added: loaded.counts().iter().map(|one| one.added).fold(0, u64::saturating_add),
-            entries: loaded.set().entries(),
-            classes: loaded.counts().iter().map(|one| (one.class, one.accepted)).collect(),
+            file: taken.read.file,
+            officer: taken.officer,
             set_salt,
             steward: who.expose_text().to_owned(),
         };
-        store::put_load(self.db(), id, row, kept, is_full).await.map_err(down)
-    }
-
-    /// Salts of a leaf, from the key, the list and the file: tried again after its quorum was missing, it is the same leaf.
-    fn salts(&self, list: &[u8; 16], sequence: u64, file: &[u8; 32]) -> ChaCha20Rng {
-        let secret = self.0.key.seed();
-        let parts: [&[u8]; 4] = [secret.expose_secret(), list, &sequence.to_be_bytes(), file];
-        ChaCha20Rng::from_seed(th("list-salts", &parts))
-    }
-
-    /// Logs a leaf, unless it is the newest one of its list.
-    async fn append_once(&self, leaf: HotlistLeaf) -> Result<(), Problem> {
-        let said = leaf.clone();
-        #[expect(clippy::wildcard_enum_match_arm, reason = "asks for one variant; every other one is no list")]
-        let same = move |entry: &LogEntry| match entry {
-            LogEntry::Hotlist(known) if known.list == said.list => Some(*known == said),
-            _ => None,
-        };
-        self.0.log.append_once(LogEntry::Hotlist(leaf), same).await.map(drop).map_err(unlogged)
-    }
-
-    /// Ends a list whose turn the caller holds: its leaf, and then nothing of it is matched or kept.
-    pub(super) async fn retire(&self, list: &Arc<List>) -> Result<(), Problem> {
-        let id = list.config.settings.list;
-        let history = store::loads(self.db(), id).await.map_err(down)?;
-        if let Some(last) = history.last() {
-            let classes = retired(&last.classes.iter().copied().collect());
-            let sequence = last.sequence.saturating_add(1);
-            let mut salts = self.salts(&id, sequence, &last.file);
-            let (sd, _who) = steward_digests(&list.steward, &mut salts).map_err(|_core| ProblemKind::Internal)?;
-            let decisions =
-                classes.iter().map(|one| th("list-retired", &[&id, one.class.name().as_bytes(), &list.row.config]));
-            let leaf = HotlistLeaf {
-                list: id,
-                kind: ListKind::Retire,
-                sequence,
-                // Tried again it is the same leaf, so it has no time of its own.
-                produced_at: Timestamp(last.loaded_at.0.saturating_sub(last.loaded_at.0 % 60)),
-                decisions: decisions.collect(),
-                classes,
-                set: [0; 32],
-                sd,
-            };
-            self.append_once(leaf).await?;
-        }
-        let matcher = self.0.matcher.clone();
-        tokio::task::spawn_blocking(move || matcher.swap(id, None)).await.map_err(|_panicked| ProblemKind::Internal)?;
-        store::forget_kept(self.db(), id).await.map_err(down)
+        let effect = Effect::Load { row: LoadRow::of(&leaf, said), kept, is_full: taken.read.is_full };
+        Ok((leaf, effect))
     }
 }
 
@@ -357,6 +426,13 @@ impl Brought {
         match self {
             Self::Ordered { orders, .. } => orders,
             Self::Fetched { .. } | Self::Kept { .. } => &[],
+        }
+    }
+
+    const fn keeper(&self) -> Option<HumanKeeper> {
+        match self {
+            Self::Ordered { keeper, .. } => *keeper,
+            Self::Fetched { .. } | Self::Kept { .. } => None,
         }
     }
 
@@ -385,6 +461,35 @@ fn refused(list: &List, why: NotRead) -> LoadReport {
     }
 }
 
+fn held_back(list: &List, loaded: &Loaded, reasons: &[HoldReason]) -> LoadReport {
+    locked(&list.note).refused = Some("it waits for people to release it");
+    let why = reasons.iter().map(|reason| reason.label().to_owned()).collect();
+    LoadReport { state: "held".to_owned(), why, ..report_of(list, loaded) }
+}
+
+/// A report of what is logged and not in force yet.
+fn waiting(report: LoadReport) -> LoadReport {
+    let why = "it is logged, and the log's witnesses have not confirmed it: it takes effect by itself once they have";
+    LoadReport { state: "waiting".to_owned(), why: vec![why.to_owned()], ..report }
+}
+
+/// A report of a load that was taken before, by its numbers.
+fn known(list: &List, row: &LoadRow) -> LoadReport {
+    let class = |(class, accepted): &(ListClass, u64)| ClassReport {
+        class: class.name().to_owned(),
+        accepted: *accepted,
+        ..ClassReport::default()
+    };
+    LoadReport {
+        list: list.config.name.clone(),
+        state: "live".to_owned(),
+        sequence: row.sequence,
+        entries: row.entries,
+        classes: row.classes.iter().map(class).collect(),
+        ..LoadReport::default()
+    }
+}
+
 fn report_of(list: &List, loaded: &Loaded) -> LoadReport {
     let class = |one: &lockplate_core::entry::ListCounts| ClassReport {
         class: one.class.name().to_owned(),
@@ -405,8 +510,4 @@ fn report_of(list: &List, loaded: &Loaded) -> LoadReport {
         cut: loaded.cut(),
         alarms: loaded.alarms().iter().map(|alarm| alarm.label().to_owned()).collect(),
     }
-}
-
-fn unlogged(_not_logged: NotLogged) -> Problem {
-    Problem::new(ProblemKind::Unavailable)
 }
