@@ -217,16 +217,18 @@ impl<'a> Register<'a> {
             let last = changes.last()?;
             let mut entries: BTreeMap<&'static str, u64> = BTreeMap::new();
             for said in changes {
-                if said.entry.kind != ListKind::Incremental {
-                    entries.clear();
+                match said.entry.kind {
+                    ListKind::Full | ListKind::Retire => entries.clear(),
+                    ListKind::Incremental | ListKind::Config => {}
                 }
                 entries.extend(said.entry.classes.iter().map(|one| (one.class.name(), one.accepted)));
             }
+            let load = changes.iter().rev().find(|said| said.entry.kind != ListKind::Config).unwrap_or(last);
             Some(ListLine {
                 list: b64url(list),
                 leaf: LeafRef { log: LogName::Recorder, index: last.index },
                 time: last.time,
-                produced_at: last.entry.produced_at,
+                produced_at: load.entry.produced_at,
                 retired: last.entry.kind == ListKind::Retire,
                 entries: entries.into_iter().filter(|(_, n)| *n > 0).collect(),
             })

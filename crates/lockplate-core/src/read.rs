@@ -149,6 +149,28 @@ impl core::fmt::Debug for Read {
 }
 
 impl Read {
+    /// A read that no camera made, of a plate as if it were read beyond doubt: to ask what a list says of it. It is never sealed.
+    #[must_use]
+    pub fn beyond_doubt(plate: Plate, jurisdiction: Option<Jurisdiction>, captured_at: i64) -> Self {
+        Self {
+            source: 0,
+            engine_ref: None,
+            camera: 0,
+            captured_at,
+            source_time: None,
+            time_quality: TimeQuality::Exact,
+            plate,
+            jurisdiction,
+            jur_conf: jurisdiction.map(|_| 1_000),
+            jurisdiction_trusted: true,
+            conf: Some(1_000),
+            vehicle: Vehicle::default(),
+            motion: Motion::Unknown,
+            frames: 1,
+            flags: ReadFlags::default(),
+        }
+    }
+
     /// The jurisdiction that becomes part of the key, if any: a trusted one, and none where the text was cut. The flag says
     /// that, not the plate: the sealer sees the record, whose text fits.
     #[must_use]

@@ -148,15 +148,6 @@ pub struct Header {
 }
 
 impl Header {
-    /// May it be loaded after `last`? Anything later is a gap, and a full file is asked for.
-    #[must_use]
-    pub fn follows(&self, last: Option<u64>) -> bool {
-        match self.mode {
-            Mode::Full => last.is_none_or(|last| self.sequence > last),
-            Mode::Incremental => last.is_some() && self.base == last,
-        }
-    }
-
     fn check(&self, now: Timestamp) -> Result<(), FileRefused> {
         let named = !self.list.is_empty() && self.list.len() <= LIST_BYTES_MAX && !self.list.contains(char::is_control);
         let in_order = match self.mode {

@@ -365,6 +365,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     let mut register = None;
     let mut memory = None;
     let mut alerts = None;
+    let mut hot_lists = None;
     if let Some(section) = &settings.recorder {
         let charter = Arc::new(CharterFile::verify(&read_public_file(&section.charter)?)?);
         memory = memory_of(&settings, section, &charter)?;
@@ -394,6 +395,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
                         Box::pin(open_lists(&settings, owner, matcher, &desk, &shifts, &clock, tasks)).await?;
                     router = router.merge(opened.routes()).merge(opened.handing_routes(&lists)).merge(lists.routes());
                     alerts = Some(opened);
+                    hot_lists = Some(lists);
                 }
                 BesideReads::Accounts(accounts) => router = router.merge(accounts.routes()),
                 BesideReads::Nothing => {}
@@ -404,6 +406,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     let health = Health {
         in_memory: memory.is_some(),
         recorder: owner.as_ref().map(|owner| owner.recorder.clone()),
+        hot_lists,
         tasks: tasks.clone(),
     };
     gate.open(router.merge(Router::new().route("/readyz", get(readyz)).with_state(health)));
@@ -613,6 +616,7 @@ impl Stores {
 struct Health {
     in_memory: bool,
     recorder: Option<RecorderHandle>,
+    hot_lists: Option<HotLists>,
     tasks: Tasks,
 }
 
@@ -624,6 +628,7 @@ struct Ready {
     next_epoch: &'static str,
     prekeys: &'static str,
     spools: &'static str,
+    hot_lists: &'static str,
     /// Not a check: `memory` where the end of the process is the end of the reads.
     reads_are_on: &'static str,
 }
@@ -634,7 +639,10 @@ async fn readyz(State(health): State<Health>) -> Result<Json<Ready>, Problem> {
     }
     let mark = |good: bool, otherwise: &'static str| if good { "ok" } else { otherwise };
     let reads_are_on = if health.in_memory { "memory" } else { "disk" };
-    let mut ready = Ready { running: "ok", sealing: "ok", next_epoch: "ok", prekeys: "ok", spools: "ok", reads_are_on };
+    // A list that is away or too old stops no read.
+    let hot_lists = mark(health.hot_lists.as_ref().is_none_or(HotLists::is_well), "warning");
+    let mut ready =
+        Ready { running: "ok", sealing: "ok", next_epoch: "ok", prekeys: "ok", spools: "ok", hot_lists, reads_are_on };
     if let Some(recorder) = &health.recorder {
         let state = recorder.state().await.map_err(|_stopping| ProblemKind::Unavailable)?;
         if !state.sealing {

@@ -47,7 +47,7 @@ DROP TABLE camera;
 ALTER TABLE camera_2 RENAME TO camera;
 CREATE UNIQUE INDEX camera_key ON camera (source, key) WHERE state <> 2;
 ", crate::hotlist::store::MIGRATION, alerts::store::MIGRATION, crate::account::MIGRATION,
-    alerts::store::MIGRATION_SHARED];
+    alerts::store::MIGRATION_SHARED, crate::hotlist::store::MIGRATION_CHANGES];
 
 /// Version of `agency.db`.
 pub(crate) fn schema() -> u32 {

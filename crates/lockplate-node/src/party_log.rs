@@ -302,6 +302,20 @@ impl PartyLog {
         self.confirmed(index, false).await
     }
 
+    /// Waits for the quorum of a leaf that is there already, whatever the charter has this log's leaves wait for.
+    ///
+    /// # Errors
+    /// [`NotLogged::Unwitnessed`].
+    pub async fn quorum(&self, index: u64) -> Result<(), NotLogged> {
+        self.confirmed(index, true).await
+    }
+
+    /// Whether the quorum of a leaf is in.
+    #[must_use]
+    pub fn is_confirmed(&self, index: u64) -> bool {
+        self.inner.releaser.published() > index
+    }
+
     /// Waits until a leaf is confirmed, as far as it must be.
     async fn confirmed(&self, index: u64, always: bool) -> Result<(), NotLogged> {
         if always || self.inner.wait == LeafWait::Cosigned {

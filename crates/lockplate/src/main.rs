@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod import;
 mod keeper;
+mod load_order;
 mod owner_code;
 mod policy;
 mod screen;

@@ -29,6 +29,7 @@ use serde_json::json;
 use crate::audit::CharterArgs;
 use crate::exit::Ended;
 use crate::keeper::{await_person, make_passkey};
+use crate::load_order::{self, SignLoadArgs};
 use crate::screen::Screen;
 use crate::search::hex_of;
 
@@ -115,6 +116,8 @@ enum SignTask {
         #[arg(long)]
         yes: bool,
     },
+    /// Sign for a load of a hot list with more than five plates of one case, as a person who decides for a keeper
+    Load(SignLoadArgs),
     /// Hand a signed paper to every keeper: a delay of notice, a revocation, a trust list, a policy change
     File {
         /// The signed paper
@@ -141,6 +144,7 @@ pub(crate) async fn run(args: SignArgs, screen: &Screen) -> Result<ExitKind> {
         }
         Some(SignTask::NewCaseKey { key, name }) => new_case_key(&key, &name, screen),
         Some(SignTask::Add { paper, key, name, yes }) => add(&paper, &key, &name, yes, screen),
+        Some(SignTask::Load(args)) => load_order::sign(&args, screen, || agreed(screen)),
         Some(SignTask::File { paper, bundle, allows, charter }) => {
             let change = policy_files(bundle.as_deref(), allows.as_deref())?;
             file(&paper, change, &charter, screen).await

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::{SessionBody, SessionStatement};
@@ -32,8 +33,10 @@ use lockplate_core::sign::{SigningKey, Statement as _};
 use lockplate_core::signed::{Header, Signable as _, VersionOne};
 use lockplate_core::vocabulary::{Level, State};
 use lockplate_log::{NoteSigner, VerifierKey};
-use lockplate_node::alerts::wire::AlertList;
+use lockplate_node::alerts::terminal::Terminal;
+use lockplate_node::alerts::wire::{AlertList, CheckedBy, Said as Word, SeenWhere};
 use lockplate_node::api::{B64, Done};
+use lockplate_node::clock::{Clock, SystemClock};
 use lockplate_node::founding::{AgencyCard, AgencyFiles, note_signer};
 use lockplate_node::hotlist::{HEADER_ORDERS, ListRegistered, LoadReport, orders_value};
 use lockplate_node::officers::{AgencyIdentity, OfficerRow, sign_directory};
@@ -114,14 +117,23 @@ impl Lists {
 
     /// Loads entries as a full file of the own format.
     fn load(&mut self, name: &str, entries: &[Value], with_second: bool) -> Said {
+        let file = self.next_file(name, entries);
+        self.load_file(name, &file, with_second)
+    }
+
+    fn next_file(&mut self, name: &str, entries: &[Value]) -> Vec<u8> {
         let sequence = self.sequences.entry(name.to_owned()).or_default();
         *sequence += 1;
         let header = json!({
             "list": name, "mode": "full", "sequence": *sequence, "produced_at": time(now_ms()), "entries": entries.len(),
         });
         let lines: Vec<String> = std::iter::once(&header).chain(entries).map(Value::to_string).collect();
+        format!("{}\n", lines.join("\n")).into_bytes()
+    }
+
+    fn load_file(&self, name: &str, bytes: &[u8], with_second: bool) -> Said {
         let file = self.town.home("officer").join("list.ndjson");
-        write(&file, format!("{}\n", lines.join("\n")).as_bytes());
+        write(&file, bytes);
         let path = file.display().to_string();
         let mut args = vec!["load", &path, "--list", name];
         let second = self.second.display().to_string();
@@ -153,6 +165,11 @@ impl Lists {
         found
     }
 
+    /// Of them those that change entries.
+    fn loads(&self) -> Vec<HotlistLeaf> {
+        self.leaves().into_iter().filter(|leaf| leaf.kind != ListKind::Config).collect()
+    }
+
     /// A read as a camera sends it.
     fn pass(&self, plate: &str, state: Option<&str>, camera: &str) {
         let at = now_ms();
@@ -181,10 +198,10 @@ fn a_list_is_held_released_logged_and_matched_and_its_content_lies_on_no_disk() 
         .collect();
     let held = lists.load("state", &all, false);
     assert_eq!((held.code, &held.document["load"]["state"]), (4, &json!("held")), "{}", held.stderr);
-    assert!(lists.leaves().is_empty(), "nothing is logged of a load that is not in force");
+    assert!(lists.loads().is_empty(), "nothing is logged of a load that is not in force");
     let loaded = lists.load("state", &all, true);
     assert_eq!((loaded.code, &loaded.document["load"]["state"]), (0, &json!("live")), "{}", loaded.stderr);
-    let leaves = lists.leaves();
+    let leaves = lists.loads();
     let [leaf] = leaves.as_slice() else { panic!("{} leaves", leaves.len()) };
     for (class, is_matched) in CLASSES {
         let counts = leaf.classes.iter().find(|one| one.class.name() == class).unwrap();
@@ -212,7 +229,7 @@ fn a_list_is_held_released_logged_and_matched_and_its_content_lies_on_no_disk() 
     lists.town.wait_sealing();
     assert_eq!(lists.health("state")["state"], "absent");
     assert_eq!((&lists.health("own")["state"], &lists.health("own")["entries"]), (&json!("live"), &json!(1)));
-    assert_eq!(lists.leaves().len(), 2);
+    assert_eq!(lists.loads().len(), 2);
 
     // The list ends; the log says what went.
     let retired = lists.run(&["retire", "--list", "own"], None);
@@ -445,7 +462,7 @@ fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_s
     let report = bureau.load(town, master, name, 1, &entries);
     assert_eq!(report.entries, 0, "{report:?}");
     assert!(report.classes.iter().all(|class| class.accepted == 0 && class.dropped == 1), "{report:?}");
-    let leaves = lists.leaves();
+    let leaves = lists.loads();
     let [leaf] = leaves.as_slice() else { panic!("{} leaves: {report:?}", leaves.len()) };
     assert_eq!(leaf.list, master);
     assert_eq!(leaf.classes.iter().map(|one| one.dropped).sum::<u64>(), 3);
@@ -490,9 +507,9 @@ fn lists_that_change_while_cars_pass_lose_no_read_and_raise_nothing_that_was_tak
         [entry("e1", "ZKX4411", Some("US-CT"), "stolenVehicle"), entry("e2", "ZKX9001", Some("US-CT"), "stolenPlate")];
     assert_eq!(lists.load("state", &listed, true).code, 0);
     let door = lists.town.door("own-0");
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let camera = {
-        let (mut lan, stop) = (lists.town.lan(), std::sync::Arc::clone(&stop));
+        let (mut lan, stop) = (lists.town.lan(), Arc::clone(&stop));
         std::thread::spawn(move || {
             let mut taken = 0_u64;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -528,9 +545,126 @@ fn lists_that_change_while_cars_pass_lose_no_read_and_raise_nothing_that_was_tak
     assert!(camera.join().unwrap() > 50);
     assert_eq!(after, before, "an entry that was taken off was hit");
     assert!(before > 0, "and while it was listed it was");
-    assert_eq!(lists.leaves().len(), 6, "each load has its leaf");
+    assert_eq!(lists.loads().len(), 6, "each load has its leaf");
     lists.town.stop_and_check();
     lists.town.nobody_panicked();
+}
+
+#[test]
+fn an_entry_that_is_out_of_date_stays_silent_over_a_new_word_and_a_restart_until_a_newer_load_names_it() {
+    let mut lists = Lists::start();
+    lists.new_list("state", &["--kind", "extract"]);
+    let listed = [entry("e1", "ZKX4411", Some("US-CT"), "stolenVehicle")];
+    let file = lists.next_file("state", &listed);
+    assert_eq!(lists.load_file("state", &file, true).code, 0);
+    lists.pass("ZKX4411", Some("US-CT"), "c1");
+    let shift = lists.shift();
+    wait_until("the hit is raised", || !lists.alerts(&shift).is_empty());
+    lists.find_stale(&shift);
+    let found = lists.alerts(&shift);
+    // Another camera: the first one's alert is not repeated for ten minutes.
+    let is_silent = |lists: &Lists, shift: &SignedIn, after: &str| {
+        lists.pass("ZKX4411", Some("US-CT"), "7");
+        pause(1_500);
+        assert_eq!(lists.alerts(shift), found, "out of date and still alerting, after {after}");
+    };
+    is_silent(&lists, &shift, "the disposition");
+
+    // The steward signs other settings.
+    let signed = B64(base64(lists.health("state")["config"].as_str().unwrap()));
+    let config = ByPerson::<ListConfig>::from_bytes(&signed.0).unwrap().claimed().clone();
+    let settings = ListSettings { conf_min: 700, ..config.settings };
+    let config = ListConfig { settings, serial: config.serial + 1, time: seconds(), ..config };
+    let config = B64(ByPerson::with_key(shift.key(), config).to_bytes());
+    let asked = ListRegistered { config, template: None, directory: None, session: None, approval: None };
+    let Done {} = lists.town.runtime().block_on(shift.post("/v1/hotlists", &asked)).unwrap();
+    is_silent(&lists, &shift, "a new word on the list");
+
+    lists.town.agency.take().unwrap().stop();
+    lists.town.start_agency();
+    lists.town.wait_sealing();
+    assert_eq!(lists.load_file("state", &file, true).code, 0, "the same file once more");
+    let shift = lists.shift();
+    is_silent(&lists, &shift, "a restart");
+
+    assert_eq!(lists.load("state", &listed, true).code, 0);
+    lists.pass("ZKX4411", Some("US-CT"), "7");
+    wait_until("the entry is matched again", || lists.alerts(&shift).len() > found.len());
+    let kinds: Vec<ListKind> = lists.leaves().iter().map(|leaf| leaf.kind).collect();
+    assert_eq!(kinds, [ListKind::Config, ListKind::Full, ListKind::Config, ListKind::Full]);
+    lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
+
+#[test]
+fn a_human_keeper_signs_for_six_plates_of_a_case_with_a_key_that_never_leaves_its_machine() {
+    let lists = Lists::start();
+    lists.new_list("own", &["--kind", "custom", "--purpose", "missingPerson"]);
+    let plates: Vec<Value> = (0..6)
+        .map(|at| {
+            let plate = format!("ZKX77{at}");
+            let mut line = entry(&format!("c{at}"), &plate, Some("US-CT"), "custom");
+            line["basis"] = json!("reasonableSuspicion");
+            line
+        })
+        .collect();
+    let header = json!({ "list": "own", "mode": "full", "sequence": 1, "produced_at": time(now_ms()), "entries": 6 });
+    let lines: Vec<String> = std::iter::once(&header).chain(&plates).map(Value::to_string).collect();
+    let home = lists.town.home("officer");
+    let (file, order, other) = (home.join("case.ndjson"), home.join("case.order"), home.join("other.ndjson"));
+    write(&file, format!("{}\n", lines.join("\n")).as_bytes());
+    write(&other, b"another file\n");
+    let [file, order, other, second] = [&file, &order, &other, &lists.second].map(|path| path.display().to_string());
+    let load = |more: &[&str]| lists.run(&[&["load", &file, "--list", "own"], more].concat(), None);
+    let held = load(&["--second", &second]);
+    assert_eq!((held.code, &held.document["load"]["state"]), (4, &json!("held")), "{}", held.stderr);
+
+    let asked = load(&["--ask", &order]);
+    assert_eq!(asked.code, 0, "{}", asked.stderr);
+    assert!(lists.loads().is_empty() && lists.health("own")["state"] == "absent", "nothing is loaded by asking");
+    let human = lists.town.home("people").join("human-2.pem").display().to_string();
+    let sign = |file: &str| {
+        let line = ["sign", "load", file, "--order", &order, "--key", &human, "--yes"];
+        command(BINARY).args(line).output().unwrap()
+    };
+    assert_eq!(sign(&other).status.code(), Some(4), "what is signed is this very file");
+    let unsigned = load(&["--order", &order, "--second", &second]);
+    assert_eq!(unsigned.code, 4, "nobody signed: {}", unsigned.stderr);
+    let signed = sign(&file);
+    assert_eq!(signed.status.code(), Some(0), "{}", String::from_utf8_lossy(&signed.stderr));
+    let loaded = load(&["--order", &order, "--second", &second]);
+    assert_eq!((loaded.code, &loaded.document["load"]["entries"]), (0, &json!(6)), "{}", loaded.stderr);
+    lists.town.nobody_panicked();
+}
+
+fn seconds() -> Timestamp {
+    Timestamp(u64::try_from(now_ms() / 1_000).unwrap())
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let B64(bytes) = serde_json::from_value(json!(text)).unwrap();
+    bytes
+}
+
+impl Lists {
+    /// Looks at the one alert that waits, and hears from its source that the car is not stolen any more.
+    fn find_stale(&self, shift: &SignedIn) {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let passcode = std::fs::read_to_string(self.town.home("officer").join("passcode")).unwrap();
+        let key = lockplate_node::search::read_person_key(&self.town.home("officer").join("officer.pem")).unwrap();
+        self.town.runtime().block_on(async {
+            let terminal = Terminal::sign_in(self.town.agency_peer(), key, &passcode, clock).await.unwrap();
+            let list: AlertList = shift.get("/v1/alerts").await.unwrap();
+            let text = terminal.show(&list.alerts[0].id).await.unwrap().content().unwrap().text;
+            let look = Word::Look { plate: "ZKX4411".into(), state: Some("US-CT".into()), on: SeenWhere::Road };
+            terminal.step(&text, look).await.unwrap();
+            let by = CheckedBy::Source { reference: "NIC/W1".into(), who: "dispatch".into(), at: time(now_ms()) };
+            let line = terminal.step(&text, Word::LiveCheck { confirmed: false, by }).await.unwrap();
+            assert_eq!(line.disposition.as_deref(), Some("stale_entry"));
+        });
+        // It is told to the list beside the answer.
+        pause(500);
+    }
 }
 
 #[test]

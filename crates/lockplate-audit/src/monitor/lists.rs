@@ -1,5 +1,5 @@
 //! M11: the numbers of hot lists. A leaf says of each class how many entries are in the list after the load, how many of them are new and
-//! how many went; with the load before, each number follows from the others.
+//! how many went; with the load before, each number follows from the others. Serials of what was signed about a list rise.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +31,8 @@ struct List {
     /// Its sequence; none before the first complete set and after the end.
     sequence: Option<u64>,
     entries: BTreeMap<&'static str, u64>,
+    /// Serial of what was signed last.
+    serial: Option<u64>,
 }
 
 impl List {
@@ -40,13 +42,14 @@ impl List {
             ListKind::Full => self.sequence.is_none_or(|last| leaf.sequence > last),
             // A gap means that a change is missing here.
             ListKind::Incremental => self.sequence.is_some_and(|last| Some(leaf.sequence) == last.checked_add(1)),
-            ListKind::Retire => self.sequence.is_some(),
+            ListKind::Retire => self.sequence.is_some() || self.serial.is_some(),
+            ListKind::Config => self.serial.is_none_or(|last| leaf.sequence > last),
         };
         let named = |class: &&'static str| leaf.classes.iter().any(|one| one.class.name() == *class);
         // A complete set names every class that had entries; otherwise they went uncounted.
         let whole = match leaf.kind {
             ListKind::Full => self.entries.iter().filter(|(_, n)| **n > 0).all(|(class, _)| named(class)),
-            ListKind::Incremental | ListKind::Retire => true,
+            ListKind::Incremental | ListKind::Retire | ListKind::Config => true,
         };
         let balanced = leaf.classes.iter().all(|one| {
             let before = self.entries.get(one.class.name()).copied().unwrap_or(0);
@@ -64,6 +67,10 @@ impl List {
     fn take(&mut self, said: &Said<HotlistLeaf>) {
         let leaf = &said.entry;
         self.last = Some(said.index);
+        if leaf.kind == ListKind::Config {
+            self.serial = Some(leaf.sequence);
+            return;
+        }
         if leaf.kind != ListKind::Incremental {
             self.entries.clear();
         }

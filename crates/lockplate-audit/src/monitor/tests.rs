@@ -747,6 +747,19 @@ fn m11_each_number_follows_from_the_load_before() {
 }
 
 #[test]
+fn m11_what_is_signed_about_a_list_changes_no_entry_and_its_serial_rises() {
+    use ListClass::StolenVehicle;
+    use ListKind::{Config, Full, Incremental, Retire};
+    let signed = |serial| load(Config, serial, &[]);
+    let first = load(Full, 1, &[counts(StolenVehicle, 100, 100, 0)]);
+    let second = load(Incremental, 2, &[counts(StolenVehicle, 101, 1, 0)]);
+    assert_eq!(listed(&[signed(1), first.clone(), signed(2), second.clone(), load(Retire, 3, &[])]), []);
+    assert_eq!(listed(&[signed(1), load(Retire, 1, &[])]), [], "registered, and ended without a load");
+    assert_eq!(listed(&[signed(2), signed(2)]).len(), 1, "two words with one serial");
+    assert_eq!(listed(&[signed(2), first, signed(1), second]).len(), 1);
+}
+
+#[test]
 fn m11_no_load_is_missing_and_no_class() {
     use ListClass::{AmberAlert, StolenVehicle};
     use ListKind::{Full, Incremental};

@@ -165,7 +165,15 @@ fn hot_lists_are_counted_by_class() {
             decisions: vec![[2; 32]; 2],
             sd: digests(),
         };
+        let config = HotlistLeaf {
+            kind: ListKind::Config,
+            produced_at: Timestamp(NOON),
+            classes: vec![],
+            decisions: vec![],
+            ..leaf.clone()
+        };
         book.say(LogName::Recorder, NOON, LogEntry::Hotlist(leaf));
+        book.say(LogName::Recorder, NOON, LogEntry::Hotlist(config));
     }
     let figures = Figures::of(&book.logs, november(), ZoneOffset::UTC, Timestamp(NOON));
     let [dropped, stolen] = figures.hot_lists.as_slice() else { panic!("two classes") };
@@ -173,7 +181,8 @@ fn hot_lists_are_counted_by_class() {
     assert_eq!((stolen.loads, stolen.received, stolen.loaded, stolen.refused), (2, 18, 12, 6));
     assert_eq!((stolen.added, stolen.removed), (4, 2));
     let summary = crate::register::Register::of(&book.logs, Timestamp(NOON)).summary();
-    assert_eq!(summary.hot_lists[0].entries, [("stolenVehicle", 7)]);
+    let list = &summary.hot_lists[0];
+    assert_eq!((list.entries.as_slice(), list.produced_at.0), (&[("stolenVehicle", 7)][..], NOON - 60), "as loaded");
 }
 
 #[test]

@@ -54,6 +54,8 @@ json_names! {
         Incremental = "incremental",
         /// The list ends.
         Retire = "retire",
+        /// Somebody signed how it is matched: a new list, or another word on one that is there.
+        Config = "config",
     }
     /// How a read met an entry.
     MatchKind {
@@ -269,17 +271,17 @@ json_object! {
         list: [u8; 16],
         /// How it changes.
         kind: ListKind,
-        /// Number of the load.
+        /// Number of the load; of a configuration its serial.
         sequence: u64,
-        /// When its source made it.
+        /// When its source made it; of a configuration or an end, when it was signed.
         produced_at: Timestamp,
-        /// What happened to which class; by name, each once.
+        /// What happened to which class; by name, each once. A configuration changes no entry.
         classes: Vec<ListCounts>,
-        /// Salted digest of the set after the load.
+        /// Salted digest of the set after the load; of a configuration or an end, digest of what was signed.
         set: [u8; 32],
         /// Digest of the policy decision on each class, in the order of `classes`.
         decisions: Vec<[u8; 32]>,
-        /// Salted digest of the steward.
+        /// Salted digest of the steward; of a configuration or an end, of whoever signed it.
         sd: SaltedDigests<SD_OTHER> as "_sd",
     }
     /// Alerts raised.
@@ -372,6 +374,9 @@ impl HotlistLeaf {
         each_once(&self.classes, |one| one.class.name())?;
         if self.decisions.len() != self.classes.len() {
             return Err(Error::malformed("a hot-list leaf has not one decision a class"));
+        }
+        if self.kind == ListKind::Config && !self.classes.is_empty() {
+            return Err(Error::malformed("a configuration of a hot list changes entries"));
         }
         // The second would tell which request to a list's source it belongs to.
         if self.produced_at.0.is_multiple_of(60) {

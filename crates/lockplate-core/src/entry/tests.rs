@@ -155,6 +155,10 @@ fn hotlist() -> HotlistLeaf {
     }
 }
 
+fn list_config() -> HotlistLeaf {
+    HotlistLeaf { kind: ListKind::Config, sequence: 3, classes: vec![], decisions: vec![], ..hotlist() }
+}
+
 fn alerts() -> AlertsLeaf {
     let raised = |class, matched, n| AlertsRaised { class, matched, n };
     let closed = |disposition, stopped, n| AlertsClosed { class: ListClass::StolenVehicle, disposition, stopped, n };
@@ -184,6 +188,7 @@ fn of_recorders() -> Vec<(LogKind, LogEntry)> {
     let canary = CanaryLeaf { header: [8; 32], result: CanaryResult::Found, keepers: 2 };
     vec![
         (LogKind::Recorder, LogEntry::Hotlist(hotlist())),
+        (LogKind::Recorder, LogEntry::Hotlist(list_config())),
         (LogKind::Recorder, LogEntry::Alerts(alerts())),
         (LogKind::Recorder, LogEntry::Canary(canary)),
     ]
@@ -399,6 +404,7 @@ fn leaves_whose_numbers_do_not_fit_are_refused() {
     refused(LogKind::Recorder, lists(|leaf| leaf.classes.reverse()));
     refused(LogKind::Recorder, lists(|leaf| leaf.classes[1].class = leaf.classes[0].class));
     refused(LogKind::Recorder, lists(|leaf| leaf.decisions.truncate(1)));
+    refused(LogKind::Recorder, lists(|leaf| leaf.kind = ListKind::Config));
     refused(LogKind::Recorder, lists(|leaf| leaf.produced_at = Timestamp(leaf.produced_at.0 + 1)));
     let days = |change: fn(&mut AlertsLeaf)| {
         let mut leaf = alerts();

@@ -151,7 +151,7 @@ pub(super) struct Load {
     pub(super) steward: Option<[u8; 32]>,
     pub(super) entries_max: u64,
     pub(super) signed: BTreeSet<String>,
-    pub(super) live_elsewhere: u64,
+    pub(super) elsewhere: Vec<ListSet>,
     pub(super) new_today: u64,
     pub(super) history: Vec<PastLoad>,
     pub(super) bad: u64,
@@ -171,7 +171,7 @@ impl Load {
             steward: Some([5; 32]),
             entries_max: 1_000_000,
             signed: BTreeSet::new(),
-            live_elsewhere: 0,
+            elsewhere: vec![],
             new_today: 0,
             history: history(0),
             bad: 0,
@@ -194,12 +194,13 @@ impl Load {
             produced_at: self.produced_at,
             entries: Some(self.lines.unwrap_or(lines)),
         };
+        let elsewhere: Vec<&ListSet> = self.elsewhere.iter().collect();
         let rules = LoadRules {
             settings: settings(self.kind),
             steward: self.steward,
             entries_max: self.entries_max,
             signed: &self.signed,
-            live_elsewhere: self.live_elsewhere,
+            elsewhere: &elsewhere,
             new_today: self.new_today,
             history: &self.history,
             lost: &BTreeMap::new(),

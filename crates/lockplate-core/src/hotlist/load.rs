@@ -11,13 +11,17 @@ use super::limits::{
     LOAD_LINES_MAX, SHRINK_PERCENT_ALARM,
 };
 use super::matching::{Marks, may_be_near};
-use super::set::{CheckedEntry, ListSet, ListSettings, Merged, SetBuilder, SetKind, SetStamp};
+use super::set::{CheckedEntry, EntryView, ListSet, ListSettings, Merged, SetBuilder, SetKind, SetStamp};
+use super::steward::LoadOrder;
 use super::{ListEntry, Variants};
 use crate::Timestamp;
+use crate::charter::Charter;
 use crate::directory::{CLOCK_SKEW_SECONDS_MAX, VerifiedDirectory};
 use crate::disclosure::SD_OTHER;
 use crate::entry::{HotlistLeaf, ListClass, ListCounts, ListKind, SaltedDigests};
+use crate::person::{ByPerson, PersonKey};
 use crate::plate::TEST_PLATE;
+use crate::sign::VerifyKey;
 use crate::wire::th;
 
 /// Texts that stand for "no plate" in lists and are vanity plates as well.
@@ -263,8 +267,8 @@ pub struct LoadRules<'a> {
     pub entries_max: u64,
     /// Ids of entries that a supervisor signed one by one.
     pub signed: &'a BTreeSet<String>,
-    /// Live entries in the agency's other custom lists.
-    pub live_elsewhere: u64,
+    /// Of a custom list: the agency's other custom lists, those whose leaf is not confirmed yet among them. Caps are the agency's.
+    pub elsewhere: &'a [&'a ListSet],
     /// Custom entries that the officer has added today.
     pub new_today: u64,
     /// Loads before, the latest last.
@@ -340,7 +344,7 @@ pub enum HoldReason {
     Growth,
     /// A class that no load before had: two people.
     NewClass,
-    /// More plates of one case than without a human keeper.
+    /// More plates of one case, in all custom lists of the agency, than without a human keeper.
     CasePlates,
 }
 
@@ -381,9 +385,7 @@ impl HoldReason {
         match self {
             Self::Growth => "it is larger than usual: two people must sign for it",
             Self::NewClass => "it has a class that no load before had: two people must sign for it",
-            Self::CasePlates => {
-                "more than five plates of one case: a human keeper must approve, which no release of version 1 offers"
-            }
+            Self::CasePlates => "more than five plates of one case: a human keeper must sign for it as well",
         }
     }
 }
@@ -419,6 +421,27 @@ impl TwoPeople {
     }
 }
 
+/// A person who decides for a keeper of the charter, and signed for this load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HumanKeeper(());
+
+impl HumanKeeper {
+    /// True if a key is one of the people who decide for keepers: those of other legal entities than the owner's, whose case it is.
+    #[must_use]
+    pub fn is_one(charter: &Charter, key: &[u8; 32]) -> bool {
+        let mut others = charter.keepers.iter().filter(|keeper| keeper.legal_entity != charter.owner.name);
+        others.any(|keeper| keeper.human_keys.contains(key))
+    }
+
+    /// None unless such a person signed. With a key file: the public half of a passkey is with its keeper alone.
+    #[must_use]
+    pub fn new(charter: &Charter, signed: &ByPerson<LoadOrder>) -> Option<Self> {
+        let key = *signed.claimed_key();
+        let is_signed = Self::is_one(charter, &key) && signed.verify(&PersonKey::File(VerifyKey(key))).is_ok();
+        is_signed.then_some(Self(()))
+    }
+}
+
 impl HeldLoad {
     /// What it waits for.
     #[must_use]
@@ -438,14 +461,14 @@ impl HeldLoad {
         &self.loaded
     }
 
-    /// Releases it. `human_keeper`: a human keeper approved more plates of a case.
+    /// Releases it.
     ///
     /// # Errors
     /// The held load itself if what it waits for is not there.
-    pub fn release(self, people: Option<TwoPeople>, human_keeper: bool) -> Result<Loaded, Box<Self>> {
+    pub fn release(self, people: Option<TwoPeople>, keeper: Option<HumanKeeper>) -> Result<Loaded, Box<Self>> {
         let missing = self.reasons.iter().any(|reason| match reason {
             HoldReason::Growth | HoldReason::NewClass => people.is_none(),
-            HoldReason::CasePlates => !human_keeper,
+            HoldReason::CasePlates => keeper.is_none(),
         });
         if missing { Err(Box::new(self)) } else { Ok(self.loaded) }
     }
@@ -824,7 +847,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             classes.into_iter().filter(|class| self.rule_on_class(*class).allowed).collect();
         let (removed, superseded, now) = (&self.removed_ids, &self.added_ids, self.now);
         let mut found = BTreeSet::new();
-        let keep = |view: &super::set::EntryView<'_>| {
+        let keep = |view: &EntryView<'_>| {
             if let Some(id) = removed.get(view.entry_id) {
                 found.insert(id.as_str());
                 return false;
@@ -835,13 +858,13 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         Ok(u64::try_from(removed.len().saturating_sub(found.len())).unwrap_or(u64::MAX))
     }
 
-    /// Entries by class that the set before has not, and of custom ones their cases.
+    /// Entries by class that the set before has not, and of custom ones their cases as [`counted_case`] has them.
     fn added(&self, set: &ListSet) -> (BTreeMap<ListClass, u64>, BTreeSet<String>) {
         let (mut added, mut cases) = (BTreeMap::new(), BTreeSet::new());
         for view in set.views().filter(|view| self.before.is_none_or(|before| !before.has_like(view))) {
             count(&mut added, view.class);
             if view.class == ListClass::Custom {
-                cases.extend(view.case().map(str::to_owned));
+                cases.extend(view.case().map(counted_case));
             }
         }
         (added, cases)
@@ -879,9 +902,10 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         if self.rules.settings.kind != SetKind::Custom || new == 0 {
             return Ok(());
         }
+        let elsewhere = u64::try_from(self.live_elsewhere().count()).unwrap_or(u64::MAX);
         if new >= CUSTOM_UPLOAD_REFUSED {
             Err(LoadRefusal::CustomUpload)
-        } else if set.entries().saturating_add(self.rules.live_elsewhere) > CUSTOM_LIVE_MAX {
+        } else if set.entries().saturating_add(elsewhere) > CUSTOM_LIVE_MAX {
             Err(LoadRefusal::CustomLive)
         } else if self.rules.new_today.saturating_add(new) > CUSTOM_NEW_A_DAY_MAX {
             Err(LoadRefusal::CustomDay)
@@ -900,10 +924,10 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         if self.rules.settings.kind == SetKind::Extract && !set.classes().keys().all(known) {
             reasons.insert(HoldReason::NewClass);
         }
-        let mut plates: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut plates: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         if !cases.is_empty() {
-            for view in set.views() {
-                if let Some(case) = view.case().filter(|case| cases.contains(*case)) {
+            for view in set.views().chain(self.live_elsewhere()) {
+                if let Some(case) = view.case().map(counted_case).filter(|case| cases.contains(case)) {
                     plates.entry(case).or_default().insert(view.text);
                 }
             }
@@ -912,6 +936,12 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             reasons.insert(HoldReason::CasePlates);
         }
         reasons
+    }
+
+    /// Entries of the agency's other custom lists that have not ended.
+    fn live_elsewhere(&self) -> impl Iterator<Item = EntryView<'a>> + use<'a, P> {
+        let now = self.now;
+        self.rules.elsewhere.iter().flat_map(|set| set.views()).filter(move |view| view.expires_at > now)
     }
 
     /// Of extracts only: a list of three custom entries loses a third of itself on an ordinary day.
@@ -933,6 +963,11 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         }
         self.rule_on_class(class).digest
     }
+}
+
+/// A case number as plates are counted by it: no space, dash or small letter makes another case of it.
+fn counted_case(case: &str) -> String {
+    case.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).collect()
 }
 
 fn entries_max(rules: &LoadRules<'_>) -> u64 {

@@ -16,7 +16,7 @@ use crate::entry::{ListClass, MatchKind, Suppression};
 use crate::error::{self, Error};
 use crate::limits::JURISDICTION_CONF_MIN;
 use crate::plate::{Jurisdiction, Plate};
-use crate::read::{Coded, Motion, Read, ReadFlags, TimeQuality, Vehicle};
+use crate::read::{Coded, Read, ReadFlags, TimeQuality};
 use crate::wire::{Reader, Writer};
 
 /// A read as matching looks at it.
@@ -247,23 +247,8 @@ pub fn canary(set: &ListSet, marks: &Marks, now: Timestamp) -> Option<Read> {
             && (view.jurisdiction.is_some() || !view.state_required && !marks.needs_state(view.entry_id))
     };
     let entry = set.views().find(in_force)?;
-    Some(Read {
-        source: 0,
-        engine_ref: None,
-        camera: 0,
-        captured_at: i64::try_from(now.0).unwrap_or(i64::MAX).saturating_mul(1_000),
-        source_time: None,
-        time_quality: TimeQuality::Exact,
-        plate: Plate::parse(entry.text)?,
-        jurisdiction: entry.jurisdiction,
-        jur_conf: entry.jurisdiction.map(|_| 1_000),
-        jurisdiction_trusted: true,
-        conf: Some(1_000),
-        vehicle: Vehicle::default(),
-        motion: Motion::Unknown,
-        frames: 1,
-        flags: ReadFlags::default(),
-    })
+    let captured_at = i64::try_from(now.0).unwrap_or(i64::MAX).saturating_mul(1_000);
+    Some(Read::beyond_doubt(Plate::parse(entry.text)?, entry.jurisdiction, captured_at))
 }
 
 /// True from the age at which a set is not matched any more.

@@ -69,7 +69,7 @@ fn five_million_entries() {
         steward: Some([1; 32]),
         entries_max: ENTRIES,
         signed: &signed,
-        live_elsewhere: 0,
+        elsewhere: &[],
         new_today: 0,
         history: &history,
         lost: &BTreeMap::new(),

@@ -194,7 +194,7 @@ fn hsi_master_the_whole_list_is_refused_and_counted() {
         steward: Some([1; 32]),
         entries_max: 1_000_000,
         signed: &signed,
-        live_elsewhere: 0,
+        elsewhere: &[],
         new_today: 0,
         history: &[],
         lost: &BTreeMap::new(),

@@ -14,15 +14,16 @@ use crate::error::{Error, Result};
 use crate::hotlist::load::LoadMode;
 use crate::id::AgencyId;
 use crate::json::Field as _;
+use crate::person::ByPerson;
 use crate::sign::Statement;
 use crate::vocabulary::Purpose;
-use crate::wire::{Reader, Writer};
+use crate::wire::{Reader, Writer, th};
 
 /// Bytes of a list's name.
 pub const LIST_NAME_BYTES_MAX: usize = 64;
 /// Bytes of the source's own name of a file.
 pub const SOURCE_FILE_BYTES_MAX: usize = 64;
-/// People who sign one load: the steward, a supervisor, two who release it.
+/// People who sign one load: the steward, a supervisor, another who releases it, a human keeper.
 pub const SIGNERS_MAX: usize = 4;
 
 impl SetKind {
@@ -173,7 +174,7 @@ pub struct OrderedDelivery {
 }
 
 /// A file that somebody brings for a list. All who sign one load sign the same bytes: the steward or officer who brings it, the
-/// supervisor of a custom entry, the two who release a load that grew.
+/// supervisor of a custom entry, the two who release a load that grew, the human keeper of a case with many plates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOrder {
     /// The list.
@@ -236,6 +237,13 @@ impl Statement for LoadOrder {
         r.end()?;
         Ok(order)
     }
+}
+
+/// What the leaf of a configuration, or of an end, says of it: a digest of what was signed. The signature in it keeps the name and the
+/// settings from being tried.
+#[must_use]
+pub fn config_digest(signed: &ByPerson<ListConfig>) -> [u8; 32] {
+    th("hotlist-config", &[&signed.to_bytes()])
 }
 
 /// The salted digest of a steward for a leaf, and what opens it.

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use lockplate_core::Timestamp;
 use lockplate_core::plate::{Jurisdiction, Plate};
-use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
+use lockplate_core::read::Read;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
@@ -174,23 +174,7 @@ async fn gate(
         Some(code) => Some(Jurisdiction::parse(code).ok_or_else(|| malformed("/jurisdiction"))?),
     };
     let now = Timestamp(seconds(accounts.inner.clock.as_ref()));
-    let read = Read {
-        source: 0,
-        engine_ref: None,
-        camera: 0,
-        captured_at: accounts.inner.clock.now_ms(),
-        source_time: None,
-        time_quality: TimeQuality::Exact,
-        plate,
-        jurisdiction,
-        jur_conf: jurisdiction.map(|_| 1_000),
-        jurisdiction_trusted: true,
-        conf: None,
-        vehicle: Vehicle::default(),
-        motion: Motion::Unknown,
-        frames: 1,
-        flags: ReadFlags::default(),
-    };
+    let read = Read::beyond_doubt(plate, jurisdiction, accounts.inner.clock.now_ms());
     let set = accounts.inner.set.read().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Json(GateAnswer { pass: set.is_some_and(|set| set.may_pass(&read, now)) }))
 }

@@ -1,8 +1,7 @@
 //! Doors of hot lists: lists are registered and ended by their stewards, files are brought, and what is in force is told to whoever runs
 //! the machine. Entries never leave.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -14,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{Stream, StreamExt as _};
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::verify_session;
+use lockplate_core::hotlist::load::HumanKeeper;
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, SIGNERS_MAX};
 use lockplate_core::person::ByPerson;
@@ -23,13 +23,15 @@ use lockplate_core::vocabulary::Role;
 use lockplate_intake::hotlist_file::Template;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::change::{Effect, Patience, Settled};
+use super::health::ListsHealth;
+use super::load::{Brought, LoadReport};
 use super::people::Party;
 use super::store::{self, ListRow};
-use super::{Brought, HotLists, LISTS_MAX, List, ListsHealth, LoadReport, PIECES_MAX, down};
+use super::{HotLists, LISTS_MAX, List, PIECES_MAX, down};
 use crate::api::{B64, Done};
-use crate::db::{DbError, DbErrorKind};
 use crate::desk::FACTORS;
 use crate::http::BoundedJson;
 use crate::problem::{Problem, ProblemKind};
@@ -108,7 +110,17 @@ impl HotLists {
             return Err(refuse("/template"));
         }
         let _one_at_a_time = self.0.registering.lock().await;
-        let known = self.list(&config.settings.list);
+        let id = config.settings.list;
+        // No load of it is between its leaf and its set while this one changes.
+        let turn = self.list(&id).map(|known| Arc::clone(&known.turn));
+        let _one_at_a_time = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        if let Settled::Waits(_) = self.settle(&id, Patience::Some).await? {
+            return Err(ProblemKind::LogUnwitnessed.into());
+        }
+        let known = self.list(&id);
         let follows = known.as_ref().is_none_or(|known| {
             known.config.serial < config.serial
                 && known.config.agency == config.agency
@@ -116,7 +128,7 @@ impl HotLists {
                 && !known.config.retired
         });
         // The same once more, with a newer directory.
-        let is_same = known.as_ref().is_some_and(|known| known.config == config);
+        let is_same = known.as_ref().is_some_and(|known| known.config == config && known.steward == steward.0.key_id);
         if !follows && !is_same {
             return Err(Problem::new(ProblemKind::Conflicting));
         }
@@ -125,15 +137,22 @@ impl HotLists {
         if known.as_ref().is_some_and(|known| known.steward != steward.0.key_id) && !takes_over {
             return Err(ProblemKind::NotSignedIn.into());
         }
-        let live = |lists: &BTreeMap<[u8; 16], Arc<List>>| lists.values().filter(|list| !list.config.retired).count();
-        let is_full = live(&self.0.lists.read().unwrap_or_else(PoisonError::into_inner)) >= LISTS_MAX;
-        if known.is_none() && (is_full || config.retired || config.serial == 0) {
+        // Names and places are taken by lists that live, and by those whose leaf is not confirmed yet.
+        let mut names = self.names_to_come().await?;
+        for list in self.all().iter().filter(|list| !list.config.retired) {
+            names.insert(list.config.settings.list, list.config.name.clone());
+        }
+        names.remove(&id);
+        if known.is_none() && (names.len() >= LISTS_MAX || config.retired || config.serial == 0) {
             return Err(refuse("/config"));
         }
+        if !config.retired && names.values().any(|name| *name == config.name) {
+            return Err(Problem::new(ProblemKind::Conflicting));
+        }
         let row = ListRow {
-            list: config.settings.list,
+            list: id,
             // The name of a list that ended is free again.
-            name: if config.retired { hex::encode(config.settings.list) } else { config.name.clone() },
+            name: if config.retired { hex::encode(id) } else { config.name.clone() },
             config: asked.config.0,
             approval: asked.approval.map(|B64(bytes)| bytes),
             template: asked.template,
@@ -141,27 +160,14 @@ impl HotLists {
             mfa,
         };
         let mut list = List::of(row.clone()).ok_or_else(malformed)?;
-        // No load of it is between its leaf and its set while this one changes.
-        let turn = known.as_ref().map(|known| Arc::clone(&known.turn));
-        let _one_at_a_time = match &turn {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        };
-        if config.retired
-            && let Some(known) = &known
-        {
-            self.retire(known).await?;
+        if let Some(known) = known.filter(|_| is_same) {
+            store::put_list(self.db(), row).await.map_err(down)?;
+            list.goes_on(&known);
+            self.put(Arc::new(list));
+            return Ok(());
         }
-        let is_taken = |error: &DbError| error.kind() == DbErrorKind::Constraint;
-        let refuse = |error| if is_taken(&error) { Problem::new(ProblemKind::Conflicting) } else { down(error) };
-        store::put_list(self.db(), row).await.map_err(refuse)?;
-        // The set in force goes on with the same knowledge of its entries.
-        if let Some(known) = &known {
-            list.marks = Arc::clone(&known.marks);
-            list.turn = Arc::clone(&known.turn);
-        }
-        self.put(Arc::new(list));
-        Ok(())
+        let leaf = self.leaf_of(&signed).await?;
+        self.change(leaf, Effect::Signed(row)).await
     }
 
     /// The agency whose list it is, and whether the steward showed two factors: here, or at the own desk.
@@ -206,7 +212,16 @@ impl HotLists {
         if orders.iter().any(|other| other.claimed() != &order) || order.list != list.config.settings.list {
             return Err(Problem::new(ProblemKind::Invalid));
         }
-        let signers = orders.iter().map(|order| party.signer(order)).collect::<Option<Vec<_>>>().ok_or_else(refused)?;
+        let charter = self.0.charter.charter();
+        let decides = |order: &&ByPerson<LoadOrder>| {
+            let key = order.claimed_key();
+            HumanKeeper::is_one(charter, key) && party.officer(key).is_none()
+        };
+        let (keepers, officers): (Vec<_>, Vec<_>) = orders.iter().partition(decides);
+        let keepers = keepers.into_iter().map(|order| HumanKeeper::new(charter, order)).collect::<Option<Vec<_>>>();
+        let keeper = keepers.ok_or_else(refused)?.first().copied();
+        let signers = officers.into_iter().map(|order| party.signer(order)).collect::<Option<Vec<_>>>();
+        let signers = signers.filter(|signers| !signers.is_empty()).ok_or_else(refused)?;
         let is_own = list.config.agency == self.own();
         if is_own && self.0.shifts.officer(headers)? != *first.claimed_key() {
             return Err(refused());
@@ -222,10 +237,10 @@ impl HotLists {
         let (send, pieces) = mpsc::channel(PIECES_MAX);
         self.0.tasks.spawn("hot list body", pump(body.into_data_stream(), send));
         // A task of its own: a caller that goes away leaves no load between its leaf and its set.
-        let (lists, told) = (self.clone(), tokio::sync::oneshot::channel());
-        let (tell, told) = told;
+        let lists = self.clone();
+        let (tell, told) = oneshot::channel();
         self.0.tasks.spawn("hot list load", async move {
-            let report = lists.load(&list, Brought::Ordered { order, signers, orders }, pieces).await;
+            let report = lists.load(&list, Brought::Ordered { order, signers, keeper, orders }, pieces).await;
             drop(tell.send(report));
         });
         told.await.map_err(|_ended| ProblemKind::Unavailable)?
@@ -266,7 +281,13 @@ async fn register(
     headers: HeaderMap,
     BoundedJson(asked): BoundedJson<ListRegistered>,
 ) -> Result<Json<Done>, Problem> {
-    lists.register(&headers, asked).await?;
+    // A task of its own: a caller that goes away leaves no change between its leaf and its effect.
+    let (tell, told) = oneshot::channel();
+    let registering = lists.clone();
+    lists.0.tasks.spawn("hot list registration", async move {
+        drop(tell.send(registering.register(&headers, asked).await));
+    });
+    told.await.map_err(|_ended| ProblemKind::Unavailable)??;
     Ok(Json(Done {}))
 }
 

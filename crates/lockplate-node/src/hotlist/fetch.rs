@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::doors::pump;
+use super::load::Brought;
 use super::settings::{Fetched, From, PullTable};
-use super::{Brought, HotLists, List, PIECES_MAX};
+use super::{HotLists, List, PIECES_MAX};
 use crate::settings::read_secret_file;
 use crate::tls;
 

@@ -116,12 +116,6 @@ impl ListLaw {
         &self.owner
     }
 
-    /// Digest of the bundle.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        self.policy.digest()
-    }
-
     /// May entries like this be matched?
     #[must_use]
     pub fn add_entry(&self, acted: &Acted, matter: &Matter) -> Decided {

@@ -2,6 +2,7 @@
 //! thread, keeps no line, and writes nothing; the file's bytes are gone when it returns, but for lists that live with the recorder.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use lockplate_core::Timestamp;
@@ -42,7 +43,8 @@ pub(super) struct Judged<'a> {
     pub(super) before: Option<&'a InForce>,
     pub(super) history: &'a [PastLoad],
     pub(super) lost: &'a BTreeMap<ListClass, u64>,
-    pub(super) live_elsewhere: u64,
+    /// Of a custom list: the agency's other custom lists.
+    pub(super) elsewhere: &'a [Arc<InForce>],
     pub(super) new_today: u64,
     /// Random, this process's own.
     pub(super) index_key: u64,
@@ -54,6 +56,11 @@ pub(super) struct Judged<'a> {
 /// A load that was read to its end.
 pub(super) struct Read {
     pub(super) outcome: LoadOutcome,
+    pub(super) of: FileRead,
+}
+
+/// What is known of a file beyond its entries.
+pub(super) struct FileRead {
     /// SHA-256 of the file.
     pub(super) file: [u8; 32],
     /// The file, of a list that lives with the recorder.
@@ -74,6 +81,10 @@ pub(super) enum NotRead {
     OtherFile,
     /// The list's files have a format that does not say what they are, and nobody said it.
     NoDelivery,
+    /// Another change of the list is in the log and not confirmed.
+    Behind,
+    /// The same of another custom list: caps are counted over all of them.
+    OtherBefore,
 }
 
 impl NotRead {
@@ -89,6 +100,12 @@ impl NotRead {
             Self::BrokenOff => "the file broke off on its way",
             Self::OtherFile => "this is not the file that the order was signed for",
             Self::NoDelivery => "say which load of the list this file is: its format does not",
+            Self::Behind => {
+                "an earlier change of this list is logged and waits for the log's witnesses: bring this file once that has taken effect"
+            }
+            Self::OtherBefore => {
+                "a load of another list of the agency's own waits for the log's witnesses: bring this file once that has taken effect"
+            }
         }
     }
 }
@@ -166,12 +183,13 @@ pub(super) fn read(
         (Some(_), None) => return Err(NotRead::NoDelivery),
     };
     let law = Asked { law: judged.law, acted: &judged.acted, purpose: judged.config.purpose, now: judged.now };
+    let elsewhere: Vec<&ListSet> = judged.elsewhere.iter().map(|list| &list.set).collect();
     let rules = LoadRules {
         settings: judged.config.settings,
         steward: Some(judged.steward),
         entries_max: judged.config.entries_max.min(EXTRACT_ENTRIES_MAX),
         signed: &signed,
-        live_elsewhere: judged.live_elsewhere,
+        elsewhere: &elsewhere,
         new_today: judged.new_today,
         history: judged.history,
         lost: judged.lost,
@@ -217,7 +235,7 @@ pub(super) fn read(
         let kept = before.creators.iter().map(|(id, key)| (id.clone(), *key));
         creators = kept.chain(creators).collect();
     }
-    Ok(Read { outcome: loading.finish()?, file: file_read, bytes, creators, is_full })
+    Ok(Read { outcome: loading.finish()?, of: FileRead { file: file_read, bytes, creators, is_full } })
 }
 
 /// The id of the entry of a file of one entry. Whoever signs such a file signs this very entry; "signed one by one" is nothing else.
@@ -386,7 +404,7 @@ mod tests {
             before: None,
             history: &[],
             lost: &BTreeMap::new(),
-            live_elsewhere: 0,
+            elsewhere: &[],
             new_today: 0,
             index_key: 7,
             id_key: [3; 32],

@@ -26,7 +26,7 @@ use crate::intake::Beside;
 use crate::party_log::seconds;
 
 /// Reads that may wait to be compared: some seconds of the fastest archive. Beyond it a read is not compared, and that is counted.
-pub const SEEN_WAITING_MAX: usize = 20_000;
+const SEEN_WAITING_MAX: usize = 20_000;
 /// Batches in the queue; each is a payload.
 const BATCHES_MAX: usize = SEEN_WAITING_MAX;
 /// How often tracks are looked at whose source says no more.

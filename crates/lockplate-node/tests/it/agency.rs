@@ -2,7 +2,7 @@
 //! sealer killed; the agency itself cut off.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,7 +120,10 @@ impl Town {
                 url: format!("https://{address}"),
             };
             let files = KeeperFiles::in_folder(&data);
-            cards.push(found_keeper(&files, &[], &party, &mut SystemRng).unwrap());
+            let humans = [folder.path().join("human.pem")];
+            // One of the three has a person who decides.
+            let humans: &[PathBuf] = if place == 3 { &humans } else { &[] };
+            cards.push(found_keeper(&files, humans, &party, &mut SystemRng).unwrap());
             keeper_files.push(files);
             addresses.push(address);
         }
@@ -194,7 +197,7 @@ impl Town {
         started
     }
 
-    async fn start_keepers(&mut self, places: &[usize]) {
+    pub(crate) async fn start_keepers(&mut self, places: &[usize]) {
         let mut started = Vec::new();
         for place in places {
             started.push(self.begin_keeper(*place).await);
@@ -206,6 +209,16 @@ impl Town {
 
     pub(crate) async fn stop_keeper(&mut self, place: usize) {
         self.keepers[place].take().unwrap().finish(Duration::from_secs(20)).await.unwrap();
+    }
+
+    /// Key file of the person who decides for a keeper.
+    pub(crate) fn human(&self) -> PathBuf {
+        self.folder.path().join("human.pem")
+    }
+
+    /// Id of the agency.
+    pub(crate) fn owner(&self) -> [u8; 16] {
+        self.charter.charter().owner.id.0
     }
 
     pub(crate) async fn start(&self) -> Agency {

@@ -51,7 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All traces of this process: the test runner gives each test one of its own.
 #[derive(Clone, Default)]
-struct Traces(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Traces(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Traces {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -64,7 +64,7 @@ impl std::io::Write for Traces {
 }
 
 impl Traces {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let traces = Self::default();
         let writer = traces.clone();
         let filter = tracing_subscriber::EnvFilter::new("warn,lockplate=trace");
@@ -72,7 +72,12 @@ impl Traces {
         traces
     }
 
-    fn text(&self) -> String {
+    /// How often something was said.
+    pub(crate) fn count(&self, what: &str) -> usize {
+        self.text().matches(what).count()
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }

@@ -29,6 +29,8 @@ mod doctor;
 #[cfg(test)]
 mod federation;
 #[cfg(test)]
+mod hotlists;
+#[cfg(test)]
 mod keeper;
 #[cfg(test)]
 mod matrix;

@@ -19,6 +19,7 @@ use lockplate_core::vocabulary::{Basis, Offence, Purpose};
 use lockplate_node::api::{B64, Done};
 use lockplate_node::client::CallLimits;
 use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListRegistered, ListsHealth, LoadReport, orders_value};
+use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::read_person_key;
 use lockplate_node::shift::SignedIn;
@@ -31,6 +32,7 @@ use zeroize::Zeroizing;
 use super::{now, passcode};
 use crate::Globals;
 use crate::exit::Ended;
+use crate::load_order::OrderFile;
 use crate::screen::Screen;
 use crate::search::{OwnDesk, usage};
 
@@ -122,6 +124,12 @@ struct LoadArgs {
     /// The source's own name of the file, where it makes one file a class
     #[arg(long, default_value = "")]
     source_file: String,
+    /// Load nothing; write here what a human keeper signs with `lockplate sign load`
+    #[arg(long, value_name = "FILE", conflicts_with = "order")]
+    ask: Option<PathBuf>,
+    /// What a human keeper signed: more than five plates of one case need it
+    #[arg(long, value_name = "FILE")]
+    order: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -242,8 +250,15 @@ impl Steward {
         let signed = ByPerson::with_key(self.officer.key(), config.clone());
         let asked =
             ListRegistered { config: B64(signed.to_bytes()), template, directory: None, session: None, approval: None };
-        let Done {} = self.officer.post("/v1/hotlists", &asked).await?;
-        Ok(())
+        match self.officer.post("/v1/hotlists", &asked).await {
+            Ok(Done {}) => Ok(()),
+            Err(error) if error.problem() == Some(ProblemKind::LogUnwitnessed) => Err(Ended::of(
+                ExitKind::Unavailable,
+                "it is logged, and the log's witnesses have not confirmed it: it takes effect by itself once they have",
+            )
+            .into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn lists(&self) -> Result<ListsHealth> {
@@ -267,32 +282,39 @@ impl Steward {
             return Err(Ended::usage(format!("{}: more than 256 MiB", args.file.display())).into());
         }
         let file = Zeroizing::new(std::fs::read(&args.file).context("the file cannot be read")?);
+        if let Some(path) = &args.order {
+            let OrderFile { order, signed } = OrderFile::read(path)?;
+            return self.bring(order, file, (&args.second, signed), screen).await;
+        }
         let delivery = if config.template == [0; 32] { None } else { Some(delivery(args)?) };
-        self.bring(&config, file, delivery, &args.second, screen).await
+        let order = order_for(&config, &file, delivery);
+        if let Some(path) = &args.ask {
+            OrderFile { order, signed: Vec::new() }.write(path)?;
+            screen.line(&format!(
+                "Hand {} and the file to a human keeper, who signs with `lockplate sign load`; then load the file with --order.",
+                path.display()
+            ));
+            return Ok(ExitKind::Done);
+        }
+        self.bring(order, file, (&args.second, Vec::new()), screen).await
     }
 
     async fn bring(
         &self,
-        config: &ListConfig,
+        order: LoadOrder,
         file: Zeroizing<Vec<u8>>,
-        delivery: Option<OrderedDelivery>,
-        seconds: &[PathBuf],
+        (seconds, signed): (&[PathBuf], Vec<ByPerson<LoadOrder>>),
         screen: &Screen,
     ) -> Result<ExitKind> {
-        let order = LoadOrder {
-            list: config.settings.list,
-            file: Sha256::digest(file.as_slice()).into(),
-            delivery,
-            time: now(),
-        };
         let mut orders = vec![ByPerson::with_key(self.officer.key(), order.clone())];
         for second in seconds {
             orders.push(ByPerson::with_key(&read_person_key(second)?, order.clone()));
         }
+        orders.extend(signed);
         let mut headers = self.officer.headers();
-        let value = orders_value(&orders).ok_or_else(|| usage("--second", "at most three second persons"))?;
+        let value = orders_value(&orders).ok_or_else(|| usage("--second", "at most three people beside you"))?;
         headers.insert(HEADER_ORDERS, value);
-        let path = format!("/v1/hotlists/{}/loads", crate::search::hex_of(&config.settings.list));
+        let path = format!("/v1/hotlists/{}/loads", crate::search::hex_of(&order.list));
         let answer = self.officer.client().post_with(&path, headers, file.to_vec().into()).await?;
         let report: LoadReport = serde_json::from_slice(&answer)?;
         Ok(show(&report, screen))
@@ -326,7 +348,7 @@ impl Steward {
         for line in lines {
             file.extend_from_slice(format!("{line}\n").as_bytes());
         }
-        self.bring(&config, file, None, seconds, screen).await
+        self.bring(order_for(&config, &file, None), file, (seconds, Vec::new()), screen).await
     }
 
     async fn add(&self, args: &AddArgs, screen: &Screen) -> Result<ExitKind> {
@@ -353,7 +375,8 @@ impl Steward {
             "note": args.note,
         });
         let ended = self.change(&args.list, &[line], std::slice::from_ref(&args.second), screen).await?;
-        if matches!(ended, ExitKind::Done) {
+        // What waits for the log takes effect by itself.
+        if matches!(ended, ExitKind::Done | ExitKind::Unavailable) {
             screen.note(&format!("The entry's id is {entry}."));
         }
         Ok(ended)
@@ -397,6 +420,10 @@ impl Steward {
             for (class, n) in &list.classes {
                 screen.line(&format!("    {class}: {n}"));
             }
+            if list.waits {
+                screen
+                    .line("    a change of it is logged, and takes effect once the log's witnesses have confirmed it");
+            }
             if let Some(why) = &list.refused {
                 screen.line(&format!("    the last file was not taken: {why}"));
             }
@@ -406,6 +433,10 @@ impl Steward {
         }
         Ok(ExitKind::Done)
     }
+}
+
+fn order_for(config: &ListConfig, file: &[u8], delivery: Option<OrderedDelivery>) -> LoadOrder {
+    LoadOrder { list: config.settings.list, file: Sha256::digest(file).into(), delivery, time: now() }
 }
 
 fn delivery(args: &LoadArgs) -> Result<OrderedDelivery> {
@@ -426,7 +457,11 @@ fn delivery(args: &LoadArgs) -> Result<OrderedDelivery> {
 }
 
 fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
-    let ended = if report.state == "live" { ExitKind::Done } else { ExitKind::Refused };
+    let ended = match report.state.as_str() {
+        "live" => ExitKind::Done,
+        "waiting" => ExitKind::Unavailable,
+        _ => ExitKind::Refused,
+    };
     if screen.json() {
         screen.document(&json!({ "schema": "lockplate/hotlist/1", "load": report }));
         return ended;
@@ -434,6 +469,7 @@ fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
     match report.state.as_str() {
         "live" => screen
             .line(&format!("Load {} of {} is in force: {} entries.", report.sequence, report.list, report.entries)),
+        "waiting" => screen.line(&format!("Load {} of {} is not in force yet.", report.sequence, report.list)),
         "held" => screen.line(&format!("The load of {} is held; the set before stays in force.", report.list)),
         _ => screen.line(&format!("The load of {} was refused; the set before stays in force.", report.list)),
     }
@@ -466,7 +502,9 @@ fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
         screen.note(&format!("Alarm: {alarm}."));
     }
     if report.state == "held" {
-        screen.note("Have a second person sign the same load: give their key file with --second.");
+        screen.note(
+            "Have those people sign the same load: a second person with --second; a human keeper with --ask, `lockplate sign load`, --order.",
+        );
     }
     ended
 }

@@ -133,7 +133,7 @@ fn the_policy_decides_a_class_and_unknown_is_dropped_whatever_it_says() {
         steward: Some([1; 32]),
         entries_max: EXTRACT_ENTRIES_DEFAULT,
         signed: &signed,
-        live_elsewhere: 0,
+        elsewhere: &[],
         new_today: 0,
         history: &history(0),
         lost: &BTreeMap::new(),
@@ -278,9 +278,9 @@ fn growth_and_a_new_class_wait_for_two_people() {
     let directory = directory();
     assert_eq!(TwoPeople::new(&directory, &key_id(4), &key_id(5)), None, "one person's two keys");
     assert_eq!(TwoPeople::new(&directory, &key_id(1), &[0; 32]), None);
-    let grown = grown.release(None, true).unwrap_err();
+    let grown = grown.release(None, Some(HumanKeeper(()))).unwrap_err();
     let two = TwoPeople::new(&directory, &key_id(1), &key_id(2));
-    assert_eq!(grown.release(two, false).unwrap().set().entries(), 1_001);
+    assert_eq!(grown.release(two, None).unwrap().set().entries(), 1_001);
     let first = held(vec![], many(1));
     assert_eq!(first.reasons(), &BTreeSet::from([HoldReason::NewClass]));
     let known =
@@ -306,8 +306,11 @@ fn caps_of_extracts_and_custom_lists() {
     let capped = |n| Load { entries_max: 10, ..Load::full(SetKind::Extract, many(n)) }.run(None).err();
     assert_eq!((capped(10), capped(11)), (None, Some(LoadRefusal::TooMany)));
 
-    let upload = |n, live_elsewhere, new_today| {
-        let load = Load { live_elsewhere, new_today, ..Load::full(SetKind::Custom, some_custom(n)) };
+    let others =
+        |n: usize| -> Vec<ListSet> { [n / 2, n - n / 2].map(|n| set_of(SetKind::Custom, some_custom(n))).into() };
+    let upload = |n, elsewhere: usize, new_today| {
+        let elsewhere = others(elsewhere);
+        let load = Load { elsewhere, new_today, ..Load::full(SetKind::Custom, some_custom(n)) };
         load.run(None).err()
     };
     assert_eq!((upload(20, 0, 0), upload(21, 0, 0)), (None, Some(LoadRefusal::CustomDay)));
@@ -316,7 +319,7 @@ fn caps_of_extracts_and_custom_lists() {
     assert_eq!((upload(5, 195, 0), upload(5, 196, 0)), (None, Some(LoadRefusal::CustomLive)));
     // Removing is always possible.
     let set = set_of(SetKind::Custom, some_custom(30));
-    let remove = Load { live_elsewhere: 999, new_today: 20, ..Load::change(SetKind::Custom, 2, vec![], vec!["c0"]) };
+    let remove = Load { elsewhere: others(999), new_today: 20, ..Load::change(SetKind::Custom, 2, vec![], vec!["c0"]) };
     assert_eq!(remove.ready(Some(&set)).set().entries(), 29);
 }
 
@@ -328,10 +331,53 @@ fn more_than_five_plates_of_one_case_wait_for_a_human_keeper() {
     let LoadOutcome::Held(held) = sixth.run(Some(&five)).unwrap() else { panic!("not held") };
     assert_eq!(held.reasons(), &BTreeSet::from([HoldReason::CasePlates]));
     let two = TwoPeople::new(&directory(), &key_id(1), &key_id(2));
-    let held = held.release(two, false).unwrap_err();
-    let six = held.release(None, true).unwrap().into_set();
+    let held = held.release(two, None).unwrap_err();
+    let six = held.release(None, Some(HumanKeeper(()))).unwrap().into_set();
     let other = Load::change(SetKind::Custom, 3, vec![ListEntry { case: "9".into(), ..custom("x", "X123") }], vec![]);
     assert_eq!(other.ready(Some(&six)).set().entries(), 7, "another case is not held for it");
+}
+
+#[test]
+fn plates_of_a_case_are_counted_over_all_lists_and_however_its_number_is_written() {
+    let of = |case: &str, from: usize, to: usize| -> Vec<ListEntry> {
+        let one = |n| ListEntry { case: case.to_owned(), ..custom(&format!("c{n}"), &format!("C{n:05}")) };
+        (from..to).map(one).collect()
+    };
+    let is_held = |elsewhere: Vec<ListEntry>, add: Vec<ListEntry>| {
+        let elsewhere = vec![set_of(SetKind::Custom, elsewhere)];
+        matches!(Load { elsewhere, ..Load::full(SetKind::Custom, add) }.run(None).unwrap(), LoadOutcome::Held(_))
+    };
+    assert!(!is_held(of("26-42a", 0, 3), of("26-42a", 3, 5)), "five");
+    assert!(is_held(of("26-42a", 0, 3), of("26-42a", 3, 6)), "six in two lists");
+    assert!(is_held(of("26-42a", 0, 3), of(" 26 42A", 3, 6)), "the same case");
+    assert!(!is_held(of("26-43", 0, 3), of("26-42", 3, 6)), "two cases");
+    assert!(!is_held(of("26-42", 0, 5), of("26-42", 0, 5)), "the same plates");
+    let ends = of("26-42", 0, 3).into_iter().map(|one| ListEntry { expires_at: after(HOUR), ..one });
+    let elsewhere = vec![set_of(SetKind::Custom, ends.collect())];
+    let load = Load { elsewhere, now: after(HOUR), ..Load::full(SetKind::Custom, of("26-42", 3, 6)) };
+    assert_eq!(load.ready(None).set().entries(), 3, "those elsewhere have ended");
+}
+
+#[test]
+fn a_human_keeper_is_one_of_the_charter_and_signed_this_very_order() {
+    use crate::town::Town;
+    let town = Town::new(1);
+    let charter = town.charter.charter();
+    let order = LoadOrder { list: LIST, file: [2; 32], delivery: None, time: NOW };
+    let signed = ByPerson::with_key(&town.keepers[0].human, order.clone());
+    assert!(HumanKeeper::new(charter, &signed).is_some());
+    assert!(HumanKeeper::new(charter, &ByPerson::with_key(&super::super::fixture_tests::key(1), order)).is_none());
+    let mut bytes = signed.to_bytes();
+    *bytes.last_mut().unwrap() ^= 1;
+    assert!(
+        HumanKeeper::new(charter, &ByPerson::from_bytes(&bytes).unwrap()).is_none(),
+        "a signature of something else"
+    );
+    let mut own = charter.clone();
+    for keeper in &mut own.keepers {
+        keeper.legal_entity.clone_from(&own.owner.name);
+    }
+    assert!(HumanKeeper::new(&own, &signed).is_none(), "the owner's own keeper");
 }
 
 #[test]
@@ -373,7 +419,7 @@ fn bounds_of_a_file() {
             steward: Some([1; 32]),
             entries_max: u64::MAX,
             signed: &signed,
-            live_elsewhere: 0,
+            elsewhere: &[],
             new_today: 0,
             history: &history,
             lost: &BTreeMap::new(),
@@ -441,7 +487,7 @@ proptest! {
         let load = Load::full(kind, lines);
         let loaded = match load.run(None) {
             Ok(LoadOutcome::Ready(loaded)) => *loaded,
-            Ok(LoadOutcome::Held(held)) => held.release(None, true).unwrap(),
+            Ok(LoadOutcome::Held(held)) => held.release(None, Some(HumanKeeper(()))).unwrap(),
             Err(refusal) => {
                 prop_assert!(matches!(refusal, LoadRefusal::CustomDay | LoadRefusal::CustomUpload));
                 return Ok(());

@@ -1,0 +1,207 @@
+//! How lists are: for the health page, and for whoever watches the traces. An invented read of each list goes the way of every read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockplate_core::Timestamp;
+use lockplate_core::hotlist::matching::{canary, is_overdue, is_too_old};
+use serde::{Deserialize, Serialize};
+
+use super::{HotLists, List, locked};
+use crate::api::B64;
+
+/// How often places of cameras are read again, and lists looked after.
+const TICK: Duration = Duration::from_secs(10);
+/// How often the canary of a list flies (section 4).
+const CANARY_SECONDS: u64 = 3_600;
+/// How long it may take.
+const CANARY_MAX: Duration = Duration::from_secs(60);
+
+/// `GET /v1/hotlists`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListsHealth {
+    /// The lists, by name.
+    pub lists: Vec<ListHealth>,
+    /// Reads since the start that were compared with no list, because too many waited.
+    pub not_compared: u64,
+}
+
+/// A list on the health page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListHealth {
+    /// Its name.
+    pub list: String,
+    /// Its id in the log, hexadecimal.
+    pub id: String,
+    /// What its steward signed.
+    pub config: B64,
+    /// `extract`, `custom` or `amber`.
+    pub kind: String,
+    /// `live`, `absent`, `overdue`, `too old`, `silent` or `retired`.
+    pub state: String,
+    /// Number of the load in force.
+    pub sequence: u64,
+    /// Unix seconds at which its source made it.
+    pub produced_at: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Entries by class.
+    pub classes: BTreeMap<String, u64>,
+    /// Why the last file was not taken.
+    pub refused: Option<String>,
+    /// A change of it is logged, and takes effect once the log's witnesses have confirmed it.
+    pub waits: bool,
+}
+
+/// How a list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Live,
+    Absent { was_loaded: bool },
+    Overdue,
+    TooOld,
+    Silent,
+    Retired,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Absent { .. } => "absent",
+            Self::Overdue => "overdue",
+            Self::TooOld => "too old",
+            Self::Silent => "silent",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// What somebody must be told. A list that was never loaded waits for its steward, who knows it.
+    const fn alarm(self) -> Option<&'static str> {
+        match self {
+            Self::Absent { was_loaded: true } => Some("list-absent: nothing of it is matched until its file is loaded again"),
+            Self::Overdue => Some("list-overdue: its source has not renewed it, and soon nothing of it is matched"),
+            Self::TooOld => Some("list-too-old: nothing of it is matched until a newer file is loaded"),
+            Self::Silent => Some("list-silent: an invented read of an entry was no hit"),
+            Self::Live | Self::Absent { was_loaded: false } | Self::Retired => None,
+        }
+    }
+}
+
+impl HotLists {
+    pub(super) async fn refresh_places(&self) {
+        match self.0.db.cameras().await {
+            Ok(cameras) => {
+                let places = cameras.into_iter().map(|camera| (camera.number, camera.camera.place)).collect();
+                self.0.matcher.set_places(places);
+            }
+            Err(_down) => tracing::warn!("places of cameras cannot be read: alerts show those of before"),
+        }
+    }
+
+    /// Sends an invented read of an entry of the list the way of every read.
+    pub(super) async fn fly_canary(&self, list: &Arc<List>) {
+        let (id, now) = (list.config.settings.list, self.now());
+        let read = {
+            let in_force = self.0.matcher.list(&id);
+            in_force.and_then(|in_force| canary(&in_force.set, &locked(&in_force.marks), now))
+        };
+        // A list without an entry in force has nothing to show.
+        let Some(read) = read else { return };
+        let hit = tokio::time::timeout(CANARY_MAX, self.0.matcher.canary(id, read)).await.unwrap_or(false);
+        {
+            let mut note = locked(&list.note);
+            note.canary = Some(hit);
+            note.canary_at = now.0;
+        }
+        self.tell(list);
+    }
+
+    /// Says an alarm when it begins, and once.
+    fn tell(&self, list: &List) {
+        let alarm = self.state_of(list, self.now()).alarm();
+        let told = core::mem::replace(&mut locked(&list.note).told, alarm);
+        match alarm {
+            Some(alarm) if told != Some(alarm) => tracing::error!(list = list.config.name, "{alarm}"),
+            None if told.is_some() => tracing::info!(list = list.config.name, "the list is matched again, and in time"),
+            Some(_) | None => {}
+        }
+    }
+
+    pub(super) async fn keep_time(self) {
+        let mut told = 0;
+        loop {
+            tokio::select! {
+                () = self.0.tasks.stopping().cancelled() => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            self.refresh_places().await;
+            self.settle_all().await;
+            let not_compared = self.0.matcher.not_compared();
+            if not_compared > core::mem::replace(&mut told, not_compared) {
+                tracing::error!(reads = not_compared, "reads-not-compared: too many waited; they are sealed like any");
+            }
+            for list in self.all() {
+                let due = self.now().0.saturating_sub(locked(&list.note).canary_at) >= CANARY_SECONDS;
+                if due && !list.config.retired {
+                    self.fly_canary(&list).await;
+                }
+                self.tell(&list);
+            }
+        }
+    }
+
+    /// How the lists are.
+    #[must_use]
+    pub fn health(&self) -> ListsHealth {
+        let now = self.now();
+        let mut health: Vec<ListHealth> = self.all().iter().map(|list| self.health_of(list, now)).collect();
+        health.sort_by(|one, other| one.list.cmp(&other.list));
+        ListsHealth { lists: health, not_compared: self.0.matcher.not_compared() }
+    }
+
+    /// True while no list has an alarm. Reads are taken and sealed all the same.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let now = self.now();
+        self.all().iter().all(|list| self.state_of(list, now).alarm().is_none())
+    }
+
+    fn state_of(&self, list: &List, now: Timestamp) -> State {
+        let kind = list.config.settings.kind;
+        let stamp = self.0.matcher.list(&list.config.settings.list).map(|in_force| *in_force.set.stamp());
+        let note = locked(&list.note);
+        match &stamp {
+            _ if list.config.retired => State::Retired,
+            None => State::Absent { was_loaded: note.was_loaded },
+            Some(stamp) if is_too_old(kind, stamp, now) => State::TooOld,
+            Some(_) if note.canary == Some(false) => State::Silent,
+            Some(stamp) if is_overdue(kind, stamp, now) => State::Overdue,
+            Some(_) => State::Live,
+        }
+    }
+
+    fn health_of(&self, list: &List, now: Timestamp) -> ListHealth {
+        let settings = &list.config.settings;
+        let in_force = self.0.matcher.list(&settings.list);
+        let note = locked(&list.note).clone();
+        let stamp = in_force.as_ref().map(|in_force| *in_force.set.stamp());
+        let classes = in_force.as_ref().map(|in_force| in_force.set.classes().clone()).unwrap_or_default();
+        ListHealth {
+            list: list.config.name.clone(),
+            id: hex::encode(settings.list),
+            config: B64(list.row.config.clone()),
+            kind: settings.kind.name().to_owned(),
+            state: self.state_of(list, now).name().to_owned(),
+            sequence: stamp.map_or(0, |stamp| stamp.sequence),
+            produced_at: stamp.map_or(0, |stamp| stamp.produced_at.0),
+            entries: in_force.map_or(0, |in_force| in_force.set.entries()),
+            classes: classes.into_iter().map(|(class, n)| (class.name().to_owned(), n)).collect(),
+            refused: note.refused.map(str::to_owned),
+            waits: note.waits,
+        }
+    }
+}
