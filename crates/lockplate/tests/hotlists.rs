@@ -648,10 +648,9 @@ fn lists_that_are_fetched_are_in_force_by_themselves_and_again_after_a_restart()
     wait_until("the bad file was judged", || !refused(&lists, "watched").is_empty());
     let health = lists.health("watched");
     assert_eq!((&health["state"], &health["entries"]), (&json!("live"), &json!(2)));
-    std::fs::remove_file(home.join("drop/b.ndjson")).unwrap();
 
-    // Nothing of them is on a disk but in the folder, and nobody said the secret. After a restart they are fetched again, and the log
-    // says nothing new: they are the files that it spoke of.
+    // Nothing of them is on a disk but in the folder, and nobody said the secret. After a restart they are fetched again, past the bad one,
+    // and the log says nothing new: they are the files that it spoke of.
     assert_eq!(lists.leaves().len(), 4);
     lists.town.agency.take().unwrap().stop();
     for said in ["ZKX4411", "ZKX9001", "an-invented-secret"] {
@@ -664,6 +663,9 @@ fn lists_that_are_fetched_are_in_force_by_themselves_and_again_after_a_restart()
         ["watched", "pulled"].iter().all(|name| lists.health(name)["state"] == "live")
     });
     assert_eq!(lists.leaves().len(), 4);
+    wait_until("that the newer one is bad is said", || {
+        refused(&lists, "watched") == "a newer file was refused: the one before it is in force"
+    });
     lists.town.stop_and_check();
     lists.town.nobody_panicked();
 }

@@ -46,6 +46,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 const PIECE_BYTES: usize = 64 * 1024;
 /// How far the clock of whoever puts a file down may be ahead.
 const SKEW_MS_MAX: u64 = 300_000;
+/// Files that are passed over to find one that may be put in force.
+const PASSED_MAX: usize = 8;
 
 /// What makes a list of the pieces of a file: apart from where files come from.
 trait Loads: Sync {
@@ -55,6 +57,9 @@ trait Loads: Sync {
         delivery: OrderedDelivery,
         pieces: mpsc::Receiver<Option<Bytes>>,
     ) -> impl Future<Output = Result<LoadReport, Problem>> + Send;
+
+    /// Something is matched.
+    fn is_in_force(&self) -> bool;
 }
 
 struct LoadsList<'a> {
@@ -69,6 +74,10 @@ impl Loads for LoadsList<'_> {
         pieces: mpsc::Receiver<Option<Bytes>>,
     ) -> Result<LoadReport, Problem> {
         self.lists.load(self.list, Brought::Fetched { delivery }, pieces).await
+    }
+
+    fn is_in_force(&self) -> bool {
+        self.lists.0.matcher.list(&self.list.config.settings.list).is_some()
     }
 }
 
@@ -205,9 +214,14 @@ impl Place {
     /// The list was signed anew: what was refused, or waits for people, is judged again. What is in force stays.
     fn signed_anew(&mut self) {
         match self {
-            Self::Folder(folder) if !folder.is_live => folder.taken = None,
+            Self::Folder(folder) => {
+                folder.passed.clear();
+                if !folder.is_live {
+                    folder.taken = None;
+                }
+            }
             Self::Address(address) if !address.is_live => address.known = Version::default(),
-            Self::Folder(_) | Self::Address(_) => {}
+            Self::Address(_) => {}
         }
     }
 
@@ -244,16 +258,18 @@ struct Folder {
     taken: Option<Newest>,
     /// And put in force.
     is_live: bool,
+    /// What was refused while nothing was in force, as after a restart: the file before it may be the one that was.
+    passed: Vec<Newest>,
 }
 
 impl Folder {
     fn new(at: &Path) -> Self {
-        Self { at: at.to_owned(), seen: None, taken: None, is_live: false }
+        Self { at: at.to_owned(), seen: None, taken: None, is_live: false, passed: Vec::new() }
     }
 
     async fn look(&mut self, fetched: &Fetched, now: Timestamp, to: &impl Loads) -> Result<(), NotFetched> {
-        let at = self.at.clone();
-        let found = tokio::task::spawn_blocking(move || newest_in(&at, now)).await;
+        let (at, passed) = (self.at.clone(), self.passed.clone());
+        let found = tokio::task::spawn_blocking(move || newest_in(&at, now, &passed)).await;
         let found = found.map_err(std::io::Error::other).and_then(|found| found);
         let Ok((newest, is_ahead)) = found else {
             return Err(NotFetched::soon("the folder of its files cannot be read"));
@@ -266,6 +282,9 @@ impl Folder {
         }
         if is_ahead {
             return Err(NotFetched::soon("a file has a time in the future: it is left out"));
+        }
+        if self.is_live && !self.passed.is_empty() {
+            return Err(NotFetched::soon("a newer file was refused: the one before it is in force"));
         }
         Ok(())
     }
@@ -288,6 +307,11 @@ impl Folder {
             // Refused or not, the same bytes would be judged the same again.
             (Sent::Whole | Sent::Unwanted, Ok(report)) => {
                 self.is_live = report.state == "live";
+                if self.is_live {
+                    self.passed.retain(|passed| passed.modified_ms > newest.modified_ms);
+                } else if report.state == "refused" && !to.is_in_force() && self.passed.len() < PASSED_MAX {
+                    self.passed.push(newest.clone());
+                }
                 self.taken = Some(newest);
                 Ok(())
             }
@@ -307,8 +331,9 @@ enum Sent {
     Unreadable,
 }
 
-/// The newest file of a folder; and whether one was left out whose time is yet to come: it would stand before every other until then.
-fn newest_in(folder: &Path, now: Timestamp) -> std::io::Result<(Option<Newest>, bool)> {
+/// The newest file of a folder but those that were `passed` over; and whether one was left out whose time is yet to come: it would stand
+/// before every other until then.
+fn newest_in(folder: &Path, now: Timestamp, passed: &[Newest]) -> std::io::Result<(Option<Newest>, bool)> {
     let latest_ms = now.0.saturating_mul(1_000).saturating_add(SKEW_MS_MAX);
     let (mut newest, mut is_ahead): (Option<Newest>, bool) = (None, false);
     for entry in std::fs::read_dir(folder)? {
@@ -325,9 +350,10 @@ fn newest_in(folder: &Path, now: Timestamp) -> std::io::Result<(Option<Newest>, 
         };
         if found.modified_ms > latest_ms {
             is_ahead = true;
-        } else if newest
-            .as_ref()
-            .is_none_or(|newest| (newest.modified_ms, &newest.path) < (found.modified_ms, &found.path))
+        } else if !passed.contains(&found)
+            && newest
+                .as_ref()
+                .is_none_or(|newest| (newest.modified_ms, &newest.path) < (found.modified_ms, &found.path))
         {
             newest = Some(found);
         }

@@ -144,6 +144,10 @@ impl Loads for Recorder {
         };
         Ok(LoadReport { state: state.to_owned(), ..LoadReport::default() })
     }
+
+    fn is_in_force(&self) -> bool {
+        self.told().entries.is_some()
+    }
 }
 
 fn put(path: &Path, text: &str, modified_ms: u64) {
@@ -231,6 +235,27 @@ async fn a_bad_file_is_judged_once_and_one_that_cannot_be_judged_again_and_again
     place.signed_anew();
     place.look(&fetched(), NOW, &to).await.unwrap();
     assert_eq!(to.told().sequences.len(), 2, "what is in force is not loaded again");
+}
+
+#[tokio::test]
+async fn where_nothing_is_in_force_the_last_good_file_is_and_that_a_newer_one_is_bad_is_said() {
+    let at = tempfile::tempdir().unwrap();
+    let (mut folder, to) = (Folder::new(at.path()), Recorder::default());
+    put(&at.path().join("1"), &file(2), NOW_MS - 9_000);
+    put(&at.path().join("2"), "no list at all\n", NOW_MS - 8_000);
+    put(&at.path().join("3"), "", NOW_MS - 7_000);
+    let said = NotFetched::soon("a newer file was refused: the one before it is in force");
+    for _round in 0..4 {
+        let _not_yet = looks(&mut folder, &to).await;
+    }
+    assert_eq!(folder.look(&fetched(), NOW, &to).await, Err(said));
+    assert_eq!((to.told().entries, to.told().refused.len()), (Some(2), 2), "each judged once");
+
+    // A good one that is newer than all of them.
+    put(&at.path().join("4"), &file(3), NOW_MS - 6_000);
+    assert_eq!(folder.look(&fetched(), NOW, &to).await, Err(said));
+    assert_eq!(folder.look(&fetched(), NOW, &to).await, Ok(()));
+    assert_eq!((to.told().entries, to.told().refused.len()), (Some(3), 2));
 }
 
 #[tokio::test]
