@@ -40,6 +40,9 @@ pub struct Rules {
     pub conf_min: u16,
     /// How it came.
     pub arrival: Arrival,
+    /// Of an answer of a source that is asked: how long it had not been asked before, ms; else 0. Up to so old its reads are where it
+    /// is our doing, and they say nothing of its clock.
+    pub pause_ms: i64,
     /// Retention, ms.
     pub retention_ms: i64,
 }
@@ -57,6 +60,7 @@ impl Rules {
             delay_ms: profile.delay_ms,
             conf_min: profile.conf_min,
             arrival,
+            pause_ms: 0,
             retention_ms,
         }
     }
@@ -146,7 +150,11 @@ impl core::fmt::Debug for Placed {
 #[must_use]
 pub fn normalise(held: &Held, clock: &mut CameraClock) -> Placed {
     let (o, rules, received_at) = (&held.observation, held.rules, held.received_at);
+    let age = received_at.saturating_sub(o.time.ms);
+    let waited =
+        rules.pause_ms > LATE_AFTER_MS && (LATE_AFTER_MS..=rules.pause_ms.saturating_add(LATE_AFTER_MS)).contains(&age);
     let judged = match rules.arrival {
+        Arrival::Live if waited => Clock::Good,
         Arrival::Live => {
             let delay = received_at.saturating_sub(o.time.ms).min(rules.delay_ms).max(0);
             clock.judge(o.time.ms, received_at.saturating_sub(delay))
@@ -154,7 +162,6 @@ pub fn normalise(held: &Held, clock: &mut CameraClock) -> Placed {
         Arrival::Import if o.time.ms.saturating_sub(received_at) > CLOCK_OFFSET_MS_MAX => Clock::Off,
         Arrival::Import => Clock::Good,
     };
-    let age = received_at.saturating_sub(o.time.ms);
     let late = rules.arrival == Arrival::Import || age > LATE_AFTER_MS;
     let mut flags = ReadFlags::default();
     if o.plate.is_overlong() {

@@ -498,6 +498,27 @@ fn an_ordinary_delay_of_a_source_is_no_fault_of_the_clock() {
 }
 
 #[test]
+fn what_a_source_tells_after_a_pause_is_late_and_says_nothing_of_its_clock() {
+    let judged = |pause_ms: i64, behind_ms: i64| {
+        let mut intake = Intake::new(&[5; 32]);
+        let rules = Rules { pause_ms, ..rules(SourceKind::Own) };
+        let lines: String = (0..9)
+            .map(|n| format!("{{\"plate\":\"D{n}\",\"camera\":\"c\",\"captured_at\":{}}}\n", NOW - behind_ms))
+            .collect();
+        let out = intake.take(NOW, rules, ndjson(&lines), |_| Some(7));
+        let late = Placement::Late { captured_at: NOW - behind_ms };
+        let is_late = out.sealables.iter().all(|ready| ready.placement == late);
+        (out.clocks_off.is_empty(), is_late, intake.clock_reading(7).is_some())
+    };
+    let (believed, doubted) = ((true, true, false), (false, false, true));
+    assert_eq!((judged(7_200_000, 3_600_000), judged(7_200_000, 7_320_000)), (believed, believed));
+    assert_eq!((judged(7_200_000, 7_320_001), judged(0, 3_600_000)), (doubted, doubted));
+    // A pause in which nothing can become late is none.
+    assert_eq!(judged(120_000, 200_000), doubted);
+    assert_eq!(judged(7_200_000, 4_000), (true, false, true), "a read of now is judged as ever");
+}
+
+#[test]
 fn the_clock_of_a_camera() {
     let mut clock = CameraClock::default();
     assert_eq!(clock.reading(), None);

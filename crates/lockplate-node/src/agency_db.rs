@@ -14,6 +14,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::alerts;
 use crate::db::{Db, DbError, DbErrorKind};
+use crate::intake::Asked;
 use crate::recorder::plan::{Slot, SlotKind};
 
 pub use cameras::{Camera, CameraError, NewCamera, listed, register_digest};
@@ -47,7 +48,10 @@ DROP TABLE camera;
 ALTER TABLE camera_2 RENAME TO camera;
 CREATE UNIQUE INDEX camera_key ON camera (source, key) WHERE state <> 2;
 ", crate::hotlist::store::MIGRATION, alerts::store::MIGRATION, crate::account::MIGRATION,
-    alerts::store::MIGRATION_SHARED, crate::hotlist::store::MIGRATION_CHANGES];
+    alerts::store::MIGRATION_SHARED, crate::hotlist::store::MIGRATION_CHANGES, "
+CREATE TABLE asked (source INTEGER PRIMARY KEY REFERENCES source (number), read_to INTEGER NOT NULL,
+    answered INTEGER NOT NULL) STRICT;
+"];
 
 /// Version of `agency.db`.
 pub(crate) fn schema() -> u32 {
@@ -209,6 +213,36 @@ impl AgencyDb {
                     params![source.number, source.kind, source.token_hash, source.settings],
                 )?;
                 if changed == 1 { Ok(()) } else { Err(DbError::new(DbErrorKind::NoRow)) }
+            })
+            .await
+    }
+
+    /// How far a source that is asked was read; none where it never answered.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn asked(&self, source: u16) -> Result<Option<Asked>, DbError> {
+        self.db
+            .call(move |db| {
+                let mut row = db.prepare_cached("SELECT read_to, answered FROM asked WHERE source = ?1")?;
+                let asked = |row: &Row<'_>| Ok(Asked { read_to_ms: row.get(0)?, answered_ms: row.get(1)? });
+                Ok(row.query_row([source], asked).optional()?)
+            })
+            .await
+    }
+
+    /// Remembers it, in place of what was.
+    ///
+    /// # Errors
+    /// [`DbErrorKind::Constraint`] if there is no such source; others as they are.
+    pub async fn set_asked(&self, source: u16, asked: Asked) -> Result<(), DbError> {
+        self.db
+            .transaction(move |db| {
+                db.execute(
+                    "INSERT OR REPLACE INTO asked (source, read_to, answered) VALUES (?1, ?2, ?3)",
+                    params![source, asked.read_to_ms, asked.answered_ms],
+                )?;
+                Ok(())
             })
             .await
     }

@@ -67,7 +67,7 @@ pub use settings::{
 };
 pub use shapes::FailedShape;
 pub use sink::{
-    Beside, Fate, KnownCamera, NewCamera, Nobody, NotTaken, Obstacle, PLACE_CHARS_MAX, ReadSink, Register,
+    Asked, Beside, Fate, KnownCamera, NewCamera, Nobody, NotTaken, Obstacle, PLACE_CHARS_MAX, ReadSink, Register,
     RegisterDown, Registered, SINK_READS_MAX,
 };
 

@@ -16,7 +16,7 @@
 mod town;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -90,6 +90,15 @@ fn entry(id: &str, plate: &str, state: Option<&str>, class: &str) -> Value {
     })
 }
 
+/// A full file of the own format.
+fn full_file(name: &str, sequence: u64, entries: &[Value]) -> String {
+    let header = json!({
+        "list": name, "mode": "full", "sequence": sequence, "produced_at": time(now_ms()), "entries": entries.len(),
+    });
+    let lines: Vec<String> = std::iter::once(&header).chain(entries).map(Value::to_string).collect();
+    format!("{}\n", lines.join("\n"))
+}
+
 impl Lists {
     fn start() -> Self {
         let town = Town::start(Terms { epoch_seconds: 60, ..Terms::default() });
@@ -124,11 +133,7 @@ impl Lists {
     fn next_file(&mut self, name: &str, entries: &[Value]) -> Vec<u8> {
         let sequence = self.sequences.entry(name.to_owned()).or_default();
         *sequence += 1;
-        let header = json!({
-            "list": name, "mode": "full", "sequence": *sequence, "produced_at": time(now_ms()), "entries": entries.len(),
-        });
-        let lines: Vec<String> = std::iter::once(&header).chain(entries).map(Value::to_string).collect();
-        format!("{}\n", lines.join("\n")).into_bytes()
+        full_file(name, *sequence, entries).into_bytes()
     }
 
     fn load_file(&self, name: &str, bytes: &[u8], with_second: bool) -> Said {
@@ -697,5 +702,104 @@ fn in_new_hampshire_a_hit_is_all_that_leaves_the_recorder() {
     let searched = lists.town.search("ZKX4411");
     assert!(searched.code != 0 && searched.document.to_string().contains("nh."), "{}", searched.document);
     lists.town.stop_all();
+    lists.town.nobody_panicked();
+}
+
+/// A server of one file on this machine; what it was asked.
+struct Shelf {
+    address: std::net::SocketAddr,
+    asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Shelf {
+    fn with(file: String) -> Self {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let shelf = Self { address: listener.local_addr().unwrap(), asked: std::sync::Arc::default() };
+        let asked = std::sync::Arc::clone(&shelf.asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut question = Vec::new();
+                let mut byte = [0];
+                while !question.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                    question.push(byte[0]);
+                }
+                asked.lock().unwrap().push(String::from_utf8(question).unwrap());
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", file.len());
+                stream.write_all(head.as_bytes()).unwrap();
+                stream.write_all(file.as_bytes()).unwrap();
+            }
+        });
+        shelf
+    }
+}
+
+#[test]
+fn lists_that_are_fetched_are_in_force_by_themselves_and_again_after_a_restart() {
+    const SECRET: &str = "Bearer an-invented-secret";
+    let mut lists = Lists::start();
+    let entries = [
+        entry("e1", "ZKX4411", Some("US-CT"), "stolenVehicle"),
+        entry("e2", "ZKX9001", Some("US-CT"), "stolenVehicle"),
+    ];
+    for name in ["watched", "pulled"] {
+        lists.new_list(name, &["--kind", "extract"]);
+        // The first load of an extract waits for people.
+        assert_eq!(lists.load(name, &entries[..1], true).code, 0);
+    }
+    lists.new_list("own", &["--kind", "custom", "--purpose", "missingPerson"]);
+    lists.town.agency.take().unwrap().stop();
+
+    let shelf = Shelf::with(full_file("pulled", 2, &entries));
+    let home = lists.town.home("agency");
+    let secret = home.join("pulled.secret");
+    write(&secret, SECRET.as_bytes());
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut config = std::fs::read_to_string(home.join("agency.toml")).unwrap();
+    config.push_str(&format!(
+        "\n[[hotlist]]\nname = \"watched\"\nwatch = \"drop\"\n\n[[hotlist]]\nname = \"own\"\nwatch = \"drop\"\n\n\
+         [[hotlist]]\nname = \"pulled\"\npull = {{ url = \"http://{}/list\", authorization_file = \"pulled.secret\" }}\n",
+        shelf.address
+    ));
+    write(&home.join("agency.toml"), config.as_bytes());
+    lists.town.start_agency();
+    lists.town.wait_sealing();
+    wait_until("the address was asked", || lists.health("pulled")["state"] == "live");
+    let refused = |lists: &Lists, name: &str| lists.health(name)["refused"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(refused(&lists, "watched"), "the folder of its files cannot be read");
+    assert!(refused(&lists, "own").starts_with("a custom list is not fetched"), "{}", refused(&lists, "own"));
+    assert_eq!(lists.health("watched")["state"], "absent");
+    write(&home.join("drop/a.ndjson"), full_file("watched", 2, &entries).as_bytes());
+    wait_until("the file was taken", || lists.health("watched")["state"] == "live");
+    for name in ["watched", "pulled"] {
+        let health = lists.health(name);
+        assert_eq!((&health["sequence"], &health["entries"], &health["refused"]), (&json!(2), &json!(2), &Value::Null));
+    }
+    assert!(shelf.asked.lock().unwrap()[0].contains(SECRET));
+
+    // A newer one that is none: said, and the set before stays.
+    write(&home.join("drop/b.ndjson"), b"no list at all\n");
+    wait_until("the bad file was judged", || !refused(&lists, "watched").is_empty());
+    let health = lists.health("watched");
+    assert_eq!((&health["state"], &health["entries"]), (&json!("live"), &json!(2)));
+
+    // Nothing of them is on a disk but in the folder, and nobody said the secret. After a restart they are fetched again, past the bad one,
+    // and the log says nothing new: they are the files that it spoke of.
+    assert_eq!(lists.leaves().len(), 4);
+    lists.town.agency.take().unwrap().stop();
+    for said in ["ZKX4411", "ZKX9001", "an-invented-secret"] {
+        assert!(!contains(&lists.town.data("agency"), said.as_bytes()), "{said} lies in the data folder");
+        assert!(!lists.town.all_said().contains(said), "{said} was said");
+    }
+    lists.town.start_agency();
+    lists.town.wait_sealing();
+    wait_until("both are there again", || {
+        ["watched", "pulled"].iter().all(|name| lists.health(name)["state"] == "live")
+    });
+    assert_eq!(lists.leaves().len(), 4);
+    wait_until("that the newer one is bad is said", || {
+        refused(&lists, "watched") == "a newer file was refused: the one before it is in force"
+    });
+    lists.town.stop_and_check();
     lists.town.nobody_panicked();
 }

@@ -1,56 +1,140 @@
 //! Files of lists that nobody brings: the newest of a folder, or what an address gives. The steward signed for the list and for how its
-//! files are read; a file that is held or refused leaves the set before, and people look.
+//! files are read; a file that is held or refused leaves the set before, and people look. What stands in the way of a file is said on the
+//! list for as long as it lasts, and once in the trace.
 
-use std::io::Read as _;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
+use futures_util::TryStreamExt as _;
 use lockplate_core::Timestamp;
 use lockplate_core::hotlist::load::LoadMode;
-use lockplate_core::hotlist::steward::OrderedDelivery;
+use lockplate_core::hotlist::set::SetKind;
+use lockplate_core::hotlist::steward::{ListConfig, OrderedDelivery};
+use lockplate_core::id::AgencyId;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use rustix::fs::{Mode, OFlags};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::doors::pump;
 use super::load::Brought;
 use super::settings::{Fetched, From, PullTable};
-use super::{HotLists, List, PIECES_MAX};
+use super::{HotLists, List, LoadReport, PIECES_MAX, locked};
+use crate::problem::Problem;
 use crate::settings::read_secret_file;
 use crate::tls;
 
-/// How often a folder is looked into.
+/// Pause before the first look after a start.
+const FIRST: Duration = Duration::from_secs(1);
+/// How often a folder is looked into, and whether a list is there that is to be fetched.
 const LOOK: Duration = Duration::from_secs(5);
-/// Pause after an address did not give a file.
+/// Pause after a file could not be had, or not be judged.
 const RETRY: Duration = Duration::from_secs(60);
 /// How long one file may take on its way.
 const PULL_MAX: Duration = Duration::from_secs(900);
+/// Longest silence of an address while it sends: other loads of the list wait meanwhile.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 const PIECE_BYTES: usize = 64 * 1024;
+/// How far the clock of whoever puts a file down may be ahead.
+const SKEW_MS_MAX: u64 = 300_000;
+/// Files that are passed over to find one that may be put in force.
+const PASSED_MAX: usize = 8;
 
-/// The newest file of a folder, as far as it says something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Newest {
-    path: PathBuf,
-    bytes: u64,
-    modified: u64,
+/// What makes a list of the pieces of a file: apart from where files come from.
+trait Loads: Sync {
+    /// As [`HotLists::load`]: pieces end with an empty one.
+    fn load(
+        &self,
+        delivery: OrderedDelivery,
+        pieces: mpsc::Receiver<Option<Bytes>>,
+    ) -> impl Future<Output = Result<LoadReport, Problem>> + Send;
+
+    /// Something is matched.
+    fn is_in_force(&self) -> bool;
 }
 
-/// What an address said of its file last.
-#[derive(Clone, Debug, Default)]
-struct Version {
-    etag: Option<HeaderValue>,
-    modified: Option<HeaderValue>,
+struct LoadsList<'a> {
+    lists: &'a HotLists,
+    list: &'a Arc<List>,
 }
+
+impl Loads for LoadsList<'_> {
+    async fn load(
+        &self,
+        delivery: OrderedDelivery,
+        pieces: mpsc::Receiver<Option<Bytes>>,
+    ) -> Result<LoadReport, Problem> {
+        self.lists.load(self.list, Brought::Fetched { delivery }, pieces).await
+    }
+
+    fn is_in_force(&self) -> bool {
+        self.lists.0.matcher.list(&self.list.config.settings.list).is_some()
+    }
+}
+
+/// Why there is no file, in fixed words, and when to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NotFetched {
+    why: &'static str,
+    again: Duration,
+}
+
+impl NotFetched {
+    /// Looking costs nothing.
+    const fn soon(why: &'static str) -> Self {
+        Self { why, again: LOOK }
+    }
+
+    const fn later(why: &'static str) -> Self {
+        Self { why, again: RETRY }
+    }
+}
+
+/// What could not be judged because the log or the desk was away is tried again.
+const AWAY: NotFetched = NotFetched::later("a file is there and cannot be judged now: the log or the desk is away");
 
 impl HotLists {
     /// For ever, until the role stops.
     pub(super) async fn fetch(self, fetched: Fetched) {
-        match &fetched.from {
-            From::Folder(folder) => self.watch(&fetched, folder).await,
-            From::Address(pull) => self.pull_again(&fetched, pull).await,
+        let mut place: Option<(ListConfig, Place)> = None;
+        let mut trouble = Trouble::default();
+        let mut pause = FIRST;
+        while self.rests(pause).await {
+            pause = LOOK;
+            let Some(list) = self.named(&fetched.name) else { continue };
+            if let Some(why) = refuses(&list.config, self.own()) {
+                trouble.is(&list, why);
+                continue;
+            }
+            let (known, at) = place.get_or_insert_with(|| (list.config.clone(), Place::new(&fetched)));
+            if *known != list.config {
+                if known.settings.list == list.config.settings.list {
+                    at.signed_anew();
+                } else {
+                    *at = Place::new(&fetched);
+                }
+                known.clone_from(&list.config);
+            }
+            pause = match at.look(&fetched, self.now(), &LoadsList { lists: &self, list: &list }).await {
+                Ok(()) => {
+                    trouble.is_over(&list);
+                    fetched.from.every()
+                }
+                Err(NotFetched { why, again }) => {
+                    trouble.is(&list, why);
+                    again
+                }
+            };
         }
     }
 
@@ -60,142 +144,367 @@ impl HotLists {
             () = tokio::time::sleep(pause) => true,
         }
     }
+}
 
-    fn fetched_list(&self, fetched: &Fetched) -> Option<Arc<List>> {
-        let list = self.named(&fetched.name).filter(|list| !list.config.retired);
-        // Another agency's files would need its word for each of them, and a custom entry that of whoever has the case.
-        list.filter(|list| list.config.agency == self.own())
+impl From {
+    fn every(&self) -> Duration {
+        match self {
+            Self::Folder(_) => LOOK,
+            Self::Address(pull) => Duration::from_secs(pull.every_seconds),
+        }
     }
+}
 
-    async fn watch(&self, fetched: &Fetched, folder: &Path) {
-        let (mut seen, mut taken): (Option<Newest>, Option<Newest>) = (None, None);
-        while self.rests(LOOK).await {
-            let Some(list) = self.fetched_list(fetched) else { continue };
-            let at = folder.to_owned();
-            let newest = tokio::task::spawn_blocking(move || newest_in(&at)).await.unwrap_or(None);
-            // A file that still grows is not there yet.
-            let rests = newest.is_some() && newest == seen;
-            seen.clone_from(&newest);
-            let Some(newest) = newest.filter(|newest| rests && taken.as_ref() != Some(newest)) else { continue };
-            let (send, pieces) = mpsc::channel(PIECES_MAX);
-            let path = newest.path.clone();
-            let reading = tokio::task::spawn_blocking(move || send_file(&path, &send));
-            let delivery = delivery(fetched, newest.modified, self.now());
-            let report = self.load(&list, Brought::Fetched { delivery }, pieces).await;
-            drop(reading.await);
-            // What could not be judged now, because the log or the desk was away, is tried again.
-            if report.is_ok() {
-                taken = Some(newest);
+/// Another agency's files would need its word for each of them, and a custom entry that of whoever has the case.
+fn refuses(config: &ListConfig, own: AgencyId) -> Option<&'static str> {
+    if config.agency != own {
+        return Some("another agency's list is not fetched: its steward brings each file");
+    }
+    (config.settings.kind == SetKind::Custom)
+        .then_some("a custom list is not fetched: whoever has the case brings the entry")
+}
+
+/// What stands in the way of the files of a list now.
+#[derive(Debug, Default)]
+struct Trouble {
+    now: Option<&'static str>,
+    /// What was said of the list's last file before.
+    before: Option<&'static str>,
+}
+
+impl Trouble {
+    fn is(&mut self, list: &List, why: &'static str) {
+        let mut note = locked(&list.note);
+        if note.refused != Some(why) {
+            if self.now.is_none() || note.refused != self.now {
+                self.before = note.refused;
             }
+            note.refused = Some(why);
+        }
+        if self.now.replace(why) != Some(why) {
+            tracing::warn!(list = list.config.name, why, "a hot list cannot be fetched: the set before stays");
         }
     }
 
-    async fn pull_again(&self, fetched: &Fetched, pull: &PullTable) {
-        let mut version = Version::default();
-        let mut pause = Duration::from_secs(1);
-        while self.rests(pause).await {
-            pause = RETRY.min(Duration::from_secs(pull.every_seconds));
-            let Some(list) = self.fetched_list(fetched) else { continue };
-            match self.pull(fetched, pull, &list, &version).await {
-                Some(next) => {
-                    version = next;
-                    pause = Duration::from_secs(pull.every_seconds);
+    fn is_over(&mut self, list: &List) {
+        let Some(why) = self.now.take() else { return };
+        let before = self.before.take();
+        let mut note = locked(&list.note);
+        // What a load said meanwhile stays.
+        if note.refused == Some(why) {
+            note.refused = before;
+        }
+        tracing::info!(list = list.config.name, "a hot list is fetched again");
+    }
+}
+
+/// Where files are looked for, and what is known of them.
+enum Place {
+    Folder(Folder),
+    Address(Box<Address>),
+}
+
+impl Place {
+    fn new(fetched: &Fetched) -> Self {
+        match &fetched.from {
+            From::Folder(at) => Self::Folder(Folder::new(at)),
+            From::Address(pull) => Self::Address(Box::new(Address::new(pull))),
+        }
+    }
+
+    /// The list was signed anew: what was refused, or waits for people, is judged again. What is in force stays.
+    fn signed_anew(&mut self) {
+        match self {
+            Self::Folder(folder) => {
+                folder.passed.clear();
+                if !folder.is_live {
+                    folder.taken = None;
                 }
-                None => tracing::warn!(list = fetched.name, "a hot list cannot be fetched: the set before stays"),
             }
+            Self::Address(address) if !address.is_live => address.known = Version::default(),
+            Self::Address(_) => {}
         }
     }
 
-    async fn pull(&self, fetched: &Fetched, pull: &PullTable, list: &Arc<List>, known: &Version) -> Option<Version> {
-        let config = tls::web_client_config(pull.ca_file.as_deref()).ok()?;
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(PULL_MAX)
-            .tls_backend_preconfigured(config)
-            .build()
-            .ok()?;
-        let mut request = client.get(&pull.url);
-        if let Some(path) = pull.authorization_file.clone() {
-            let secret = tokio::task::spawn_blocking(move || read_secret_file(&path)).await.ok()?.ok()?;
-            let text = Zeroizing::new(secret.trim_ascii().to_vec());
-            let mut value = HeaderValue::from_bytes(&text).ok()?;
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
+    async fn look(&mut self, fetched: &Fetched, now: Timestamp, to: &impl Loads) -> Result<(), NotFetched> {
+        match self {
+            Self::Folder(folder) => folder.look(fetched, now, to).await,
+            Self::Address(address) => address.look(fetched, now, to).await,
         }
-        for (name, value) in [(IF_NONE_MATCH, &known.etag), (IF_MODIFIED_SINCE, &known.modified)] {
-            if let Some(value) = value {
-                request = request.header(name, value.clone());
-            }
+    }
+}
+
+/// A file of a folder, as far as it says something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Newest {
+    path: PathBuf,
+    bytes: u64,
+    modified_ms: u64,
+}
+
+impl Newest {
+    /// None for what is no file with a time.
+    fn of(path: PathBuf, metadata: &Metadata) -> Option<Self> {
+        let modified_ms = metadata.modified().ok().and_then(unix_ms).filter(|_| metadata.is_file())?;
+        Some(Self { path, bytes: metadata.len(), modified_ms })
+    }
+}
+
+/// A folder in which somebody puts files down.
+struct Folder {
+    at: PathBuf,
+    /// The newest at the last look.
+    seen: Option<Newest>,
+    /// The last one that was judged.
+    taken: Option<Newest>,
+    /// And put in force.
+    is_live: bool,
+    /// What was refused while nothing was in force, as after a restart: the file before it may be the one that was.
+    passed: Vec<Newest>,
+}
+
+impl Folder {
+    fn new(at: &Path) -> Self {
+        Self { at: at.to_owned(), seen: None, taken: None, is_live: false, passed: Vec::new() }
+    }
+
+    async fn look(&mut self, fetched: &Fetched, now: Timestamp, to: &impl Loads) -> Result<(), NotFetched> {
+        let (at, passed) = (self.at.clone(), self.passed.clone());
+        let found = tokio::task::spawn_blocking(move || newest_in(&at, now, &passed)).await;
+        let found = found.map_err(std::io::Error::other).and_then(|found| found);
+        let Ok((newest, is_ahead)) = found else {
+            return Err(NotFetched::soon("the folder of its files cannot be read"));
+        };
+        // A file that still grows is not there yet.
+        let rests = newest.is_some() && newest == self.seen;
+        self.seen.clone_from(&newest);
+        if let Some(newest) = newest.filter(|newest| rests && self.taken.as_ref() != Some(newest)) {
+            self.take(newest, fetched, now, to).await?;
         }
-        let answer = request.send().await.ok()?;
-        if answer.status() == StatusCode::NOT_MODIFIED {
-            return Some(known.clone());
+        if is_ahead {
+            return Err(NotFetched::soon("a file has a time in the future: it is left out"));
         }
-        if answer.status() != StatusCode::OK {
-            return None;
+        if self.is_live && !self.passed.is_empty() {
+            return Err(NotFetched::soon("a newer file was refused: the one before it is in force"));
         }
-        let header = |name| answer.headers().get(name).cloned();
-        let version = Version { etag: header(ETAG), modified: header(LAST_MODIFIED) };
-        let modified = version.modified.as_ref().and_then(|value| value.to_str().ok());
-        let modified = modified.and_then(|text| httpdate::parse_http_date(text).ok()).and_then(unix);
-        let delivery = delivery(fetched, modified.unwrap_or(self.now().0), self.now());
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        newest: Newest,
+        fetched: &Fetched,
+        now: Timestamp,
+        to: &impl Loads,
+    ) -> Result<(), NotFetched> {
         let (send, pieces) = mpsc::channel(PIECES_MAX);
-        self.0.tasks.spawn("hot list body", pump(answer.bytes_stream(), send));
-        self.load(list, Brought::Fetched { delivery }, pieces).await.ok().map(|_report| version)
+        let file = newest.clone();
+        let reading = tokio::task::spawn_blocking(move || send_file(&file, &send));
+        let report = to.load(delivery(fetched, newest.modified_ms, now), pieces).await;
+        match (reading.await.unwrap_or(Sent::Unreadable), report) {
+            (Sent::Unreadable, _) => Err(NotFetched::later("a file is there and cannot be read")),
+            // What it became is seen at the next looks.
+            (Sent::Changed, Ok(_)) => Ok(()),
+            // Refused or not, the same bytes would be judged the same again.
+            (Sent::Whole | Sent::Unwanted, Ok(report)) => {
+                self.is_live = report.state == "live";
+                if self.is_live {
+                    self.passed.retain(|passed| passed.modified_ms > newest.modified_ms);
+                } else if report.state == "refused" && !to.is_in_force() && self.passed.len() < PASSED_MAX {
+                    self.passed.push(newest.clone());
+                }
+                self.taken = Some(newest);
+                Ok(())
+            }
+            (Sent::Whole | Sent::Unwanted | Sent::Changed, Err(_away)) => Err(AWAY),
+        }
     }
 }
 
-/// A full file, numbered by when its source made it: sources whose format says more say it in the file.
-fn delivery(fetched: &Fetched, modified: u64, now: Timestamp) -> OrderedDelivery {
-    OrderedDelivery {
-        mode: LoadMode::Full,
-        sequence: modified,
-        produced_at: Timestamp(modified.min(now.0)),
-        source_file: fetched.source_file.clone(),
-        removes: false,
-    }
+/// What became of a file on its way to the parser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Whole,
+    /// The parser wanted no more of it.
+    Unwanted,
+    /// It is not the file any more that was found resting.
+    Changed,
+    Unreadable,
 }
 
-fn unix(time: SystemTime) -> Option<u64> {
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
-fn newest_in(folder: &Path) -> Option<Newest> {
-    let mut newest: Option<Newest> = None;
-    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+/// The newest file of a folder but those that were `passed` over; and whether one was left out whose time is yet to come: it would stand
+/// before every other until then.
+fn newest_in(folder: &Path, now: Timestamp, passed: &[Newest]) -> std::io::Result<(Option<Newest>, bool)> {
+    let latest_ms = now.0.saturating_mul(1_000).saturating_add(SKEW_MS_MAX);
+    let (mut newest, mut is_ahead): (Option<Newest>, bool) = (None, false);
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         // Names that programs give to what they are still writing.
         if name.starts_with('.') || [".part", ".tmp", ".filepart"].iter().any(|end| name.ends_with(end)) {
             continue;
         }
-        let Some(metadata) = entry.metadata().ok().filter(std::fs::Metadata::is_file) else { continue };
-        let Some(modified) = metadata.modified().ok().and_then(unix) else { continue };
-        let found = Newest { path: entry.path(), bytes: metadata.len(), modified };
-        if newest.as_ref().is_none_or(|newest| (newest.modified, &newest.path) < (found.modified, &found.path)) {
+        // Of a symbolic link these are the link's own: what it leads to is not in this folder.
+        let Some(found) = entry.metadata().ok().and_then(|metadata| Newest::of(entry.path(), &metadata)) else {
+            continue;
+        };
+        if found.modified_ms > latest_ms {
+            is_ahead = true;
+        } else if !passed.contains(&found)
+            && newest
+                .as_ref()
+                .is_none_or(|newest| (newest.modified_ms, &newest.path) < (found.modified_ms, &found.path))
+        {
             newest = Some(found);
         }
     }
-    newest
+    Ok((newest, is_ahead))
 }
 
-fn send_file(path: &Path, to: &mpsc::Sender<Option<Bytes>>) {
-    let Ok(mut file) = std::fs::File::open(path) else { return };
+fn send_file(newest: &Newest, to: &mpsc::Sender<Option<Bytes>>) -> Sent {
+    // Whoever writes into the folder may have put something else at the path meanwhile: a link, or a pipe that nobody fills.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(opened) = rustix::fs::open(&newest.path, flags, Mode::empty()) else { return Sent::Unreadable };
+    let mut file = File::from(opened);
+    let is_same = |file: &File| {
+        let metadata = file.metadata().ok();
+        metadata.and_then(|metadata| Newest::of(newest.path.clone(), &metadata)).as_ref() == Some(newest)
+    };
+    if !is_same(&file) {
+        return Sent::Changed;
+    }
     let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
     loop {
-        match file.read(&mut piece) {
-            Ok(bytes) => {
-                let sent = piece.get(..bytes).map(Bytes::copy_from_slice).unwrap_or_default();
-                if to.blocking_send(Some(sent)).is_err() || bytes == 0 {
-                    return;
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_broken) => return,
+        let bytes = match file.read(&mut piece) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_broken) => return Sent::Unreadable,
+        };
+        // Written to while it was read: without its end the parser takes nothing of it.
+        if bytes == 0 && !is_same(&file) {
+            return Sent::Changed;
+        }
+        let sent = piece.get(..bytes).map(Bytes::copy_from_slice).unwrap_or_default();
+        if to.blocking_send(Some(sent)).is_err() {
+            return Sent::Unwanted;
+        }
+        if bytes == 0 {
+            return Sent::Whole;
         }
     }
+}
+
+/// What an address said of its file last.
+#[derive(Clone, Debug, Default)]
+struct Version {
+    etag: Option<HeaderValue>,
+    modified: Option<HeaderValue>,
+}
+
+/// An address that gives a file.
+struct Address {
+    pull: PullTable,
+    /// The last file that was judged.
+    known: Version,
+    /// And put in force.
+    is_live: bool,
+}
+
+impl Address {
+    fn new(pull: &PullTable) -> Self {
+        Self { pull: pull.clone(), known: Version::default(), is_live: false }
+    }
+
+    async fn look(&mut self, fetched: &Fetched, now: Timestamp, to: &impl Loads) -> Result<(), NotFetched> {
+        let answer = self.ask().await.map_err(NotFetched::later)?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED => return Ok(()),
+            status => return Err(NotFetched::later(unwanted(status))),
+        }
+        let header = |name| answer.headers().get(name).cloned();
+        let version = Version { etag: header(ETAG), modified: header(LAST_MODIFIED) };
+        let modified = version.modified.as_ref().and_then(|value| value.to_str().ok());
+        let modified = modified.and_then(|text| httpdate::parse_http_date(text).ok()).and_then(unix_ms);
+        // A time that is yet to come would stand in the way of every later file.
+        let now_ms = now.0.saturating_mul(1_000);
+        let delivery = delivery(fetched, modified.unwrap_or(now_ms).min(now_ms), now);
+        let (send, pieces) = mpsc::channel(PIECES_MAX);
+        let broke_off = AtomicBool::new(false);
+        let body = pin!(answer.bytes_stream().inspect_err(|_broken| broke_off.store(true, Ordering::Relaxed)));
+        let mut loading = pin!(to.load(delivery, pieces));
+        let report = tokio::select! {
+            report = &mut loading => report,
+            () = pump(body, send) => loading.await,
+        };
+        let report = report.map_err(|_away| AWAY)?;
+        // Remembered, it would not be sent again.
+        if broke_off.load(Ordering::Relaxed) {
+            return Err(NotFetched::later("the file broke off on its way"));
+        }
+        self.is_live = report.state == "live";
+        self.known = version;
+        Ok(())
+    }
+
+    async fn ask(&self) -> Result<reqwest::Response, &'static str> {
+        let (authority, secret) = (self.pull.ca_file.clone(), self.pull.authorization_file.clone());
+        let read = tokio::task::spawn_blocking(move || -> Result<_, &'static str> {
+            let config = tls::web_client_config(authority.as_deref())
+                .map_err(|_file| "the certificates to trust cannot be read")?;
+            let secret = secret.map(|path| read_secret_file(&path)).transpose();
+            Ok((config, secret.map_err(|_file| "the file with the authorization cannot be read")?))
+        });
+        let (config, secret) = read.await.map_err(|_task| "its files cannot be read")??;
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(SILENCE_MAX)
+            .timeout(PULL_MAX)
+            .tls_backend_preconfigured(config)
+            .build()
+            .map_err(|_library| "TLS could not be set up")?;
+        let mut request = client.get(&self.pull.url);
+        if let Some(secret) = secret {
+            let mut value = HeaderValue::from_bytes(secret.trim_ascii())
+                .map_err(|_text| "the file with the authorization holds no header's value")?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        for (name, value) in [(IF_NONE_MATCH, &self.known.etag), (IF_MODIFIED_SINCE, &self.known.modified)] {
+            if let Some(value) = value {
+                request = request.header(name, value.clone());
+            }
+        }
+        // The library's own words hold the address.
+        request.send().await.map_err(|_library| "the address cannot be reached, or its certificate is not trusted")
+    }
+}
+
+fn unwanted(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "the address refuses the authorization",
+        StatusCode::NOT_FOUND | StatusCode::GONE => "the address has no file",
+        status if status.is_redirection() => "the address sends elsewhere, where nobody follows",
+        _ => "the address answers with an error",
+    }
+}
+
+/// A full file, numbered by when its source made it, Unix ms: sources whose format says more say it in the file.
+fn delivery(fetched: &Fetched, modified_ms: u64, now: Timestamp) -> OrderedDelivery {
+    OrderedDelivery {
+        mode: LoadMode::Full,
+        sequence: modified_ms,
+        produced_at: Timestamp((modified_ms / 1_000).min(now.0)),
+        source_file: fetched.source_file.clone(),
+        removes: false,
+    }
+}
+
+fn unix_ms(time: SystemTime) -> Option<u64> {
+    u64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }

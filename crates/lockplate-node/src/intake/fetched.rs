@@ -124,15 +124,17 @@ impl Inner {
         Some((source, parsed))
     }
 
-    /// Waits until every read of it is durable, held, a repeat, or refused for good. False where the process ends before.
+    /// Waits until every read of it is durable, held, a repeat, or refused for good. False where the process ends before. `pause_ms`: how
+    /// long the source had not been asked before this answer; 0 of what comes by itself.
     pub(super) async fn deliver_fetched(
         self: &Arc<Self>,
         source: &Arc<SourceSettings>,
         parsed: Parsed,
         unpacked: &Arc<Unpacked>,
+        pause_ms: i64,
     ) -> bool {
         loop {
-            match self.deliver(source, parsed.clone()).await {
+            match self.deliver(source, parsed.clone(), pause_ms).await {
                 Ok(delivered) => {
                     self.note_shape(source, &delivered, unpacked).await;
                     return true;
@@ -143,9 +145,9 @@ impl Inner {
         }
     }
 
-    /// A connection to the source was lost, and with it perhaps what it said meanwhile.
+    /// Something a source said was lost through us, or may have been: a connection to it, say.
     pub(super) fn lost(&self, name: &str, why: &'static str) {
         self.counters.of(name, |counts| add(&mut counts.lost_upstream, 1));
-        tracing::warn!(source = name, why, "the connection to a source is lost");
+        tracing::warn!(source = name, why, "what a source said meanwhile may be lost");
     }
 }

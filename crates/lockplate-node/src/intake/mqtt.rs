@@ -1,10 +1,12 @@
 //! Messages of a broker (Frigate, `intake.md` 8.4): MQTT 3.1.1, QoS 1, one message after the other. A message is acknowledged
 //! once what it says is durable, held, or refused for good; until then the broker keeps it, also over a broken connection and a
-//! restart of ours. While nothing can be made durable nothing is read. What Frigate publishes with QoS 0, its default, the
-//! broker keeps for nobody.
+//! restart of ours. While nothing can be made durable nothing is read. A message beyond the bound is refused for good, alone. What
+//! Frigate publishes with QoS 0, its default, the broker keeps for nobody.
 //!
 //! The library writes to `log`, for which this process has no listener; its errors are never printed, because some of them hold
 //! a packet.
+
+mod bounded;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,15 +14,15 @@ use std::sync::Arc;
 use lockplate_intake::SourceKind;
 use lockplate_intake::limits::BODY_BYTES_MAX;
 use reqwest::Url;
-use rumqttc::mqttbytes::Error as CodecError;
 use rumqttc::{
     AckMode, AsyncClient, Broker, ConnectReturnCode, ConnectionError, Event, MqttOptions, Packet, Publish, QoS,
-    StateError, SubscribeFilter, SubscribeReasonCode,
+    SubscribeFilter, SubscribeReasonCode,
 };
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use tokio_rustls::TlsConnector;
 
+use self::bounded::{Bounded, CUT};
 use super::Inner;
 use super::fetched::Pause;
 use super::payload::Unpacked;
@@ -139,18 +141,15 @@ struct Lost {
     stood: bool,
     /// A fixed sentence.
     why: &'static str,
-    /// A message is larger than is read, and would come again and again.
-    too_large: bool,
 }
 
 /// Reads messages of the source `name` for ever, over as many connections as that takes.
 pub(super) async fn listen(inner: &Arc<Inner>, name: &str, settings: &MqttSettings) {
     let mut pause = Pause::new();
-    let mut forget = false;
     loop {
-        let lost = match options(settings, forget).await {
+        let lost = match options(settings).await {
             Ok(options) => connection(inner, name, settings, options, &mut pause).await,
-            Err(why) => Some(Lost { stood: false, why, too_large: false }),
+            Err(why) => Some(Lost { stood: false, why }),
         };
         let Some(lost) = lost else { return };
         if lost.stood {
@@ -158,18 +157,12 @@ pub(super) async fn listen(inner: &Arc<Inner>, name: &str, settings: &MqttSettin
         } else {
             tracing::warn!(source = name, why = lost.why, "there is no connection to the broker");
         }
-        if lost.too_large {
-            inner.counters.rejected(name, lockplate_intake::Slug::TooLarge, 1);
-        }
-        // The next connection makes the broker drop what it keeps for us: the only way in this version of MQTT not to be sent
-        // that message again.
-        forget = lost.too_large;
         pause.wait().await;
     }
 }
 
 /// Reads the files: again for each connection, so that a changed password is taken.
-async fn options(settings: &MqttSettings, forget: bool) -> Result<MqttOptions, &'static str> {
+async fn options(settings: &MqttSettings) -> Result<MqttOptions, &'static str> {
     let files = settings.clone();
     let read = tokio::task::spawn_blocking(move || {
         let login = match files.login {
@@ -184,7 +177,7 @@ async fn options(settings: &MqttSettings, forget: bool) -> Result<MqttOptions, &
     options.set_keep_alive(KEEP_ALIVE_S);
     options.set_max_packet_size(BODY_BYTES_MAX, OUTGOING_BYTES_MAX);
     options.set_ack_mode(AckMode::Manual);
-    options.try_set_clean_session(forget).map_err(|_empty_id| "the client id is refused")?;
+    options.try_set_clean_session(false).map_err(|_empty_id| "the client id is refused")?;
     if let Some((user, password)) = login {
         options.set_credentials(user, password.as_bytes().to_vec());
     }
@@ -196,7 +189,15 @@ async fn options(settings: &MqttSettings, forget: bool) -> Result<MqttOptions, &
         let server = ServerName::try_from(host).map_err(|_name| "the broker's name cannot be in a certificate")?;
         options.set_socket_connector(move |address, network| {
             let (connector, server) = (connector.clone(), server.clone());
-            async move { connector.connect(server, rumqttc::default_socket_connect(address, network).await?).await }
+            async move {
+                let stream = rumqttc::default_socket_connect(address, network).await?;
+                Ok::<_, std::io::Error>(Bounded::new(connector.connect(server, stream).await?, BODY_BYTES_MAX))
+            }
+        });
+    } else {
+        options.set_socket_connector(|address, network| async move {
+            let stream = rumqttc::default_socket_connect(address, network).await?;
+            Ok::<_, std::io::Error>(Bounded::new(stream, BODY_BYTES_MAX))
         });
     }
     Ok(options)
@@ -210,8 +211,7 @@ async fn connection(
     options: MqttOptions,
     pause: &mut Pause,
 ) -> Option<Lost> {
-    let forget = options.clean_session();
-    let mut lost = Lost { stood: false, why: "the broker cannot be asked", too_large: false };
+    let mut lost = Lost { stood: false, why: "the broker cannot be asked" };
     let filters = settings.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
     let Ok((client, mut events)) = AsyncClient::builder(options).capacity(TOPICS_MAX).try_build() else {
         return Some(lost);
@@ -229,9 +229,6 @@ async fn connection(
                     return Some(Lost { why: "an acknowledgement could not be sent", ..lost });
                 }
             }
-            Ok(Event::Incoming(Packet::ConnAck(_))) if forget => {
-                return Some(Lost { why: "the broker was told to forget", ..lost });
-            }
             Ok(Event::Incoming(Packet::SubAck(answer))) => {
                 if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
                     return Some(Lost { why: "the broker refuses a topic", ..lost });
@@ -242,8 +239,7 @@ async fn connection(
             }
             Ok(_) => {}
             Err(error) => {
-                let (why, too_large) = reason(&error);
-                return Some(Lost { stood: lost.stood, why, too_large });
+                return Some(Lost { why: reason(&error), ..lost });
             }
         }
     }
@@ -253,27 +249,29 @@ async fn connection(
 async fn taken(inner: &Arc<Inner>, name: &str, message: &Publish) -> bool {
     // A topic that is no text is that of no message we asked for.
     let topic = core::str::from_utf8(&message.topic).unwrap_or_default();
+    if message.payload == CUT {
+        inner.counters.rejected(name, lockplate_intake::Slug::TooLarge, 1);
+        tracing::warn!(source = name, "a message is larger than 8 MiB: it is refused");
+        return true;
+    }
     let unpacked = Arc::new(Unpacked::message(message.payload.clone(), topic, message.retain));
     match inner.parse_fetched(name, &unpacked).await {
-        Some((source, parsed)) => inner.deliver_fetched(&source, parsed, &unpacked).await,
+        Some((source, parsed)) => inner.deliver_fetched(&source, parsed, &unpacked, 0).await,
         None => false,
     }
 }
 
 /// In fixed words: the library's own can hold what the broker sent.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library's list grows, and all of it means: no connection")]
-const fn reason(error: &ConnectionError) -> (&'static str, bool) {
+const fn reason(error: &ConnectionError) -> &'static str {
     match error {
-        ConnectionError::MqttState(StateError::Deserialization(CodecError::PayloadSizeLimitExceeded(_))) => {
-            ("a message is larger than 8 MiB", true)
-        }
         ConnectionError::ConnectionRefused(
             ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => ("the broker refuses the name or the password", false),
-        ConnectionError::ConnectionRefused(_) => ("the broker refuses us", false),
+        ) => "the broker refuses the name or the password",
+        ConnectionError::ConnectionRefused(_) => "the broker refuses us",
         ConnectionError::Io(_) | ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
-            ("the broker cannot be reached", false)
+            "the broker cannot be reached"
         }
-        _ => ("the broker ended the connection or does not speak MQTT 3.1.1", false),
+        _ => "the broker ended the connection or does not speak MQTT 3.1.1",
     }
 }

@@ -2,9 +2,10 @@
 //! a stream that does not end. Answers are bounded; a camera that does not answer is asked again, more and more seldom, for
 //! ever. What an answer says is read in `lockplate-intake`; how a camera is reached stands in `camera.rs`.
 //!
-//! A camera tells its last reads again with each answer: those of the answer before are left out here, and at a start those that
-//! are old, which were sealed by the run before or would come in great numbers. So a restart can seal the reads of the last
-//! quarter of an hour twice, with one engine reference.
+//! A camera tells its last reads again with each answer: those of the answer before are left out here. How far a source was read is kept
+//! over restarts, to the minute: what a camera still holds of the time in which it was not asked is read then, late, and the reads of two
+//! minutes can be sealed twice, with one engine reference. A camera that is asked for the first time tells the last quarter of an hour.
+//! What it may have forgotten meanwhile, or tells in more bytes than are read, is counted as lost.
 
 mod camera;
 mod parts;
@@ -24,17 +25,17 @@ use lockplate_intake::{Observation, Parsed, SourceKind};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use self::camera::Camera;
+use self::camera::{Camera, TOO_LARGE};
 use self::parts::Parts;
-use super::Inner;
 use super::fetched::Pause;
 use super::payload::Unpacked;
 use super::settings::{USER_RULE, is_user};
+use super::{Asked, Inner, RegisterDown};
 
 /// Longest time between two questions, seconds.
 const EVERY_SECONDS_MAX: u16 = 3_600;
 
-/// How far back a camera is asked at a start, ms.
+/// How far back a camera is asked that was never asked before, ms.
 const LOOK_BACK_MS: i64 = DUPLICATE_ID_MS;
 
 /// How much earlier it is asked in the hour that a wall clock repeats, ms.
@@ -130,6 +131,9 @@ impl PullTable {
     }
 }
 
+/// What is kept over restarts is rounded to it; and so much of what was read last is read once more: it may be held, in memory, ms.
+const MINUTE_MS: i64 = 60_000;
+
 /// What a camera is asked.
 struct Question {
     method: Method,
@@ -137,12 +141,20 @@ struct Question {
     body: Option<String>,
     /// The answer does not end.
     is_stream: bool,
+    /// It tells its last reads, however many there were since.
+    is_last_only: bool,
 }
 
 /// The question to a camera of this kind for what it read from `since_ms` on, Unix time; `None` for what cannot be asked.
 #[expect(clippy::wildcard_enum_match_arm, reason = "asks for four kinds; the others come by themselves")]
 fn question(kind: SourceKind, zone: Option<&Zone>, since_ms: i64) -> Option<Question> {
-    let get = |path_and_query: String| Question { method: Method::GET, path_and_query, body: None, is_stream: false };
+    let get = |path_and_query: String| Question {
+        method: Method::GET,
+        path_and_query,
+        body: None,
+        is_stream: false,
+        is_last_only: false,
+    };
     match kind {
         SourceKind::DahuaEvents => {
             let path = "/cgi-bin/eventManager.cgi?action=attach&codes=[TrafficJunction]&heartbeat=5";
@@ -163,7 +175,8 @@ fn question(kind: SourceKind, zone: Option<&Zone>, since_ms: i64) -> Option<Ques
             Some(get(format!("/local/fflprapp/search.cgi?TimestampFrom={since_us}")))
         }
         SourceKind::Milesight => {
-            Some(get("/cgi-bin/operator/operator.cgi?action=get.lpr.lastdata&format=inf".to_owned()))
+            let path = "/cgi-bin/operator/operator.cgi?action=get.lpr.lastdata&format=inf";
+            Some(Question { is_last_only: true, ..get(path.to_owned()) })
         }
         _ => None,
     }
@@ -172,8 +185,23 @@ fn question(kind: SourceKind, zone: Option<&Zone>, since_ms: i64) -> Option<Ques
 /// Asks the camera of the source `name` for ever.
 pub(super) async fn ask(inner: &Arc<Inner>, name: &str, settings: &PullSettings) {
     let mut pause = Pause::new();
-    let mut seen = Seen::default();
     let mut stands = false;
+    let Some((number, kind)) = inner.book().sources.get(name).map(|source| (source.config.number, source.config.kind))
+    else {
+        return;
+    };
+    let kept = loop {
+        match inner.register.asked(number).await {
+            Ok(kept) => break kept,
+            // Without it nobody knows from when on to ask.
+            Err(RegisterDown) => pause.wait().await,
+        }
+    };
+    pause.reset();
+    if kept.is_some() && question(kind, None, 0).is_some_and(|question| question.is_stream) {
+        inner.lost(name, "nobody listened to the camera until now");
+    }
+    let mut seen = Seen { kept, ..Seen::default() };
     loop {
         let ended = match Camera::new(settings).await {
             Ok(mut camera) => questions(inner, name, settings, &mut camera, &mut seen, &mut stands, &mut pause).await,
@@ -201,26 +229,39 @@ async fn questions(
 ) -> Option<&'static str> {
     loop {
         let source = inner.book().sources.get(name).cloned()?;
-        let since_ms = seen.since(inner.clock.now_ms());
+        let asked_ms = inner.clock.now_ms();
+        let since_ms = seen.since(asked_ms);
         let question = question(source.config.kind, source.config.zone.as_ref(), since_ms)?;
         if question.is_stream {
-            return stream(inner, name, camera, &question, stands, pause).await;
+            return stream(inner, name, camera, &question, seen, stands, pause).await;
         }
         let (content_type, body) = match camera.answer(&question).await {
             Ok(answer) => answer,
+            // Asked for the same again, it would never be done.
+            Err(TOO_LARGE) if !question.is_last_only && seen.skip(since_ms, asked_ms) => {
+                inner.lost(name, "the camera has more to tell than is read at a time: half of it is left out");
+                tokio::time::sleep(settings.every).await;
+                continue;
+            }
             Err(why) => return Some(why),
         };
         *stands = true;
         pause.reset();
         let unpacked = Arc::new(Unpacked::answer(&content_type, body));
         let (source, mut parsed) = inner.parse_fetched(name, &unpacked).await?;
-        let now_seen = seen.keep_new(&mut parsed, inner.clock.now_ms());
+        let now_ms = inner.clock.now_ms();
+        if question.is_last_only && seen.has_gap(&parsed) {
+            inner.lost(name, "the camera's last reads do not go back to those before");
+        }
+        let pause_ms = seen.pause_ms(now_ms);
+        let mut now_seen = seen.keep_new(&mut parsed, now_ms);
         // It answers: it lives, also on a road where nobody drives.
         let camera_key = source.config.camera.iter().map(|camera| (camera.clone(), None));
         parsed.heartbeat.get_or_insert_with(|| Heartbeat { agent_time: None, cameras: camera_key.collect() });
-        if !inner.deliver_fetched(&source, parsed, &unpacked).await {
+        if !inner.deliver_fetched(&source, parsed, &unpacked, pause_ms).await {
             return None;
         }
+        now_seen.keep(inner, source.config.number, asked_ms).await;
         *seen = now_seen;
         tokio::time::sleep(settings.every).await;
     }
@@ -232,6 +273,7 @@ async fn stream(
     name: &str,
     camera: &mut Camera,
     question: &Question,
+    seen: &mut Seen,
     stands: &mut bool,
     pause: &mut Pause,
 ) -> Option<&'static str> {
@@ -259,45 +301,115 @@ async fn stream(
             pause.reset();
             let unpacked = Arc::new(Unpacked::answer("text/plain", part));
             let (source, parsed) = inner.parse_fetched(name, &unpacked).await?;
-            if !inner.deliver_fetched(&source, parsed, &unpacked).await {
+            if !inner.deliver_fetched(&source, parsed, &unpacked, 0).await {
                 return None;
             }
+            seen.keep(inner, source.config.number, inner.clock.now_ms()).await;
         }
     }
 }
 
 /// What the last answer said.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
     newest: Option<SourceTime>,
     reads: Option<BTreeSet<(i64, Option<String>)>>,
+    /// When it was asked for, Unix ms; none before the first answer to this run.
+    asked_ms: Option<i64>,
+    /// What is left out because it does not fit into one answer ends here, Unix ms.
+    skipped_to_ms: Option<i64>,
+    /// What is known after a restart.
+    kept: Option<Asked>,
+}
+
+impl Asked {
+    /// Where reading goes on, Unix ms. The source's clock may have been ahead, and set right since.
+    fn goes_on_ms(self) -> i64 {
+        self.read_to_ms.min(self.answered_ms)
+    }
 }
 
 impl Seen {
     /// From when on to ask.
     fn since(&self, now_ms: i64) -> i64 {
-        let Some(newest) = self.newest else { return now_ms.saturating_sub(LOOK_BACK_MS) };
-        // The wall clock goes back an hour: asked in it, the second pass would be over already.
-        let back = if newest.quality == TimeQuality::Ambiguous { HOUR_MS } else { 0 };
+        let since = match (self.newest, self.kept) {
+            (Some(newest), _) => {
+                // The wall clock goes back an hour: asked in it, the second pass would be over already.
+                let back = if newest.quality == TimeQuality::Ambiguous { HOUR_MS } else { 0 };
+                newest.ms.saturating_sub(back)
+            }
+            (None, Some(kept)) => kept.goes_on_ms(),
+            (None, None) => now_ms.saturating_sub(LOOK_BACK_MS),
+        };
         // A clock that is ahead, and is set right, would else not be asked for anything until then.
-        newest.ms.saturating_sub(back).min(now_ms)
+        since.max(self.skipped_to_ms.unwrap_or(i64::MIN)).min(now_ms)
     }
 
-    /// Leaves in `parsed` what the answer before did not say, and at a start what is not old. What it said is the next to be
+    /// How long the source had not been asked before an answer of now, ms.
+    fn pause_ms(&self, now_ms: i64) -> i64 {
+        let before = self.asked_ms.or(self.kept.map(|kept| kept.answered_ms));
+        before.map_or(LOOK_BACK_MS, |before| now_ms.saturating_sub(before))
+    }
+
+    /// Leaves the older half out. False where that would not help.
+    fn skip(&mut self, since_ms: i64, now_ms: i64) -> bool {
+        let half = now_ms.saturating_sub(since_ms) / 2;
+        self.skipped_to_ms = Some(since_ms.saturating_add(half));
+        half >= MINUTE_MS
+    }
+
+    /// Whether an answer that tells the last reads does not reach back to what was read before.
+    fn has_gap(&self, parsed: &Parsed) -> bool {
+        let Some(oldest) = parsed.observations.iter().map(|o| o.time.ms).min() else { return false };
+        match (&self.reads, self.kept) {
+            (Some(before), _) => !before.is_empty() && !parsed.observations.iter().any(|o| before.contains(&key(o))),
+            // What was read last is at most two minutes behind what was kept of it.
+            (None, Some(kept)) => oldest > kept.goes_on_ms().saturating_add(2 * MINUTE_MS),
+            (None, None) => false,
+        }
+    }
+
+    /// Leaves in `parsed` what the answer before did not say, and at a start what was not read before. What it said is the next to be
     /// compared with, once it is delivered.
     fn keep_new(&self, parsed: &mut Parsed, now_ms: i64) -> Self {
-        let key = |o: &Observation| (o.time.ms, o.engine_id.clone());
         let newest = parsed.observations.iter().map(|o| o.time).chain(self.newest).max_by_key(|time| time.ms);
         // An answer that could not be read says nothing about what will be said again.
         if parsed.is_poison() {
-            return Self { newest: self.newest, reads: self.reads.clone() };
+            return self.clone();
         }
         let reads = parsed.observations.iter().map(key).collect();
-        let oldest = now_ms.saturating_sub(LOOK_BACK_MS);
+        let oldest = self.kept.map_or(now_ms.saturating_sub(LOOK_BACK_MS), Asked::goes_on_ms);
         parsed.observations.retain(|o| match &self.reads {
             Some(before) => !before.contains(&key(o)),
             None => o.time.ms >= oldest,
         });
-        Self { newest, reads: Some(reads) }
+        Self { newest, reads: Some(reads), asked_ms: self.asked_ms, skipped_to_ms: None, kept: self.kept }
     }
+
+    /// Keeps how far the source was read over a restart: what it answered to a question of `asked_ms` is delivered.
+    async fn keep(&mut self, inner: &Inner, source: u16, asked_ms: i64) {
+        self.asked_ms = Some(asked_ms);
+        let minute = |ms: i64| ms.saturating_sub(ms.rem_euclid(MINUTE_MS));
+        let read_to_ms = match (self.newest, self.kept) {
+            (Some(newest), _) => minute(newest.ms.saturating_sub(MINUTE_MS)),
+            (None, Some(kept)) => kept.read_to_ms,
+            // It told nothing yet, of all it was asked for.
+            (None, None) => minute(asked_ms.saturating_sub(LOOK_BACK_MS)),
+        };
+        let asked = Asked { read_to_ms, answered_ms: minute(asked_ms) };
+        if self.kept == Some(asked) {
+            return;
+        }
+        match inner.register.set_asked(source, asked).await {
+            Ok(()) => self.kept = Some(asked),
+            Err(RegisterDown) => {
+                tracing::warn!("how far a camera was read cannot be kept: a restart goes back further")
+            }
+        }
+    }
+}
+
+/// By what a read is known that is told again.
+fn key(read: &Observation) -> (i64, Option<String>) {
+    (read.time.ms, read.engine_id.clone())
 }

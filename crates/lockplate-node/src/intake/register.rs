@@ -15,7 +15,9 @@ use lockplate_intake::time::Zone;
 
 use super::access::TokenHash;
 use super::settings::{IMPORT_SOURCE_NAME, SourceRefused, SourceSettings, SourceTable, check_files, check_tables};
-use super::sink::{Fate, KnownCamera, NewCamera, NotTaken, Obstacle, ReadSink, Register, RegisterDown, Registered};
+use super::sink::{
+    Asked, Fate, KnownCamera, NewCamera, NotTaken, Obstacle, ReadSink, Register, RegisterDown, Registered,
+};
 use crate::agency_db::{self, AgencyDb, CameraError, SourceRow};
 use crate::api::{CameraChanged, CameraEdit, CameraState};
 use crate::clock::Clock;
@@ -207,6 +209,14 @@ impl Register for AgencyRegister {
             added.map(drop).map_err(|_not_added| RegisterDown)
         }
         .boxed()
+    }
+
+    fn asked(&self, source: u16) -> BoxFuture<'_, Result<Option<Asked>, RegisterDown>> {
+        async move { self.db.asked(source).await.map_err(|_db| RegisterDown) }.boxed()
+    }
+
+    fn set_asked(&self, source: u16, asked: Asked) -> BoxFuture<'_, Result<(), RegisterDown>> {
+        async move { self.db.set_asked(source, asked).await.map_err(|_db| RegisterDown) }.boxed()
     }
 
     fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>> {

@@ -163,6 +163,15 @@ impl fmt::Display for RegisterDown {
 
 impl core::error::Error for RegisterDown {}
 
+/// How far a source that is asked was read, to the minute: what it saw is no secret, but when a car passed is nobody's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Unix ms by the source's clock: what it read before is durable.
+    pub read_to_ms: i64,
+    /// Unix ms by ours: it answered then or in the minute that followed.
+    pub answered_ms: i64,
+}
+
 /// What the register holds at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Registered {
@@ -184,6 +193,12 @@ pub trait Register: Send + Sync + 'static {
 
     /// Adds a camera that is not there.
     fn add(&self, source: u16, camera: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>>;
+
+    /// How far a source was read by the runs before this one; none where it never answered.
+    fn asked(&self, source: u16) -> BoxFuture<'_, Result<Option<Asked>, RegisterDown>>;
+
+    /// Remembers that.
+    fn set_asked(&self, source: u16, asked: Asked) -> BoxFuture<'_, Result<(), RegisterDown>>;
 
     /// Changes a camera, in the same order. On an error it is as it was, and the problem is what the caller is told.
     fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>>;

@@ -90,7 +90,7 @@ pub(super) fn camera(number: u32, source: u16, key: &str) -> KnownCamera {
 }
 
 /// A register in memory.
-pub(crate) struct FakeRegister(pub(crate) Mutex<Registered>);
+pub(crate) struct FakeRegister(pub(crate) Mutex<Registered>, pub(super) Mutex<BTreeMap<u16, Asked>>);
 
 impl Register for FakeRegister {
     fn registered(&self) -> BoxFuture<'_, Result<Registered, RegisterDown>> {
@@ -101,6 +101,15 @@ impl Register for FakeRegister {
         let mut all = self.0.lock().unwrap();
         let number = u32::try_from(all.cameras.len()).unwrap() + 1;
         all.cameras.push(KnownCamera { group: new.group, ..camera(number, source, &new.key) });
+        core::future::ready(Ok(())).boxed()
+    }
+
+    fn asked(&self, source: u16) -> BoxFuture<'_, Result<Option<Asked>, RegisterDown>> {
+        core::future::ready(Ok(self.1.lock().unwrap().get(&source).copied())).boxed()
+    }
+
+    fn set_asked(&self, source: u16, asked: Asked) -> BoxFuture<'_, Result<(), RegisterDown>> {
+        self.1.lock().unwrap().insert(source, asked);
         core::future::ready(Ok(())).boxed()
     }
 
@@ -200,7 +209,7 @@ pub(crate) async fn town() -> Town {
         import_source: IMPORT_NUMBER,
     };
     let sink = Arc::new(FakeSink::default());
-    let register = Arc::new(FakeRegister(Mutex::new(registered)));
+    let register = Arc::new(FakeRegister(Mutex::new(registered), Mutex::default()));
     let clock = Arc::new(TestClock::new(NOW_MS));
     let tasks = Tasks::new();
     let parts = IntakeParts {
@@ -798,8 +807,15 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Anonymous memory of this process, KiB. Of this test alone where each has a process of its own, as nextest gives it.
+fn memory_kib() -> Option<u64> {
+    std::env::var_os("NEXTEST")?;
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find(|line| line.starts_with("RssAnon"))?.split_whitespace().nth(1)?.parse().ok()
+}
+
 #[tokio::test]
-async fn ten_thousand_mutated_payloads_a_format_give_no_unexpected_answer() {
+async fn ten_thousand_mutated_payloads_a_format_give_no_unexpected_answer_and_leave_no_memory_behind() {
     let seed = 20_260_320;
     println!("seed {seed}");
     let mut dice = Dice(seed);
@@ -818,7 +834,12 @@ async fn ten_thousand_mutated_payloads_a_format_give_no_unexpected_answer() {
         let town = town().await;
         let router = town.state.routes(Door::Protected);
         let uri = address(name);
+        let mut before = None;
         for number in 0..10_000 {
+            // What a first payload brings into memory, it brings once.
+            if number == 1_000 {
+                before = memory_kib();
+            }
             // Five milliseconds each: within the pace.
             town.clock.advance(Duration::from_millis(5));
             let mut body = sample.clone().into_bytes();
@@ -829,5 +850,53 @@ async fn ten_thousand_mutated_payloads_a_format_give_no_unexpected_answer() {
             assert!(response.extensions().get::<CloseUnanswered>().is_none());
         }
         assert_eq!(town.state.health().sources[name].payloads, 10_000);
+        if let (Some(before), Some(after)) = (before, memory_kib()) {
+            let grown = after.saturating_sub(before);
+            println!("{name} {content_type}: {} reads, {grown} KiB more", town.sink.texts().len());
+            assert!(grown < 64 * 1024, "{name} {content_type}: {grown} KiB");
+        }
     }
+}
+
+/// What no door takes, whatever format is behind it: small on the line, large or deep where somebody believes it.
+#[tokio::test]
+async fn bombs_are_refused_at_every_door() {
+    let town = town().await;
+    let depth = 100_000;
+    let entities: String = (1..10).fold("<!ENTITY e0 \"ha\">".to_owned(), |all, n| {
+        let inner = format!("&e{};", n - 1).repeat(10);
+        format!("{all}<!ENTITY e{n} \"{inner}\">")
+    });
+    let gzip = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    };
+    let bombs: [(&str, &str, bool, Vec<u8>); 6] = [
+        ("arrays", "application/json", false, "[".repeat(depth).into_bytes()),
+        ("objects", "application/json", false, "{\"a\":".repeat(depth).into_bytes()),
+        ("elements", "application/xml", false, "<a>".repeat(depth).into_bytes()),
+        ("a billion laughs", "application/xml", false, format!("<!DOCTYPE a [{entities}]><a>&e9;</a>").into_bytes()),
+        ("zeros", "application/json", true, gzip(&vec![b'0'; 64 << 20])),
+        ("spaces", "application/xml", true, gzip(&vec![b' '; 64 << 20])),
+    ];
+    for &kind in SourceKind::ALL {
+        for (what, content_type, packed, bomb) in &bombs {
+            let name = name_of(kind);
+            let before =
+                town.state.health().sources.get(name).map_or(0, |counts| counts.rejected.values().sum::<u64>());
+            let mut request = post_of(&address(name), content_type, bomb.clone());
+            if *packed {
+                request.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+            }
+            town.clock.advance(Duration::from_millis(20));
+            let (status, ..) = answer(&town, request).await;
+            assert!(status.as_u16() < 500, "{name} {what}: {status}");
+            let refused = town.state.health().sources[name].rejected.values().sum::<u64>() > before;
+            // Lines that are none of the engine's are passed over there.
+            let of_lines = matches!(kind, SourceKind::AlprLines | SourceKind::DahuaEvents);
+            assert!(refused || of_lines, "{name} {what}: {status}");
+        }
+    }
+    assert!(town.sink.texts().is_empty());
 }

@@ -141,11 +141,11 @@ impl Inner {
             BusyAnswer::CloseUnanswered => Duration::ZERO,
         };
         if tried.is_zero() {
-            return self.deliver(source, parsed).await;
+            return self.deliver(source, parsed, 0).await;
         }
         let patient = async {
             loop {
-                match self.deliver(source, parsed.clone()).await {
+                match self.deliver(source, parsed.clone(), 0).await {
                     Err(NotTaken::Busy | NotTaken::Interrupted) => tokio::time::sleep(TRY_AGAIN).await,
                     done => return done,
                 }
@@ -153,15 +153,17 @@ impl Inner {
         };
         match tokio::time::timeout(tried, patient).await {
             Ok(done) => done,
-            Err(_elapsed) => self.deliver(source, parsed.clone()).await,
+            Err(_elapsed) => self.deliver(source, parsed.clone(), 0).await,
         }
     }
 
-    /// Takes what one payload says. On success every read of it is durable, held, a repeat, or refused for good.
+    /// Takes what one payload says. On success every read of it is durable, held, a repeat, or refused for good. `pause_ms` is that of
+    /// [`Rules`].
     pub(super) async fn deliver(
         self: &Arc<Self>,
         source: &Arc<SourceSettings>,
         parsed: Parsed,
+        pause_ms: i64,
     ) -> Result<Delivered, NotTaken> {
         let entered = self.enter(Way::Live).await;
         if self.closing.load(Ordering::SeqCst) {
@@ -169,7 +171,7 @@ impl Inner {
         }
         let now = self.clock.now_ms();
         let book = self.book();
-        let rules = Rules::new(&source.config, Arrival::Live, self.retention_ms);
+        let rules = Rules { pause_ms, ..Rules::new(&source.config, Arrival::Live, self.retention_ms) };
         let number = source.config.number;
         // INVARIANT: no await between here and the task that `settle` starts, so that a caller that goes away cannot leave a
         // read remembered and not sealed.

@@ -27,6 +27,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// From a question to the last byte of its answer, streams apart.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
+/// Why an answer was not read to its end: less of it can be asked for.
+pub(super) const TOO_LARGE: &str = "the answer is larger than 8 MiB";
+
 /// A camera and what it wants to be shown.
 pub(super) struct Camera {
     client: Client,
@@ -77,7 +80,7 @@ impl Camera {
             let mut body = BytesMut::new();
             while let Some(chunk) = response.chunk().await.map_err(|_broken| "the answer broke off")? {
                 if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
-                    return Err("the answer is larger than 8 MiB");
+                    return Err(TOO_LARGE);
                 }
                 body.extend_from_slice(&chunk);
             }

@@ -306,18 +306,26 @@ async fn over_tls_the_broker_is_the_one_that_the_authority_vouches_for() {
 }
 
 #[tokio::test]
-async fn a_message_beyond_the_bound_is_dropped_and_does_not_stop_the_others() {
+async fn a_message_beyond_the_bound_is_refused_alone_and_what_waits_behind_it_comes() {
     let Some(broker) = Mosquitto::start().await else { return };
     let town = reading(&broker, SourceKind::Rekor, "1", false).await;
     stands(&town, &broker).await;
-    broker.publish(&[(EVENTS, " ".repeat(BODY_BYTES_MAX + 1), false)]).await;
-    town.until("its refusal", |town| town.counts("broker").rejected.get("intake-too-large") == Some(&1)).await;
-    for _try in 0..100 {
-        broker.publish(&[(EVENTS, group("u-1", "AB1", false), false)]).await;
-        if town.sink.texts() == ["AB1"] {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("nothing comes any more");
+    acknowledged().await;
+    town.tasks.finish(Duration::from_secs(5)).await.unwrap();
+
+    // While nobody reads, the broker keeps all of it.
+    let large = || (EVENTS, " ".repeat(BODY_BYTES_MAX + 1), false);
+    let small = |uuid: &str, plate: &str| (EVENTS, group(uuid, plate, false), false);
+    broker.publish(&[small("u-1", "AB1"), large(), small("u-2", "AB2"), large(), small("u-3", "AB3")]).await;
+    let next = reading(&broker, SourceKind::Rekor, "1", false).await;
+    next.until("what waited", |next| next.sink.texts() == ["AB1", "AB2", "AB3"]).await;
+    assert_eq!(next.counts("broker").rejected.get("intake-too-large"), Some(&2));
+    assert_eq!(next.counts("broker").lost_upstream, 0, "one connection");
+    acknowledged().await;
+    next.tasks.finish(Duration::from_secs(5)).await.unwrap();
+
+    // Refused for good: it does not come again.
+    let last = reading(&broker, SourceKind::Rekor, "1", false).await;
+    stands(&last, &broker).await;
+    assert_eq!((last.sink.texts(), last.counts("broker").rejected.get("intake-too-large")), (Vec::new(), None));
 }

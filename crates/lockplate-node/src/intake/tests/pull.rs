@@ -81,6 +81,33 @@ async fn device(State(device): State<Device>, method: Method, uri: Uri, headers:
 /// A town with a source `asked` of `engine`, and its camera.
 async fn with_device(engine: &str, folder: &std::path::Path, password: &str, answers: Vec<Answer>) -> (Town, Device) {
     let town = town().await;
+    let camera = asks_device(&town, engine, folder, password, answers).await;
+    (town, camera)
+}
+
+/// As after a restart `later`, with what the run before kept.
+async fn again_later(
+    before: Town,
+    later: Duration,
+    engine: &str,
+    folder: &std::path::Path,
+    answers: Vec<Answer>,
+) -> (Town, Device) {
+    let town = town().await;
+    before.tasks.finish(Duration::from_secs(5)).await.unwrap();
+    town.clock.advance(later);
+    town.register.1.lock().unwrap().clone_from(&before.register.1.lock().unwrap());
+    let camera = asks_device(&town, engine, folder, PASSWORD, answers).await;
+    (town, camera)
+}
+
+async fn asks_device(
+    town: &Town,
+    engine: &str,
+    folder: &std::path::Path,
+    password: &str,
+    answers: Vec<Answer>,
+) -> Device {
     let camera = Device::default();
     camera.0.lock().unwrap().answers = answers.into();
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -90,14 +117,14 @@ async fn with_device(engine: &str, folder: &std::path::Path, password: &str, ans
     town.tasks.spawn("a camera", async move {
         axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await }).await.unwrap();
     });
-    let file = password_file(folder, password);
+    let file = if folder.join("password").exists() { folder.join("password") } else { password_file(folder, password) };
     ask(
-        &town,
+        town,
         engine,
         PullTable { url, user: "admin".into(), password_file: file, every_seconds: 1, ca_file: None, pin: None },
     )
     .await;
-    (town, camera)
+    camera
 }
 
 async fn ask(town: &Town, engine: &str, pull: PullTable) {
@@ -239,4 +266,130 @@ async fn over_tls_only_the_pinned_camera_is_shown_anything() {
             assert_eq!((camera.0.lock().unwrap().refused, town.sink.texts()), (0, Vec::new()));
         }
     }
+}
+
+/// What was sealed: text, where, and whether the clock was blamed for it.
+fn sealed(town: &Town) -> Vec<(String, Placement, bool)> {
+    let sealed = town.sink.sealed.lock().unwrap();
+    let one =
+        |(read, place): &(Read, Placement)| (read.plate.expose_text().to_owned(), *place, read.source_time.is_some());
+    sealed.iter().map(one).collect()
+}
+
+#[tokio::test]
+async fn after_a_restart_a_camera_tells_what_it_saw_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (early, now) = (("20260320T0538000000", "EARLY1"), ("20260320T0546300000", "AB123"));
+    let answers = vec![plates(&[early, now]), plates(&[now])];
+    let (town, camera) = with_device("hikvision", folder.path(), PASSWORD, answers).await;
+    town.until("both answers", |_| camera.0.lock().unwrap().answers.is_empty()).await;
+    let of = |time: i64| NOW_MS - 40_000 + time * 60_000;
+    let (first, last) = (late(of(-8)), Placement::Open);
+    assert_eq!(sealed(&town), [("EARLY1".to_owned(), first, false), ("AB123".to_owned(), last, false)]);
+    let kept = Asked { read_to_ms: of(-1), answered_ms: of(0) };
+    assert_eq!(town.register.1.lock().unwrap().get(&60), Some(&kept), "to the minute");
+
+    // Two hours later: one read every ten minutes in between, older ones than any clock may be wrong by.
+    let texts: Vec<String> = (0..12).map(|number| format!("GONE{number}")).collect();
+    let times: Vec<String> = (0..12)
+        .map(|number| format!("20260320T{:02}{:02}000000", 5 + (50 + number * 10) / 60, (50 + number * 10) % 60))
+        .collect();
+    let mut seen: Vec<(&str, &str)> = vec![early, now];
+    seen.extend(times.iter().map(String::as_str).zip(texts.iter().map(String::as_str)));
+    seen.push(("20260320T0746350000", "CD456"));
+    let (town, camera) =
+        again_later(town, Duration::from_secs(7_200), "hikvision", folder.path(), vec![plates(&seen), plates(&seen)])
+            .await;
+    town.until("both answers", |_| camera.0.lock().unwrap().answers.is_empty()).await;
+    assert_eq!(camera.0.lock().unwrap().asked[0].1, "<AfterTime><picTime>20260320T054500</picTime></AfterTime>");
+    let mut expected = vec![("AB123".to_owned(), late(NOW_MS - 10_000), false)];
+    expected.extend((0..).zip(&texts).map(|(number, text)| (text.clone(), late(of(4 + number * 10)), false)));
+    expected.push(("CD456".to_owned(), Placement::Open, false));
+    assert_eq!(sealed(&town), expected, "each at its time, and what was read before the last two minutes not again");
+    assert_eq!((town.counts("asked").clock_off, town.counts("asked").lost_upstream), (0, 0));
+}
+
+#[tokio::test]
+async fn a_camera_whose_clock_is_wrong_is_not_believed_after_a_pause_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let (town, camera) = with_device("hikvision", folder.path(), PASSWORD, vec![plates(&[])]).await;
+    town.until("the answer", |_| camera.0.lock().unwrap().answers.is_empty()).await;
+    // Half an hour later, and a read that is older than that.
+    let seen = plates(&[("20260320T0400000000", "SLOW1")]);
+    let (town, camera) =
+        again_later(town, Duration::from_secs(1_800), "hikvision", folder.path(), vec![plates(&[]), seen]).await;
+    town.until("the answer", |_| camera.0.lock().unwrap().answers.is_empty()).await;
+    town.until("the read", |town| town.counts("asked").clock_off == 1).await;
+    assert_eq!(sealed(&town), [("SLOW1".to_owned(), Placement::Open, true)]);
+}
+
+#[tokio::test]
+async fn more_than_is_read_at_a_time_is_left_out_counted_and_not_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers = vec![Answer::Endless, plates(&[("20260320T0546300000", "AB123")])];
+    let (town, camera) = with_device("hikvision", folder.path(), PASSWORD, answers).await;
+    town.until("the read", |town| town.sink.texts() == ["AB123"]).await;
+    let asked: Vec<String> = camera.0.lock().unwrap().asked.iter().map(|(_, body)| body.clone()).take(2).collect();
+    let body = |text: &str| format!("<AfterTime><picTime>{text}</picTime></AfterTime>");
+    assert_eq!(asked, [body("20260320T053140"), body("20260320T053910")]);
+    assert_eq!(town.counts("asked").lost_upstream, 1);
+}
+
+#[tokio::test]
+async fn last_reads_that_do_not_reach_back_to_those_before_are_a_loss() {
+    let reads = |of: &[(u8, &str)]| {
+        let line = |(at, (second, plate)): (usize, &(u8, &str))| {
+            format!("time_{at}=2026-03-20 05:46:{second}\nplate_{at}={plate}\npath_{at}=a.jpg\n")
+        };
+        Answer::Text("text/plain", of.iter().enumerate().map(line).collect())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let answers = vec![
+        reads(&[(10, "A1")]),
+        reads(&[(10, "A1"), (20, "A2")]),
+        reads(&[(30, "A3")]),
+        reads(&[(30, "A3"), (35, "A4")]),
+    ];
+    let (town, camera) = with_device("milesight", folder.path(), PASSWORD, answers).await;
+    town.until("every answer", |_| camera.0.lock().unwrap().answers.is_empty()).await;
+    town.until("every read", |town| town.sink.texts() == ["A1", "A2", "A3", "A4"]).await;
+    // The third, and the end of the answers.
+    town.until("the losses", |town| town.counts("asked").lost_upstream == 2).await;
+
+    for (gap, seen) in [(false, reads(&[(35, "A4")])), (true, reads(&[(10, "A5")]))] {
+        let before = super::town().await;
+        let kept = Asked { read_to_ms: NOW_MS - 160_000, answered_ms: NOW_MS - 40_000 };
+        let kept = if gap { Asked { read_to_ms: NOW_MS - 400_000, ..kept } } else { kept };
+        before.register.1.lock().unwrap().insert(60, kept);
+        let (town, _camera) = again_later(before, Duration::ZERO, "milesight", folder.path(), vec![seen]).await;
+        town.until("the read", |town| town.sink.texts().len() == 1).await;
+        let expected = if gap { 2 } else { 1 };
+        town.until("the losses", |town| town.counts("asked").lost_upstream == expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_listened_to_is_counted_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers = || vec![Answer::Parts(vec!["Heartbeat".into(), junction("DH123")])];
+    let (town, _camera) = with_device("dahua-events", folder.path(), PASSWORD, answers()).await;
+    town.until("the end", |town| town.counts("asked").lost_upstream == 1).await;
+    let (town, _camera) = again_later(town, Duration::from_secs(60), "dahua-events", folder.path(), answers()).await;
+    town.until("both losses", |town| town.counts("asked").lost_upstream == 2).await;
+}
+
+#[tokio::test]
+async fn how_far_a_camera_was_read_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || crate::agency_db::AgencyDb::open(&folder.path().join("agency.db")).unwrap();
+    let asked = Asked { read_to_ms: NOW_MS, answered_ms: NOW_MS + 60_000 };
+    {
+        let db = open();
+        let number = db.add_source("west".into(), "hikvision".into(), [1; 32], "{}".into()).await.unwrap();
+        assert_eq!(db.asked(number).await, Ok(None));
+        db.set_asked(number, Asked { read_to_ms: 0, answered_ms: 0 }).await.unwrap();
+        db.set_asked(number, asked).await.unwrap();
+        assert!(db.set_asked(number + 1, asked).await.is_err(), "of a source that is there");
+    }
+    assert_eq!(open().asked(1).await, Ok(Some(asked)));
 }
