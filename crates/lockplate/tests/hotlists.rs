@@ -708,14 +708,14 @@ fn in_new_hampshire_a_hit_is_all_that_leaves_the_recorder() {
 /// A server of one file on this machine; what it was asked.
 struct Shelf {
     address: std::net::SocketAddr,
-    asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
 impl Shelf {
     fn with(file: String) -> Self {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let shelf = Self { address: listener.local_addr().unwrap(), asked: std::sync::Arc::default() };
-        let asked = std::sync::Arc::clone(&shelf.asked);
+        let shelf = Self { address: listener.local_addr().unwrap(), asked: Arc::default() };
+        let asked = Arc::clone(&shelf.asked);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
