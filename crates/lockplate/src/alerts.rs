@@ -32,7 +32,7 @@ use crate::owner_code::read_plate_words;
 use crate::screen::Screen;
 use crate::search::OwnDesk;
 
-/// A stream is ended by the desk after ten minutes, and begun again.
+/// A stream is begun again after so long.
 const STREAM_MAX: Duration = Duration::from_secs(20 * 60);
 /// Pause before the desk is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -252,6 +252,9 @@ async fn watch(terminal: &Terminal, screen: &Screen) -> Result<ExitKind> {
                     screen.note("The desk cannot be reached; trying again.");
                 }
                 tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) if error.problem() == Some(ProblemKind::Rate) => {
+                return Err(Ended::of(ExitKind::Refused, "you watch at as many terminals as one may: end one").into());
             }
             Err(error) => return Err(explained(error)),
         }

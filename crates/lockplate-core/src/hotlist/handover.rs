@@ -50,7 +50,18 @@ impl Statement for AlertsAsked {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn decoding_is_total(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(asked) = AlertsAsked::decode(&bytes) {
+                prop_assert_eq!(asked.encode(), bytes);
+            }
+        }
+    }
 
     #[test]
     fn it_comes_back_and_is_good_for_five_minutes() {
