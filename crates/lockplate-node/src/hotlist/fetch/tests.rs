@@ -115,7 +115,7 @@ impl Loads for Recorder {
                 before: None,
                 history: &[],
                 lost: &BTreeMap::new(),
-                live_elsewhere: 0,
+                elsewhere: &[],
                 new_today: 0,
                 index_key: 7,
                 id_key: [3; 32],
