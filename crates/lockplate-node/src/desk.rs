@@ -482,8 +482,12 @@ impl Desk {
 
     /// Signs a call for the alerts on a list of this agency, and the directory in which the key that signs stands.
     pub(crate) async fn ask_for_alerts(&self, asked: AlertsAsked) -> Result<(B64, B64), Problem> {
-        let directory = self.directory().await?.object;
-        Ok((B64(self.inner.slip_key.sign(asked).to_bytes()), B64(directory)))
+        Ok((B64(self.inner.slip_key.sign(asked).to_bytes()), self.signed_directory().await?))
+    }
+
+    /// The directory in force, as other agencies verify it.
+    pub(crate) async fn signed_directory(&self) -> Result<B64, Problem> {
+        Ok(B64(self.directory().await?.object))
     }
 
     /// Who the agency is.

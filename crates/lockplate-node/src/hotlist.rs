@@ -35,7 +35,7 @@ use lockplate_core::wire::th;
 use lockplate_intake::hotlist_file::Template;
 use lockplate_oprf::Secret;
 
-pub use doors::{HEADER_ORDERS, ListRegistered, orders_value};
+pub use doors::{HEADER_ORDERS, ListRegistered, SharedAsked, SharedLists, orders_value};
 pub use health::{ListHealth, ListsHealth};
 pub use load::{ClassReport, LoadReport};
 pub use matcher::Matcher;
@@ -317,10 +317,9 @@ impl HotLists {
     /// registered the list with. None for everybody else, the own agency included.
     pub(crate) fn desk_of(&self, list: &[u8; 16], directory: &[u8]) -> Option<ListDesk> {
         let list = self.list(list).filter(|list| list.config.agency != self.own())?;
-        let registered =
-            SignedObject::parse(list.row.directory.as_ref()?).and_then(|object| object.read::<Directory>());
+        let least = registered_serial(&list)?;
         let party = Party::other(self.0.charter.charter(), directory, self.now())?;
-        let (serial, least) = (party.directory.serial(), registered.ok()?.body.serial);
+        let serial = party.directory.serial();
         if party.agency.id != list.config.agency || serial < least {
             return None;
         }
@@ -331,6 +330,12 @@ impl HotLists {
     fn all(&self) -> Vec<Arc<List>> {
         self.0.lists.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
+}
+
+/// Serial of the directory that another agency registered its list with.
+fn registered_serial(list: &List) -> Option<u64> {
+    let object = SignedObject::parse(list.row.directory.as_ref()?).ok()?;
+    Some(object.read::<Directory>().ok()?.body.serial)
 }
 
 fn down(_db: DbError) -> Problem {

@@ -46,12 +46,13 @@ pub use package::{Keep, Kept, check_package_folder, write_package};
 
 use crate::api::{
     AnswerState, B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade,
-    Done, ReasonText, SessionAsked, SessionGiven,
+    Done, ReasonText,
 };
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
 use crate::problem::ProblemKind;
 use crate::settings;
+use crate::shift::session;
 use answer::OpenedCell;
 use load::Load;
 use owner::ClosedEpoch;
@@ -231,14 +232,7 @@ impl Searcher {
             None => None,
             Some(passcode) => {
                 let _turn = self.load.log_on().await;
-                let asked = SessionAsked {
-                    officer_key: B64(officer.key.verify_key().0.to_vec()),
-                    passcode: passcode.as_str().to_owned(),
-                    request_digest: B64(pending.request_digest.to_vec()),
-                    call: self.call(officer, &pending.request_digest, DeskCallKind::Session),
-                };
-                let given: SessionGiven = self.desk.post_json("/v1/desk/sessions", &asked, None).await?;
-                Some(given.session)
+                Some(session(&self.desk, &officer.key, passcode, &pending.request_digest, self.now()).await?)
             }
         };
         let body = DeskFiled {

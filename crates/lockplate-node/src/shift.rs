@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::api::B64;
+use crate::api::{B64, SessionAsked, SessionGiven};
 use crate::client::{PeerClient, PeerError, decode};
 use crate::clock::Clock;
 use crate::desk::Desk;
@@ -127,6 +127,14 @@ impl Shifts {
         self.0.desk.officers().await
     }
 
+    /// The directory of the day in which they stand, signed.
+    ///
+    /// # Errors
+    /// The desk cannot say.
+    pub async fn signed_directory(&self) -> Result<B64, Problem> {
+        self.0.desk.signed_directory().await
+    }
+
     /// The clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -159,6 +167,29 @@ async fn sign_in(
     let key = asked.officer_key.0.as_slice().try_into().map_err(|_length| ProblemKind::Malformed)?;
     shifts.0.desk.admits(key, &asked.call, Zeroizing::new(asked.passcode)).await?;
     Ok(Json(shifts.begin(key)))
+}
+
+/// The own desk's word, for somebody else, that an officer has signed in with key and passcode for what has this digest; `now` is the
+/// officer's clock. It needs no shift.
+///
+/// # Errors
+/// [`PeerError`]: `not-signed-in` where key, passcode or clock do not fit.
+pub async fn session(
+    desk: &PeerClient,
+    key: &SigningKey,
+    passcode: &str,
+    digest: &[u8; 32],
+    now: Timestamp,
+) -> Result<B64, PeerError> {
+    let call = DeskCall { request_digest: *digest, kind: DeskCallKind::Session, time: now };
+    let asked = SessionAsked {
+        officer_key: B64(key.verify_key().0.to_vec()),
+        passcode: passcode.to_owned(),
+        request_digest: B64(digest.to_vec()),
+        call: B64(key.sign(call).to_bytes()),
+    };
+    let given: SessionGiven = desk.post_json("/v1/desk/sessions", &asked, None).await?;
+    Ok(given.session)
 }
 
 /// An officer's client, signed in for a shift.

@@ -9,7 +9,14 @@ use crate::Timestamp;
 use crate::directory::CLOCK_SKEW_SECONDS_MAX;
 use crate::error::Result;
 use crate::sign::Statement;
-use crate::wire::{Reader, Writer};
+use crate::wire::{Reader, Writer, th};
+
+/// What the session of an officer is for who asks the recorder of another agency how the own agency's lists there are. It names the
+/// recorder by the hash of its charter: a session that one recorder has seen is worth nothing at another.
+#[must_use]
+pub fn lists_asked(charter: &[u8; 32]) -> [u8; 32] {
+    th("lists-asked", &[charter])
+}
 
 /// "Hand me the alerts on my list after this one."
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

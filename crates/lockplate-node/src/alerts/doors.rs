@@ -29,7 +29,9 @@ use super::duty::{OnDuty, on_duty};
 use super::feed::{Event, body};
 use super::notify::Why;
 use super::store::{AlertRow, NewStep, SHOWN_MAX};
-use super::wire::{AlertHealth, AlertLine, AlertList, AlertOpened, Meant, Said, StepAsked, StepTaken, alert_id};
+use super::wire::{
+    AlertHealth, AlertLine, AlertList, AlertOpened, Introduction, Meant, Said, StepAsked, StepTaken, alert_id,
+};
 use super::{Alerts, Inner};
 use crate::api::B64;
 use crate::db::DbError;
@@ -66,6 +68,7 @@ impl Alerts {
             .route("/v1/alerts", get(list))
             .route("/v1/alerts/stream", get(events))
             .route("/v1/alerts/health", get(health))
+            .route("/v1/alerts/introduction", get(introduction))
             .route("/v1/alerts/{id}", get(show))
             .route("/v1/alerts/{id}/steps", post(step).layer(DefaultBodyLimit::max(STEP_BYTES_MAX)))
             .with_state(door)
@@ -258,6 +261,13 @@ const fn waits_for(state: &AlertState, meant: &Meant) -> bool {
         | (AlertState::Verified | AlertState::Rejected { .. }, Meant::Look(_) | Meant::LiveCheck(_))
         | (AlertState::Closed { .. } | AlertState::Expired { .. }, _) => false,
     }
+}
+
+/// For an officer who registers a list of this agency at another agency's recorder.
+async fn introduction(State(door): State<Door>, headers: HeaderMap) -> Result<Json<Introduction>, Problem> {
+    on_duty(&door.inner().shifts, &headers).await?;
+    let directory = door.inner().shifts.signed_directory().await?;
+    Ok(Json(Introduction { alert_key: B64(door.inner().public.as_bytes().to_vec()), directory }))
 }
 
 /// For whoever watches over the process, on its machine.

@@ -16,6 +16,16 @@ use serde_json::Value;
 
 use crate::api::B64;
 
+/// `GET /v1/alerts/introduction`: what another agency's recorder has to know to match a list of this agency. Nothing of it is secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Introduction {
+    /// Alerts on it are sealed to this key.
+    pub alert_key: B64,
+    /// The agency's signed directory of the day: whose officers sign for it.
+    pub directory: B64,
+}
+
 /// An alert in clear, as `GET /v1/alerts` lists it. Ids in hexadecimal, times RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

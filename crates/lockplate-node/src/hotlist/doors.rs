@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{Stream, StreamExt as _};
 use lockplate_core::Timestamp;
 use lockplate_core::authorisation::verify_session;
+use lockplate_core::hotlist::handover::lists_asked;
 use lockplate_core::hotlist::load::HumanKeeper;
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, SIGNERS_MAX};
@@ -26,11 +27,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::change::{Effect, Patience, Settled};
-use super::health::ListsHealth;
+use super::health::{ListHealth, ListsHealth};
 use super::load::{Brought, LoadReport};
 use super::people::Party;
 use super::store::{self, ListRow};
-use super::{HotLists, LISTS_MAX, List, PIECES_MAX, down};
+use super::{HotLists, LISTS_MAX, List, PIECES_MAX, down, registered_serial};
 use crate::api::{B64, Done};
 use crate::desk::FACTORS;
 use crate::http::BoundedJson;
@@ -65,6 +66,30 @@ pub struct ListRegistered {
     pub approval: Option<B64>,
 }
 
+/// `POST /v1/hotlists/shared`: an officer of another agency asks how that agency's lists here are.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedAsked {
+    /// The agency's signed directory.
+    pub directory: B64,
+    /// Its desk's session statement over [`lists_asked`] of this recorder's charter.
+    pub session: B64,
+}
+
+impl core::fmt::Debug for SharedAsked {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("SharedAsked(..)")
+    }
+}
+
+/// Its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedLists {
+    /// The agency's lists, by name; nobody else's.
+    pub lists: Vec<ListHealth>,
+}
+
 impl core::fmt::Debug for ListRegistered {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("ListRegistered(..)")
@@ -72,11 +97,12 @@ impl core::fmt::Debug for ListRegistered {
 }
 
 impl HotLists {
-    /// `POST /v1/hotlists`, `GET /v1/hotlists`, `POST /v1/hotlists/{id}/loads`.
+    /// `POST /v1/hotlists`, `GET /v1/hotlists`, `POST /v1/hotlists/shared`, `POST /v1/hotlists/{id}/loads`.
     pub fn routes(&self) -> Router {
         Router::new()
             .route("/v1/hotlists", post(register).layer(DefaultBodyLimit::max(REGISTRATION_BYTES_MAX)))
             .route("/v1/hotlists", get(list))
+            .route("/v1/hotlists/shared", post(shared).layer(DefaultBodyLimit::max(REGISTRATION_BYTES_MAX)))
             // The parser counts, and refuses at its bound.
             .route("/v1/hotlists/{id}/loads", post(load).layer(DefaultBodyLimit::disable()))
             .with_state(self.clone())
@@ -94,20 +120,17 @@ impl HotLists {
         if !party.directory.is_in_service(&steward.0.key_id, now) {
             return Err(ProblemKind::NotSignedIn.into());
         }
-        if config.time.0.abs_diff(now.0) > SKEW_SECONDS_MAX {
-            return Err(refuse("/config/time"));
-        }
         // What lives with the recorder is the recorder's own.
         if !is_own && (config.settings.kind != SetKind::Extract || config.alert_key.is_none()) {
             return Err(refuse("/config"));
         }
-        let template: [u8; 32] = match &asked.template {
-            None => [0; 32],
-            Some(text) if Template::parse(text).is_ok() => Sha256::digest(text.as_bytes()).into(),
-            Some(_) => return Err(refuse("/template")),
+        // A second person signs this very configuration, or another list's approval would do.
+        let approves = |B64(second): &B64| {
+            let second = ByPerson::<ListConfig>::from_bytes(second);
+            second.is_ok_and(|second| *second.claimed() == config && party.signer(&second).is_some())
         };
-        if template != config.template {
-            return Err(refuse("/template"));
+        if asked.approval.as_ref().is_some_and(|approval| !approves(approval)) {
+            return Err(refuse("/approval"));
         }
         let _one_at_a_time = self.0.registering.lock().await;
         let id = config.settings.list;
@@ -132,6 +155,29 @@ impl HotLists {
         if !follows && !is_same {
             return Err(Problem::new(ProblemKind::Conflicting));
         }
+        // What is known may be signed long ago: whoever shows a newer directory of another agency does that for months. The session is of now.
+        if !is_same && config.time.0.abs_diff(now.0) > SKEW_SECONDS_MAX {
+            return Err(refuse("/config/time"));
+        }
+        if known
+            .as_ref()
+            .and_then(|known| registered_serial(known))
+            .is_some_and(|least| party.directory.serial() < least)
+        {
+            return Err(ProblemKind::NotSignedIn.into());
+        }
+        let again = known.as_ref().filter(|_| is_same);
+        let template_text = asked.template.or_else(|| again.and_then(|known| known.row.template.clone()));
+        let approval =
+            asked.approval.map(|B64(bytes)| bytes).or_else(|| again.and_then(|known| known.row.approval.clone()));
+        let template: [u8; 32] = match &template_text {
+            None => [0; 32],
+            Some(text) if Template::parse(text).is_ok() => Sha256::digest(text.as_bytes()).into(),
+            Some(_) => return Err(refuse("/template")),
+        };
+        if template != config.template {
+            return Err(refuse("/template"));
+        }
         // A list is its steward's; when he has left, a supervisor takes it over or ends it.
         let takes_over = is_own && steward.1.contains(&Role::Supervisor);
         if known.as_ref().is_some_and(|known| known.steward != steward.0.key_id) && !takes_over {
@@ -154,8 +200,8 @@ impl HotLists {
             // The name of a list that ended is free again.
             name: if config.retired { hex::encode(id) } else { config.name.clone() },
             config: asked.config.0,
-            approval: asked.approval.map(|B64(bytes)| bytes),
-            template: asked.template,
+            approval,
+            template: template_text,
             directory: asked.directory.map(|B64(bytes)| bytes),
             mfa,
         };
@@ -192,11 +238,27 @@ impl HotLists {
             return Err(refused());
         }
         let session = asked.session.as_ref().ok_or_else(refused)?;
-        let session = SignedObject::parse(&session.0).map_err(|_form| refused())?;
-        let digest = ListConfig::signed_hash(&config.encode());
+        let mfa = self.two_factors(&party, session, &ListConfig::signed_hash(&config.encode()))?;
+        Ok((party, mfa))
+    }
+
+    /// Whether the desk of another agency says that an officer signed in with two factors for what has this digest.
+    fn two_factors(&self, party: &Party, session: &B64, digest: &[u8; 32]) -> Result<bool, ProblemKind> {
+        let refused = |_core| ProblemKind::NotSignedIn;
+        let session = SignedObject::parse(&session.0).map_err(refused)?;
         let factors = FACTORS.map(str::to_owned).into();
-        let mfa = verify_session(&session, &party.directory.body().desk_key, &digest, &factors, self.now());
-        Ok((party, mfa.map_err(|_core| refused())?))
+        // The clock of that desk may be ahead; a session is shorter here by what it may be.
+        let now = Timestamp(self.now().0.saturating_add(SKEW_SECONDS_MAX));
+        verify_session(&session, &party.directory.body().desk_key, digest, &factors, now).map_err(refused)
+    }
+
+    fn shared(&self, asked: &SharedAsked) -> Result<SharedLists, ProblemKind> {
+        let refused = ProblemKind::NotSignedIn;
+        let party = Party::other(self.0.charter.charter(), &asked.directory.0, self.now()).ok_or(refused)?;
+        if !self.two_factors(&party, &asked.session, &lists_asked(&self.0.charter.hash()))? {
+            return Err(refused);
+        }
+        Ok(SharedLists { lists: self.health_of_agency(party.agency.id) })
     }
 
     async fn bring(&self, id: &str, headers: &HeaderMap, body: Body) -> Result<LoadReport, Problem> {
@@ -297,6 +359,13 @@ async fn list(State(lists): State<HotLists>, headers: HeaderMap) -> Result<Json<
         return Err(ProblemKind::NotSignedIn.into());
     }
     Ok(Json(lists.health()))
+}
+
+async fn shared(
+    State(lists): State<HotLists>,
+    BoundedJson(asked): BoundedJson<SharedAsked>,
+) -> Result<Json<SharedLists>, Problem> {
+    Ok(Json(lists.shared(&asked)?))
 }
 
 async fn load(

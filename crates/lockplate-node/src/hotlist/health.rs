@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lockplate_core::Timestamp;
 use lockplate_core::hotlist::matching::{canary, is_overdue, is_too_old};
+use lockplate_core::id::AgencyId;
 use serde::{Deserialize, Serialize};
 
 use super::{HotLists, List, locked};
@@ -159,10 +160,20 @@ impl HotLists {
     /// How the lists are.
     #[must_use]
     pub fn health(&self) -> ListsHealth {
-        let now = self.now();
-        let mut health: Vec<ListHealth> = self.all().iter().map(|list| self.health_of(list, now)).collect();
+        ListsHealth { lists: self.health_of_all(|_any| true), not_compared: self.0.matcher.not_compared() }
+    }
+
+    /// How the lists of one agency are.
+    pub(super) fn health_of_agency(&self, agency: AgencyId) -> Vec<ListHealth> {
+        self.health_of_all(|list| list.config.agency == agency)
+    }
+
+    fn health_of_all(&self, is_asked: impl Fn(&List) -> bool) -> Vec<ListHealth> {
+        let (now, all) = (self.now(), self.all());
+        let asked = all.iter().filter(|list| is_asked(list));
+        let mut health: Vec<ListHealth> = asked.map(|list| self.health_of(list, now)).collect();
         health.sort_by(|one, other| one.list.cmp(&other.list));
-        ListsHealth { lists: health, not_compared: self.0.matcher.not_compared() }
+        health
     }
 
     /// True while no list has an alarm. Reads are taken and sealed all the same.

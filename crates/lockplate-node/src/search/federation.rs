@@ -50,6 +50,20 @@ pub struct NamedOwner {
     pub charter: CharterFile,
 }
 
+impl NamedOwner {
+    /// The name by which it is asked for.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.charter.charter().owner.name)
+    }
+
+    /// Place of the owner of this id, or of this name in whatever case.
+    #[must_use]
+    pub fn find(owners: &[Self], text: &str) -> Option<usize> {
+        find(owners.iter().map(|owner| (owner.charter.charter().owner.id, owner.called())), text)
+    }
+}
+
 /// An owner and who searches its archive.
 #[derive(Debug)]
 struct Owner {
@@ -314,9 +328,7 @@ impl Federation {
     /// The owner of this id, or of this name in whatever case.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<usize> {
-        let by_id = |owner: &Owner| AgencyId::parse(text).is_some_and(|id| owner.id == id);
-        let by_name = |owner: &Owner| is_named(&owner.name, text);
-        self.owners.iter().position(by_id).or_else(|| self.owners.iter().position(by_name))
+        find(self.owners.iter().map(|owner| (owner.id, owner.name.as_str())), text)
     }
 
     /// Of `owners`, those whom the attached paper names; all where there is no paper or it names nobody. The others' keepers could only
@@ -650,6 +662,12 @@ fn number_of(parts: &[Part]) -> [u8; 32] {
         hash.update(part.request);
     }
     hash.finalize().into()
+}
+
+fn find<'a>(owners: impl Iterator<Item = (AgencyId, &'a str)> + Clone, text: &str) -> Option<usize> {
+    let id = AgencyId::parse(text);
+    let by_id = owners.clone().position(|(own, _)| Some(own) == id);
+    by_id.or_else(|| owners.clone().position(|(_, name)| is_named(name, text)))
 }
 
 fn is_named(name: &str, text: &str) -> bool {

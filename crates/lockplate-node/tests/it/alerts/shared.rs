@@ -3,7 +3,7 @@
 
 use lockplate_core::authorisation::{SessionBody, SessionStatement};
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
-use lockplate_core::hotlist::handover::AlertsAsked;
+use lockplate_core::hotlist::handover::{AlertsAsked, lists_asked};
 use lockplate_core::hotlist::set::ListSettings;
 use lockplate_core::hotlist::steward::ListConfig;
 use lockplate_core::id::AgencyId;
@@ -14,7 +14,7 @@ use lockplate_log::{NoteSigner, VerifierKey};
 use lockplate_node::alerts::wire::{HandedAsked, HandedGiven};
 use lockplate_node::api::Done;
 use lockplate_node::founding::{AgencyCard, AgencyFiles, AgencyParty, found_agency, note_signer, statement_signer};
-use lockplate_node::hotlist::ListRegistered;
+use lockplate_node::hotlist::{ListRegistered, SharedAsked, SharedLists};
 use lockplate_node::officers::{AgencyIdentity, OfficerRow, sign_directory};
 use lockplate_node::settings::read_or_create_secret;
 
@@ -69,10 +69,9 @@ impl Keys {
         sign_directory(&self.identity, &[officer], made, log, desk, &self.agency, &mut SystemRng).unwrap()
     }
 
-    /// Registers the list at the recorder of the cameras.
-    async fn register(&self, cameras: &Town, alert: HpkePublicKey, serial: u64) {
-        let time = now(&cameras.clock);
-        let config = ListConfig {
+    /// The list, signed at a time.
+    fn config(&self, alert: HpkePublicKey, time: Timestamp) -> ListConfig {
+        ListConfig {
             agency: self.identity.id,
             name: "stolen of others".to_owned(),
             settings: ListSettings { list: LIST, kind: SetKind::Extract, conf_min: 800, trust_jurisdiction: false },
@@ -83,7 +82,11 @@ impl Keys {
             serial: 1,
             retired: false,
             time,
-        };
+        }
+    }
+
+    /// The desk's word for a steward.
+    fn session(&self, time: Timestamp, request_digest: [u8; 32]) -> B64 {
         let name = self.desk.verifier_key().name().as_str().to_owned();
         let session = SessionStatement {
             header: Header { v: VersionOne, nonce: [7; 16], issued: time, issuer: name.clone() },
@@ -93,18 +96,41 @@ impl Keys {
                 acr: String::new(),
                 amr: ["swk", "pwd"].map(str::to_owned).into(),
                 auth_time: time,
-                request_digest: ListConfig::signed_hash(&config.encode()),
+                request_digest,
             },
         };
+        B64(session.sign(&[&self.desk]).unwrap())
+    }
+
+    /// Registers a list at the recorder of the cameras; `approved` is what the second person signs.
+    async fn register(
+        &self,
+        cameras: &Town,
+        config: &ListConfig,
+        serial: u64,
+        approved: Option<&ListConfig>,
+    ) -> Result<(), Option<ProblemKind>> {
+        let time = now(&cameras.clock);
         let asked = ListRegistered {
-            config: B64(ByPerson::with_key(&steward(), config).to_bytes()),
+            config: B64(ByPerson::with_key(&steward(), config.clone()).to_bytes()),
             template: None,
             directory: Some(B64(self.directory(serial, time.0))),
-            session: Some(B64(session.sign(&[&self.desk]).unwrap())),
-            approval: None,
+            session: Some(self.session(time, ListConfig::signed_hash(&config.encode()))),
+            approval: approved.map(|config| B64(ByPerson::with_key(&steward(), config.clone()).to_bytes())),
         };
         let client = cameras.client_within(CallLimits::default());
-        let Done {} = client.post_json("/v1/hotlists", &asked, None).await.unwrap();
+        let said: Result<Done, _> = client.post_json("/v1/hotlists", &asked, None).await;
+        said.map(drop).map_err(|error| error.problem())
+    }
+
+    /// Ids of the agency's lists there, by a session for a recorder's charter; the desk's clock is ahead by so many seconds.
+    async fn lists(&self, cameras: &Town, charter: [u8; 32], ahead: u64) -> Result<Vec<String>, Option<ProblemKind>> {
+        let time = now(&cameras.clock);
+        let directory = B64(self.directory(time.0, time.0));
+        let asked = SharedAsked { directory, session: self.session(Timestamp(time.0 + ahead), lists_asked(&charter)) };
+        let client = cameras.client_within(CallLimits::default());
+        let said: Result<SharedLists, _> = client.post_json("/v1/hotlists/shared", &asked, None).await;
+        said.map(|said| said.lists.into_iter().map(|list| list.id).collect()).map_err(|error| error.problem())
     }
 }
 
@@ -182,7 +208,23 @@ async fn an_alert_on_another_agencys_list_is_looked_at_and_closed_there_and_by_n
     let there = cameras.start().await;
     let here = owner.start().await;
     until("it is said that the recorder is silent", async || health(&owner).await.silent_recorders == 1).await;
-    keys.register(&cameras, to.clone(), 5).await;
+    let config = keys.config(to.clone(), now(&cameras.clock));
+    let other = ListConfig { entries_max: 999, ..config.clone() };
+    let approved = keys.register(&cameras, &config, 5, Some(&other)).await;
+    assert_eq!(approved, Err(Some(ProblemKind::Invalid)), "what the second person signed is another list");
+    keys.register(&cameras, &config, 5, Some(&config)).await.unwrap();
+    assert_eq!(keys.lists(&cameras, charter, 200).await.unwrap(), [hex::encode(LIST)]);
+    assert_eq!(
+        keys.lists(&cameras, charter, 400).await,
+        Err(Some(ProblemKind::NotSignedIn)),
+        "a session of the future"
+    );
+    assert_eq!(third.lists(&cameras, charter, 0).await.unwrap(), [""; 0], "each agency sees its own lists");
+    assert_eq!(
+        keys.lists(&cameras, [1; 32], 0).await,
+        Err(Some(ProblemKind::NotSignedIn)),
+        "a session for another recorder"
+    );
     until("and that it answers", async || health(&owner).await.silent_recorders == 0).await;
 
     // A hit there is an event here.
@@ -283,6 +325,13 @@ async fn an_alert_on_another_agencys_list_is_looked_at_and_closed_there_and_by_n
     assert_eq!((leaf_here.raised.len(), leaf_here.taken, leaf_here.looked, leaf_here.verified), (0, 22, 2, 1));
     assert_eq!(leaf_here.closed.iter().map(|one| one.n).sum::<u64>(), 2);
     assert_eq!((leaf_here.expired, leaf_here.handed), (20, 0));
+
+    // What was registered long ago is shown again with the directory of today, and never with an older one; new words are signed now.
+    let clock = now(&cameras.clock).0;
+    keys.register(&cameras, &config, clock, None).await.unwrap();
+    assert_eq!(keys.register(&cameras, &config, 5, None).await, Err(Some(ProblemKind::NotSignedIn)));
+    let later = ListConfig { serial: 2, ..config };
+    assert_eq!(keys.register(&cameras, &later, clock, None).await, Err(Some(ProblemKind::Invalid)));
     drop(events);
     here.end().await.unwrap();
     there.end().await.unwrap();
