@@ -384,7 +384,7 @@ const fn yes_no(yes: bool) -> &'static str {
 }
 
 /// A text of somebody else's without what would move a terminal's cursor.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 

@@ -318,6 +318,38 @@ fn check_usage(args: &SearchArgs) -> Result<()> {
     ask.check()
 }
 
+/// An owner of `officer.toml`, with its charter pinned.
+pub(crate) struct PinnedOwner {
+    file: PathBuf,
+    named: NamedOwner,
+}
+
+impl PinnedOwner {
+    /// The owner that `--at` names: by id, or by name as `--owner` does.
+    pub(crate) fn find(path: &Path, text: &str) -> Result<Self> {
+        let config: OfficerConfig = settings::load_over(path, std::env::vars())?;
+        let (files, named): (Vec<_>, Vec<_>) =
+            config.pinned(path)?.into_iter().map(|owner| (owner.file, owner.named)).unzip();
+        let place = NamedOwner::find(&named, text);
+        let found = place.and_then(|place| files.into_iter().zip(named).nth(place));
+        let found = found.map(|(file, named)| Self { file, named });
+        Ok(found.ok_or_else(|| usage("--at", "the name or id of an owner of officer.toml"))?)
+    }
+
+    pub(crate) fn called(&self) -> &str {
+        self.named.called()
+    }
+
+    pub(crate) const fn charter(&self) -> &CharterFile {
+        &self.named.charter
+    }
+
+    /// Name, file of the charter, charter.
+    pub(crate) fn into_parts(self) -> (String, PathBuf, CharterFile) {
+        (self.named.called().to_owned(), self.file, self.named.charter)
+    }
+}
+
 /// The officer's own desk, and who comes to it.
 pub(crate) struct OwnDesk {
     pub(crate) client: PeerClient,
@@ -358,6 +390,22 @@ impl OfficerConfig {
         }
         // Before a hundred and one charters are read.
         if owners.len() > OWNERS_MAX { Err("more than 100 owners are named") } else { Ok(owners) }
+    }
+
+    /// The same with their charters, each the one whose hash stands beside it; `path` is the file.
+    fn pinned(&self, path: &Path) -> Result<Vec<PinnedOwner>> {
+        let refuse = |what: &str| ConfigError::refused(path, None, what);
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
+        let pin = |OwnerConfig { name, charter: file, charter_hash }| {
+            let charter = CharterFile::verify(&read_public_file(&base.join(&file))?)
+                .map_err(|error| refuse(&format!("the charter it names is not valid: {error}")))?;
+            if hex_of(&charter.hash()) != charter_hash {
+                let what = "`charter_hash` is not the hash of the charter: it is another charter than the one pinned";
+                return Err(refuse(what).into());
+            }
+            Ok(PinnedOwner { file, named: NamedOwner { name, charter } })
+        };
+        self.owners().map_err(refuse)?.into_iter().map(pin).collect()
     }
 }
 
@@ -419,23 +467,8 @@ struct Desk {
 impl Desk {
     fn open(path: &Path) -> Result<Self> {
         let config: OfficerConfig = settings::load_over(path, std::env::vars())?;
-        let refuse = |what: &str| ConfigError::refused(path, None, what);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
-        let owners = config.owners().map_err(refuse)?;
-        let owners = owners
-            .into_iter()
-            .map(|OwnerConfig { name, charter, charter_hash }| {
-                let charter = CharterFile::verify(&read_public_file(&base.join(charter))?)
-                    .map_err(|error| refuse(&format!("the charter it names is not valid: {error}")))?;
-                if hex_of(&charter.hash()) != charter_hash {
-                    return Err(refuse(
-                        "`charter_hash` is not the hash of the charter: it is another charter than the one pinned",
-                    )
-                    .into());
-                }
-                Ok(NamedOwner { name, charter })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let owners = config.pinned(path)?.into_iter().map(|owner| owner.named).collect();
         let client = config.desk_client(path, desk_limits())?;
         let folder = base.join(&config.folder);
         crate::keeper::private_folder(&folder)?;

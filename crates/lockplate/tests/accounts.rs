@@ -88,6 +88,23 @@ fn a_customer_is_billed_and_everybody_else_is_only_counted() {
         assert!(town.runtime().block_on(peer.get_bytes(path, &[])).is_err(), "{path}");
     }
 
+    // So it has no key to which another agency's recorder could seal alerts: it registers no list there either.
+    let neighbours = vec![town.card().clone()];
+    let city = Town::found(Terms { host: "alpr.harbour.example", neighbours, ..Terms::default() });
+    let officer = town.home("officer");
+    let hash: String = city.charter.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    write(&officer.join("city.charter"), city.charter.bytes());
+    let mut config = std::fs::read_to_string(officer.join("officer.toml")).unwrap();
+    config.push_str(&format!("\n[[owner]]\nname = \"City\"\ncharter = \"city.charter\"\ncharter_hash = \"{hash}\"\n"));
+    write(&officer.join("lists.toml"), config.as_bytes());
+    let mut line = command(BINARY);
+    line.args([
+        "--json", "agency", "hotlist", "new", "--name", "tolls", "--kind", "extract", "--at", "City", "--second",
+    ]);
+    let done = line.arg(officer.join("officer.pem")).arg("--config").arg(officer.join("lists.toml")).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.code() == Some(4) && said.contains("your agency has no alert key"), "{said}");
+
     // Sealed like any read; police open it under a court's order or not at all.
     town.wait_closed();
     let searched = town.search("KXT4107");

@@ -16,7 +16,7 @@
 mod town;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -101,7 +101,11 @@ fn full_file(name: &str, sequence: u64, entries: &[Value]) -> String {
 
 impl Lists {
     fn start() -> Self {
-        let town = Town::start(Terms { epoch_seconds: 60, ..Terms::default() });
+        Self::start_as(Terms { epoch_seconds: 60, ..Terms::default() })
+    }
+
+    fn start_as(terms: Terms) -> Self {
+        let town = Town::start(terms);
         let second = town.supervisor();
         Self { town, second, sequences: BTreeMap::new() }
     }
@@ -496,6 +500,133 @@ fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_s
     let stranger = Neighbour { id: bureau.id, ..Neighbour::of(town, &cards[0], "eastport") };
     assert!(stranger.register(town, "other", true).is_none());
     lists.town.nobody_panicked();
+}
+
+#[test]
+fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_and_its_hits_are_shown_at_home() {
+    let epoch_seconds = 60;
+    let mut here = Lists::start_as(Terms { epoch_seconds, host: "alpr.eastport.example", ..Terms::default() });
+    let neighbours = vec![here.town.card().clone()];
+    let mut there = Lists::start_as(Terms { epoch_seconds, neighbours, ..Terms::default() });
+    let harbour = Town::found(Terms { host: "alpr.harbour.example", ..Terms::default() });
+    let home = here.town.home("officer");
+    let mut config = std::fs::read_to_string(home.join("officer.toml")).unwrap();
+    for (name, charter) in [("North", &there.town.charter), ("Harbour", &harbour.charter)] {
+        write(&home.join(format!("{name}.charter")), charter.bytes());
+        let hash = hex(&charter.hash());
+        config.push_str(&format!(
+            "\n[[owner]]\nname = \"{name}\"\ncharter = \"{name}.charter\"\ncharter_hash = \"{hash}\"\n"
+        ));
+    }
+    write(&home.join("officer.toml"), config.as_bytes());
+
+    // What cannot be is said in words.
+    let second = here.second.display().to_string();
+    let new = |at: &str, kind: &str, more: &[&str]| {
+        here.run(&[&["new", "--name", "shared", "--kind", kind, "--at", at], more].concat(), None)
+    };
+    let signed = ["--second", second.as_str()];
+    for (said, code, what) in [
+        (new("Nobody", "extract", &signed), 2, "the name or id of an owner"),
+        (new(here.town.agency_id(), "extract", &signed), 2, "another owner than your own agency"),
+        (new("North", "extract", &[]), 2, "--second"),
+        (new("North", "amber", &signed), 2, "--kind"),
+        (new("Harbour", "extract", &signed), 4, "the charter of Harbour does not name your agency"),
+    ] {
+        assert_eq!(said.code, code, "{what}: {} {}", said.document, said.stderr);
+        assert!(said.document["detail"].as_str().unwrap().contains(what), "{}", said.document);
+    }
+    there.new_list("of the north", &["--kind", "extract"]);
+    let made = new("north", "extract", &signed);
+    assert_eq!(made.code, 0, "{} {}", made.document, made.stderr);
+    assert_eq!(here.health("shared"), Value::Null, "it is at the other recorder, and not at the own one");
+
+    // The lines that the command printed go into the own agency.toml. A second supervisor came after the list was registered.
+    here.town.agency.take().unwrap().stop();
+    let agency = here.town.home("agency");
+    let mut config = std::fs::read_to_string(agency.join("agency.toml")).unwrap();
+    config.push_str(&format!("\n{}", made.document["section"].as_str().unwrap()));
+    write(&agency.join("agency.toml"), config.as_bytes());
+    write(&agency.join("North.charter"), there.town.charter.bytes());
+    let late = home.join("late.pem").display().to_string();
+    let passcode = home.join("passcode").display().to_string();
+    let (until, role) = (time(now_ms() + 86_400_000), "supervisor");
+    let add =
+        ["officer", "add", "--key", &late, "--trained-until", &until, "--role", role, "--passcode-file", &passcode];
+    assert_eq!(here.town.agency_says(&add).0, 0);
+    here.town.start_agency();
+    here.town.wait_sealing();
+
+    // The rules of the other owner decide: of a dropped class nothing is matched, which is no success.
+    let mut load = |entries: &[Value], more: &[&str]| {
+        let file = home.join("list.ndjson");
+        let bytes = here.next_file("shared", entries);
+        write(&file, &bytes);
+        here.run(&[&["load", &file.display().to_string(), "--list", "shared", "--at", "North"], more].concat(), None)
+    };
+    let gang = entry("g1", "ZKX5509", Some("US-CT"), "gang");
+    let dropped = load(std::slice::from_ref(&gang), &["--second", &late]);
+    assert_eq!(
+        (dropped.code, &dropped.document["load"]["entries"]),
+        (4, &json!(0)),
+        "{} {}",
+        dropped.document,
+        dropped.stderr
+    );
+    assert!(dropped.stderr.contains("The rules of North"), "{}", dropped.stderr);
+    let listed = [entry("s1", "ZKX5501", Some("US-CT"), "stolenVehicle"), gang];
+    let held = load(&listed, &[]);
+    assert_eq!((held.code, &held.document["load"]["state"]), (4, &json!("held")), "{} {}", held.document, held.stderr);
+    let loaded = load(&listed, &["--second", &late]);
+    assert_eq!(
+        (loaded.code, &loaded.document["load"]["state"]),
+        (0, &json!("live")),
+        "{} {}",
+        loaded.document,
+        loaded.stderr
+    );
+    let north = there.town.agency_id().to_owned();
+    let list = |here: &Lists| here.run(&["list", "--at", &north], None);
+    let shown = list(&here).document["lists"].clone();
+    let [shown] = shown.as_array().unwrap().as_slice() else { panic!("not the own list alone: {shown}") };
+    assert_eq!((&shown["list"], &shown["state"], &shown["entries"]), (&json!("shared"), &json!("live"), &json!(1)));
+
+    // A hit there is an alert here, and here alone.
+    there.pass("ZKX5501", Some("US-CT"), "c1");
+    there.pass("ZKX5509", Some("US-CT"), "c1");
+    let shift = here.shift();
+    wait_until("the alert came home", || !here.alerts(&shift).is_empty());
+    let mut watch = command(BINARY);
+    watch.args(["--json", "agency", "alerts", "--config"]).arg(home.join("officer.toml")).stdout(Stdio::piped());
+    let mut watch = watch.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let event: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&event["event"], &event["alert"]["class"]), (&json!("alert"), &json!("stolenVehicle")), "{event}");
+    assert_eq!(here.alerts(&shift).len(), 1);
+    assert!(there.alerts(&there.shift()).is_empty(), "another agency's alert is shown there");
+
+    // It is its steward's.
+    let other = std::fs::read_to_string(home.join("officer.toml")).unwrap().replace("officer.pem", "late.pem");
+    write(&home.join("late.toml"), other.as_bytes());
+    let mut line = command(BINARY);
+    line.args(["--json", "agency", "hotlist", "retire", "--list", "shared", "--at", "North", "--config"]);
+    let done = line.arg(home.join("late.toml")).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.code() == Some(4) && said.contains("only its steward"), "{said}");
+    let retired = here.run(&["retire", "--list", "shared", "--at", "North"], None);
+    assert_eq!(retired.code, 0, "{} {}", retired.document, retired.stderr);
+    assert_eq!(there.health("shared")["state"], "retired");
+    there.town.agency.take().unwrap().stop();
+    let away = list(&here);
+    assert_eq!(away.code, 6, "{} {}", away.document, away.stderr);
+    assert!(away.document["detail"].as_str().unwrap().contains("does not answer"), "{}", away.document);
+    for lists in [&mut here, &mut there] {
+        lists.town.stop_and_check();
+        lists.town.nobody_panicked();
+    }
 }
 
 /// Alerts in the database, sealed to whomever.

@@ -1,5 +1,7 @@
 //! `lockplate agency hotlist`: what a steward, and whoever has a case, does with lists. Plates are read from standard input or a file and
-//! written nowhere.
+//! written nowhere. With `--at` a list is matched at another agency's recorder ([`elsewhere`]).
+
+mod elsewhere;
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -29,12 +31,13 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use self::elsewhere::Elsewhere;
 use super::{now, passcode};
 use crate::Globals;
 use crate::exit::Ended;
 use crate::load_order::OrderFile;
 use crate::screen::Screen;
-use crate::search::{OwnDesk, usage};
+use crate::search::{OwnDesk, PinnedOwner, usage};
 
 /// Bytes of a list's file.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -65,13 +68,25 @@ enum HotlistTask {
         entry: String,
     },
     /// Show the lists and what is in force
-    List,
+    List {
+        #[command(flatten)]
+        there: AtArg,
+    },
     /// End a list: nothing of it is matched or kept from then on
     Retire {
         /// Name of the list
         #[arg(long)]
         list: String,
+        #[command(flatten)]
+        there: AtArg,
     },
+}
+
+#[derive(Debug, Args)]
+struct AtArg {
+    /// At the recorder of this owner of officer.toml, by name or id, whose charter names your agency; without it at the own one
+    #[arg(long, value_name = "NAME|ID")]
+    at: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +112,11 @@ struct NewArgs {
     /// Entries it may have
     #[arg(long, default_value_t = EXTRACT_ENTRIES_DEFAULT)]
     entries_max: u64,
+    #[command(flatten)]
+    there: AtArg,
+    /// Key file of a second person, who approves of a list at another agency's recorder; with --at
+    #[arg(long, value_name = "FILE", requires = "at")]
+    second: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +150,8 @@ struct LoadArgs {
     /// What a human keeper signed: more than five plates of one case need it
     #[arg(long, value_name = "FILE")]
     order: Option<PathBuf>,
+    #[command(flatten)]
+    there: AtArg,
 }
 
 #[derive(Debug, Args)]
@@ -173,25 +195,71 @@ struct AddArgs {
 pub(crate) async fn run(args: HotlistArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
     let limits = CallLimits { total: Duration::from_secs(900), ..CallLimits::default() };
     let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
+    // Wrong words are said before anybody signs in.
+    if let HotlistTask::New(new) = &args.task {
+        new.check()?;
+    }
     let OwnDesk { client, key, agency, passcode_file } = OwnDesk::open(&path, limits)?;
+    let owner = args.task.at().map(|at| PinnedOwner::find(&path, at)).transpose()?;
+    owner.iter().try_for_each(|owner| elsewhere::check(owner, agency))?;
     if passcode_file.is_none() && matches!(args.task, HotlistTask::Add(_)) {
         return Err(Ended::usage("standard input is the plate: set `passcode_file` in officer.toml").into());
     }
     let passcode = passcode(passcode_file.as_deref())?;
-    let steward = Steward { officer: SignedIn::sign_in(client, key, &passcode, now()).await?, agency };
+    let officer = match SignedIn::sign_in(client, key, &passcode, now()).await {
+        Err(error) if owner.is_some() && error.problem() == Some(ProblemKind::NotFound) => {
+            return Err(elsewhere::no_alert_key().into());
+        }
+        officer => officer?,
+    };
+    let there = match owner {
+        Some(owner) => Some(Elsewhere::open(owner, &officer, passcode, limits).await?),
+        None => None,
+    };
+    let steward = Steward { officer, agency, there };
     match args.task {
         HotlistTask::New(new) => steward.register(&new, screen).await,
         HotlistTask::Load(load) => steward.load_file(&load, screen).await,
         HotlistTask::Add(add) => steward.add(&add, screen).await,
         HotlistTask::Remove { list, entry } => steward.remove(&list, &entry, screen).await,
-        HotlistTask::List => steward.list(screen).await,
-        HotlistTask::Retire { list } => steward.retire(&list, screen).await,
+        HotlistTask::List { .. } => steward.list(screen).await,
+        HotlistTask::Retire { list, .. } => steward.retire(&list, screen).await,
+    }
+}
+
+impl HotlistTask {
+    /// The owner at whose recorder it is done, if not at the own one.
+    fn at(&self) -> Option<&str> {
+        match self {
+            Self::New(NewArgs { there, .. })
+            | Self::Load(LoadArgs { there, .. })
+            | Self::List { there }
+            | Self::Retire { there, .. } => there.at.as_deref(),
+            Self::Add(_) | Self::Remove { .. } => None,
+        }
+    }
+}
+
+impl NewArgs {
+    fn check(&self) -> Result<()> {
+        if self.there.at.is_none() {
+            return Ok(());
+        }
+        if self.kind != SetKind::Extract.name() {
+            return Err(usage("--kind", "extract: what lives with a recorder is matched at the own one alone").into());
+        }
+        if self.second.is_none() {
+            return Err(usage("--second", "the key file of a second person, who approves of it").into());
+        }
+        Ok(())
     }
 }
 
 struct Steward {
     officer: SignedIn,
     agency: AgencyId,
+    /// None: at the own recorder.
+    there: Option<Elsewhere>,
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -227,27 +295,48 @@ impl Steward {
             purpose,
             template: template.as_ref().map_or([0; 32], |text| Sha256::digest(text.as_bytes()).into()),
             entries_max: args.entries_max,
-            alert_key: None,
+            alert_key: self.there.as_ref().map(Elsewhere::alert_key).transpose()?,
             serial: 1,
             retired: false,
             time: now(),
         };
-        self.say(&config, template).await?;
+        let approval = match &args.second {
+            Some(second) => Some(ByPerson::with_key(&read_person_key(second)?, config.clone())),
+            None => None,
+        };
+        self.say(&config, template, approval.as_ref()).await?;
         let id = crate::search::hex_of(&config.settings.list);
+        let section = self.there.as_ref().map(|there| there.section(&config.settings.list));
         if screen.json() {
-            screen.document(&json!({ "schema": "lockplate/hotlist/1", "list": config.name, "id": id }));
-        } else {
-            screen.line(&format!(
-                "The list {} is registered, with you as its steward. Its id in the public log is {id}.",
-                config.name
-            ));
-            screen.line("Nothing is matched before a file is loaded.");
+            let at = self.there.as_ref().map(Elsewhere::name);
+            screen.document(&json!({
+                "schema": "lockplate/hotlist/1", "list": config.name, "id": id, "at": at, "section": section,
+            }));
+            return Ok(ExitKind::Done);
+        }
+        let at = self.there.as_ref().map_or_else(String::new, |there| format!(" at the recorder of {}", there.name()));
+        screen.line(&format!(
+            "The list {} is registered{at}, with you as its steward. Its id in the recorder's public log is {id}.",
+            config.name
+        ));
+        screen.line("Nothing is matched before a file is loaded.");
+        if let Some(section) = section {
+            screen.note("Alerts come once the charter lies beside your agency.toml, these lines are in it, and the agency is started anew:");
+            screen.line(&format!("\n{}", section.trim_end()));
         }
         Ok(ExitKind::Done)
     }
 
-    async fn say(&self, config: &ListConfig, template: Option<String>) -> Result<()> {
+    async fn say(
+        &self,
+        config: &ListConfig,
+        template: Option<String>,
+        approval: Option<&ByPerson<ListConfig>>,
+    ) -> Result<()> {
         let signed = ByPerson::with_key(self.officer.key(), config.clone());
+        if let Some(there) = &self.there {
+            return there.say(&self.officer, &signed, template, approval).await;
+        }
         let asked =
             ListRegistered { config: B64(signed.to_bytes()), template, directory: None, session: None, approval: None };
         match self.officer.post("/v1/hotlists", &asked).await {
@@ -262,32 +351,43 @@ impl Steward {
     }
 
     async fn lists(&self) -> Result<ListsHealth> {
-        Ok(self.officer.get("/v1/hotlists").await?)
+        match &self.there {
+            // Reads that were compared with nothing are the other recorder's business.
+            Some(there) => Ok(ListsHealth { lists: there.lists(&self.officer).await?, not_compared: 0 }),
+            None => Ok(self.officer.get("/v1/hotlists").await?),
+        }
     }
 
-    async fn named(&self, name: &str) -> Result<(ListHealth, ListConfig)> {
+    async fn named(&self, name: &str) -> Result<(ListHealth, ByPerson<ListConfig>)> {
         let named = |list: &ListHealth| list.list == name && list.state != "retired";
         let found = self.lists().await?.lists.into_iter().find(named);
         let found = found.ok_or_else(|| Ended::usage(format!("{name}: no list of this name is registered")))?;
         let signed = ByPerson::<ListConfig>::from_bytes(&found.config.0)?;
-        let config = signed.claimed().clone();
-        Ok((found, config))
+        if let Some(there) = &self.there {
+            there.check_steward(&signed, self.agency, &self.officer)?;
+        }
+        Ok((found, signed))
     }
 
     async fn load_file(&self, args: &LoadArgs, screen: &Screen) -> Result<ExitKind> {
-        let (_, config) = self.named(&args.list).await?;
+        let (_, signed) = self.named(&args.list).await?;
+        let config = signed.claimed();
         let length =
             std::fs::metadata(&args.file).with_context(|| format!("{}: cannot be read", args.file.display()))?;
         if length.len() > FILE_BYTES_MAX {
             return Err(Ended::usage(format!("{}: more than 256 MiB", args.file.display())).into());
         }
         let file = Zeroizing::new(std::fs::read(&args.file).context("the file cannot be read")?);
+        if let Some(there) = &self.there {
+            // Whoever signs for the file must stand in the directory that is known there.
+            there.say(&self.officer, &signed, None, None).await?;
+        }
         if let Some(path) = &args.order {
             let OrderFile { order, signed } = OrderFile::read(path)?;
             return self.bring(order, file, (&args.second, signed), screen).await;
         }
         let delivery = if config.template == [0; 32] { None } else { Some(delivery(args)?) };
-        let order = order_for(&config, &file, delivery);
+        let order = order_for(config, &file, delivery);
         if let Some(path) = &args.ask {
             OrderFile { order, signed: Vec::new() }.write(path)?;
             screen.line(&format!(
@@ -311,13 +411,24 @@ impl Steward {
             orders.push(ByPerson::with_key(&read_person_key(second)?, order.clone()));
         }
         orders.extend(signed);
-        let mut headers = self.officer.headers();
         let value = orders_value(&orders).ok_or_else(|| usage("--second", "at most three people beside you"))?;
-        headers.insert(HEADER_ORDERS, value);
         let path = format!("/v1/hotlists/{}/loads", crate::search::hex_of(&order.list));
-        let answer = self.officer.client().post_with(&path, headers, file.to_vec().into()).await?;
-        let report: LoadReport = serde_json::from_slice(&answer)?;
-        Ok(show(&report, screen))
+        let Some(there) = &self.there else {
+            let mut headers = self.officer.headers();
+            headers.insert(HEADER_ORDERS, value);
+            let answer = self.officer.client().post_with(&path, headers, file.to_vec().into()).await?;
+            return Ok(show(&serde_json::from_slice(&answer)?, screen));
+        };
+        let report = there.bring(&path, value, &file).await?;
+        let ended = show(&report, screen);
+        if report.state == "live" && report.entries == 0 && report.classes.iter().any(|class| class.dropped > 0) {
+            screen.note(&format!(
+                "The rules of {} let nothing of it be matched. A federal agency's list needs a judge's order, for which there is no way yet.",
+                there.name()
+            ));
+            return Ok(ExitKind::Refused);
+        }
+        Ok(ended)
     }
 
     /// A load of one line, made in memory.
@@ -328,7 +439,8 @@ impl Steward {
         seconds: &[PathBuf],
         screen: &Screen,
     ) -> Result<ExitKind> {
-        let (health, config) = self.named(list).await?;
+        let (health, signed) = self.named(list).await?;
+        let config = signed.claimed();
         if config.settings.kind != SetKind::Custom || config.template != [0; 32] {
             return Err(usage("--list", "a custom list whose files come in the own format").into());
         }
@@ -348,7 +460,7 @@ impl Steward {
         for line in lines {
             file.extend_from_slice(format!("{line}\n").as_bytes());
         }
-        self.bring(order_for(&config, &file, None), file, (seconds, Vec::new()), screen).await
+        self.bring(order_for(config, &file, None), file, (seconds, Vec::new()), screen).await
     }
 
     async fn add(&self, args: &AddArgs, screen: &Screen) -> Result<ExitKind> {
@@ -388,11 +500,12 @@ impl Steward {
     }
 
     async fn retire(&self, list: &str, screen: &Screen) -> Result<ExitKind> {
-        let (_, config) = self.named(list).await?;
+        let (_, signed) = self.named(list).await?;
+        let config = signed.claimed();
         let ended =
             ListConfig { serial: config.serial.saturating_add(1), retired: true, time: now(), ..config.clone() };
         // How files were read matters no more.
-        self.say(&ListConfig { template: [0; 32], ..ended }, None).await?;
+        self.say(&ListConfig { template: [0; 32], ..ended }, None, None).await?;
         if screen.json() {
             screen.document(&json!({ "schema": "lockplate/hotlist/1", "list": config.name, "state": "retired" }));
         } else {

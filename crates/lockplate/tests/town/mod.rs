@@ -50,7 +50,6 @@ pub const CUSTODIAN: &str = "records.millbrook.example";
 pub const JUDGE: &str = "judge.district-court.example";
 /// His court.
 pub const COURT: &str = "District Court of Invented County";
-const HOST: &str = "alpr.millbrook.example";
 const DAY: u64 = 86_400;
 /// Token of an operator.
 pub const OPERATOR: [u8; 32] = [0xee; 32];
@@ -78,6 +77,10 @@ pub struct Terms {
     pub archive_kind: ArchiveKind,
     /// Other agencies of the charter: folder, state, level. They have keys and no process.
     pub others: Vec<(&'static str, &'static str, &'static str)>,
+    /// Name of the agency's machine: two towns of one test are two agencies.
+    pub host: &'static str,
+    /// Agencies of the charter that have a town of their own.
+    pub neighbours: Vec<AgencyCard>,
 }
 
 impl Default for Terms {
@@ -93,6 +96,8 @@ impl Default for Terms {
             memory: None,
             archive_kind: ArchiveKind::Police,
             others: Vec::new(),
+            host: "alpr.millbrook.example",
+            neighbours: Vec::new(),
         }
     }
 }
@@ -283,7 +288,7 @@ impl Town {
             state: terms.state.to_owned(),
             level: "local".to_owned(),
             law_enforcement: true,
-            host: HOST.to_owned(),
+            host: terms.host.to_owned(),
             url: format!("https://{agency_at}"),
             owner: true,
         };
@@ -319,6 +324,7 @@ impl Town {
             };
             others.push(found_agency(&AgencyFiles::in_folder(&keys), &party, None, &mut SystemRng).unwrap());
         }
+        others.extend(terms.neighbours.iter().cloned());
         let founded_at = u64::try_from(now_ms() / 1_000).unwrap();
         let policy = CedarPolicy::load(&Bundle::shipped(State::parse(terms.state).unwrap())).unwrap();
         let (from, until) = (Timestamp(founded_at - 60), Timestamp(founded_at + 300 * DAY));
@@ -755,6 +761,11 @@ impl Town {
         let roles = BTreeSet::from([lockplate_core::vocabulary::Role::Supervisor]);
         roster.add_officer(&key, trained, &roles, None, &mut SystemRng).unwrap();
         file
+    }
+
+    /// Card of the agency.
+    pub const fn card(&self) -> &AgencyCard {
+        &self.card
     }
 
     /// Id of the agency.
