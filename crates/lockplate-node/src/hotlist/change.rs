@@ -93,8 +93,8 @@ impl HotLists {
             }
             return Ok(Settled::Nothing);
         };
-        let is_confirmed = self.0.log.is_confirmed(index)
-            || patience == Patience::Some && self.0.log.quorum(index).await.is_ok();
+        let is_confirmed =
+            self.0.log.is_confirmed(index) || patience == Patience::Some && self.0.log.quorum(index).await.is_ok();
         if !is_confirmed {
             self.wait_of(list, true);
             return Ok(Settled::Waits(Box::new(change)));
@@ -198,7 +198,8 @@ impl HotLists {
             return Ok(leaf);
         }
         let history = store::loads(self.db(), list).await.map_err(down)?;
-        let last: BTreeMap<_, _> = history.last().map(|last| last.classes.iter().copied().collect()).unwrap_or_default();
+        let last: BTreeMap<_, _> =
+            history.last().map(|last| last.classes.iter().copied().collect()).unwrap_or_default();
         let classes = retired(&last);
         let decision = |one: &ListCounts| th("list-retired", &[&list, one.class.name().as_bytes(), &leaf.set]);
         Ok(HotlistLeaf {

@@ -82,7 +82,9 @@ impl State {
     /// What somebody must be told. A list that was never loaded waits for its steward, who knows it.
     const fn alarm(self) -> Option<&'static str> {
         match self {
-            Self::Absent { was_loaded: true } => Some("list-absent: nothing of it is matched until its file is loaded again"),
+            Self::Absent { was_loaded: true } => {
+                Some("list-absent: nothing of it is matched until its file is loaded again")
+            }
             Self::Overdue => Some("list-overdue: its source has not renewed it, and soon nothing of it is matched"),
             Self::TooOld => Some("list-too-old: nothing of it is matched until a newer file is loaded"),
             Self::Silent => Some("list-silent: an invented read of an entry was no hit"),

@@ -9,9 +9,7 @@ use lockplate_core::Timestamp;
 use lockplate_core::entry::{HotlistLeaf, ListClass};
 use lockplate_core::facts::OfficerFacts;
 use lockplate_core::hotlist::kept::{Kept, KeptLoad, seal_kept};
-use lockplate_core::hotlist::load::{
-    HoldReason, HumanKeeper, LoadOutcome, LoadRefusal, Loaded, PastLoad, TwoPeople,
-};
+use lockplate_core::hotlist::load::{HoldReason, HumanKeeper, LoadOutcome, LoadRefusal, Loaded, PastLoad, TwoPeople};
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery, steward_digests};
 use lockplate_core::person::ByPerson;

@@ -139,7 +139,8 @@ fn write_list(connection: &Connection, row: &ListRow) -> Result<(), DbError> {
     Ok(())
 }
 
-const CHANGE_COLUMNS: &str = "SELECT list, from_leaf, leaf, loaded_at, file, officer, set_salt, steward, kept, is_full, name, config,
+const CHANGE_COLUMNS: &str =
+    "SELECT list, from_leaf, leaf, loaded_at, file, officer, set_salt, steward, kept, is_full, name, config,
     approval, template, directory, mfa FROM hotlist_change";
 
 /// Writes down a change that is about to be logged.
