@@ -2,7 +2,7 @@
 //! change waits, over a restart as well, and another of the same list waits behind it: no sequence is said twice. The log is the truth:
 //! what is written down and not in it never was, what is in it takes effect once it is confirmed, whoever went away meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lockplate_core::entry::{HotlistLeaf, ListCounts, ListKind, LogEntry};
@@ -165,8 +165,8 @@ impl HotLists {
         }
     }
 
-    /// Names of lists that are about to be, by id.
-    pub(super) async fn names_to_come(&self) -> Result<BTreeMap<[u8; 16], String>, Problem> {
+    /// Lists that are about to be, or to have another name.
+    pub(super) async fn names_to_come(&self) -> Result<BTreeSet<([u8; 16], String)>, Problem> {
         let changes = store::changes(self.db()).await.map_err(down)?;
         let named = changes.into_iter().filter_map(|change| match change.effect {
             Effect::Signed(row) => Some((row.list, row.name)),

@@ -1,6 +1,7 @@
 //! Doors of hot lists: lists are registered and ended by their stewards, files are brought, and what is in force is told to whoever runs
 //! the machine. Entries never leave.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -186,13 +187,14 @@ impl HotLists {
         // Names and places are taken by lists that live, and by those whose leaf is not confirmed yet.
         let mut names = self.names_to_come().await?;
         for list in self.all().iter().filter(|list| !list.config.retired) {
-            names.insert(list.config.settings.list, list.config.name.clone());
+            names.insert((list.config.settings.list, list.config.name.clone()));
         }
-        names.remove(&id);
-        if known.is_none() && (names.len() >= LISTS_MAX || config.retired || config.serial == 0) {
+        names.retain(|(list, _)| *list != id);
+        let places = names.iter().map(|(list, _)| list).collect::<BTreeSet<_>>().len();
+        if known.is_none() && (places >= LISTS_MAX || config.retired || config.serial == 0) {
             return Err(refuse("/config"));
         }
-        if !config.retired && names.values().any(|name| *name == config.name) {
+        if !config.retired && names.iter().any(|(_, name)| *name == config.name) {
             return Err(Problem::new(ProblemKind::Conflicting));
         }
         let row = ListRow {

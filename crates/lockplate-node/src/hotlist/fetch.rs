@@ -2,6 +2,7 @@
 //! files are read; a file that is held or refused leaves the set before, and people look. What stands in the way of a file is said on the
 //! list for as long as it lasts, and once in the trace.
 
+mod sftp;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use rustix::fs::{Mode, OFlags};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+pub(super) use self::sftp::{Machine, host_key};
 use super::doors::pump;
 use super::load::Brought;
 use super::settings::{Fetched, From, PullTable};
@@ -150,7 +152,9 @@ impl From {
     fn every(&self) -> Duration {
         match self {
             Self::Folder(_) => LOOK,
-            Self::Address(pull) => Duration::from_secs(pull.every_seconds),
+            Self::Address(PullTable { every_seconds, .. }) | Self::Machine { every_seconds, .. } => {
+                Duration::from_secs(*every_seconds)
+            }
         }
     }
 }
@@ -207,7 +211,8 @@ enum Place {
 impl Place {
     fn new(fetched: &Fetched) -> Self {
         match &fetched.from {
-            From::Folder(at) => Self::Folder(Folder::new(at)),
+            From::Folder(at) => Self::Folder(Folder::new(Shelf::Here(at.clone()))),
+            From::Machine { machine, .. } => Self::Folder(Folder::new(Shelf::There(Box::new(machine.clone())))),
             From::Address(pull) => Self::Address(Box::new(Address::new(pull))),
         }
     }
@@ -250,9 +255,59 @@ impl Newest {
     }
 }
 
+/// Where a folder is.
+enum Shelf {
+    Here(PathBuf),
+    There(Box<Machine>),
+}
+
+impl Shelf {
+    async fn newest(&self, now: Timestamp, passed: &[Newest]) -> Result<(Option<Newest>, bool), NotFetched> {
+        match self {
+            Self::Here(at) => {
+                let at = at.clone();
+                let files = tokio::task::spawn_blocking(move || files_in(&at)).await;
+                let files = files.map_err(std::io::Error::other).and_then(|files| files);
+                let files = files.map_err(|_cause| NotFetched::soon("the folder of its files cannot be read"))?;
+                Ok(newest_of(files, now, passed))
+            }
+            Self::There(machine) => {
+                let connection = machine.connect().await.map_err(NotFetched::later)?;
+                let files = tokio::time::timeout(PULL_MAX, connection.list()).await;
+                connection.end().await;
+                let files = files.unwrap_or(Err("the machine does not answer in time")).map_err(NotFetched::later)?;
+                Ok(newest_of(files, now, passed))
+            }
+        }
+    }
+
+    /// A machine that is asked seldom is asked twice in a row, whether its file rests.
+    const fn rest(&self) -> Option<Duration> {
+        match self {
+            Self::Here(_) => None,
+            Self::There(_) => Some(LOOK),
+        }
+    }
+
+    async fn send(&self, newest: Newest, to: mpsc::Sender<Option<Bytes>>) -> Sent {
+        match self {
+            Self::Here(_) => {
+                let sending = tokio::task::spawn_blocking(move || send_file(&newest, &to));
+                sending.await.unwrap_or(Sent::Unreadable)
+            }
+            Self::There(machine) => {
+                let Ok(connection) = machine.connect().await else { return Sent::Unreadable };
+                let sent = tokio::time::timeout(PULL_MAX, connection.send(&newest, &to)).await;
+                connection.end().await;
+                sent.unwrap_or(Sent::Unreadable)
+            }
+        }
+    }
+}
+
 /// A folder in which somebody puts files down.
 struct Folder {
-    at: PathBuf,
+    shelf: Shelf,
     /// The newest at the last look.
     seen: Option<Newest>,
     /// The last one that was judged.
@@ -264,17 +319,18 @@ struct Folder {
 }
 
 impl Folder {
-    fn new(at: &Path) -> Self {
-        Self { at: at.to_owned(), seen: None, taken: None, is_live: false, passed: Vec::new() }
+    const fn new(shelf: Shelf) -> Self {
+        Self { shelf, seen: None, taken: None, is_live: false, passed: Vec::new() }
     }
 
     async fn look(&mut self, fetched: &Fetched, now: Timestamp, to: &impl Loads) -> Result<(), NotFetched> {
-        let (at, passed) = (self.at.clone(), self.passed.clone());
-        let found = tokio::task::spawn_blocking(move || newest_in(&at, now, &passed)).await;
-        let found = found.map_err(std::io::Error::other).and_then(|found| found);
-        let Ok((newest, is_ahead)) = found else {
-            return Err(NotFetched::soon("the folder of its files cannot be read"));
-        };
+        let (mut newest, mut is_ahead) = self.shelf.newest(now, &self.passed).await?;
+        let is_new = newest.is_some() && newest != self.taken;
+        if let Some(rest) = self.shelf.rest().filter(|_| is_new) {
+            self.seen = newest;
+            tokio::time::sleep(rest).await;
+            (newest, is_ahead) = self.shelf.newest(now, &self.passed).await?;
+        }
         // A file that still grows is not there yet.
         let rests = newest.is_some() && newest == self.seen;
         self.seen.clone_from(&newest);
@@ -298,10 +354,9 @@ impl Folder {
         to: &impl Loads,
     ) -> Result<(), NotFetched> {
         let (send, pieces) = mpsc::channel(PIECES_MAX);
-        let file = newest.clone();
-        let reading = tokio::task::spawn_blocking(move || send_file(&file, &send));
-        let report = to.load(delivery(fetched, newest.modified_ms, now), pieces).await;
-        match (reading.await.unwrap_or(Sent::Unreadable), report) {
+        let sending = self.shelf.send(newest.clone(), send);
+        let loading = to.load(delivery(fetched, newest.modified_ms, now), pieces);
+        match tokio::join!(sending, loading) {
             (Sent::Unreadable, _) => Err(NotFetched::later("a file is there and cannot be read")),
             // What it became is seen at the next looks.
             (Sent::Changed, Ok(_)) => Ok(()),
@@ -332,34 +387,32 @@ enum Sent {
     Unreadable,
 }
 
-/// The newest file of a folder but those that were `passed` over; and whether one was left out whose time is yet to come: it would stand
-/// before every other until then.
-fn newest_in(folder: &Path, now: Timestamp, passed: &[Newest]) -> std::io::Result<(Option<Newest>, bool)> {
-    let latest_ms = now.0.saturating_mul(1_000).saturating_add(SKEW_MS_MAX);
-    let (mut newest, mut is_ahead): (Option<Newest>, bool) = (None, false);
+/// The files of a folder. Of a symbolic link its own kind counts: what it leads to is not in this folder.
+fn files_in(folder: &Path) -> std::io::Result<Vec<Newest>> {
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        // Names that programs give to what they are still writing.
-        if name.starts_with('.') || [".part", ".tmp", ".filepart"].iter().any(|end| name.ends_with(end)) {
-            continue;
-        }
-        // Of a symbolic link these are the link's own: what it leads to is not in this folder.
-        let Some(found) = entry.metadata().ok().and_then(|metadata| Newest::of(entry.path(), &metadata)) else {
-            continue;
-        };
-        if found.modified_ms > latest_ms {
-            is_ahead = true;
-        } else if !passed.contains(&found)
-            && newest
-                .as_ref()
-                .is_none_or(|newest| (newest.modified_ms, &newest.path) < (found.modified_ms, &found.path))
-        {
-            newest = Some(found);
-        }
+        files.extend(entry.metadata().ok().and_then(|metadata| Newest::of(entry.path(), &metadata)));
     }
-    Ok((newest, is_ahead))
+    Ok(files)
+}
+
+/// The newest of these files but those that were `passed` over; and whether one was left out whose time is yet to come: it would stand
+/// before every other until then.
+fn newest_of(files: Vec<Newest>, now: Timestamp, passed: &[Newest]) -> (Option<Newest>, bool) {
+    let latest_ms = now.0.saturating_mul(1_000).saturating_add(SKEW_MS_MAX);
+    // Names that programs give to what they are still writing.
+    let is_unfinished = |file: &Newest| {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with('.') || [".part", ".tmp", ".filepart"].iter().any(|end| name.ends_with(end))
+    };
+    let (files, ahead): (Vec<Newest>, Vec<Newest>) = files
+        .into_iter()
+        .filter(|file| !is_unfinished(file) && !passed.contains(file))
+        .partition(|file| file.modified_ms <= latest_ms);
+    let newest =
+        files.into_iter().max_by(|one, other| (one.modified_ms, &one.path).cmp(&(other.modified_ms, &other.path)));
+    (newest, !ahead.is_empty())
 }
 
 fn send_file(newest: &Newest, to: &mpsc::Sender<Option<Bytes>>) -> Sent {

@@ -264,6 +264,8 @@ async fn what_was_logged_before_an_end_is_in_force_after_it_and_what_was_not_nev
         (0..n).map(|at| line(&format!("s{at}"), &format!("QQX{at:03}"), "stolenVehicle", "")).collect::<Vec<_>>()
     };
     officer.begin(&town, &extract, &stolen(1)).await;
+    let renamed = config(&town, 7, SetKind::Custom);
+    officer.say(&renamed).await.unwrap();
     send_away(&mut town).await;
 
     let second = file(&extract, 2, now(&town), &stolen(2));
@@ -276,6 +278,16 @@ async fn what_was_logged_before_an_end_is_in_force_after_it_and_what_was_not_nev
     assert_eq!(officer.say(&new).await, Err(ProblemKind::LogUnwitnessed));
     let namesake = ListConfig { name: new.name.clone(), ..config(&town, 6, SetKind::Custom) };
     assert_eq!(officer.say(&namesake).await, Err(ProblemKind::Conflicting), "the name is taken");
+    let other_name = ListConfig { name: "another name".to_owned(), serial: 2, ..renamed.clone() };
+    assert_eq!(officer.say(&other_name).await, Err(ProblemKind::LogUnwitnessed));
+    for name in [&renamed.name, &other_name.name] {
+        let namesake = ListConfig { name: name.clone(), ..config(&town, 6, SetKind::Custom) };
+        assert_eq!(
+            officer.say(&namesake).await,
+            Err(ProblemKind::Conflicting),
+            "both names are taken until it is confirmed"
+        );
+    }
     drop(agency.end().await);
     // As after a crash between writing a load down and its leaf: a change of which the log knows nothing.
     let known = LogEntry::Hotlist(plant(&town));
@@ -288,10 +300,14 @@ async fn what_was_logged_before_an_end_is_in_force_after_it_and_what_was_not_nev
     until("the list has ended", async || officer.health(&ended).await.unwrap().state == "retired").await;
     assert_eq!(officer.health(&ended).await.unwrap().entries, 0);
     until("the new list is there", async || officer.health(&new).await.is_some()).await;
+    until("it has its name", async || officer.health(&renamed).await.unwrap().list == "another name").await;
     let health = officer.health(&untouched).await.unwrap();
     assert_eq!((health.state.as_str(), health.sequence, health.entries), ("live", 1, 1));
     until("nothing is under way", async || under_way(&town) == 0).await;
     assert!(!town.log().await.contains(&known), "what was only written down is not said later");
+    let next = file(&untouched, 2, now(&town), &lines(21..22, "26-1"));
+    let next = officer.bring(&town, &untouched, &next, &two).await.unwrap();
+    assert_eq!((next.state.as_str(), next.entries), ("live", 2), "and its number is free: {next:?}");
     // An extract is in memory only: its file comes again and is logged already.
     let health = officer.health(&extract).await.unwrap();
     assert_eq!((health.state.as_str(), health.waits), ("absent", false));
@@ -302,7 +318,8 @@ async fn what_was_logged_before_an_end_is_in_force_after_it_and_what_was_not_nev
     let leaves = leaves(&town).await;
     assert_eq!(said(&leaves, 1), [(Config, 1), (Full, 1), (Incremental, 2)]);
     assert_eq!(said(&leaves, 2), [(Config, 1), (Full, 1), (Retire, 2)], "a list that is ended twice has one leaf");
-    assert_eq!(said(&leaves, 3), [(Config, 1), (Full, 1)]);
+    assert_eq!(said(&leaves, 3), [(Config, 1), (Full, 1), (Incremental, 2)]);
+    assert_eq!(said(&leaves, 7), [(Config, 1), (Config, 2)]);
     assert_eq!(said(&leaves, 4), [(Config, 1), (Full, 1), (Full, 2)]);
     assert_eq!(said(&leaves, 5), [(Config, 1)]);
     agency.end().await.unwrap();

@@ -1,6 +1,8 @@
 //! Files of lists that are fetched, from real folders and a real server with TLS, read by what reads every load. Only the log and the
 //! database are not there; with them it is tested in `crates/lockplate/tests/hotlists.rs`.
 
+mod sftp;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -150,6 +152,10 @@ impl Loads for Recorder {
     }
 }
 
+fn folder_at(path: &Path) -> Folder {
+    Folder::new(Shelf::Here(path.to_owned()))
+}
+
 fn put(path: &Path, text: &str, modified_ms: u64) {
     let mut file = File::create(path).unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -166,7 +172,7 @@ async fn looks(folder: &mut Folder, to: &Recorder) -> Result<(), NotFetched> {
 async fn a_file_of_a_folder_is_taken_once_it_rests_and_once() {
     let place = tempfile::tempdir().unwrap();
     let at = place.path().join("drop");
-    let (mut folder, to) = (Folder::new(&at), Recorder::default());
+    let (mut folder, to) = (folder_at(&at), Recorder::default());
     assert_eq!(looks(&mut folder, &to).await, Err(NotFetched::soon("the folder of its files cannot be read")));
     std::fs::create_dir(&at).unwrap();
     assert_eq!(looks(&mut folder, &to).await, Ok(()), "it came later");
@@ -202,14 +208,14 @@ async fn a_file_of_a_folder_is_taken_once_it_rests_and_once() {
 
     // After a restart nothing of it is in memory: the newest is loaded again, under the same number.
     let after = Recorder::default();
-    looks(&mut Folder::new(&at), &after).await.unwrap();
+    looks(&mut folder_at(&at), &after).await.unwrap();
     assert_eq!((after.told().entries, after.told().sequences), (Some(4), vec![NOW_MS - 59_999]));
 }
 
 #[tokio::test]
 async fn a_bad_file_is_judged_once_and_one_that_cannot_be_judged_again_and_again() {
     let at = tempfile::tempdir().unwrap();
-    let (mut folder, to) = (Folder::new(at.path()), Recorder::default());
+    let (mut folder, to) = (folder_at(at.path()), Recorder::default());
     put(&at.path().join("1"), &file(2), NOW_MS - 9_000);
     looks(&mut folder, &to).await.unwrap();
     put(&at.path().join("2"), "no list at all\n", NOW_MS - 8_000);
@@ -240,7 +246,7 @@ async fn a_bad_file_is_judged_once_and_one_that_cannot_be_judged_again_and_again
 #[tokio::test]
 async fn where_nothing_is_in_force_the_last_good_file_is_and_that_a_newer_one_is_bad_is_said() {
     let at = tempfile::tempdir().unwrap();
-    let (mut folder, to) = (Folder::new(at.path()), Recorder::default());
+    let (mut folder, to) = (folder_at(at.path()), Recorder::default());
     put(&at.path().join("1"), &file(2), NOW_MS - 9_000);
     put(&at.path().join("2"), "no list at all\n", NOW_MS - 8_000);
     put(&at.path().join("3"), "", NOW_MS - 7_000);
@@ -261,7 +267,7 @@ async fn where_nothing_is_in_force_the_last_good_file_is_and_that_a_newer_one_is
 #[tokio::test]
 async fn a_file_of_tomorrow_does_not_stand_before_todays() {
     let at = tempfile::tempdir().unwrap();
-    let (mut folder, to) = (Folder::new(at.path()), Recorder::default());
+    let (mut folder, to) = (folder_at(at.path()), Recorder::default());
     put(&at.path().join("tomorrow"), &file(7), NOW_MS + 86_400_000);
     put(&at.path().join("today"), &file(2), NOW_MS);
     let said = NotFetched::soon("a file has a time in the future: it is left out");
@@ -397,7 +403,14 @@ async fn start(source: &Source, folder: &Path, tasks: &Tasks) -> (Address, mpsc:
     if !authorization.exists() {
         crate::settings::create_secret_file(&authorization, format!("{SECRET}\n").as_bytes()).unwrap();
     }
-    let pull = PullTable { url, every_seconds: 60, ca_file: Some(ca_file), authorization_file: Some(authorization) };
+    let pull = PullTable {
+        url,
+        every_seconds: 60,
+        ca_file: Some(ca_file),
+        authorization_file: Some(authorization),
+        host_key: None,
+        key_file: None,
+    };
     (Address::new(&pull), ended)
 }
 
