@@ -27,6 +27,8 @@ mod measure_tests;
 #[cfg(test)]
 mod section_nine_tests;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use crate::Timestamp;
 use crate::entry::ListClass;
 use crate::plate::{Jurisdiction, Plate};
@@ -91,6 +93,11 @@ pub struct ListEntry {
     pub variants: Variants,
     /// For whoever looks at the alert, at most 200 characters.
     pub note: String,
+}
+
+/// A case number as entries are counted by it: no space, dash, small letter or full width makes another case of it.
+fn counted_case(case: &str) -> String {
+    case.nfkc().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).collect()
 }
 
 impl core::fmt::Debug for ListEntry {

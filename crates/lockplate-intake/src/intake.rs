@@ -22,6 +22,8 @@ pub struct Sealable {
     pub placement: Placement,
     /// Picture of the plate, for a blob.
     pub crop: Option<Vec<u8>>,
+    /// Its source was told "held" before, and need not say it again.
+    pub was_held: bool,
     notes: Vec<u64>,
     /// As hot lists look at it once it is durable; none of a file that is brought in.
     live: Option<Live>,
@@ -220,7 +222,7 @@ impl Intake {
     fn finish_all(&mut self, now_ms: i64, due: Vec<Held>) -> Outcome {
         let mut out = Outcome::default();
         for held in due {
-            self.finish(now_ms, held, &mut out);
+            self.finish(now_ms, held, true, &mut out);
         }
         out
     }
@@ -234,7 +236,7 @@ impl Intake {
             Stage::Frame => {
                 out.held = out.held.saturating_add(1);
                 for over in self.frames.take(now_ms, held) {
-                    self.finish(now_ms, over, out);
+                    self.finish(now_ms, over, true, out);
                 }
             }
             Stage::Refining if self.is_duplicate(now_ms, &held) => {
@@ -255,22 +257,24 @@ impl Intake {
                     }
                 }
                 for over in over {
-                    self.finish(now_ms, over, out);
+                    self.finish(now_ms, over, true, out);
                 }
             }
             Stage::Final => {
                 // What was held under the same pass is replaced by the final word.
                 let keys = self.hold_keys(&held);
                 let mut held = held;
-                if let Some(earlier) = self.hold.release(&keys) {
+                let earlier = self.hold.release(&keys);
+                let was_held = earlier.is_some();
+                if let Some(earlier) = earlier {
                     held.follow(earlier);
                 }
-                self.finish(now_ms, held, out);
+                self.finish(now_ms, held, was_held, out);
             }
         }
     }
 
-    fn finish(&mut self, now_ms: i64, held: Held, out: &mut Outcome) {
+    fn finish(&mut self, now_ms: i64, held: Held, was_held: bool, out: &mut Outcome) {
         if self.is_duplicate(now_ms, &held) {
             out.duplicates = out.duplicates.saturating_add(1);
             return;
@@ -294,7 +298,7 @@ impl Intake {
         let live = Live::of(&held);
         let Held { observation, .. } = held;
         let crop = observation.crop;
-        out.sealables.push(Sealable { read: placed.read, placement: placed.placement, crop, notes, live });
+        out.sealables.push(Sealable { read: placed.read, placement: placed.placement, crop, was_held, notes, live });
     }
 
     fn is_duplicate(&self, now_ms: i64, held: &Held) -> bool {

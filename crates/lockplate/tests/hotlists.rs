@@ -225,6 +225,11 @@ fn a_list_is_held_released_logged_and_matched_and_its_content_lies_on_no_disk() 
     let add = ["add", "--list", "own", "--case", "26-0099", "--basis", "reasonableSuspicion", "--ori", "CT0000000"];
     let added = lists.run(&[&add[..], &["--state", "US-CT", "--second", &second]].concat(), Some("QWE777\n"));
     assert_eq!(added.code, 0, "{} {}", added.document, added.stderr);
+    // One that is taken off by command leaves the other.
+    let other = lists.run(&[&add[..], &["--state", "US-CT", "--second", &second]].concat(), Some("QWE779\n"));
+    let id = other.stderr.split("The entry's id is ").nth(1).unwrap().split('.').next().unwrap();
+    let off = lists.run(&["remove", "--list", "own", "--entry", id], None);
+    assert_eq!((off.code, &off.document["load"]["entries"]), (0, &json!(1)), "{} {}", off.document, off.stderr);
 
     // Nothing of it is on the agency's disk in clear, also after a stop.
     lists.town.agency.take().unwrap().stop();
@@ -238,7 +243,7 @@ fn a_list_is_held_released_logged_and_matched_and_its_content_lies_on_no_disk() 
     lists.town.wait_sealing();
     assert_eq!(lists.health("state")["state"], "absent");
     assert_eq!((&lists.health("own")["state"], &lists.health("own")["entries"]), (&json!("live"), &json!(1)));
-    assert_eq!(lists.loads().len(), 2);
+    assert_eq!(lists.loads().len(), 4);
 
     // The list ends; the log says what went.
     let retired = lists.run(&["retire", "--list", "own"], None);

@@ -157,6 +157,22 @@ pub(super) struct Load {
     pub(super) bad: u64,
     pub(super) add: Vec<ListEntry>,
     pub(super) remove: Vec<&'static str>,
+    /// Brought without a supervisor.
+    pub(super) alone: bool,
+}
+
+/// The pack where an officer has nobody beside him.
+struct Alone;
+
+impl ListPolicy for Alone {
+    fn rule_on_class(&self, class: ListClass) -> Ruling {
+        let ruling = BasePack.rule_on_class(class);
+        Ruling { allowed: ruling.allowed && class != ListClass::Custom, ..ruling }
+    }
+
+    fn rule_on_entry(&self, entry: &ListEntry) -> Ruling {
+        Ruling { allowed: false, ..BasePack.rule_on_entry(entry) }
+    }
 }
 
 impl Load {
@@ -177,6 +193,7 @@ impl Load {
             bad: 0,
             add,
             remove: vec![],
+            alone: false,
         }
     }
 
@@ -206,10 +223,23 @@ impl Load {
             lost: &BTreeMap::new(),
             index_key: 7,
         };
-        let mut loading = Loading::begin(rules, header, before, &BasePack, self.now)?;
-        self.add.into_iter().for_each(|one| loading.add(one));
-        self.remove.iter().for_each(|id| loading.remove(id));
-        (0..self.bad).for_each(|_| loading.bad_line());
+        if self.alone {
+            let loading = Loading::begin(rules, header, before, &Alone, self.now)?;
+            return Self::feed(loading, self.add, &self.remove, self.bad);
+        }
+        let loading = Loading::begin(rules, header, before, &BasePack, self.now)?;
+        Self::feed(loading, self.add, &self.remove, self.bad)
+    }
+
+    fn feed<P: ListPolicy>(
+        mut loading: Loading<'_, P>,
+        add: Vec<ListEntry>,
+        remove: &[&str],
+        bad: u64,
+    ) -> Result<LoadOutcome, LoadRefusal> {
+        add.into_iter().for_each(|one| loading.add(one));
+        remove.iter().for_each(|id| loading.remove(id));
+        (0..bad).for_each(|_| loading.bad_line());
         loading.finish()
     }
 

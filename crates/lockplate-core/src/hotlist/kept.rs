@@ -1,6 +1,8 @@
 //! What a recorder keeps on its disk of lists that live with it: custom and AMBER loads, and what it knows of single entries. Sealed to
 //! the recorder's own key, since the content of a list is never on a disk in clear. Extracts are not kept at all.
 
+use std::collections::BTreeMap;
+
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -67,6 +69,8 @@ pub struct KeptLoad {
     pub file: Zeroizing<Vec<u8>>,
     /// `ByPerson<LoadOrder>` each; none of a file that was fetched.
     pub orders: Vec<Vec<u8>>,
+    /// Whose cases custom entries are, by entry, where somebody else than who brought this file had brought them before.
+    pub creators: BTreeMap<String, [u8; 32]>,
 }
 
 impl core::fmt::Debug for KeptLoad {
@@ -84,6 +88,9 @@ impl KeptLoad {
         for order in &self.orders {
             w.lv32(order);
         }
+        for (entry, creator) in &self.creators {
+            w.lv8(entry.as_bytes()).raw(creator);
+        }
         Zeroizing::new(w.finish())
     }
 
@@ -99,8 +106,16 @@ impl KeptLoad {
             return Err(Error::malformed("more people signed a load than can"));
         }
         let orders = (0..orders).map(|_| r.lv32(bytes.len()).map(<[u8]>::to_vec)).collect::<Result<_>>()?;
-        r.end()?;
-        Ok(Self { file, orders })
+        // What was kept by a program of before ends here.
+        let mut rest = r.rest();
+        let mut creators = BTreeMap::new();
+        while !rest.is_empty() {
+            let mut r = Reader::new(rest);
+            let entry = core::str::from_utf8(r.lv8()?).map_err(|_text| Error::malformed("an entry's id is no text"))?;
+            creators.insert(entry.to_owned(), r.array()?);
+            rest = r.rest();
+        }
+        Ok(Self { file, orders, creators })
     }
 }
 
@@ -115,8 +130,8 @@ mod tests {
     fn a_kept_load_opens_as_itself_and_as_nothing_else() {
         let mut rng = ChaCha20Rng::seed_from_u64(7);
         let secret = HpkeSecretKey::random(&mut rng);
-        let load =
-            KeptLoad { file: Zeroizing::new(b"a file".to_vec()), orders: vec![b"one".to_vec(), b"two".to_vec()] };
+        let orders = vec![b"one".to_vec(), b"two".to_vec()];
+        let load = KeptLoad { file: Zeroizing::new(b"a file".to_vec()), orders, creators: BTreeMap::new() };
         let kept = Kept::Load { sequence: 4 };
         let sealed = seal_kept(&secret.public_key().unwrap(), &[1; 16], kept, &load.to_bytes(), &mut rng).unwrap();
         assert!(!sealed.windows(6).any(|part| part == b"a file"));
@@ -129,5 +144,9 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(KeptLoad::from_bytes(&bytes[..cut]).is_err());
         }
+        let creators = BTreeMap::from([("e1".to_owned(), [4; 32]), ("e2".to_owned(), [5; 32])]);
+        let bytes = KeptLoad { creators: creators.clone(), ..load }.to_bytes();
+        assert_eq!(KeptLoad::from_bytes(&bytes).unwrap().creators, creators);
+        assert!(KeptLoad::from_bytes(&bytes[..bytes.len() - 1]).is_err());
     }
 }

@@ -13,7 +13,7 @@ use super::limits::{
 use super::matching::{Marks, may_be_near};
 use super::set::{CheckedEntry, EntryView, ListSet, ListSettings, Merged, SetBuilder, SetKind, SetStamp};
 use super::steward::LoadOrder;
-use super::{ListEntry, Variants};
+use super::{ListEntry, Variants, counted_case};
 use crate::Timestamp;
 use crate::charter::Charter;
 use crate::directory::{CLOCK_SKEW_SECONDS_MAX, VerifiedDirectory};
@@ -529,6 +529,11 @@ impl Loaded {
         PastLoad { entries: self.set.entries(), classes: self.set.classes().keys().copied().collect() }
     }
 
+    /// The same load as one that the log speaks of: a file whose source does not say when it made it is as old as when it first came.
+    pub const fn as_logged(&mut self, sequence: u64, at: Timestamp) {
+        self.set.restamp(SetStamp { sequence, produced_at: at, full_at: at });
+    }
+
     /// Ends the suspension of entries that this load names, if its source made it after they were suspended, and forgets what is known
     /// of entries that are gone.
     pub fn confirm(&self, marks: &mut Marks) {
@@ -843,8 +848,9 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
     fn carry_over(&mut self) -> Result<u64, LoadRefusal> {
         let (LoadMode::Incremental { .. }, Some(before)) = (self.header.mode, self.before) else { return Ok(0) };
         let classes: Vec<ListClass> = before.classes().keys().copied().collect();
-        let allowed: BTreeSet<ListClass> =
-            classes.into_iter().filter(|class| self.rule_on_class(*class).allowed).collect();
+        // Custom entries were decided on one by one, when somebody signed for each: whoever brings this file need not sign for them again.
+        let stays = |class: &ListClass| *class == ListClass::Custom || self.rule_on_class(*class).allowed;
+        let allowed: BTreeSet<ListClass> = classes.into_iter().filter(stays).collect();
         let (removed, superseded, now) = (&self.removed_ids, &self.added_ids, self.now);
         let mut found = BTreeSet::new();
         let keep = |view: &EntryView<'_>| {
@@ -963,11 +969,6 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         }
         self.rule_on_class(class).digest
     }
-}
-
-/// A case number as plates are counted by it: no space, dash or small letter makes another case of it.
-fn counted_case(case: &str) -> String {
-    case.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).collect()
 }
 
 fn entries_max(rules: &LoadRules<'_>) -> u64 {

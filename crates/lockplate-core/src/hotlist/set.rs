@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::limits::{ENTRY_ID_BYTES_MAX, ENTRY_TEXT_BYTES_MAX, NEAR_ENTRIES_MAX, SAME_NEAR_TEXT_MAX, SAME_TEXT_MAX};
 use super::packed::{Beside, Packed, Put, Taker, put_number, put_text};
-use super::{AlertLevel, ListEntry, Variants};
+use super::{AlertLevel, ListEntry, Variants, counted_case};
 use crate::Timestamp;
 use crate::entry::ListClass;
 use crate::error::{Error, Result};
@@ -280,9 +280,25 @@ impl ListSet {
         hash.finalize().into()
     }
 
-    /// True if there is an entry for the same plate, state and class.
+    /// True if there is an entry for the same plate, state and class, and of custom ones for the same case.
     pub(super) fn has_like(&self, entry: &EntryView<'_>) -> bool {
-        self.under(entry.text).any(|own| own.jurisdiction == entry.jurisdiction && own.class == entry.class)
+        self.under(entry.text).any(|own| own.is_like(entry))
+    }
+
+    /// Id of the custom entry for the same plate, state and case.
+    #[must_use]
+    pub fn id_of_like<'a>(&'a self, entry: &'a ListEntry) -> Option<&'a str> {
+        let case = counted_case(&entry.case);
+        let is_like = |own: &EntryView<'_>| {
+            let same = own.class == ListClass::Custom && own.jurisdiction == entry.jurisdiction;
+            same && own.case().is_some_and(|own| counted_case(own) == case)
+        };
+        let payloads = self.packed.under(entry.plate.expose_text());
+        payloads.filter_map(|payload| EntryView::of("", payload)).find(is_like).map(|own| own.entry_id)
+    }
+
+    pub(super) const fn restamp(&mut self, stamp: SetStamp) {
+        self.stamp = stamp;
     }
 
     /// Entries with this very text.
@@ -435,6 +451,12 @@ impl<'a> EntryView<'a> {
             entry_id,
             rest,
         })
+    }
+
+    fn is_like(&self, other: &EntryView<'_>) -> bool {
+        let case = |view: &EntryView<'_>| view.case().map(counted_case);
+        let same = self.jurisdiction == other.jurisdiction && self.class == other.class;
+        same && (self.class != ListClass::Custom || case(self) == case(other))
     }
 
     /// The case number.

@@ -54,10 +54,11 @@ const PASSED_MAX: usize = 8;
 
 /// What makes a list of the pieces of a file: apart from where files come from.
 trait Loads: Sync {
-    /// As [`HotLists::load`]: pieces end with an empty one.
+    /// As [`HotLists::load`]: pieces end with an empty one. `is_dated`: the source said when it made the file.
     fn load(
         &self,
         delivery: OrderedDelivery,
+        is_dated: bool,
         pieces: mpsc::Receiver<Option<Bytes>>,
     ) -> impl Future<Output = Result<LoadReport, Problem>> + Send;
 
@@ -74,9 +75,10 @@ impl Loads for LoadsList<'_> {
     async fn load(
         &self,
         delivery: OrderedDelivery,
+        is_dated: bool,
         pieces: mpsc::Receiver<Option<Bytes>>,
     ) -> Result<LoadReport, Problem> {
-        self.lists.load(self.list, Brought::Fetched { delivery }, pieces).await
+        self.lists.load(self.list, Brought::Fetched { delivery, is_dated }, pieces).await
     }
 
     fn is_in_force(&self) -> bool {
@@ -355,7 +357,7 @@ impl Folder {
     ) -> Result<(), NotFetched> {
         let (send, pieces) = mpsc::channel(PIECES_MAX);
         let sending = self.shelf.send(newest.clone(), send);
-        let loading = to.load(delivery(fetched, newest.modified_ms, now), pieces);
+        let loading = to.load(delivery(fetched, newest.modified_ms, now), true, pieces);
         match tokio::join!(sending, loading) {
             (Sent::Unreadable, _) => Err(NotFetched::later("a file is there and cannot be read")),
             // What it became is seen at the next looks.
@@ -486,7 +488,7 @@ impl Address {
         let (send, pieces) = mpsc::channel(PIECES_MAX);
         let broke_off = AtomicBool::new(false);
         let body = pin!(answer.bytes_stream().inspect_err(|_broken| broke_off.store(true, Ordering::Relaxed)));
-        let mut loading = pin!(to.load(delivery, pieces));
+        let mut loading = pin!(to.load(delivery, modified.is_some(), pieces));
         let report = tokio::select! {
             report = &mut loading => report,
             () = pump(body, send) => loading.await,

@@ -50,7 +50,7 @@ impl HotLists {
         let Ok(plain) = open_kept(&self.0.key, &list.config.settings.list, kept, sealed).map(Zeroizing::new) else {
             return false;
         };
-        let Ok(KeptLoad { file, orders }) = KeptLoad::from_bytes(&plain) else { return false };
+        let Ok(KeptLoad { file, orders, creators }) = KeptLoad::from_bytes(&plain) else { return false };
         let Ok(party) = self.party(list).await else { return false };
         let signed: Option<Vec<_>> = orders.iter().map(|bytes| ByPerson::<LoadOrder>::from_bytes(bytes).ok()).collect();
         let Some(signed) = signed else { return false };
@@ -62,7 +62,8 @@ impl HotLists {
         if send.send(Some(whole)).await.is_err() || send.send(Some(Bytes::new())).await.is_err() {
             return false;
         }
-        let Ok(Ok(taken)) = self.take(list, &Brought::Kept { order, signers }, pieces).await else { return false };
+        let Ok(Ok(mut taken)) = self.take(list, &Brought::Kept { order, signers }, pieces).await else { return false };
+        taken.read.creators.extend(creators);
         self.put_in_force(list, taken.loaded, taken.read.creators, false).await.is_ok()
     }
 

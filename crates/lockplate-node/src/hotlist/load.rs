@@ -61,8 +61,8 @@ pub(super) enum Brought {
         keeper: Option<HumanKeeper>,
         orders: Vec<Vec<u8>>,
     },
-    /// From where the steward's list is fetched.
-    Fetched { delivery: OrderedDelivery },
+    /// From where the steward's list is fetched. `is_dated`: the source said when it made the file.
+    Fetched { delivery: OrderedDelivery, is_dated: bool },
     /// From `agency.db`, after a restart: logged before.
     Kept { order: Option<LoadOrder>, signers: Vec<(OfficerFacts, BTreeSet<Role>)> },
 }
@@ -203,10 +203,17 @@ impl HotLists {
             Err(why) => return Ok(Err(Box::new(refused(list, why)))),
         };
         let Read { outcome, of: read } = read;
-        let loaded = match outcome {
+        // The same file once more, after a restart: it is in the log. If neither it nor its source says when it was made, nothing is new.
+        let undated = list.template.is_some() && matches!(brought, Brought::Fetched { is_dated: false, .. });
+        let again = |loaded: &Loaded| {
+            let same_number = |last: &&LoadRow| last.sequence == loaded.set().stamp().sequence;
+            let same_file = |last: &&LoadRow| last.file == read.file && is_within(loaded, last);
+            history.last().filter(same_file).filter(|last| undated || same_number(last))
+        };
+        let mut loaded = match outcome {
             LoadOutcome::Ready(loaded) => *loaded,
-            // What is kept was released before it was logged.
-            LoadOutcome::Held(held) if brought.is_kept() => held.into_loaded(),
+            // What is kept, or known, was released before it was logged.
+            LoadOutcome::Held(held) if brought.is_kept() || again(held.loaded()).is_some() => held.into_loaded(),
             LoadOutcome::Held(held) => {
                 let reasons: Vec<HoldReason> = held.reasons().iter().copied().collect();
                 match (*held).release(brought.two_people(&party), brought.keeper()) {
@@ -215,12 +222,17 @@ impl HotLists {
                 }
             }
         };
-        // The same file once more, after a restart: it is in the log. An earlier one would bring back what was taken off.
+        let last = again(&loaded);
+        if let Some(last) = last.filter(|_| undated) {
+            if self.0.matcher.list(&id).is_some_and(|in_force| in_force.set.stamp().sequence == last.sequence) {
+                return Ok(Err(Box::new(known(list, last))));
+            }
+            loaded.as_logged(last.sequence, last.loaded_at);
+        }
+        let is_logged = brought.is_kept() || last.is_some();
+        // An earlier one would bring back what was taken off.
         let sequence = loaded.set().stamp().sequence;
-        let last = history.last().filter(|last| last.sequence >= sequence);
-        let is_same = |last: &LoadRow| last.sequence == sequence && last.file == read.file && is_within(&loaded, last);
-        let is_logged = brought.is_kept() || last.is_some_and(is_same);
-        if !is_logged && last.is_some() {
+        if !is_logged && history.last().is_some_and(|last| last.sequence >= sequence) {
             return Ok(Err(Box::new(refused(list, NotRead::Load(LoadRefusal::Gap)))));
         }
         Ok(Ok(Taken { loaded, read, officer, is_logged }))
@@ -341,7 +353,7 @@ impl HotLists {
             Some(_) | None => Vec::new(),
         };
         match brought {
-            Brought::Fetched { delivery } => {
+            Brought::Fetched { delivery, .. } => {
                 let acted = party.acted(steward()?, seconds, list.row.mfa, now);
                 Ok((acted, Some(delivery.clone()), None))
             }
@@ -398,7 +410,9 @@ impl HotLists {
             None
         } else {
             let file = Zeroizing::new(taken.read.bytes.to_vec());
-            let plain = KeptLoad { file, orders: brought.orders().to_vec() }.to_bytes();
+            let mut creators = taken.read.creators.clone();
+            creators.retain(|_, creator| *creator != taken.officer);
+            let plain = KeptLoad { file, orders: brought.orders().to_vec(), creators }.to_bytes();
             let kept = Kept::Load { sequence: leaf.sequence };
             Some(seal_kept(&self.0.public, &id, kept, &plain, &mut SystemRng).map_err(internal)?)
         };

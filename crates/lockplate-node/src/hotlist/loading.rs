@@ -324,7 +324,9 @@ fn take(
     match row {
         Outcome::Add(entry) => {
             if entry.class == ListClass::Custom {
-                creators.insert(entry.entry_id.clone(), judged.acted.officer.key_id);
+                // Brought again it stays the case of whoever brought it first.
+                let first = judged.before.and_then(|before| before.creators.get(before.set.id_of_like(&entry)?));
+                creators.insert(entry.entry_id.clone(), *first.unwrap_or(&judged.acted.officer.key_id));
             }
             loading.add(*entry);
         }

@@ -102,12 +102,15 @@ impl Inner {
                     }
                 }
                 Err(why) => {
+                    // What was held is ours: its source, told so, may never say it again.
+                    let (ours, theirs): (Vec<_>, Vec<_>) =
+                        reads.into_iter().chain(rest).partition(|read| way == Way::Live && read.was_held);
+                    self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(ours);
+                    if theirs.is_empty() {
+                        return Ok(settled);
+                    }
                     // Forgotten first, counted second: whoever judged a repeat before it was forgotten sees the count.
-                    self.with(way, |intake| {
-                        for read in reads.iter().chain(&rest) {
-                            intake.not_durable(read);
-                        }
-                    });
+                    self.with(way, |intake| theirs.iter().for_each(|read| intake.not_durable(read)));
                     self.lane(way).failures.fetch_add(1, Ordering::SeqCst);
                     return Err(why);
                 }

@@ -689,6 +689,27 @@ async fn held_reads_are_sealed_once_when_due_and_at_the_end() {
     assert_eq!(town.state.health().lost_held, 0);
 }
 
+/// Its source was told "held", and says it once: what cannot be sealed with the last word waits here.
+#[tokio::test]
+async fn a_held_read_outlives_a_last_word_that_cannot_be_sealed() {
+    let town = town().await;
+    let said = |state: &str| {
+        let (kind, body) = good(SourceKind::Axis, "AB123");
+        assert!(body.contains("\"carState\":\"lost\""), "{body}");
+        post_of(&address("axis"), kind, body.replace("\"carState\":\"lost\"", &format!("\"carState\":\"{state}\"")))
+    };
+    assert_eq!(answer(&town, said("new")).await.0, 200);
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    assert_eq!(answer(&town, said("lost")).await.0, 200, "it is held on");
+    assert_eq!((town.sink.texts().len(), town.state.health().waiting), (0, 1));
+    *town.sink.refuses.lock().unwrap() = None;
+    assert!(town.state.0.release(false).await);
+    assert_eq!(town.sink.texts(), ["AB123"]);
+    assert_eq!(answer(&town, said("lost")).await.0, 200);
+    assert_eq!(town.sink.texts(), ["AB123"], "and once");
+    assert_eq!(town.state.health().lost_held, 0);
+}
+
 #[tokio::test]
 async fn a_payload_that_failed_shows_its_shape_after_a_camera_was_added_and_then_no_more() {
     let town = town().await;

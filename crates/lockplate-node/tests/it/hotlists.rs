@@ -390,6 +390,59 @@ async fn the_sixth_plate_of_a_case_needs_a_human_keeper_in_whichever_list_it_is(
     agency.end().await.unwrap();
 }
 
+/// Nobody signs twice for an entry: who takes another one off, and who leaves, changes nothing about it.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_stay_that_others_signed_for_whoever_brings_the_next_file_or_leaves() {
+    let town = town().await;
+    let other = key(0x64);
+    let (trained, roles) = (Timestamp(NOW + 100 * 86_400), BTreeSet::from([Role::Supervisor]));
+    roster(&town).add_officer(&other.verify_key().0, trained, &roles, Some(PASSCODE), &mut SystemRng).unwrap();
+    let agency = town.start().await;
+    let officer = Shift::of(&town, steward()).await;
+    let own = config(&town, 1, SetKind::Custom);
+    officer.begin(&town, &own, &lines(0..4, "26-0042")).await;
+    let state = |said: LoadReport| (said.state, said.entries);
+    let live = |entries| ("live".to_owned(), entries);
+    let more = file(&own, 2, now(&town), &lines(4..5, "26-0043"));
+    assert_eq!(state(officer.bring(&town, &own, &more, &[key(0x64)]).await.unwrap()), live(5));
+    let off = file(&own, 3, now(&town), &[json!({"entry_id": "e0", "op": "remove"})]);
+    assert_eq!(
+        state(officer.bring(&town, &own, &off, &[]).await.unwrap()),
+        live(4),
+        "one is gone, by an officer alone"
+    );
+    agency.end().await.unwrap();
+    roster(&town).set_active(&other.verify_key().0, false).unwrap();
+    let agency = town.start().await;
+    let officer = Shift::of(&town, steward()).await;
+    let health = officer.health(&own).await.unwrap();
+    assert_eq!((health.state.as_str(), health.entries), ("live", 3), "that of the supervisor who left");
+    agency.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_two_people_released_is_in_force_again_after_a_restart_without_them() {
+    let town = town().await;
+    let agency = town.start().await;
+    let officer = Shift::of(&town, steward()).await;
+    let list = config(&town, 1, SetKind::Extract);
+    let stolen = |n: usize| -> Vec<Value> {
+        (0..n).map(|at| line(&format!("e{at}"), &format!("ZK{at:04}"), "stolenVehicle", "")).collect()
+    };
+    officer.begin(&town, &list, &stolen(10)).await;
+    let grown = file(&list, 2, now(&town), &stolen(1_500));
+    assert_eq!(officer.bring(&town, &list, &grown, &[]).await.unwrap().state, "held");
+    assert_eq!(officer.bring(&town, &list, &grown, &[supervisor()]).await.unwrap().state, "live");
+    agency.end().await.unwrap();
+    let agency = town.start().await;
+    let officer = Shift::of(&town, steward()).await;
+    let said = officer.bring(&town, &list, &grown, &[]).await.unwrap();
+    assert_eq!((said.state.as_str(), said.entries, said.sequence), ("live", 1_500, 2), "{said:?}");
+    let larger = file(&list, 3, now(&town), &stolen(3_000));
+    assert_eq!(officer.bring(&town, &list, &larger, &[]).await.unwrap().state, "held", "another file waits for them");
+    agency.end().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_signed_about_a_list_is_in_the_log_and_only_its_steward_or_a_supervisor_says_it() {
     let town = town().await;

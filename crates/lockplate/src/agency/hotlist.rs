@@ -529,7 +529,9 @@ impl Steward {
             } else {
                 format!(", made {}", time_text(Timestamp(list.produced_at)))
             };
-            screen.line(&format!("{}  {}  {}  {} entries{made}", list.list, list.kind, list.state, list.entries));
+            let number = if list.sequence == 0 { String::new() } else { format!(", load {}", list.sequence) };
+            screen
+                .line(&format!("{}  {}  {}  {} entries{number}{made}", list.list, list.kind, list.state, list.entries));
             for (class, n) in &list.classes {
                 screen.line(&format!("    {class}: {n}"));
             }

@@ -323,6 +323,33 @@ fn caps_of_extracts_and_custom_lists() {
     assert_eq!(remove.ready(Some(&set)).set().entries(), 29);
 }
 
+/// Whoever takes one entry off, or brings one, need not sign for those that others signed for.
+#[test]
+fn custom_entries_of_before_stay_whoever_brings_the_next_file() {
+    let set = set_of(SetKind::Custom, some_custom(5));
+    for lines in [vec![], vec![ListEntry { case: "9".into(), ..custom("x", "X123") }]] {
+        let change = Load { alone: true, ..Load::change(SetKind::Custom, 2, lines, vec!["c0"]) };
+        assert_eq!(change.ready(Some(&set)).set().entries(), 4, "the new one is not signed for, the old ones were");
+    }
+}
+
+#[test]
+fn an_entry_that_is_brought_again_under_another_case_is_new() {
+    let of_case = |case: &str, from: usize, to: usize| -> Vec<ListEntry> {
+        let one = |n| ListEntry { case: case.to_owned(), ..custom(&format!("c{n}"), &format!("C{n:05}")) };
+        (from..to).map(one).collect()
+    };
+    let both = [of_case("26-0001", 0, 5), of_case("26-0002", 5, 10)].concat();
+    let set = Load::full(SetKind::Custom, both).ready(None).into_set();
+    for case in ["26-0001", "26-000\u{ff11}", "26 0001"] {
+        let moved = Load::change(SetKind::Custom, 2, of_case(case, 5, 10), vec![]);
+        let LoadOutcome::Held(held) = moved.run(Some(&set)).unwrap() else { panic!("{case}: not held") };
+        assert_eq!(held.reasons(), &BTreeSet::from([HoldReason::CasePlates]));
+    }
+    let again = Load::change(SetKind::Custom, 2, of_case("26-0002", 5, 10), vec![]).ready(Some(&set));
+    assert_eq!(of(&again, ListClass::Custom).added, 0);
+}
+
 #[test]
 fn more_than_five_plates_of_one_case_wait_for_a_human_keeper() {
     let of_case = |from: usize, to: usize| (from..to).map(|n| custom(&format!("c{n}"), &format!("C{n:05}"))).collect();

@@ -97,6 +97,7 @@ impl Loads for Recorder {
     async fn load(
         &self,
         delivery: OrderedDelivery,
+        _is_dated: bool,
         mut pieces: mpsc::Receiver<Option<Bytes>>,
     ) -> Result<LoadReport, Problem> {
         if self.0.lock().unwrap().is_away {
