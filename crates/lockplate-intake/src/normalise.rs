@@ -40,8 +40,8 @@ pub struct Rules {
     pub conf_min: u16,
     /// How it came.
     pub arrival: Arrival,
-    /// Of an answer of a source that is asked: how long it had not been asked before, ms; else 0. Up to so old its reads are where it
-    /// is our doing, and they say nothing of its clock.
+    /// Of an answer of a source that is asked: how far back it tells what was not asked for before, ms; else 0. Up to so old its reads
+    /// are where it is our doing, and they say nothing of its clock.
     pub pause_ms: i64,
     /// Retention, ms.
     pub retention_ms: i64,
@@ -146,15 +146,21 @@ impl core::fmt::Debug for Placed {
     }
 }
 
+/// Whether a read is old because its source was not asked before: that says nothing of a clock.
+fn waited(rules: Rules, age: i64) -> bool {
+    let on_its_way =
+        if rules.pause_ms > LATE_AFTER_MS { LATE_AFTER_MS } else { rules.delay_ms.max(CLOCK_OFFSET_MS_MAX) };
+    rules.pause_ms > 0 && age > CLOCK_OFFSET_MS_MAX && age <= rules.pause_ms.saturating_add(on_its_way)
+}
+
 /// Normalises; the age of a read counts up to the receipt of the message that its time is from.
 #[must_use]
 pub fn normalise(held: &Held, clock: &mut CameraClock) -> Placed {
     let (o, rules, received_at) = (&held.observation, held.rules, held.received_at);
     let age = received_at.saturating_sub(o.time.ms);
-    let waited =
-        rules.pause_ms > LATE_AFTER_MS && (LATE_AFTER_MS..=rules.pause_ms.saturating_add(LATE_AFTER_MS)).contains(&age);
     let judged = match rules.arrival {
-        Arrival::Live if waited => Clock::Good,
+        // What is known of the clock stays.
+        Arrival::Live if waited(rules, age) => clock.reading().map_or(Clock::Good, |(_, known)| known),
         Arrival::Live => {
             let delay = received_at.saturating_sub(o.time.ms).min(rules.delay_ms).max(0);
             clock.judge(o.time.ms, received_at.saturating_sub(delay))

@@ -519,6 +519,23 @@ fn what_a_source_tells_after_a_pause_is_late_and_says_nothing_of_its_clock() {
 }
 
 #[test]
+fn reads_that_are_told_again_after_a_short_pause_do_not_judge_a_clock() {
+    let mut intake = Intake::new(&[5; 32]);
+    let rules = Rules { pause_ms: 72_000, ..rules(SourceKind::Own) };
+    let line = |ms: i64| format!("{{\"plate\":\"D{ms}\",\"camera\":\"c\",\"captured_at\":{ms}}}\n");
+    // Ten reads of the minute before, told 12 s after the start.
+    let told: String = (0..10).map(|n| line(NOW - 12_000 - n * 5_000)).collect();
+    let out = intake.take(NOW, rules, ndjson(&told), |_| Some(7));
+    assert_eq!((out.clocks_off, intake.clock_reading(7)), (Vec::new(), None));
+    let own = |ready: &crate::Sealable| ready.placement == Placement::Open && ready.read.source_time.is_none();
+    assert!(out.sealables.len() == 10 && out.sealables.iter().all(own));
+    // What is older than the pause is judged, and a clock that is known to be wrong stays wrong in a pause.
+    let told: String = (0..8).map(|n| line(NOW - 80_000 - n)).collect();
+    assert_eq!(intake.take(NOW, rules, ndjson(&told), |_| Some(7)).clocks_off, [7]);
+    assert_eq!(intake.take(NOW, rules, ndjson(&line(NOW - 60_000)), |_| Some(7)).clocks_off, [7]);
+}
+
+#[test]
 fn the_clock_of_a_camera() {
     let mut clock = CameraClock::default();
     assert_eq!(clock.reading(), None);

@@ -7,7 +7,7 @@ mod settings;
 
 use core::fmt;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,12 +19,16 @@ use lockplate_core::envelope::HpkePublicKey;
 use lockplate_core::hotlist::account::{AccountEntry, AccountSet, AccountSettings, Passage, seal_passage};
 use lockplate_core::json::parse_time;
 use lockplate_core::plate::{Jurisdiction, Plate};
+use lockplate_core::read::Read;
 use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_core::wire::th;
 use lockplate_intake::Seen;
+use lockplate_intake::duplicates::Hasher;
 use lockplate_oprf::Secret;
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 pub use doors::{GateAnswer, GateAsked, PassageCount, PassagesListed, PassagesTaken, Sealed};
 pub use settings::{AccountConfig, AccountSection};
@@ -40,9 +44,20 @@ use crate::shutdown::Tasks;
 pub(crate) const MIGRATION: &str =
     "CREATE TABLE passage (number INTEGER PRIMARY KEY AUTOINCREMENT, sealed BLOB NOT NULL) STRICT;";
 
-/// Passes that wait to be compared; beyond it they are counted and not billed.
+/// By what a pass is known again when a camera tells it twice, over restarts and after the passage was fetched; an entry of the
+/// migrations of `agency.db`.
+pub(crate) const MIGRATION_ONCE: &str = "
+CREATE TABLE passage_key (key INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE INDEX passage_key_at ON passage_key (at);
+";
+
+/// Reads of one engine id and one text within so long are one pass, as intake has it for sources that send again.
+const SAME_WITHIN_SECONDS: u64 = 24 * 3_600;
+/// Longest time for which it is known that a pass was billed; a retention that is shorter ends it earlier.
+const KNOWN_SECONDS_MAX: u64 = 7 * 24 * 3_600;
+/// Passes that wait to be compared; beyond it they are counted as lost.
 const WAITING_MAX: usize = 20_000;
-/// How long passages are gathered before they are written.
+/// How long the first passage waits for others before they are written: what a crash can lose.
 const GATHER: Duration = Duration::from_millis(200);
 /// Passages in one write.
 const GATHERED_MAX: usize = 500;
@@ -62,6 +77,10 @@ pub struct AccountParts {
     pub section: AccountSection,
     /// Kind of the archive, from the charter.
     pub archive: ArchiveKind,
+    /// How long reads are kept, seconds, from the charter.
+    pub retention_seconds: u64,
+    /// Key of this recorder under which passes are known again; never in `agency.db`.
+    pub pass_key: Zeroizing<[u8; 32]>,
     /// `agency.db`.
     pub db: AgencyDb,
     /// Time.
@@ -79,11 +98,23 @@ impl fmt::Debug for AccountParts {
 /// Where a camera stands for billing: facility and lane.
 type Lanes = BTreeMap<u32, (String, String)>;
 
+/// A passage to be written.
+struct Kept {
+    sealed: Vec<u8>,
+    /// The same for the same pass.
+    key: i64,
+    /// When it was, Unix seconds.
+    at: i64,
+}
+
 struct Inner {
+    name: String,
     list: [u8; 16],
     to: HpkePublicKey,
     settings: AccountSettings,
     index_key: u64,
+    hasher: Hasher,
+    known_seconds: u64,
     token: crate::intake::TokenHash,
     db: AgencyDb,
     clock: Arc<dyn Clock>,
@@ -92,13 +123,17 @@ struct Inner {
     /// By facility and hour: passes of customers, and of others.
     counts: Mutex<BTreeMap<(String, u64), (u64, u64)>>,
     lost: AtomicU64,
+    /// There are accounts.
+    loaded: CancellationToken,
+    /// Nothing more is waited for.
+    finishing: CancellationToken,
 }
 
 /// The account list of a recorder. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts {
     inner: Arc<Inner>,
-    queue: SyncSender<Vec<Seen>>,
+    queue: SyncSender<Option<Seen>>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -132,7 +167,7 @@ impl Accounts {
     /// # Errors
     /// The system gives no thread.
     pub fn start(parts: AccountParts) -> std::io::Result<Self> {
-        let AccountParts { section, archive, db, clock, tasks } = parts;
+        let AccountParts { section, archive, retention_seconds, pass_key, db, clock, tasks } = parts;
         let (digest, secret) = (th("account-list", &[section.name.as_bytes()]), Secret::<8>::random(&mut SystemRng));
         let mut list = [0; 16];
         list.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
@@ -144,10 +179,13 @@ impl Accounts {
             trust_jurisdiction: section.trust_state,
         };
         let inner = Arc::new(Inner {
+            name: section.name,
             list,
-            to: section.billing_key.clone(),
+            to: section.billing_key,
             settings,
             index_key: u64::from_be_bytes(*secret.expose_secret()),
+            hasher: Hasher::new(&pass_key),
+            known_seconds: retention_seconds.min(KNOWN_SECONDS_MAX),
             token: section.token,
             db,
             clock,
@@ -155,24 +193,33 @@ impl Accounts {
             lanes: RwLock::default(),
             counts: Mutex::default(),
             lost: AtomicU64::new(0),
+            loaded: CancellationToken::new(),
+            finishing: CancellationToken::new(),
         });
         let (queue, jobs) = sync_channel(WAITING_MAX);
         let (worker, runtime) = (Arc::clone(&inner), Handle::current());
         let thread =
             std::thread::Builder::new().name("accounts".to_owned()).spawn(move || worker.run(&jobs, &runtime))?;
-        tasks.spawn_essential("accounts", Arc::clone(&inner).watch(section, tasks.clone()));
+        tasks.spawn_essential("accounts", Arc::clone(&inner).watch(section.file, tasks.clone()));
         Ok(Self { inner, queue, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// Writes what waits, and ends the thread. To be called when intake takes no more reads. Blocks.
     pub fn finish(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Nothing at all is the end.
+        self.inner.finishing.cancel();
         if let Some(thread) = thread
-            && self.queue.send(Vec::new()).is_ok()
+            && self.queue.send(None).is_ok()
             && thread.join().is_err()
         {
             tracing::error!("the accounts' thread panicked: internal error, our bug");
+        }
+        let lost = self.inner.lost.load(Ordering::Relaxed);
+        if lost > 0 {
+            tracing::error!(
+                passes = lost,
+                "passes that could not be compared or kept since the start: they are not billed"
+            );
         }
     }
 }
@@ -180,33 +227,48 @@ impl Accounts {
 impl Beside for Accounts {
     fn observe(&self, seen: Vec<Seen>) {
         // A pass is billed once, when it is over.
-        let passes: Vec<Seen> = seen.into_iter().filter(|seen| seen.is_final).collect();
-        let count = u64::try_from(passes.len()).unwrap_or(u64::MAX);
-        if count > 0 && self.queue.try_send(passes).is_err() {
-            self.inner.lost.fetch_add(count, Ordering::Relaxed);
+        for mut pass in seen.into_iter().filter(|seen| seen.is_final) {
+            pass.crop = None;
+            if self.queue.try_send(Some(pass)).is_err() {
+                self.inner.lose(1);
+            }
         }
     }
 }
 
 impl Inner {
-    /// Ends with an empty batch, or with the last sender.
-    fn run(&self, jobs: &Receiver<Vec<Seen>>, runtime: &Handle) {
-        let mut gathered: Vec<Vec<u8>> = Vec::new();
+    /// Ends with a `None`, or with the last sender.
+    fn run(&self, jobs: &Receiver<Option<Seen>>, runtime: &Handle) {
+        // Without the accounts a customer would be taken for a stranger: what comes before them waits in the queue.
+        runtime.block_on(async {
+            tokio::select! {
+                () = self.loaded.cancelled() => {}
+                () = self.finishing.cancelled() => {}
+            }
+        });
+        let mut gathered: Vec<Kept> = Vec::new();
+        // A time, not a silence: on a busy road there is none.
+        let mut due: Option<Duration> = None;
         loop {
-            let ended = match jobs.recv_timeout(GATHER) {
-                Ok(passes) if passes.is_empty() => true,
-                Ok(passes) => {
-                    gathered.extend(passes.iter().filter_map(|seen| self.passage(seen)));
-                    if gathered.len() < GATHERED_MAX {
-                        continue;
+            let next = match due {
+                None => jobs.recv().map_err(|_gone| RecvTimeoutError::Disconnected),
+                Some(due) => jobs.recv_timeout(due.saturating_sub(self.clock.monotonic())),
+            };
+            let ended = match next {
+                Ok(Some(seen)) => {
+                    if let Some(kept) = self.passage(&seen, runtime) {
+                        gathered.push(kept);
+                        due.get_or_insert(self.clock.monotonic().saturating_add(GATHER));
                     }
                     false
                 }
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => true,
                 Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
             };
-            if !gathered.is_empty() {
+            let is_due = due.is_some_and(|due| due <= self.clock.monotonic());
+            if !gathered.is_empty() && (ended || is_due || gathered.len() >= GATHERED_MAX) {
                 self.keep(core::mem::take(&mut gathered), runtime);
+                due = None;
             }
             if ended {
                 return;
@@ -214,16 +276,51 @@ impl Inner {
         }
     }
 
-    fn passage(&self, seen: &Seen) -> Option<Vec<u8>> {
+    fn lose(&self, passes: u64) {
+        self.lost.fetch_add(passes, Ordering::Relaxed);
+    }
+
+    fn set(&self) -> Option<Arc<AccountSet>> {
+        self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The sealed passage, of a customer. What cannot be compared or billed is counted.
+    fn passage(&self, seen: &Seen, runtime: &Handle) -> Option<Kept> {
         let now = Timestamp(seconds(self.clock.as_ref()));
-        let lanes = Arc::clone(&self.lanes.read().unwrap_or_else(PoisonError::into_inner));
-        let (facility, lane) = lanes.get(&seen.read.camera)?;
-        let set = self.set.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let found = set.and_then(|set| set.account_of(&seen.read, now));
-        self.count(facility, now, found.is_some());
+        let (Some((facility, lane)), Some(set)) = (self.lane(seen.read.camera, runtime), self.set()) else {
+            self.lose(1);
+            return None;
+        };
+        let found = set.account_of(&seen.read, now);
+        self.count(&facility, now, found.is_some());
         let at = u64::try_from(seen.read.captured_at.div_euclid(1_000)).unwrap_or(0);
-        let passage = Passage::new(found?, facility, lane, Timestamp(at)).ok()?;
-        seal_passage(&self.to, &self.list, &passage, &mut SystemRng).ok()
+        let passage = Passage::new(found?, &facility, &lane, Timestamp(at));
+        let sealed = passage.and_then(|passage| seal_passage(&self.to, &self.list, &passage, &mut SystemRng));
+        if sealed.is_err() {
+            self.lose(1);
+        }
+        Some(Kept { sealed: sealed.ok()?, key: self.key(&seen.read), at: i64::try_from(at).unwrap_or(i64::MAX) })
+    }
+
+    /// The same for a pass that is told again: by the engine's id, or by the time that the camera gave it.
+    fn key(&self, read: &Read) -> i64 {
+        let time = read.source_time.unwrap_or(read.captured_at).to_be_bytes();
+        let (kind, mark) = match &read.engine_ref {
+            Some(reference) => (b"id".as_slice(), reference),
+            None => (b"time".as_slice(), &time),
+        };
+        let (source, camera) = (read.source.to_be_bytes(), read.camera.to_be_bytes());
+        let text = read.plate.expose_text().as_bytes();
+        self.hasher.hash(&[b"passage", &source, &camera, kind, mark, text]).cast_signed()
+    }
+
+    fn lane(&self, camera: u32, runtime: &Handle) -> Option<(String, String)> {
+        let known = || Arc::clone(&self.lanes.read().unwrap_or_else(PoisonError::into_inner)).get(&camera).cloned();
+        known().or_else(|| {
+            // A camera that was added a moment ago.
+            runtime.block_on(self.look_at_places());
+            known()
+        })
     }
 
     fn count(&self, facility: &str, now: Timestamp, is_customer: bool) {
@@ -238,50 +335,83 @@ impl Inner {
         *count = count.saturating_add(1);
     }
 
-    fn keep(&self, passages: Vec<Vec<u8>>, runtime: &Handle) {
+    fn keep(&self, passages: Vec<Kept>, runtime: &Handle) {
         let count = u64::try_from(passages.len()).unwrap_or(u64::MAX);
         let write = self.db.db().transaction(move |connection| {
+            let mut known = connection.prepare_cached("SELECT at FROM passage_key WHERE key = ?1")?;
+            let mut note = connection.prepare_cached("INSERT OR REPLACE INTO passage_key (key, at) VALUES (?1, ?2)")?;
             let mut insert = connection.prepare_cached("INSERT INTO passage (sealed) VALUES (?1)")?;
-            for sealed in passages {
-                insert.execute(params![sealed])?;
+            for Kept { sealed, key, at } in passages {
+                let before: Option<i64> = known.query_row([key], |row| row.get(0)).optional()?;
+                // An engine may count its ids from 1 again.
+                if before.is_none_or(|before| before.abs_diff(at) > SAME_WITHIN_SECONDS) {
+                    note.execute([key, at])?;
+                    insert.execute(params![sealed])?;
+                }
             }
             Ok(())
         });
         if runtime.block_on(write).is_err() {
-            self.lost.fetch_add(count, Ordering::Relaxed);
+            self.lose(count);
             tracing::error!(passages = count, "passages could not be written: they are not billed");
         }
     }
 
-    /// Reads the operator's file whenever it is another, and the places of cameras.
-    async fn watch(self: Arc<Self>, section: AccountSection, tasks: Tasks) {
-        let (mut seen, mut taken) = (None, None);
-        loop {
-            match self.db.cameras().await {
-                Ok(cameras) => {
-                    let lane = |camera: crate::agency_db::Camera| {
-                        let facility =
-                            if camera.camera.group.is_empty() { section.name.clone() } else { camera.camera.group };
-                        (camera.number, (facility, camera.camera.place))
-                    };
-                    let lanes = Arc::new(cameras.into_iter().map(lane).collect());
-                    *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
-                }
-                Err(_down) => tracing::warn!("places of cameras cannot be read: those of before stay"),
+    async fn look_at_places(&self) {
+        match self.db.cameras().await {
+            Ok(cameras) => {
+                let lane = |camera: crate::agency_db::Camera| {
+                    let facility = if camera.camera.group.is_empty() { self.name.clone() } else { camera.camera.group };
+                    (camera.number, (facility, camera.camera.place))
+                };
+                let lanes = Arc::new(cameras.into_iter().map(lane).collect());
+                *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
             }
-            let path = section.file.clone();
+            Err(_down) => tracing::warn!("places of cameras cannot be read: those of before stay"),
+        }
+    }
+
+    /// A keyed hash of a plate is no longer there than it is of use, nor than the read may be.
+    async fn forget_old(&self) {
+        let before = seconds(self.clock.as_ref()).saturating_sub(self.known_seconds);
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let gone = self.db.db().transaction(move |connection| {
+            connection.execute("DELETE FROM passage_key WHERE at < ?1", [before])?;
+            Ok(())
+        });
+        if gone.await.is_err() {
+            tracing::warn!("by what old passes are known cannot be deleted: tried again");
+        }
+    }
+
+    /// Reads the operator's file whenever it is another, and the places of cameras.
+    async fn watch(self: Arc<Self>, file: PathBuf, tasks: Tasks) {
+        let (mut seen, mut taken, mut is_first) = (None, None, true);
+        loop {
+            self.look_at_places().await;
+            let path = file.clone();
             let found = tokio::task::spawn_blocking(move || version(&path)).await.unwrap_or(None);
-            // A file that still grows is not there yet.
-            if found.is_some() && found == seen && found != taken {
-                let (inner, path) = (Arc::clone(&self), section.file.clone());
+            // A file that still grows is not there yet. At the start reads wait for it, so that an old one is taken at once.
+            let settled_by =
+                u128::from(seconds(self.clock.as_ref()).saturating_sub(LOOK.as_secs())).saturating_mul(1_000_000_000);
+            let is_settled = found == seen || (is_first && found.is_some_and(|(_, modified)| modified <= settled_by));
+            if found.is_some() && is_settled && found != taken {
+                let (inner, path) = (Arc::clone(&self), file.clone());
                 match tokio::task::spawn_blocking(move || inner.read(&path)).await {
-                    Ok(Ok(set)) => *self.set.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set)),
+                    Ok(Ok(set)) => {
+                        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+                        self.loaded.cancel();
+                    }
                     Ok(Err(why)) => tracing::error!(%why, "the account list is not taken: the accounts before stay"),
                     Err(_panicked) => tracing::error!("the account list could not be read: internal error, our bug"),
                 }
                 taken = found;
             }
-            seen = found;
+            if self.set().is_none() {
+                tracing::warn!("there is no account list: passes wait to be compared, and a gate is not answered");
+            }
+            (seen, is_first) = (found, false);
+            self.forget_old().await;
             tokio::select! {
                 () = tasks.stopping().cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}

@@ -263,7 +263,10 @@ impl BesideReads {
             (ArchiveKind::Toll | ArchiveKind::Parking, None) => Ok(Self::Nothing),
             (archive @ (ArchiveKind::Toll | ArchiveKind::Parking), Some(section)) => {
                 let (db, clock, tasks) = (db.clone(), Arc::clone(clock), tasks.clone());
-                let started = Accounts::start(AccountParts { section, archive, db, clock, tasks });
+                let pass_key = read_or_create_secret(&settings.keys.passage, &mut SystemRng)?;
+                let retention_seconds = charter.retention_seconds;
+                let parts = AccountParts { section, archive, retention_seconds, pass_key, db, clock, tasks };
+                let started = Accounts::start(parts);
                 started.map(Self::Accounts).map_err(|cause| AgencyError::Lists(HotListError::Thread(cause)))
             }
         }

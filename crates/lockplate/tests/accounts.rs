@@ -15,13 +15,15 @@
 
 mod town;
 
+use axum::body::Bytes;
 use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_node::account::{GateAnswer, GateAsked, PassageCount};
 use lockplate_node::intake::token_text;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use rusqlite::{Connection, OpenFlags};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use town::{BINARY, OPERATOR, Terms, Town, command, wait_until, write};
+use town::{BINARY, OPERATOR, Terms, Town, command, pause, wait_until, write};
 
 fn headers() -> HeaderMap {
     let bearer = HeaderValue::from_str(&format!("Bearer {}", token_text(&OPERATOR).as_str())).unwrap();
@@ -29,10 +31,86 @@ fn headers() -> HeaderMap {
 }
 
 fn ask<T: DeserializeOwned>(town: &Town, plate: &str, state: Option<&str>) -> T {
+    serde_json::from_slice(&try_to_ask(town, plate, state).unwrap()).unwrap()
+}
+
+fn try_to_ask(town: &Town, plate: &str, state: Option<&str>) -> Result<Bytes, String> {
     let asked = GateAsked { plate: plate.to_owned(), jurisdiction: state.map(str::to_owned) };
     let body = serde_json::to_vec(&asked).unwrap();
-    let answer = town.runtime().block_on(town.agency_peer().post_with("/v1/gate", headers(), body.into())).unwrap();
-    serde_json::from_slice(&answer).unwrap()
+    let answer = town.runtime().block_on(town.agency_peer().post_with("/v1/gate", headers(), body.into()));
+    answer.map_err(|error| format!("{error:?}"))
+}
+
+/// Passages on the recorder's disk.
+fn on_disk(town: &Town) -> i64 {
+    let db = Connection::open_with_flags(town.data("agency").join("agency.db"), OpenFlags::SQLITE_OPEN_READ_ONLY);
+    db.unwrap().query_row("SELECT count(*) FROM passage", [], |row| row.get(0)).unwrap()
+}
+
+fn restart(town: &mut Town) {
+    town.agency.take().unwrap().stop();
+    town.start_agency();
+    town.wait_sealing();
+}
+
+#[test]
+fn a_customer_is_billed_under_traffic_after_a_start_and_once() {
+    let terms = Terms { archive_kind: ArchiveKind::Toll, ..Terms::default() };
+    let mut town = Town::found(terms);
+    let plates: Vec<String> = (10..40).map(|number| format!("KXT41{number}")).collect();
+    let mut accounts = "plate,jurisdiction,account_id,valid_from,valid_to\n".to_owned();
+    for (number, plate) in plates.iter().enumerate() {
+        accounts.push_str(&format!("{plate},US-CT,A-{number},2026-01-01T00:00:00Z,2030-01-01T00:00:00Z\n"));
+    }
+    let file = town.home("people").join("accounts.csv");
+    write(&file, accounts.as_bytes());
+    town.start_everything();
+    let customers: Vec<&str> = plates.iter().map(String::as_str).collect();
+
+    wait_until("the accounts are read", || try_to_ask(&town, customers[0], Some("US-CT")).is_ok());
+    // Strangers do not stop passing: there is no silence in which to write.
+    town.post_all(&customers[..20], 20);
+    let (strangers, refused) = town.post_for(1_000, &["ZZZ111", "ZZZ222"]);
+    let written = on_disk(&town);
+    eprintln!(
+        "{written} of 20 customers on disk after {} strangers without a pause; {:?}",
+        strangers.len(),
+        refused.first()
+    );
+    assert!(written == 20 && strangers.len() > 10, "{written} {}", strangers.len());
+
+    // The first after a start.
+    restart(&mut town);
+    town.post_all(&customers[20..25], 5);
+    wait_until("the first customers are written", || on_disk(&town) == 25);
+
+    // One pass, told before a restart and after it.
+    let (_, line) = town.read(customers[25]);
+    let door = town.door("own-0");
+    let tell = |town: &Town| town.lan().post(&door, "application/x-ndjson", line.as_bytes()).unwrap().0;
+    assert_eq!(tell(&town), 200);
+    wait_until("the pass is written", || on_disk(&town) == 26);
+    restart(&mut town);
+    assert_eq!(tell(&town), 200);
+    town.post_all(&customers[26..27], 1);
+    wait_until("the pass after it is written", || on_disk(&town) >= 27);
+    pause(500);
+    eprintln!("{} passages after 27 passes, one of them told twice", on_disk(&town));
+    assert_eq!(on_disk(&town), 27);
+
+    // Without accounts nobody is a stranger: a pass waits, and a gate is told that there is no answer.
+    write(&file, b"not yet\n");
+    restart(&mut town);
+    town.post_all(&customers[27..28], 1);
+    let said = try_to_ask(&town, customers[27], Some("US-CT")).unwrap_err();
+    assert!(said.contains("kind: Unavailable"), "{said}");
+    pause(500);
+    assert_eq!(on_disk(&town), 27);
+    write(&file, accounts.as_bytes());
+    wait_until("the accounts are read", || try_to_ask(&town, customers[27], Some("US-CT")).is_ok());
+    wait_until("the pass that waited is written", || on_disk(&town) == 28);
+    town.stop_and_check();
+    town.nobody_panicked();
 }
 
 #[test]
@@ -44,7 +122,8 @@ fn a_customer_is_billed_and_everybody_else_is_only_counted() {
                     WRN3317,US-CT,A-2,2026-01-01T00:00:00Z,2026-02-01T00:00:00Z\n";
     write(&town.home("people").join("accounts.csv"), accounts.as_bytes());
     town.start_everything();
-    wait_until("the accounts are read", || ask::<GateAnswer>(&town, "KXT4107", Some("US-CT")).pass);
+    wait_until("the accounts are read", || try_to_ask(&town, "KXT4107", Some("US-CT")).is_ok());
+    assert!(ask::<GateAnswer>(&town, "KXT4107", Some("US-CT")).pass);
     // Another state, no state, an account that ended, a stranger.
     for (plate, state) in
         [("KXT4107", Some("US-NY")), ("KXT4107", None), ("WRN3317", Some("US-CT")), ("ZZZ111", Some("US-CT"))]

@@ -180,6 +180,7 @@ pub(super) struct Keys {
     pub(super) device: PathBuf,
     pub(super) alert: PathBuf,
     pub(super) hotlist: PathBuf,
+    pub(super) passage: PathBuf,
     pub(super) import: Option<PathBuf>,
 }
 
@@ -334,6 +335,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
                 device: files.device,
                 alert: files.alert,
                 hotlist: files.hotlist,
+                passage: files.passage,
                 import: config.keys.import.map(|path| data.join(path)),
             },
             listen: config.listen,

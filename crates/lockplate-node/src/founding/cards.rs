@@ -103,6 +103,8 @@ pub struct AgencyFiles {
     pub alert: PathBuf,
     /// X-Wing seed, 32 bytes in hexadecimal: opens the lists that live with the recorder. Made at the first start.
     pub hotlist: PathBuf,
+    /// 32 bytes in hexadecimal: by it a toll operator's recorder knows a pass again. Made at the first start.
+    pub passage: PathBuf,
 }
 
 impl AgencyFiles {
@@ -119,6 +121,7 @@ impl AgencyFiles {
             device: in_folder(folder, "device.key"),
             alert: in_folder(folder, "alert.key"),
             hotlist: in_folder(folder, "hotlist.key"),
+            passage: in_folder(folder, "passage.key"),
         }
     }
 }

@@ -124,8 +124,8 @@ impl Inner {
         Some((source, parsed))
     }
 
-    /// Waits until every read of it is durable, held, a repeat, or refused for good. False where the process ends before. `pause_ms`: how
-    /// long the source had not been asked before this answer; 0 of what comes by itself.
+    /// Waits until every read of it is durable, held, a repeat, or refused for good. False where the process ends before. `pause_ms` is
+    /// that of [`lockplate_intake::normalise::Rules`] at first; 0 of what comes by itself.
     pub(super) async fn deliver_fetched(
         self: &Arc<Self>,
         source: &Arc<SourceSettings>,
@@ -133,8 +133,10 @@ impl Inner {
         unpacked: &Arc<Unpacked>,
         pause_ms: i64,
     ) -> bool {
+        let begun_ms = self.clock.now_ms();
         loop {
-            match self.deliver(source, parsed.clone(), pause_ms).await {
+            let waited_ms = if pause_ms > 0 { self.clock.now_ms().saturating_sub(begun_ms).max(0) } else { 0 };
+            match self.deliver(source, parsed.clone(), pause_ms.saturating_add(waited_ms)).await {
                 Ok(delivered) => {
                     self.note_shape(source, &delivered, unpacked).await;
                     return true;

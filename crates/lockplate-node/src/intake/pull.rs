@@ -345,9 +345,9 @@ impl Seen {
         since.max(self.skipped_to_ms.unwrap_or(i64::MIN)).min(now_ms)
     }
 
-    /// How long the source had not been asked before an answer of now, ms.
+    /// How far back an answer of now tells what the answer before did not, ms: after a restart from where reading goes on.
     fn pause_ms(&self, now_ms: i64) -> i64 {
-        let before = self.asked_ms.or(self.kept.map(|kept| kept.answered_ms));
+        let before = self.asked_ms.or(self.kept.map(Asked::goes_on_ms));
         before.map_or(LOOK_BACK_MS, |before| now_ms.saturating_sub(before))
     }
 

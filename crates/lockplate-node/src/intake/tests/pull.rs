@@ -310,6 +310,22 @@ async fn after_a_restart_a_camera_tells_what_it_saw_meanwhile() {
 }
 
 #[tokio::test]
+async fn reads_told_again_after_a_short_restart_keep_their_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = town().await;
+    let kept = Asked { read_to_ms: NOW_MS - 100_000, answered_ms: NOW_MS - 40_000 };
+    before.register.1.lock().unwrap().insert(60, kept);
+    let of = |second: usize| (format!("20260320T0545{second:02}0000"), format!("AB{second}"));
+    let told: Vec<(String, String)> = (1..11).map(|number| of(number * 5)).collect();
+    let told: Vec<(&str, &str)> = told.iter().map(|(time, plate)| (time.as_str(), plate.as_str())).collect();
+    let (town, _camera) =
+        again_later(before, Duration::from_secs(12), "hikvision", folder.path(), vec![plates(&told)]).await;
+    town.until("the reads", |town| sealed(town).len() == 10).await;
+    assert!(sealed(&town).iter().all(|(_, place, off)| *place == Placement::Open && !off), "{:?}", sealed(&town));
+    assert_eq!(town.counts("asked").clock_off, 0);
+}
+
+#[tokio::test]
 async fn a_camera_whose_clock_is_wrong_is_not_believed_after_a_pause_either() {
     let folder = tempfile::tempdir().unwrap();
     let (town, camera) = with_device("hikvision", folder.path(), PASSWORD, vec![plates(&[])]).await;
