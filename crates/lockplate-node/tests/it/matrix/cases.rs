@@ -38,7 +38,7 @@ pub(super) struct Recipe {
 impl Recipe {
     /// What has to be asked so that a keeper finds the facts of the case.
     pub(super) fn of(case: &Case) -> Result<Self, &'static str> {
-        let Question::Search(facts) = &case.question else { return Err("hot lists have no door yet") };
+        let Question::Search(facts) = &case.question else { return Err("asked of the hot-list door, by hotlist::law") };
         if facts.requests_last_24h > 0 {
             return Err("asked by a_hostile_desk_cannot_get_round_the_limits_of_an_officer_and_a_plate");
         }
