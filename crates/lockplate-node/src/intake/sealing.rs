@@ -184,6 +184,8 @@ impl Inner {
             self.load.count(self.clock.monotonic(), u64::try_from(batch.len()).unwrap_or(u64::MAX));
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // A payload may have left something here meanwhile.
+        due.append(&mut waiting);
         // Nobody repeats these: their sources were told "held". Counted, never in silence.
         let over = due.len().saturating_sub(WAITING_MAX);
         self.counters.lost_held(over);

@@ -693,21 +693,38 @@ async fn held_reads_are_sealed_once_when_due_and_at_the_end() {
 #[tokio::test]
 async fn a_held_read_outlives_a_last_word_that_cannot_be_sealed() {
     let town = town().await;
-    let said = |state: &str| {
-        let (kind, body) = good(SourceKind::Axis, "AB123");
-        assert!(body.contains("\"carState\":\"lost\""), "{body}");
-        post_of(&address("axis"), kind, body.replace("\"carState\":\"lost\"", &format!("\"carState\":\"{state}\"")))
+    let said = |plate: &str, state: &str| {
+        let (kind, body) = good(SourceKind::Axis, plate);
+        post_of(&address("axis"), kind, body.replace("\"lost\"", &format!("\"{state}\"")))
     };
-    assert_eq!(answer(&town, said("new")).await.0, 200);
+    for plate in ["AB123", "CD456"] {
+        assert_eq!(answer(&town, said(plate, "new")).await.0, 200);
+    }
     *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
-    assert_eq!(answer(&town, said("lost")).await.0, 200, "it is held on");
+    assert_eq!(answer(&town, said("AB123", "lost")).await.0, 200, "it is held on");
     assert_eq!((town.sink.texts().len(), town.state.health().waiting), (0, 1));
+    // One comes to wait while the other is tried again.
+    let gate = Arc::new(Notify::new());
+    *town.sink.gate.lock().unwrap() = Some(gate.clone());
+    let pause = |ms| tokio::time::sleep(Duration::from_millis(ms));
+    let released = async {
+        pause(30).await;
+        town.state.0.release(false).await
+    };
+    let opener = async {
+        for _ in 0..2 {
+            pause(60).await;
+            gate.notify_one();
+        }
+    };
+    let ((status, ..), is_empty, ()) = tokio::join!(answer(&town, said("CD456", "lost")), released, opener);
+    assert_eq!((status.as_u16(), is_empty, town.state.health().waiting), (200, false, 2));
+    *town.sink.gate.lock().unwrap() = None;
     *town.sink.refuses.lock().unwrap() = None;
     assert!(town.state.0.release(false).await);
-    assert_eq!(town.sink.texts(), ["AB123"]);
-    assert_eq!(answer(&town, said("lost")).await.0, 200);
-    assert_eq!(town.sink.texts(), ["AB123"], "and once");
-    assert_eq!(town.state.health().lost_held, 0);
+    assert_eq!(town.sink.texts(), ["AB123", "CD456"]);
+    assert_eq!(answer(&town, said("AB123", "lost")).await.0, 200);
+    assert_eq!((town.sink.texts().len(), town.state.health().lost_held), (2, 0), "and once");
 }
 
 #[tokio::test]
