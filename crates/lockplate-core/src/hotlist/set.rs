@@ -293,8 +293,7 @@ impl ListSet {
             let same = own.class == ListClass::Custom && own.jurisdiction == entry.jurisdiction;
             same && own.case().is_some_and(|own| counted_case(own) == case)
         };
-        let payloads = self.packed.under(entry.plate.expose_text());
-        payloads.filter_map(|payload| EntryView::of("", payload)).find(is_like).map(|own| own.entry_id)
+        self.under(entry.plate.expose_text()).find(is_like).map(|own| own.entry_id)
     }
 
     pub(super) const fn restamp(&mut self, stamp: SetStamp) {

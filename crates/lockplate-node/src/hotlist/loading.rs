@@ -355,7 +355,7 @@ const fn refusal(reason: hotlist_file::Refusal) -> Option<Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use lockplate_core::hotlist::set::ListSettings;
     use lockplate_core::id::AgencyId;
 
@@ -383,11 +383,37 @@ mod tests {
         }
     }
 
+    /// A first load of an extract by its steward, with a second person.
+    pub(in super::super) fn judged<'a>(
+        config: &'a ListConfig,
+        law: &'a ListLaw,
+        template: Option<&'a Template>,
+        delivery: OrderedDelivery,
+    ) -> Judged<'a> {
+        static NOTHING: BTreeMap<ListClass, u64> = BTreeMap::new();
+        Judged {
+            config,
+            template,
+            delivery: Some(delivery),
+            law,
+            acted: acted(law.owner(), true),
+            steward: [8; 32],
+            supervised: false,
+            before: None,
+            history: &[],
+            lost: &NOTHING,
+            elsewhere: &[],
+            new_today: 0,
+            index_key: 7,
+            id_key: [3; 32],
+            now: NOW,
+        }
+    }
+
     /// Loads `rows` rows, of which every fourth is an entry that may be loaded.
     fn load(rows: u64, entries_max: u64) -> Result<Read, NotRead> {
         let (law, config) = (law("CT"), config(entries_max));
         let template = Template::parse(TEMPLATE).unwrap();
-        let acted = acted(law.owner(), true);
         let delivery = OrderedDelivery {
             mode: LoadMode::Full,
             sequence: 1,
@@ -395,23 +421,7 @@ mod tests {
             source_file: String::new(),
             removes: false,
         };
-        let judged = Judged {
-            config: &config,
-            template: Some(&template),
-            delivery: Some(delivery),
-            law: &law,
-            acted,
-            steward: [8; 32],
-            supervised: false,
-            before: None,
-            history: &[],
-            lost: &BTreeMap::new(),
-            elsewhere: &[],
-            new_today: 0,
-            index_key: 7,
-            id_key: [3; 32],
-            now: NOW,
-        };
+        let judged = judged(&config, &law, Some(&template), delivery);
         let (send, mut pieces) = mpsc::channel(4);
         let source = std::thread::spawn(move || {
             let mut piece = String::new();

@@ -33,6 +33,12 @@ fn some_custom(n: usize) -> Vec<ListEntry> {
     (0..n).map(|at| ListEntry { case: format!("26-{at}"), ..custom(&format!("c{at}"), &format!("C{at:05}")) }).collect()
 }
 
+/// Entries of one case.
+fn of_case(case: &str, from: usize, to: usize) -> Vec<ListEntry> {
+    let one = |n| ListEntry { case: case.to_owned(), ..custom(&format!("c{n}"), &format!("C{n:05}")) };
+    (from..to).map(one).collect()
+}
+
 #[test]
 fn entries_that_are_refused_and_why() {
     let ok = |entry: ListEntry| refusal(entry, SetKind::Extract, false);
@@ -335,10 +341,6 @@ fn custom_entries_of_before_stay_whoever_brings_the_next_file() {
 
 #[test]
 fn an_entry_that_is_brought_again_under_another_case_is_new() {
-    let of_case = |case: &str, from: usize, to: usize| -> Vec<ListEntry> {
-        let one = |n| ListEntry { case: case.to_owned(), ..custom(&format!("c{n}"), &format!("C{n:05}")) };
-        (from..to).map(one).collect()
-    };
     let both = [of_case("26-0001", 0, 5), of_case("26-0002", 5, 10)].concat();
     let set = Load::full(SetKind::Custom, both).ready(None).into_set();
     for case in ["26-0001", "26-000\u{ff11}", "26 0001"] {
@@ -352,9 +354,8 @@ fn an_entry_that_is_brought_again_under_another_case_is_new() {
 
 #[test]
 fn more_than_five_plates_of_one_case_wait_for_a_human_keeper() {
-    let of_case = |from: usize, to: usize| (from..to).map(|n| custom(&format!("c{n}"), &format!("C{n:05}"))).collect();
-    let five = Load::full(SetKind::Custom, of_case(0, 5)).ready(None).into_set();
-    let sixth = Load::change(SetKind::Custom, 2, of_case(5, 6), vec![]);
+    let five = Load::full(SetKind::Custom, of_case("26-0417", 0, 5)).ready(None).into_set();
+    let sixth = Load::change(SetKind::Custom, 2, of_case("26-0417", 5, 6), vec![]);
     let LoadOutcome::Held(held) = sixth.run(Some(&five)).unwrap() else { panic!("not held") };
     assert_eq!(held.reasons(), &BTreeSet::from([HoldReason::CasePlates]));
     let two = TwoPeople::new(&directory(), &key_id(1), &key_id(2));
@@ -366,22 +367,18 @@ fn more_than_five_plates_of_one_case_wait_for_a_human_keeper() {
 
 #[test]
 fn plates_of_a_case_are_counted_over_all_lists_and_however_its_number_is_written() {
-    let of = |case: &str, from: usize, to: usize| -> Vec<ListEntry> {
-        let one = |n| ListEntry { case: case.to_owned(), ..custom(&format!("c{n}"), &format!("C{n:05}")) };
-        (from..to).map(one).collect()
-    };
     let is_held = |elsewhere: Vec<ListEntry>, add: Vec<ListEntry>| {
         let elsewhere = vec![set_of(SetKind::Custom, elsewhere)];
         matches!(Load { elsewhere, ..Load::full(SetKind::Custom, add) }.run(None).unwrap(), LoadOutcome::Held(_))
     };
-    assert!(!is_held(of("26-42a", 0, 3), of("26-42a", 3, 5)), "five");
-    assert!(is_held(of("26-42a", 0, 3), of("26-42a", 3, 6)), "six in two lists");
-    assert!(is_held(of("26-42a", 0, 3), of(" 26 42A", 3, 6)), "the same case");
-    assert!(!is_held(of("26-43", 0, 3), of("26-42", 3, 6)), "two cases");
-    assert!(!is_held(of("26-42", 0, 5), of("26-42", 0, 5)), "the same plates");
-    let ends = of("26-42", 0, 3).into_iter().map(|one| ListEntry { expires_at: after(HOUR), ..one });
+    assert!(!is_held(of_case("26-42a", 0, 3), of_case("26-42a", 3, 5)), "five");
+    assert!(is_held(of_case("26-42a", 0, 3), of_case("26-42a", 3, 6)), "six in two lists");
+    assert!(is_held(of_case("26-42a", 0, 3), of_case(" 26 42A", 3, 6)), "the same case");
+    assert!(!is_held(of_case("26-43", 0, 3), of_case("26-42", 3, 6)), "two cases");
+    assert!(!is_held(of_case("26-42", 0, 5), of_case("26-42", 0, 5)), "the same plates");
+    let ends = of_case("26-42", 0, 3).into_iter().map(|one| ListEntry { expires_at: after(HOUR), ..one });
     let elsewhere = vec![set_of(SetKind::Custom, ends.collect())];
-    let load = Load { elsewhere, now: after(HOUR), ..Load::full(SetKind::Custom, of("26-42", 3, 6)) };
+    let load = Load { elsewhere, now: after(HOUR), ..Load::full(SetKind::Custom, of_case("26-42", 3, 6)) };
     assert_eq!(load.ready(None).set().entries(), 3, "those elsewhere have ended");
 }
 

@@ -3,7 +3,7 @@
 
 mod sftp;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::sync::Mutex;
@@ -22,8 +22,9 @@ use lockplate_oprf::Secret;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 
-use super::super::law::tests::{acted, law};
-use super::super::loading::{self, Judged};
+use super::super::law::tests::law;
+use super::super::loading;
+use super::super::loading::tests::judged;
 use super::super::store::ListRow;
 use super::*;
 use crate::http::{Limits, ListenOn, Server, TlsMode};
@@ -106,24 +107,7 @@ impl Loads for Recorder {
         let sequence = delivery.sequence;
         let reading = tokio::task::spawn_blocking(move || {
             let (law, config) = (law("CT"), config(1, SetKind::Extract));
-            let acted = acted(law.owner(), true);
-            let judged = Judged {
-                config: &config,
-                template: None,
-                delivery: Some(delivery),
-                law: &law,
-                acted,
-                steward: [8; 32],
-                supervised: false,
-                before: None,
-                history: &[],
-                lost: &BTreeMap::new(),
-                elsewhere: &[],
-                new_today: 0,
-                index_key: 7,
-                id_key: [3; 32],
-                now: NOW,
-            };
+            let judged = judged(&config, &law, None, delivery);
             let read = loading::read(&judged, &mut pieces, None).map_err(|why| why.label())?;
             let loaded = match read.outcome {
                 LoadOutcome::Ready(loaded) => *loaded,
