@@ -11,6 +11,7 @@ use lockplate_oprf::Threshold;
 
 use crate::directory::TrustEntry;
 use crate::error::{Error, Result};
+use crate::hotlist::limits::{ACCOUNTS_MAX, EXTRACT_ENTRIES_MAX};
 use crate::id::{AgencyId, KeeperIndex, RecorderId};
 use crate::json::{json_names, json_object};
 use crate::limits::{CHARTER_BYTES_MAX, EPOCHS_PER_DAY_MAX, KEEPERS_MAX};
@@ -224,6 +225,10 @@ json_object! {
         retention_seconds: u64,
         /// How long keepers keep openings, seconds.
         opening_keep_seconds: u64,
+        /// Entries of one extract, at most; 0 of an operator, whose reads are not matched with hot lists.
+        extract_entries_max: u64,
+        /// Accounts of a toll or parking operator, at most; 0 of the police.
+        accounts_max: u64,
         /// Whose key files count.
         accept_key_files: AcceptKeyFiles,
         /// Whether a court paper that only the owner's custodian attests counts.
@@ -374,7 +379,13 @@ impl Charter {
         rule((1..=self.policy_signers.len()).contains(&quorum), "the quorum of policy signers is out of range")?;
         rule(EPOCH_SECONDS.contains(&self.epoch_seconds), "the epoch length is out of range")?;
         rule((1..=RETENTION_SECONDS_MAX).contains(&self.retention_seconds), "the retention is out of range")?;
-        rule(self.opening_keep_seconds >= OPENING_KEEP_SECONDS_MIN, "openings are kept a year at least")
+        rule(self.opening_keep_seconds >= OPENING_KEEP_SECONDS_MIN, "openings are kept a year at least")?;
+        let (extracts, accounts) = match self.archive_kind {
+            ArchiveKind::Police => (1..=EXTRACT_ENTRIES_MAX, 0..=0),
+            ArchiveKind::Toll | ArchiveKind::Parking => (0..=0, 0..=ACCOUNTS_MAX),
+        };
+        rule(extracts.contains(&self.extract_entries_max), "the entries of an extract are out of range")?;
+        rule(accounts.contains(&self.accounts_max), "the accounts are out of range")
     }
 
     /// A witness of the owner or of a keeper is none from outside, and two of one operator are one.

@@ -307,6 +307,8 @@ impl Town {
             epoch_seconds: 3_600,
             retention_seconds: 21 * 86_400,
             opening_keep_seconds: OPENING_KEEP_SECONDS_MIN,
+            extract_entries_max: 1_000_000,
+            accounts_max: 0,
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
         };

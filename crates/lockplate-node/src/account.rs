@@ -35,7 +35,7 @@ pub use settings::{AccountConfig, AccountSection};
 
 use crate::agency_db::AgencyDb;
 use crate::clock::Clock;
-use crate::intake::Beside;
+use crate::intake::{Beside, KnownCamera};
 use crate::party_log::seconds;
 use crate::rng::SystemRng;
 use crate::shutdown::Tasks;
@@ -77,6 +77,8 @@ pub struct AccountParts {
     pub section: AccountSection,
     /// Kind of the archive, from the charter.
     pub archive: ArchiveKind,
+    /// Accounts that there may be, from the charter.
+    pub accounts_max: u64,
     /// How long reads are kept, seconds, from the charter.
     pub retention_seconds: u64,
     /// Key of this recorder under which passes are known again; never in `agency.db`.
@@ -119,7 +121,7 @@ struct Inner {
     db: AgencyDb,
     clock: Arc<dyn Clock>,
     set: RwLock<Option<Arc<AccountSet>>>,
-    lanes: RwLock<Arc<Lanes>>,
+    lanes: RwLock<Lanes>,
     /// By facility and hour: passes of customers, and of others.
     counts: Mutex<BTreeMap<(String, u64), (u64, u64)>>,
     lost: AtomicU64,
@@ -167,14 +169,14 @@ impl Accounts {
     /// # Errors
     /// The system gives no thread.
     pub fn start(parts: AccountParts) -> std::io::Result<Self> {
-        let AccountParts { section, archive, retention_seconds, pass_key, db, clock, tasks } = parts;
+        let AccountParts { section, archive, accounts_max, retention_seconds, pass_key, db, clock, tasks } = parts;
         let (digest, secret) = (th("account-list", &[section.name.as_bytes()]), Secret::<8>::random(&mut SystemRng));
         let mut list = [0; 16];
         list.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         let settings = AccountSettings {
             list,
             archive,
-            accounts_max: section.accounts_max,
+            accounts_max,
             allow_state_unread: section.allow_state_unread,
             trust_jurisdiction: section.trust_state,
         };
@@ -225,6 +227,15 @@ impl Accounts {
 }
 
 impl Beside for Accounts {
+    fn know(&self, cameras: &[KnownCamera]) {
+        let lanes = cameras.iter().map(|camera| {
+            let facility = if camera.group.is_empty() { &self.inner.name } else { &camera.group };
+            (camera.number, (facility.clone(), camera.place.clone()))
+        });
+        // A pass may be told after its camera was removed.
+        self.inner.lanes.write().unwrap_or_else(PoisonError::into_inner).extend(lanes);
+    }
+
     fn observe(&self, seen: Vec<Seen>) {
         // A pass is billed once, when it is over.
         for mut pass in seen.into_iter().filter(|seen| seen.is_final) {
@@ -256,7 +267,7 @@ impl Inner {
             };
             let ended = match next {
                 Ok(Some(seen)) => {
-                    if let Some(kept) = self.passage(&seen, runtime) {
+                    if let Some(kept) = self.passage(&seen) {
                         gathered.push(kept);
                         due.get_or_insert(self.clock.monotonic().saturating_add(GATHER));
                     }
@@ -285,9 +296,9 @@ impl Inner {
     }
 
     /// The sealed passage, of a customer. What cannot be compared or billed is counted.
-    fn passage(&self, seen: &Seen, runtime: &Handle) -> Option<Kept> {
+    fn passage(&self, seen: &Seen) -> Option<Kept> {
         let now = Timestamp(seconds(self.clock.as_ref()));
-        let (Some((facility, lane)), Some(set)) = (self.lane(seen.read.camera, runtime), self.set()) else {
+        let (Some((facility, lane)), Some(set)) = (self.lane(seen.read.camera), self.set()) else {
             self.lose(1);
             return None;
         };
@@ -314,13 +325,8 @@ impl Inner {
         self.hasher.hash(&[b"passage", &source, &camera, kind, mark, text]).cast_signed()
     }
 
-    fn lane(&self, camera: u32, runtime: &Handle) -> Option<(String, String)> {
-        let known = || Arc::clone(&self.lanes.read().unwrap_or_else(PoisonError::into_inner)).get(&camera).cloned();
-        known().or_else(|| {
-            // A camera that was added a moment ago.
-            runtime.block_on(self.look_at_places());
-            known()
-        })
+    fn lane(&self, camera: u32) -> Option<(String, String)> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).get(&camera).cloned()
     }
 
     fn count(&self, facility: &str, now: Timestamp, is_customer: bool) {
@@ -357,20 +363,6 @@ impl Inner {
         }
     }
 
-    async fn look_at_places(&self) {
-        match self.db.cameras().await {
-            Ok(cameras) => {
-                let lane = |camera: crate::agency_db::Camera| {
-                    let facility = if camera.camera.group.is_empty() { self.name.clone() } else { camera.camera.group };
-                    (camera.number, (facility, camera.camera.place))
-                };
-                let lanes = Arc::new(cameras.into_iter().map(lane).collect());
-                *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
-            }
-            Err(_down) => tracing::warn!("places of cameras cannot be read: those of before stay"),
-        }
-    }
-
     /// A keyed hash of a plate is no longer there than it is of use, nor than the read may be.
     async fn forget_old(&self) {
         let before = seconds(self.clock.as_ref()).saturating_sub(self.known_seconds);
@@ -384,11 +376,10 @@ impl Inner {
         }
     }
 
-    /// Reads the operator's file whenever it is another, and the places of cameras.
+    /// Reads the operator's file whenever it is another.
     async fn watch(self: Arc<Self>, file: PathBuf, tasks: Tasks) {
         let (mut seen, mut taken, mut is_first) = (None, None, true);
         loop {
-            self.look_at_places().await;
             let path = file.clone();
             let found = tokio::task::spawn_blocking(move || version(&path)).await.unwrap_or(None);
             // A file that still grows is not there yet. At the start reads wait for it, so that an old one is taken at once.

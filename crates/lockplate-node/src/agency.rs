@@ -261,11 +261,15 @@ impl BesideReads {
                 "`[[hotlist]]` is for police: a toll or parking operator's reads are not matched with hot lists",
             )),
             (ArchiveKind::Toll | ArchiveKind::Parking, None) => Ok(Self::Nothing),
+            (ArchiveKind::Toll | ArchiveKind::Parking, Some(_)) if charter.accounts_max == 0 => {
+                Err(AgencyError::Unfit("`[account]`: the charter states no accounts (`accounts_max` of its terms)"))
+            }
             (archive @ (ArchiveKind::Toll | ArchiveKind::Parking), Some(section)) => {
                 let (db, clock, tasks) = (db.clone(), Arc::clone(clock), tasks.clone());
                 let pass_key = read_or_create_secret(&settings.keys.passage, &mut SystemRng)?;
-                let retention_seconds = charter.retention_seconds;
-                let parts = AccountParts { section, archive, retention_seconds, pass_key, db, clock, tasks };
+                let Charter { accounts_max, retention_seconds, .. } = *charter;
+                let parts =
+                    AccountParts { section, archive, accounts_max, retention_seconds, pass_key, db, clock, tasks };
                 let started = Accounts::start(parts);
                 started.map(Self::Accounts).map_err(|cause| AgencyError::Lists(HotListError::Thread(cause)))
             }

@@ -270,7 +270,6 @@ impl HotLists {
                 None => tracing::error!(list = name, "a registered hot list cannot be read: it is not matched"),
             }
         }
-        lists.refresh_places().await;
         parts.tasks.spawn_essential("hot lists", lists.clone().keep_time());
         for fetched in parts.fetched {
             parts.tasks.spawn_essential("hot list fetch", lists.clone().fetch(fetched));
@@ -302,6 +301,11 @@ impl HotLists {
 
     fn own(&self) -> AgencyId {
         self.0.charter.charter().owner.id
+    }
+
+    /// Entries of one extract that the charter lets.
+    fn extract_entries_max(&self) -> u64 {
+        self.0.charter.charter().extract_entries_max
     }
 
     /// The agency whose list it is, with its people.

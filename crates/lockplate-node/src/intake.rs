@@ -269,6 +269,7 @@ impl Inner {
 
     async fn refresh(&self) -> Result<(), RegisterDown> {
         let registered = self.register.registered().await?;
+        self.beside.know(&registered.cameras);
         let (sources, before) = (registered.sources.clone(), self.book());
         let users = tokio::task::spawn_blocking(move || users_of(&sources, &before.users));
         let book = Book::new(registered, users.await.map_err(|_panicked| RegisterDown)?);

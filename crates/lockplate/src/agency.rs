@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::{AcceptKeyFiles, CUSTODY_LABEL, LeafWait};
+use lockplate_core::hotlist::limits::EXTRACT_ENTRIES_DEFAULT;
 use lockplate_core::id::{AgencyId, b64url};
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::vocabulary::{ArchiveKind, DeclarationName, Role, State};
@@ -220,6 +221,11 @@ struct TermsFile {
     /// police, toll, parking.
     #[serde(default = "police")]
     archive_kind: String,
+    /// Entries of one extract, at most: 1,000,000 of the police where nothing is said, and up to 5,000,000.
+    extract_entries_max: Option<u64>,
+    /// Accounts of a toll or parking operator, at most: an operator without has no account list.
+    #[serde(default)]
+    accounts_max: u64,
     /// own or all.
     #[serde(default = "own")]
     accept_key_files: String,
@@ -481,13 +487,20 @@ fn charter_terms(terms: &TermsFile, base: &Path, owner: &AgencyCard) -> Result<C
     let wait = |name: &str| {
         LeafWait::from_name(name).ok_or_else(|| refuse("`keeper_leaves` and `agency_leaves` are cosigned or durable"))
     };
+    let archive_kind = ArchiveKind::from_name(&terms.archive_kind)
+        .ok_or_else(|| refuse("`archive_kind` is police, toll or parking"))?;
+    let extract_entries = match archive_kind {
+        ArchiveKind::Police => EXTRACT_ENTRIES_DEFAULT,
+        ArchiveKind::Toll | ArchiveKind::Parking => 0,
+    };
     Ok(CharterTerms {
-        archive_kind: ArchiveKind::from_name(&terms.archive_kind)
-            .ok_or_else(|| refuse("`archive_kind` is police, toll or parking"))?,
+        archive_kind,
         threshold: terms.threshold,
         epoch_seconds: terms.epoch_seconds,
         retention_seconds: terms.retention_seconds,
         opening_keep_seconds: lockplate_core::charter::OPENING_KEEP_SECONDS_MIN,
+        extract_entries_max: terms.extract_entries_max.unwrap_or(extract_entries),
+        accounts_max: terms.accounts_max,
         accept_key_files: AcceptKeyFiles::from_name(&terms.accept_key_files)
             .ok_or_else(|| refuse("`accept_key_files` is own or all"))?,
         accept_attested: terms.accept_attested,

@@ -1,5 +1,6 @@
 //! M11: the numbers of hot lists. A leaf says of each class how many entries are in the list after the load, how many of them are new and
-//! how many went; with the load before, each number follows from the others. Serials of what was signed about a list rise.
+//! how many went; with the load before, each number follows from the others. No list has more entries than the charter lets. Serials of what
+//! was signed about a list rise.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +10,19 @@ use super::{Alarm, MonitorRule};
 use crate::logs::{LeafRef, LogName, Logs, Said};
 
 pub(super) fn check(logs: &Logs, alarms: &mut Vec<Alarm>) {
+    let most = logs.charter().charter().extract_entries_max;
     for (_, changes) in logs.recorder().lists() {
         let mut list = List::default();
         for said in changes {
-            if !list.adds_up(said) {
-                let indices = list.last.into_iter().chain([said.index]);
+            let (adds_up, before) = (list.adds_up(said), list.last);
+            list.take(said);
+            let grew = said.entry.classes.iter().any(|one| one.added > 0);
+            if !adds_up || (grew && list.total() > most) {
+                let indices = before.into_iter().chain([said.index]);
                 let leaves = indices.map(|index| LeafRef { log: LogName::Recorder, index }).collect();
                 let alarm = Alarm::new(MonitorRule::HotlistCounts, vec![LogName::Recorder], leaves);
                 alarms.push(alarm.since(said.time));
             }
-            list.take(said);
         }
     }
 }
@@ -61,6 +65,10 @@ impl List {
             after == Some(one.accepted) && one.added <= one.accepted && taken_out && one_way && lawful
         });
         in_order && whole && balanced && leaf.produced_at <= said.time
+    }
+
+    fn total(&self) -> u64 {
+        self.entries.values().fold(0, |sum, entries| sum.saturating_add(*entries))
     }
 
     /// What the leaf says holds from then on, right or wrong: one wrong leaf is one alarm.

@@ -777,6 +777,19 @@ fn m11_no_load_is_missing_and_no_class() {
 }
 
 #[test]
+fn m11_no_list_has_more_entries_than_the_charter_lets() {
+    use ListClass::{AmberAlert, StolenVehicle};
+    use ListKind::{Full, Incremental};
+    let full = load(Full, 1, &[counts(StolenVehicle, 1_000_000, 1_000_000, 0)]);
+    assert_eq!(listed(core::slice::from_ref(&full)), []);
+    let more = load(Incremental, 2, &[counts(AmberAlert, 1, 1, 0)]);
+    let less = load(Incremental, 3, &[counts(StolenVehicle, 999_999, 0, 1)]);
+    let found = listed(&[full, more, less]);
+    assert_eq!(found.len(), 1, "one entry too many, over all classes, and no word when they are fewer again");
+    assert_eq!(listed(&[load(Full, 1, &[counts(StolenVehicle, 1_000_001, 1_000_001, 0)])]).len(), 1);
+}
+
+#[test]
 fn m11_what_is_dropped_is_not_loaded() {
     use ListClass::{ImmigrationViolator, WantedPerson};
     let with = |class, accepted, dropped| {

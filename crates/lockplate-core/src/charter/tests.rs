@@ -119,6 +119,8 @@ fn charter() -> Charter {
         epoch_seconds: 3_600,
         retention_seconds: 21 * 86_400,
         opening_keep_seconds: 2 * OPENING_KEEP_SECONDS_MIN,
+        extract_entries_max: 1_000_000,
+        accounts_max: 0,
         accept_key_files: AcceptKeyFiles::Own,
         accept_attested: true,
     }
@@ -244,6 +246,14 @@ fn each_rule_broken_alone_is_refused() {
         ("nothing audited", |c| c.audit_percent = 0),
         ("more than all audited", |c| c.audit_percent = 101),
         ("openings too short", |c| c.opening_keep_seconds = OPENING_KEEP_SECONDS_MIN - 1),
+        ("no entries of an extract", |c| c.extract_entries_max = 0),
+        ("too many entries of an extract", |c| c.extract_entries_max = EXTRACT_ENTRIES_MAX + 1),
+        ("accounts of the police", |c| c.accounts_max = 1),
+        ("an extract of an operator", |c| c.archive_kind = ArchiveKind::Toll),
+        ("too many accounts", |c| {
+            (c.archive_kind, c.extract_entries_max) = (ArchiveKind::Parking, 0);
+            c.accounts_max = ACCOUNTS_MAX + 1;
+        }),
     ] {
         assert!(broken(change), "{what}");
     }
@@ -268,6 +278,7 @@ fn the_bounds_of_witnesses_and_agencies_are_reached() {
     charter.outside_witnesses = 15;
     charter.agencies.extend((40..=100).map(requester));
     charter.audit_percent = 100;
+    charter.extract_entries_max = EXTRACT_ENTRIES_MAX;
     assert_eq!(charter.agencies.len(), AGENCIES_MAX);
     assert_eq!(charter.witnesses.len(), WITNESSES_MAX);
     charter.to_text().unwrap();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lockplate_core::envelope::HpkePublicKey;
-use lockplate_core::hotlist::limits::{ACCOUNT_TEXT_BYTES_MAX, ACCOUNTS_MAX};
+use lockplate_core::hotlist::limits::ACCOUNT_TEXT_BYTES_MAX;
 use serde::Deserialize;
 
 use crate::founding::CaseKeyCard;
@@ -22,8 +22,6 @@ pub struct AccountConfig {
     pub billing_key: PathBuf,
     /// SHA-256 of the 32-byte token with which the operator fetches passages and a gate asks.
     pub token_sha256: String,
-    /// Accounts that the charter states.
-    pub accounts_max: u64,
     /// A read without a state matches too.
     #[serde(default)]
     pub allow_state_unread: bool,
@@ -39,7 +37,6 @@ pub struct AccountSection {
     pub(super) file: PathBuf,
     pub(super) billing_key: HpkePublicKey,
     pub(super) token: TokenHash,
-    pub(super) accounts_max: u64,
     pub(super) allow_state_unread: bool,
     pub(super) trust_state: bool,
 }
@@ -57,9 +54,6 @@ impl AccountSection {
         if !named {
             return Err(refuse("name has 1 to 64 bytes"));
         }
-        if !(1..=ACCOUNTS_MAX).contains(&config.accounts_max) {
-            return Err(refuse("accounts_max is between 1 and 10000000"));
-        }
         let card = CaseKeyCard::read(&base.join(&config.billing_key));
         let key = card.ok().and_then(|card| card.public_key());
         Ok(Self {
@@ -68,7 +62,6 @@ impl AccountSection {
             billing_key: key.ok_or_else(|| refuse("billing_key is not the card of a key"))?,
             token: TokenHash::from_hex(&config.token_sha256)
                 .ok_or_else(|| refuse("token_sha256 must be 64 hexadecimal digits"))?,
-            accounts_max: config.accounts_max,
             allow_state_unread: config.allow_state_unread,
             trust_state: config.trust_state,
         })

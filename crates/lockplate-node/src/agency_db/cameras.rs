@@ -4,6 +4,7 @@
 
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{CameraChange, CameraLeaf, LogEntry};
+use lockplate_core::hotlist::limits::ACCOUNT_TEXT_BYTES_MAX;
 use lockplate_core::id::AgencyId;
 use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_core::wire::th;
@@ -39,8 +40,12 @@ impl NewCamera {
     fn fits(&self) -> bool {
         let text = |text: &str| !text.trim().is_empty() && text.chars().count() <= TEXT_CHARS_MAX;
         let on_earth = |(lat, lon): (f64, f64)| (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon);
+        // Lane and facility of the passages of an operator.
+        let is_billable = |text: &str| text.len() <= ACCOUNT_TEXT_BYTES_MAX;
+        let passes = self.purpose == ArchiveKind::Police || (is_billable(&self.place) && is_billable(&self.group));
         text(&self.key)
             && text(&self.place)
+            && passes
             && self.group.chars().count() <= TEXT_CHARS_MAX
             && self.position.is_none_or(on_earth)
             && (self.zone.is_empty() || Zone::parse(&self.zone).is_some())
@@ -236,7 +241,7 @@ impl AgencyDb {
         if *camera == before {
             return Ok((before, false));
         }
-        if !camera.camera.fits() {
+        if camera.camera != before.camera && !camera.camera.fits() {
             return Err(CameraError::Invalid);
         }
         camera.changed_at = now;

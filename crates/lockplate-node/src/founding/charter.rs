@@ -36,6 +36,10 @@ pub struct CharterTerms {
     pub retention_seconds: u64,
     /// How long keepers keep openings, seconds.
     pub opening_keep_seconds: u64,
+    /// Entries of one extract, at most; 0 of an operator.
+    pub extract_entries_max: u64,
+    /// Accounts of an operator, at most; 0 of the police.
+    pub accounts_max: u64,
     /// Whose key files count.
     pub accept_key_files: AcceptKeyFiles,
     /// Whether a paper that only the owner's custodian attests counts.
@@ -119,6 +123,8 @@ pub fn draft_charter(
         epoch_seconds: terms.epoch_seconds,
         retention_seconds: terms.retention_seconds,
         opening_keep_seconds: terms.opening_keep_seconds,
+        extract_entries_max: terms.extract_entries_max,
+        accounts_max: terms.accounts_max,
         accept_key_files: terms.accept_key_files,
         accept_attested: terms.accept_attested,
     };

@@ -57,6 +57,8 @@ fn terms(folder: &TempDir, trust: Vec<lockplate_core::directory::TrustEntry>) ->
         epoch_seconds: 3_600,
         retention_seconds: 21 * 86_400,
         opening_keep_seconds: 366 * 86_400,
+        extract_entries_max: 1_000_000,
+        accounts_max: 0,
         accept_key_files: AcceptKeyFiles::Own,
         accept_attested: true,
         trust,

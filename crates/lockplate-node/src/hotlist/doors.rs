@@ -133,6 +133,9 @@ impl HotLists {
         if asked.approval.as_ref().is_some_and(|approval| !approves(approval)) {
             return Err(refuse("/approval"));
         }
+        if config.entries_max > self.extract_entries_max() {
+            return Err(refuse("/config/entries_max"));
+        }
         let _one_at_a_time = self.0.registering.lock().await;
         let id = config.settings.list;
         // No load of it is between its leaf and its set while this one changes.

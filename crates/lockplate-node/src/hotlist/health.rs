@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{HotLists, List, locked};
 use crate::api::B64;
 
-/// How often places of cameras are read again, and lists looked after.
+/// How often lists are looked after.
 const TICK: Duration = Duration::from_secs(10);
 /// How often the canary of a list flies (section 4).
 const CANARY_SECONDS: u64 = 3_600;
@@ -95,16 +95,6 @@ impl State {
 }
 
 impl HotLists {
-    pub(super) async fn refresh_places(&self) {
-        match self.0.db.cameras().await {
-            Ok(cameras) => {
-                let places = cameras.into_iter().map(|camera| (camera.number, camera.camera.place)).collect();
-                self.0.matcher.set_places(places);
-            }
-            Err(_down) => tracing::warn!("places of cameras cannot be read: alerts show those of before"),
-        }
-    }
-
     /// Sends an invented read of an entry of the list the way of every read.
     pub(super) async fn fly_canary(&self, list: &Arc<List>) {
         let (id, now) = (list.config.settings.list, self.now());
@@ -141,7 +131,6 @@ impl HotLists {
                 () = self.0.tasks.stopping().cancelled() => return,
                 () = tokio::time::sleep(TICK) => {}
             }
-            self.refresh_places().await;
             self.settle_all().await;
             let not_compared = self.0.matcher.not_compared();
             if not_compared > core::mem::replace(&mut told, not_compared) {

@@ -265,6 +265,7 @@ impl HotLists {
         let before = self.0.matcher.list(&id);
         let (list, law) = (Arc::clone(list), Arc::clone(&self.0.law));
         let (index_key, id_key) = (self.0.index_key, self.0.id_key);
+        let entries_max = list.config.entries_max.min(self.extract_entries_max());
         let work = move || {
             let judged = Judged {
                 config: &list.config,
@@ -273,6 +274,7 @@ impl HotLists {
                 law: &law,
                 acted,
                 steward: list.steward,
+                entries_max,
                 supervised,
                 before: before.as_deref(),
                 history: &past,

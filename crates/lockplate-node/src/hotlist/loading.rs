@@ -8,7 +8,6 @@ use axum::body::Bytes;
 use lockplate_core::Timestamp;
 use lockplate_core::entry::ListClass;
 use lockplate_core::hotlist::ListEntry;
-use lockplate_core::hotlist::limits::EXTRACT_ENTRIES_MAX;
 use lockplate_core::hotlist::load::{
     ListPolicy, LoadHeader, LoadMode, LoadOutcome, LoadRefusal, LoadRules, Loading, PastLoad, Refusal, Ruling,
 };
@@ -38,6 +37,8 @@ pub(super) struct Judged<'a> {
     pub(super) acted: Acted,
     /// Key of the steward of the list.
     pub(super) steward: [u8; 32],
+    /// Entries of an extract: what the steward signed, and no more than the charter lets.
+    pub(super) entries_max: u64,
     /// A supervisor signed this load.
     pub(super) supervised: bool,
     pub(super) before: Option<&'a InForce>,
@@ -187,7 +188,7 @@ pub(super) fn read(
     let rules = LoadRules {
         settings: judged.config.settings,
         steward: Some(judged.steward),
-        entries_max: judged.config.entries_max.min(EXTRACT_ENTRIES_MAX),
+        entries_max: judged.entries_max,
         signed: &signed,
         elsewhere: &elsewhere,
         new_today: judged.new_today,
@@ -398,6 +399,7 @@ pub(super) mod tests {
             law,
             acted: acted(law.owner(), true),
             steward: [8; 32],
+            entries_max: config.entries_max,
             supervised: false,
             before: None,
             history: &[],

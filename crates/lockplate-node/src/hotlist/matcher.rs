@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use super::law::purpose_of;
 use crate::alerts::{AlertSink, Sighted};
 use crate::clock::Clock;
-use crate::intake::Beside;
+use crate::intake::{Beside, KnownCamera};
 use crate::party_log::seconds;
 
 /// Reads that may wait to be compared: some seconds of the fastest archive. Beyond it a read is not compared, and that is counted.
@@ -55,7 +55,7 @@ enum Job {
 #[derive(Default)]
 struct Shared {
     lists: RwLock<BTreeMap<[u8; 16], Arc<InForce>>>,
-    places: RwLock<Arc<BTreeMap<u32, String>>>,
+    places: RwLock<BTreeMap<u32, String>>,
     waiting: AtomicUsize,
     not_compared: AtomicU64,
 }
@@ -139,10 +139,6 @@ impl Matcher {
         drop(before);
     }
 
-    pub(super) fn set_places(&self, places: BTreeMap<u32, String>) {
-        *self.shared.places.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(places);
-    }
-
     /// Sends an invented read the way of every read, for one list. True if it came out as a hit; nobody is told of it.
     pub(super) async fn canary(&self, list: [u8; 16], read: Read) -> bool {
         let (reply, told) = oneshot::channel();
@@ -153,6 +149,12 @@ impl Matcher {
 }
 
 impl Beside for Matcher {
+    fn know(&self, cameras: &[KnownCamera]) {
+        let places = cameras.iter().map(|camera| (camera.number, camera.place.clone()));
+        // A read may be compared after its camera was removed.
+        self.shared.places.write().unwrap_or_else(PoisonError::into_inner).extend(places);
+    }
+
     fn observe(&self, seen: Vec<Seen>) {
         let Some(queue) = self.queue.get() else { return };
         let reads = seen.len();
@@ -255,20 +257,25 @@ impl Worker {
                 }
                 // INVARIANT: a class that is loaded has a purpose, and a custom list says its own.
                 let Some(purpose) = list.purpose.or_else(|| purpose_of(hit.entry.class)) else { continue };
-                let places = Arc::clone(&self.shared.places.read().unwrap_or_else(PoisonError::into_inner));
+                let place = self.place_of(seen.read.camera);
                 let creator = list.creators.get(&hit.entry.entry_id).copied();
                 self.alerts.hit(Sighted {
                     hit,
                     read: seen.read.clone(),
                     crop: seen.crop.clone().unwrap_or_default(),
                     stamp: *list.set.stamp(),
-                    place: places.get(&seen.read.camera).cloned().unwrap_or_default(),
+                    place,
                     creator,
                     purpose,
                     sealed_to: list.sealed_to.clone(),
                 });
             }
         }
+    }
+
+    fn place_of(&self, camera: u32) -> String {
+        let places = self.shared.places.read().unwrap_or_else(PoisonError::into_inner);
+        places.get(&camera).cloned().unwrap_or_default()
     }
 
     fn is_hit(&self, list: &[u8; 16], read: &Read) -> bool {

@@ -17,6 +17,8 @@ use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse as _, Response};
+use lockplate_core::hotlist::limits::ACCOUNT_TEXT_BYTES_MAX;
+use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_intake::Sealable;
 use lockplate_intake::limits::{ID_BYTES_MAX, PROBLEMS_MAX};
 use lockplate_intake::normalise::{Arrival, Rules, engine_ref};
@@ -314,6 +316,14 @@ async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<Came
         }
         if !camera.is_within_bounds() {
             return Err(problem(ProblemKind::Invalid));
+        }
+        if inner.archive_kind != ArchiveKind::Police {
+            // Or its passages could not be billed.
+            let is_too_long = |text: &str| text.len() > ACCOUNT_TEXT_BYTES_MAX;
+            let pointers = [(&camera.place, "/cameras/place"), (&camera.group, "/cameras/group")];
+            if let Some((_, pointer)) = pointers.into_iter().find(|(text, _)| is_too_long(text)) {
+                return Err(invalid(pointer));
+            }
         }
         checked.push((source, camera));
     }

@@ -183,6 +183,7 @@ impl Register for AgencyRegister {
                 number: camera.number,
                 source: camera.camera.source,
                 key: camera.camera.key,
+                place: camera.camera.place,
                 group: camera.camera.group,
                 active: camera.state == CameraState::Active,
                 zone: Zone::parse(&camera.camera.zone),

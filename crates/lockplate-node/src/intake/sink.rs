@@ -67,6 +67,9 @@ pub enum Obstacle {
 ///
 /// Contract: returns at once and takes as long for every read; nothing that becomes of a read here reaches the answer to its source.
 pub trait Beside: Send + Sync + 'static {
+    /// The cameras of the register as it is from now on: before the first read of each of them, and after every change.
+    fn know(&self, cameras: &[KnownCamera]);
+
     /// Reads that are durable, and reads that are held as they stand.
     fn observe(&self, seen: Vec<Seen>);
 }
@@ -76,6 +79,8 @@ pub trait Beside: Send + Sync + 'static {
 pub struct Nobody;
 
 impl Beside for Nobody {
+    fn know(&self, _cameras: &[KnownCamera]) {}
+
     fn observe(&self, _seen: Vec<Seen>) {}
 }
 
@@ -91,6 +96,8 @@ pub struct KnownCamera {
     pub source: u16,
     /// The engine's key for it.
     pub key: String,
+    /// Place in words.
+    pub place: String,
     /// Group (of several agencies or sites in one register); may be empty.
     pub group: String,
     /// Its reads are taken; else it is paused, and they are refused as those of a camera nobody knows.

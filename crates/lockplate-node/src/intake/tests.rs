@@ -81,6 +81,7 @@ pub(super) fn camera(number: u32, source: u16, key: &str) -> KnownCamera {
         number,
         source,
         key: key.into(),
+        place: String::new(),
         group: String::new(),
         active: true,
         zone: None,
@@ -100,7 +101,7 @@ impl Register for FakeRegister {
     fn add(&self, source: u16, new: NewCamera) -> BoxFuture<'_, Result<(), RegisterDown>> {
         let mut all = self.0.lock().unwrap();
         let number = u32::try_from(all.cameras.len()).unwrap() + 1;
-        all.cameras.push(KnownCamera { group: new.group, ..camera(number, source, &new.key) });
+        all.cameras.push(KnownCamera { group: new.group, place: new.place, ..camera(number, source, &new.key) });
         core::future::ready(Ok(())).boxed()
     }
 
@@ -135,7 +136,26 @@ impl Register for FakeRegister {
     }
 }
 
+/// Looks on beside the sink: what it is told of cameras, and the places of the cameras of what it sees.
+#[derive(Default)]
+pub(crate) struct Onlooker {
+    places: Mutex<BTreeMap<u32, String>>,
+    seen_at: Mutex<Vec<Option<String>>>,
+}
+
+impl Beside for Onlooker {
+    fn know(&self, cameras: &[KnownCamera]) {
+        self.places.lock().unwrap().extend(cameras.iter().map(|camera| (camera.number, camera.place.clone())));
+    }
+
+    fn observe(&self, seen: Vec<lockplate_intake::Seen>) {
+        let places = self.places.lock().unwrap();
+        self.seen_at.lock().unwrap().extend(seen.iter().map(|seen| places.get(&seen.read.camera).cloned()));
+    }
+}
+
 pub(crate) struct Town {
+    onlooker: Arc<Onlooker>,
     pub(crate) sink: Arc<FakeSink>,
     pub(crate) register: Arc<FakeRegister>,
     pub(crate) clock: Arc<TestClock>,
@@ -208,13 +228,13 @@ pub(crate) async fn town() -> Town {
         sources: numbered().map(|(number, engine)| source(engine, number, engine)).collect(),
         import_source: IMPORT_NUMBER,
     };
-    let sink = Arc::new(FakeSink::default());
+    let (onlooker, sink) = (Arc::new(Onlooker::default()), Arc::new(FakeSink::default()));
     let register = Arc::new(FakeRegister(Mutex::new(registered), Mutex::default()));
     let clock = Arc::new(TestClock::new(NOW_MS));
     let tasks = Tasks::new();
     let parts = IntakeParts {
         sink: sink.clone(),
-        beside: Arc::new(Nobody),
+        beside: onlooker.clone(),
         register: register.clone(),
         import_key: Some(Zeroizing::new(IMPORT_KEY)),
         retention_ms: 30 * 86_400_000,
@@ -225,7 +245,7 @@ pub(crate) async fn town() -> Town {
         tasks: tasks.clone(),
     };
     let state = IntakeState::new(parts, &mut SystemRng).await.unwrap();
-    Town { sink, register, clock, tasks, state }
+    Town { onlooker, sink, register, clock, tasks, state }
 }
 
 pub(crate) const fn late(captured_at: i64) -> Placement {
@@ -733,17 +753,7 @@ async fn a_payload_that_failed_shows_its_shape_after_a_camera_was_added_and_then
     let bad = || post_of(&address("own"), "application/x-ndjson", "{\"plate\":\"SECRET7\",\"camera\":\"1\"}\n");
     assert_eq!(answer(&town, bad()).await.0, 422);
     assert_eq!(town.state.health().shapes, None);
-    let new = NewCamera {
-        key: "7".into(),
-        place: "Gate".into(),
-        lat: None,
-        lon: None,
-        group: String::new(),
-        source: None,
-        purpose: None,
-        zone: None,
-    };
-    add_camera(&town, new).await;
+    add_camera(&town, new_camera("7", "Gate", None)).await;
     assert_eq!(answer(&town, bad()).await.0, 422);
     answer(&town, post_of(&address("own"), "application/x-ndjson", own_line("GOOD1", NOW_MS))).await;
     let shapes = town.state.health().shapes.unwrap();
@@ -757,12 +767,36 @@ async fn a_payload_that_failed_shows_its_shape_after_a_camera_was_added_and_then
     assert_eq!(town.state.health().shapes, None);
 }
 
+fn new_camera(key: &str, place: &str, source: Option<&str>) -> NewCamera {
+    NewCamera {
+        key: key.into(),
+        place: place.into(),
+        lat: None,
+        lon: None,
+        group: String::new(),
+        source: source.map(str::to_owned),
+        purpose: None,
+        zone: None,
+    }
+}
+
 async fn add_camera(town: &Town, camera: NewCamera) {
     let body = serde_json::to_vec(&CamerasNew { cameras: vec![camera] }).unwrap();
     let mut request = post_of("/v1/cameras", "application/json", body);
     let bearer = format!("Bearer {}", hex::encode(IMPORT_KEY));
     request.headers_mut().insert(header::AUTHORIZATION, bearer.parse().unwrap());
     assert_eq!(answer(town, request).await.0, 200);
+}
+
+#[tokio::test]
+async fn who_looks_on_knows_a_camera_before_its_first_read() {
+    let town = town().await;
+    for (key, place) in [("bridge", "Mill Bridge"), ("depot", "Depot Road")] {
+        add_camera(&town, new_camera(key, place, Some("own"))).await;
+        let line = format!("{{\"plate\":\"AB123\",\"camera\":\"{key}\",\"captured_at\":{NOW_MS}}}\n");
+        assert_eq!(answer(&town, post_of(&address("own"), "application/x-ndjson", line)).await.0, 200);
+        assert_eq!(town.onlooker.seen_at.lock().unwrap().pop(), Some(Some(place.to_owned())));
+    }
 }
 
 #[tokio::test]

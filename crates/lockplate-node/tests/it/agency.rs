@@ -135,6 +135,8 @@ impl Town {
             epoch_seconds: HOUR,
             retention_seconds: 21 * 24 * HOUR,
             opening_keep_seconds: 366 * 24 * HOUR,
+            extract_entries_max: 1_000_000,
+            accounts_max: 0,
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
             trust: others

@@ -157,6 +157,8 @@ impl Owner {
             epoch_seconds: if state == "NH" { 120 } else { HOUR },
             retention_seconds: if state == "NH" { 45 } else { 21 * DAY },
             opening_keep_seconds: 366 * DAY,
+            extract_entries_max: 1_000_000,
+            accounts_max: 0,
             accept_key_files: AcceptKeyFiles::All,
             accept_attested: true,
             trust: vec![

@@ -83,7 +83,7 @@ fn config(town: &Town, byte: u8, kind: SetKind) -> ListConfig {
         settings: ListSettings { list: [byte; 16], kind, conf_min: 800, trust_jurisdiction: false },
         purpose: (kind == SetKind::Custom).then_some(Purpose::MissingPerson),
         template: [0; 32],
-        entries_max: 100_000,
+        entries_max: 1_000_000,
         alert_key: None,
         serial: 1,
         retired: false,
@@ -450,6 +450,8 @@ async fn what_is_signed_about_a_list_is_in_the_log_and_only_its_steward_or_a_sup
     let [officer, chief, other] =
         [Shift::of(&town, steward()).await, Shift::of(&town, supervisor()).await, Shift::of(&town, colleague()).await];
     let first = config(&town, 1, SetKind::Custom);
+    let beyond = ListConfig { entries_max: first.entries_max + 1, ..first.clone() };
+    assert_eq!(officer.say(&beyond).await, Err(ProblemKind::Invalid), "the charter lets no more");
     officer.begin(&town, &first, &lines(0..1, "26-1")).await;
     let settings = ListSettings { conf_min: 950, ..first.settings };
     let second = ListConfig { settings, serial: 2, ..first.clone() };

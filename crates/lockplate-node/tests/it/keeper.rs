@@ -198,6 +198,8 @@ impl Town {
             epoch_seconds: HOUR,
             retention_seconds: RETENTION,
             opening_keep_seconds: 366 * DAY,
+            extract_entries_max: 1_000_000,
+            accounts_max: 0,
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
             trust: [

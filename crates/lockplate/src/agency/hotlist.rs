@@ -37,7 +37,7 @@ use crate::Globals;
 use crate::exit::Ended;
 use crate::load_order::OrderFile;
 use crate::screen::Screen;
-use crate::search::{OwnDesk, PinnedOwner, usage};
+use crate::search::{OwnDesk, PinnedOwner, hex_of, usage};
 
 /// Bytes of a list's file.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -109,9 +109,9 @@ struct NewArgs {
     /// A state that a camera names without a confidence counts as read
     #[arg(long)]
     trust_state: bool,
-    /// Entries it may have
-    #[arg(long, default_value_t = EXTRACT_ENTRIES_DEFAULT)]
-    entries_max: u64,
+    /// Entries it may have; without it 1000000, or what the charter of the recorder's owner lets where that is less
+    #[arg(long)]
+    entries_max: Option<u64>,
     #[command(flatten)]
     there: AtArg,
     /// Key file of a second person, who approves of a list at another agency's recorder; with --at
@@ -192,7 +192,7 @@ struct AddArgs {
 }
 
 /// Carries out one task.
-pub(crate) async fn run(args: HotlistArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
+pub(crate) async fn run(mut args: HotlistArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
     let limits = CallLimits { total: Duration::from_secs(900), ..CallLimits::default() };
     let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
     // Wrong words are said before anybody signs in.
@@ -202,6 +202,11 @@ pub(crate) async fn run(args: HotlistArgs, globals: &Globals, screen: &Screen) -
     let OwnDesk { client, key, agency, passcode_file } = OwnDesk::open(&path, limits)?;
     let owner = args.task.at().map(|at| PinnedOwner::find(&path, at)).transpose()?;
     owner.iter().try_for_each(|owner| elsewhere::check(owner, agency))?;
+    if let HotlistTask::New(new) = &mut args.task {
+        // An own charter that officer.toml does not name is the recorder's to hold against it.
+        let own = if owner.is_none() { PinnedOwner::find(&path, &hex_of(&agency.0)).ok() } else { None };
+        new.bound_entries(owner.as_ref().or(own.as_ref()))?;
+    }
     if passcode_file.is_none() && matches!(args.task, HotlistTask::Add(_)) {
         return Err(Ended::usage("standard input is the plate: set `passcode_file` in officer.toml").into());
     }
@@ -253,6 +258,17 @@ impl NewArgs {
         }
         Ok(())
     }
+
+    /// No more entries than the charter of the recorder's owner lets.
+    fn bound_entries(&mut self, owner: Option<&PinnedOwner>) -> Result<()> {
+        let Some(owner) = owner else { return Ok(()) };
+        let most = owner.charter().charter().extract_entries_max;
+        if *self.entries_max.get_or_insert(EXTRACT_ENTRIES_DEFAULT.min(most)) > most {
+            let what = format!("at most {most}: the charter of {} lets no more", owner.called());
+            return Err(usage("--entries-max", &what).into());
+        }
+        Ok(())
+    }
 }
 
 struct Steward {
@@ -294,7 +310,7 @@ impl Steward {
             },
             purpose,
             template: template.as_ref().map_or([0; 32], |text| Sha256::digest(text.as_bytes()).into()),
-            entries_max: args.entries_max,
+            entries_max: args.entries_max.unwrap_or(EXTRACT_ENTRIES_DEFAULT),
             alert_key: self.there.as_ref().map(Elsewhere::alert_key).transpose()?,
             serial: 1,
             retired: false,
@@ -305,7 +321,7 @@ impl Steward {
             None => None,
         };
         self.say(&config, template, approval.as_ref()).await?;
-        let id = crate::search::hex_of(&config.settings.list);
+        let id = hex_of(&config.settings.list);
         let section = self.there.as_ref().map(|there| there.section(&config.settings.list));
         if screen.json() {
             let at = self.there.as_ref().map(Elsewhere::name);
@@ -412,7 +428,7 @@ impl Steward {
         }
         orders.extend(signed);
         let value = orders_value(&orders).ok_or_else(|| usage("--second", "at most three people beside you"))?;
-        let path = format!("/v1/hotlists/{}/loads", crate::search::hex_of(&order.list));
+        let path = format!("/v1/hotlists/{}/loads", hex_of(&order.list));
         let Some(there) = &self.there else {
             let mut headers = self.officer.headers();
             headers.insert(HEADER_ORDERS, value);
@@ -468,7 +484,7 @@ impl Steward {
         Offence::from_name(&args.offence).ok_or_else(|| usage("--offence", "one of those of --help"))?;
         let mut plate = Zeroizing::new(String::new());
         std::io::stdin().lock().read_line(&mut plate).context("standard input cannot be read")?;
-        let entry = crate::search::hex_of(&random::<8>());
+        let entry = hex_of(&random::<8>());
         let expires = Timestamp(now().0.saturating_add(args.days.saturating_mul(DAY)));
         let line = json!({
             "entry_id": entry,

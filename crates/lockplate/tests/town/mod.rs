@@ -334,12 +334,15 @@ impl Town {
         let auditor_files = AuditorFiles::in_folder(&root.join("auditor"));
         std::fs::create_dir_all(root.join("auditor")).unwrap();
         let auditor = found_auditor(&auditor_files, "State Auditor", "auditor.example", &mut SystemRng).unwrap();
+        let is_police = terms.archive_kind == ArchiveKind::Police;
         let charter_terms = CharterTerms {
             archive_kind: terms.archive_kind,
             threshold: 2,
             epoch_seconds: terms.epoch_seconds,
             retention_seconds: terms.retention_seconds,
             opening_keep_seconds: 366 * DAY,
+            extract_entries_max: if is_police { 1_000_000 } else { 0 },
+            accounts_max: if is_police { 0 } else { 100 },
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
             trust: vec![
@@ -426,7 +429,7 @@ impl Town {
             write_secret(&people.join("operator.token"), token_text(&OPERATOR).as_bytes());
             text.push_str(&format!(
                 "\n[account]\nname = \"north-bridge\"\nfile = \"../people/accounts.csv\"\nbilling_key = \"../people/billing.json\"\n\
-                 token_sha256 = \"{}\"\naccounts_max = 100\n",
+                 token_sha256 = \"{}\"\n",
                 TokenHash::of(&OPERATOR).to_hex()
             ));
         }

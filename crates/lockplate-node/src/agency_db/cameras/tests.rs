@@ -133,6 +133,11 @@ async fn what_cannot_be_logged_is_not_made_and_bad_values_are_not_logged() {
     for edit in [to(" "), to(&"p".repeat(TEXT_CHARS_MAX + 1)), half, zone] {
         assert_eq!(office.change(1, edit.clone()).await, Err(CameraError::Invalid), "{edit:?}");
     }
+    // A passage of an operator has room for 64 bytes of lane and facility.
+    let toll = |place: String, group: String| NewCamera { place, group, purpose: ArchiveKind::Toll, ..new("a/3") };
+    for camera in [toll("p".repeat(65), String::new()), toll("Lane 1".into(), "g".repeat(65))] {
+        assert_eq!(office.db.add_camera(&office.log, OWNER, camera, NOW).await, Err(CameraError::Invalid));
+    }
     assert_eq!(office.db.cameras().await.unwrap(), before);
     assert_eq!(office.log.size().await, Ok(2));
     office.end().await;

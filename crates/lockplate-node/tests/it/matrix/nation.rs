@@ -303,6 +303,8 @@ impl Owner {
             epoch_seconds: HOUR,
             retention_seconds: 400 * DAY,
             opening_keep_seconds: 366 * DAY,
+            extract_entries_max: if kind.archive == ArchiveKind::Police { 1_000_000 } else { 0 },
+            accounts_max: 0,
             accept_key_files: AcceptKeyFiles::All,
             accept_attested: kind.accept_attested,
             trust,

@@ -193,6 +193,8 @@ fn charter(plan: &Plan) -> CharterFile {
         epoch_seconds: HOUR,
         retention_seconds: 21 * DAY,
         opening_keep_seconds: 2 * OPENING_KEEP_SECONDS_MIN,
+        extract_entries_max: 1_000_000,
+        accounts_max: 0,
         accept_key_files: AcceptKeyFiles::Own,
         accept_attested: true,
     };
