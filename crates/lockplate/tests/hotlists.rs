@@ -715,13 +715,10 @@ fn an_entry_that_is_out_of_date_stays_silent_over_a_new_word_and_a_restart_until
     is_silent(&lists, &shift, "the disposition");
 
     // The steward signs other settings.
-    let signed = B64(base64(lists.health("state")["config"].as_str().unwrap()));
-    let config = ByPerson::<ListConfig>::from_bytes(&signed.0).unwrap().claimed().clone();
-    let settings = ListSettings { conf_min: 700, ..config.settings };
-    let config = ListConfig { settings, serial: config.serial + 1, time: seconds(), ..config };
-    let config = B64(ByPerson::with_key(shift.key(), config).to_bytes());
-    let asked = ListRegistered { config, template: None, directory: None, session: None, approval: None };
-    let Done {} = lists.town.runtime().block_on(shift.post("/v1/hotlists", &asked)).unwrap();
+    let changed = lists.run(&["change", "--list", "state", "--conf-min", "700"], None);
+    assert_eq!((changed.code, &changed.document["serial"]), (0, &json!(2)), "{}", changed.stderr);
+    let beyond = lists.run(&["change", "--list", "state", "--entries-max", "5000000"], None);
+    assert_eq!(beyond.code, 2, "more than the charter lets: {}", beyond.stderr);
     is_silent(&lists, &shift, "a new word on the list");
     assert_eq!(lists.load_file("state", &older, true).code, 0);
     is_silent(&lists, &shift, "a load that was made before");
@@ -739,6 +736,45 @@ fn an_entry_that_is_out_of_date_stays_silent_over_a_new_word_and_a_restart_until
     let kinds: Vec<ListKind> = lists.leaves().iter().map(|leaf| leaf.kind).collect();
     use ListKind::{Config, Full};
     assert_eq!(kinds, [Config, Full, Config, Full, Full]);
+    lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
+
+#[test]
+fn the_same_file_once_more_confirms_no_entry_whatever_its_number_and_date() {
+    const TEMPLATE: &str = "source = \"Invented\"\nkind = \"hot\"\nformat = \"delimited\"\ndelimiter = \";\"\nheader = false\n\
+        cells = 3\nencoding = \"utf-8\"\nend = \"line_break\"\nstates = \"iso\"\nclass_from = \"column\"\nlife_hours = 48\n\
+        basis = \"statutoryDuty\"\nagency = \"CT0000000\"\nentered_at_from_file = true\nentry_id_from_plate = true\n\
+        [columns]\nplate = 1\nstate = 2\nclass = 3\n[classes]\nV = \"stolenVehicle\"\n";
+    let mut lists = Lists::start();
+    let home = lists.town.home("officer");
+    let (template, file) = (home.join("state.toml"), home.join("state.csv"));
+    write(&template, TEMPLATE.as_bytes());
+    write(&file, b"ZKX4411;CT;V\nZKX9001;CT;V\n");
+    lists.new_list("state", &["--kind", "extract", "--template", &template.display().to_string()]);
+    let load = |lists: &Lists, sequence: &str| {
+        let (file, second) = (file.display().to_string(), lists.second.display().to_string());
+        let loaded = lists.run(&["load", &file, "--list", "state", "--sequence", sequence, "--second", &second], None);
+        assert_eq!((loaded.code, &loaded.document["load"]["state"]), (0, &json!("live")), "{}", loaded.stderr);
+    };
+    load(&lists, "1");
+    lists.pass("ZKX4411", Some("US-CT"), "c1");
+    let shift = lists.shift();
+    wait_until("the hit is raised", || !lists.alerts(&shift).is_empty());
+    lists.find_stale(&shift);
+    let found = lists.alerts(&shift);
+    pause(1_100);
+    let changed = lists.run(&["change", "--list", "state", "--trust-state", "true"], None);
+    assert_eq!(changed.code, 0, "and the template stays: {}", changed.stderr);
+    load(&lists, "2");
+    // Another camera: the first one's alert is not repeated for ten minutes.
+    lists.pass("ZKX4411", Some("US-CT"), "7");
+    pause(1_500);
+    assert_eq!(lists.alerts(&shift), found, "nobody looked at it since");
+    write(&file, b"ZKX4411;CT;V\n");
+    load(&lists, "3");
+    lists.pass("ZKX4411", Some("US-CT"), "7");
+    wait_until("the entry is matched again", || lists.alerts(&shift).len() > found.len());
     lists.town.stop_and_check();
     lists.town.nobody_panicked();
 }

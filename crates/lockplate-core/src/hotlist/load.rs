@@ -367,7 +367,7 @@ pub struct Loaded {
     cut: u64,
     near_unsigned: u64,
     removals_unknown: u64,
-    /// Ids that an incremental file named; a complete one names all of the set.
+    /// Ids that an incremental file confirmed; a complete one confirms all of the set.
     named: Option<BTreeSet<String>>,
 }
 
@@ -532,6 +532,11 @@ impl Loaded {
     /// The same load as one that the log speaks of: a file whose source does not say when it made it is as old as when it first came.
     pub const fn as_logged(&mut self, sequence: u64, at: Timestamp) {
         self.set.restamp(SetStamp { sequence, produced_at: at, full_at: at });
+    }
+
+    /// The same bytes as of the load before: whoever sends them again has not looked at one entry anew.
+    pub fn confirms_nothing(&mut self) {
+        self.named = Some(BTreeSet::new());
     }
 
     /// Ends the suspension of entries that this load names, if its source made it after they were suspended, and forgets what is known

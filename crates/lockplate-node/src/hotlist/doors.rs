@@ -171,7 +171,8 @@ impl HotLists {
             return Err(ProblemKind::NotSignedIn.into());
         }
         let again = known.as_ref().filter(|_| is_same);
-        let template_text = asked.template.or_else(|| again.and_then(|known| known.row.template.clone()));
+        let by_same_template = known.as_ref().filter(|known| known.config.template == config.template);
+        let template_text = asked.template.or_else(|| by_same_template.and_then(|known| known.row.template.clone()));
         let approval =
             asked.approval.map(|B64(bytes)| bytes).or_else(|| again.and_then(|known| known.row.approval.clone()));
         let template: [u8; 32] = match &template_text {

@@ -229,6 +229,9 @@ impl HotLists {
             }
             loaded.as_logged(last.sequence, last.loaded_at);
         }
+        if history.last().is_some_and(|last| last.file == read.file) {
+            loaded.confirms_nothing();
+        }
         let is_logged = brought.is_kept() || last.is_some();
         // An earlier one would bring back what was taken off.
         let sequence = loaded.set().stamp().sequence;

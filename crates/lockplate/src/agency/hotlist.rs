@@ -2,6 +2,7 @@
 //! written nowhere. With `--at` a list is matched at another agency's recorder ([`elsewhere`]).
 
 mod elsewhere;
+mod settings;
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -10,17 +11,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
-use lockplate_core::hotlist::limits::{CONF_MIN, EXTRACT_ENTRIES_DEFAULT};
 use lockplate_core::hotlist::load::LoadMode;
-use lockplate_core::hotlist::set::{ListSettings, SetKind};
+use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery};
 use lockplate_core::id::AgencyId;
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::person::ByPerson;
-use lockplate_core::vocabulary::{Basis, Offence, Purpose};
-use lockplate_node::api::{B64, Done};
+use lockplate_core::vocabulary::{Basis, Offence};
 use lockplate_node::client::CallLimits;
-use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListRegistered, ListsHealth, LoadReport, orders_value};
+use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListsHealth, LoadReport, orders_value};
 use lockplate_node::problem::ProblemKind;
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::read_person_key;
@@ -32,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use self::elsewhere::Elsewhere;
+use self::settings::{ChangeArgs, NewArgs};
 use super::{now, passcode};
 use crate::Globals;
 use crate::exit::Ended;
@@ -54,6 +54,8 @@ pub(crate) struct HotlistArgs {
 enum HotlistTask {
     /// Register a list, with you as its steward
     New(NewArgs),
+    /// Sign other settings of a list; they hold from its next load on. A supervisor becomes its steward by it
+    Change(ChangeArgs),
     /// Load a file
     Load(LoadArgs),
     /// Put one plate on a list of the agency's own; the plate is read from standard input
@@ -87,36 +89,6 @@ struct AtArg {
     /// At the recorder of this owner of officer.toml, by name or id, whose charter names your agency; without it at the own one
     #[arg(long, value_name = "NAME|ID")]
     at: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct NewArgs {
-    /// Name for people; it decides nothing
-    #[arg(long)]
-    name: String,
-    /// extract (of a national or state file), custom (own entries with a case), amber
-    #[arg(long)]
-    kind: String,
-    /// What a custom list is for: wantedPerson, missingPerson, amberAlert, stolenVehicle, stolenPlate, humanTrafficking
-    #[arg(long)]
-    purpose: Option<String>,
-    /// How its files are read (TOML); without it they come in the own format
-    #[arg(long, value_name = "FILE")]
-    template: Option<PathBuf>,
-    /// Confidence below which a read is no hit, 0 to 1000
-    #[arg(long, default_value_t = CONF_MIN)]
-    conf_min: u16,
-    /// A state that a camera names without a confidence counts as read
-    #[arg(long)]
-    trust_state: bool,
-    /// Entries it may have; without it 1000000, or what the charter of the recorder's owner lets where that is less
-    #[arg(long)]
-    entries_max: Option<u64>,
-    #[command(flatten)]
-    there: AtArg,
-    /// Key file of a second person, who approves of a list at another agency's recorder; with --at
-    #[arg(long, value_name = "FILE", requires = "at")]
-    second: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -202,11 +174,9 @@ pub(crate) async fn run(mut args: HotlistArgs, globals: &Globals, screen: &Scree
     let OwnDesk { client, key, agency, passcode_file } = OwnDesk::open(&path, limits)?;
     let owner = args.task.at().map(|at| PinnedOwner::find(&path, at)).transpose()?;
     owner.iter().try_for_each(|owner| elsewhere::check(owner, agency))?;
-    if let HotlistTask::New(new) = &mut args.task {
-        // An own charter that officer.toml does not name is the recorder's to hold against it.
-        let own = if owner.is_none() { PinnedOwner::find(&path, &hex_of(&agency.0)).ok() } else { None };
-        new.bound_entries(owner.as_ref().or(own.as_ref()))?;
-    }
+    // An own charter that officer.toml does not name is the recorder's to hold against it.
+    let own = if owner.is_none() { PinnedOwner::find(&path, &agency.to_string()).ok() } else { None };
+    owner.iter().chain(&own).try_for_each(|owner| settings::bound_entries(&mut args.task, owner))?;
     if passcode_file.is_none() && matches!(args.task, HotlistTask::Add(_)) {
         return Err(Ended::usage("standard input is the plate: set `passcode_file` in officer.toml").into());
     }
@@ -224,6 +194,7 @@ pub(crate) async fn run(mut args: HotlistArgs, globals: &Globals, screen: &Scree
     let steward = Steward { officer, agency, there };
     match args.task {
         HotlistTask::New(new) => steward.register(&new, screen).await,
+        HotlistTask::Change(change) => steward.sign_anew(&change, screen).await,
         HotlistTask::Load(load) => steward.load_file(&load, screen).await,
         HotlistTask::Add(add) => steward.add(&add, screen).await,
         HotlistTask::Remove { list, entry } => steward.remove(&list, &entry, screen).await,
@@ -237,37 +208,12 @@ impl HotlistTask {
     fn at(&self) -> Option<&str> {
         match self {
             Self::New(NewArgs { there, .. })
+            | Self::Change(ChangeArgs { there, .. })
             | Self::Load(LoadArgs { there, .. })
             | Self::List { there }
             | Self::Retire { there, .. } => there.at.as_deref(),
             Self::Add(_) | Self::Remove { .. } => None,
         }
-    }
-}
-
-impl NewArgs {
-    fn check(&self) -> Result<()> {
-        if self.there.at.is_none() {
-            return Ok(());
-        }
-        if self.kind != SetKind::Extract.name() {
-            return Err(usage("--kind", "extract: what lives with a recorder is matched at the own one alone").into());
-        }
-        if self.second.is_none() {
-            return Err(usage("--second", "the key file of a second person, who approves of it").into());
-        }
-        Ok(())
-    }
-
-    /// No more entries than the charter of the recorder's owner lets.
-    fn bound_entries(&mut self, owner: Option<&PinnedOwner>) -> Result<()> {
-        let Some(owner) = owner else { return Ok(()) };
-        let most = owner.charter().charter().extract_entries_max;
-        if *self.entries_max.get_or_insert(EXTRACT_ENTRIES_DEFAULT.min(most)) > most {
-            let what = format!("at most {most}: the charter of {} lets no more", owner.called());
-            return Err(usage("--entries-max", &what).into());
-        }
-        Ok(())
     }
 }
 
@@ -289,83 +235,6 @@ fn read_text(path: &Path) -> Result<String> {
 }
 
 impl Steward {
-    async fn register(&self, args: &NewArgs, screen: &Screen) -> Result<ExitKind> {
-        let kind = SetKind::from_name(&args.kind).ok_or_else(|| usage("--kind", "extract, custom or amber"))?;
-        let purpose = match &args.purpose {
-            None => None,
-            Some(name) => Some(Purpose::from_name(name).ok_or_else(|| usage("--purpose", "one of the six of --help"))?),
-        };
-        if purpose.is_some() != (kind == SetKind::Custom) {
-            return Err(usage("--purpose", "what the entries are for, for a custom list and for no other").into());
-        }
-        let template = args.template.as_deref().map(read_text).transpose()?;
-        let config = ListConfig {
-            agency: self.agency,
-            name: args.name.clone(),
-            settings: ListSettings {
-                list: random(),
-                kind,
-                conf_min: args.conf_min,
-                trust_jurisdiction: args.trust_state,
-            },
-            purpose,
-            template: template.as_ref().map_or([0; 32], |text| Sha256::digest(text.as_bytes()).into()),
-            entries_max: args.entries_max.unwrap_or(EXTRACT_ENTRIES_DEFAULT),
-            alert_key: self.there.as_ref().map(Elsewhere::alert_key).transpose()?,
-            serial: 1,
-            retired: false,
-            time: now(),
-        };
-        let approval = match &args.second {
-            Some(second) => Some(ByPerson::with_key(&read_person_key(second)?, config.clone())),
-            None => None,
-        };
-        self.say(&config, template, approval.as_ref()).await?;
-        let id = hex_of(&config.settings.list);
-        let section = self.there.as_ref().map(|there| there.section(&config.settings.list));
-        if screen.json() {
-            let at = self.there.as_ref().map(Elsewhere::name);
-            screen.document(&json!({
-                "schema": "lockplate/hotlist/1", "list": config.name, "id": id, "at": at, "section": section,
-            }));
-            return Ok(ExitKind::Done);
-        }
-        let at = self.there.as_ref().map_or_else(String::new, |there| format!(" at the recorder of {}", there.name()));
-        screen.line(&format!(
-            "The list {} is registered{at}, with you as its steward. Its id in the recorder's public log is {id}.",
-            config.name
-        ));
-        screen.line("Nothing is matched before a file is loaded.");
-        if let Some(section) = section {
-            screen.note("Alerts come once the charter lies beside your agency.toml, these lines are in it, and the agency is started anew:");
-            screen.line(&format!("\n{}", section.trim_end()));
-        }
-        Ok(ExitKind::Done)
-    }
-
-    async fn say(
-        &self,
-        config: &ListConfig,
-        template: Option<String>,
-        approval: Option<&ByPerson<ListConfig>>,
-    ) -> Result<()> {
-        let signed = ByPerson::with_key(self.officer.key(), config.clone());
-        if let Some(there) = &self.there {
-            return there.say(&self.officer, &signed, template, approval).await;
-        }
-        let asked =
-            ListRegistered { config: B64(signed.to_bytes()), template, directory: None, session: None, approval: None };
-        match self.officer.post("/v1/hotlists", &asked).await {
-            Ok(Done {}) => Ok(()),
-            Err(error) if error.problem() == Some(ProblemKind::LogUnwitnessed) => Err(Ended::of(
-                ExitKind::Unavailable,
-                "it is logged, and the log's witnesses have not confirmed it: it takes effect by itself once they have",
-            )
-            .into()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     async fn lists(&self) -> Result<ListsHealth> {
         match &self.there {
             // Reads that were compared with nothing are the other recorder's business.
@@ -513,21 +382,6 @@ impl Steward {
     async fn remove(&self, list: &str, entry: &str, screen: &Screen) -> Result<ExitKind> {
         let line = json!({ "entry_id": entry, "op": "remove" });
         self.change(list, &[line], &[], screen).await
-    }
-
-    async fn retire(&self, list: &str, screen: &Screen) -> Result<ExitKind> {
-        let (_, signed) = self.named(list).await?;
-        let config = signed.claimed();
-        let ended =
-            ListConfig { serial: config.serial.saturating_add(1), retired: true, time: now(), ..config.clone() };
-        // How files were read matters no more.
-        self.say(&ListConfig { template: [0; 32], ..ended }, None, None).await?;
-        if screen.json() {
-            screen.document(&json!({ "schema": "lockplate/hotlist/1", "list": config.name, "state": "retired" }));
-        } else {
-            screen.line(&format!("The list {} has ended: nothing of it is matched or kept.", config.name));
-        }
-        Ok(ExitKind::Done)
     }
 
     async fn list(&self, screen: &Screen) -> Result<ExitKind> {

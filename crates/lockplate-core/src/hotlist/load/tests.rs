@@ -412,7 +412,11 @@ fn a_newer_load_that_names_an_entry_ends_its_suspension() {
     marks.suspend("id2", NOW);
     let suspended = |marks: &Marks| ["id0", "id1", "id2"].map(|id| marks.is_suspended(id));
     let first = Load::full(SetKind::Extract, many(3)).ready(None);
+    let mut again = Load::full(SetKind::Extract, many(3)).ready(None);
+    again.confirms_nothing();
     let mut all = marks.clone();
+    again.confirm(&mut all);
+    assert_eq!(suspended(&all), [true; 3], "the same bytes once more");
     first.confirm(&mut all);
     assert_eq!(suspended(&all), [false, false, true], "one was suspended after the file was made");
     let change = Load::change(SetKind::Extract, 2, vec![stolen("id1", "P00001", CT)], vec![]);
