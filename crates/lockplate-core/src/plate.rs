@@ -98,6 +98,24 @@ fn is_plate_character(c: char) -> bool {
     )
 }
 
+/// True if a raw text has a character that stands for others in some system, in any of its forms: canonical text drops it, and another
+/// plate would be left. Blanks, dashes and the points of a spelling are none, nor is an emblem.
+#[must_use]
+pub fn has_wildcard(raw: &str) -> bool {
+    let is_point = |c: char| matches!(c, '.' | ',' | ':' | '/' | '&' | '\'' | '\u{b7}' | '\u{2022}');
+    let may_stand = |c: char| {
+        matches!(
+            c.general_category(),
+            GeneralCategory::OtherPunctuation
+                | GeneralCategory::ConnectorPunctuation
+                | GeneralCategory::MathSymbol
+                | GeneralCategory::CurrencySymbol
+                | GeneralCategory::ModifierSymbol
+        )
+    };
+    raw.nfkc().any(|c| may_stand(c) && !is_point(c))
+}
+
 fn fold(text: &str) -> String {
     text.chars()
         .map(|c| match c {

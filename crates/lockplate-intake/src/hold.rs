@@ -24,6 +24,8 @@ pub struct Held {
     pub held_out: bool,
     /// The pass it belongs to, while it is held; 0 of one that never was.
     pub track: u64,
+    /// Its source sends frames.
+    pub of_frames: bool,
 }
 
 impl core::fmt::Debug for Held {

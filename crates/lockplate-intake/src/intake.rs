@@ -35,6 +35,7 @@ struct Live {
     track: u64,
     of_frames: bool,
     conf_min: u16,
+    is_parked: bool,
 }
 
 impl Live {
@@ -43,14 +44,15 @@ impl Live {
         let is_live = held.rules.arrival == Arrival::Live;
         is_live.then_some(Self {
             track: held.track,
-            of_frames: held.observation.stage == Stage::Frame,
+            of_frames: held.of_frames,
             conf_min: held.rules.conf_min,
+            is_parked: held.observation.parked,
         })
     }
 
     fn see(self, read: &Read, crop: Option<&Vec<u8>>, is_final: bool) -> Seen {
-        let Self { track, of_frames, conf_min } = self;
-        Seen { read: read.clone(), crop: crop.cloned(), track, is_final, of_frames, conf_min }
+        let Self { track, of_frames, conf_min, is_parked } = self;
+        Seen { read: read.clone(), crop: crop.cloned(), track, is_final, of_frames, conf_min, is_parked }
     }
 }
 
@@ -83,6 +85,8 @@ pub struct Seen {
     pub of_frames: bool,
     /// Confidence below which this engine's texts are too often wrong to act on, 1/1000; 0 for most.
     pub conf_min: u16,
+    /// The source says parked or stationary.
+    pub is_parked: bool,
 }
 
 impl core::fmt::Debug for Seen {
@@ -172,7 +176,8 @@ impl Intake {
                     if out.cameras_seen.last() != Some(&camera) {
                         out.cameras_seen.push(camera);
                     }
-                    let held = Held { rules, camera, received_at: now_ms, observation, held_out: false, track: 0 };
+                    let (held_out, track, of_frames) = (false, 0, observation.stage == Stage::Frame);
+                    let held = Held { rules, camera, received_at: now_ms, observation, held_out, track, of_frames };
                     self.admit(now_ms, held, &mut out);
                 }
                 None => refuse(&mut out, Slug::UnknownCamera, observation.line),

@@ -345,6 +345,10 @@ fn run_frames(frames: &[(i64, Vec<(&str, f64)>)]) -> Vec<(String, u16)> {
     let last = NOW + frames.last().unwrap().0;
     assert!(intake.tick(last + 2000).sealables.is_empty());
     let reads = intake.tick(last + 3300).sealables;
+    assert!(
+        reads.iter().all(|one| one.seen().is_some_and(|seen| seen.of_frames && seen.is_final)),
+        "rule 6 asks for it"
+    );
     let mut out: Vec<_> = reads.iter().map(|s| (s.read.plate.expose_text().to_owned(), s.read.frames)).collect();
     out.sort();
     out

@@ -19,7 +19,6 @@ use lockplate_core::envelope::HpkePublicKey;
 use lockplate_core::hotlist::account::{AccountEntry, AccountSet, AccountSettings, Passage, seal_passage};
 use lockplate_core::json::parse_time;
 use lockplate_core::plate::{Jurisdiction, Plate};
-use lockplate_core::read::Read;
 use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_core::wire::th;
 use lockplate_intake::Seen;
@@ -302,21 +301,24 @@ impl Inner {
             self.lose(1);
             return None;
         };
-        let found = set.account_of(&seen.read, now);
-        self.count(&facility, now, found.is_some());
+        // Whose plate it was when it passed: a late read may tell of another customer.
         let at = u64::try_from(seen.read.captured_at.div_euclid(1_000)).unwrap_or(0);
+        let found = set.account_of(&seen.read, Timestamp(at));
+        self.count(&facility, now, found.is_some());
         let passage = Passage::new(found?, &facility, &lane, Timestamp(at));
         let sealed = passage.and_then(|passage| seal_passage(&self.to, &self.list, &passage, &mut SystemRng));
         if sealed.is_err() {
             self.lose(1);
         }
-        Some(Kept { sealed: sealed.ok()?, key: self.key(&seen.read), at: i64::try_from(at).unwrap_or(i64::MAX) })
+        Some(Kept { sealed: sealed.ok()?, key: self.key(seen), at: i64::try_from(at).unwrap_or(i64::MAX) })
     }
 
-    /// The same for a pass that is told again: by the engine's id, or by the time that the camera gave it.
-    fn key(&self, read: &Read) -> i64 {
+    /// The same for a pass that is told again: by the engine's id, or by the time that the camera gave it. One that stands before the
+    /// camera passes once, however often it is told.
+    fn key(&self, Seen { read, is_parked, .. }: &Seen) -> i64 {
         let time = read.source_time.unwrap_or(read.captured_at).to_be_bytes();
         let (kind, mark) = match &read.engine_ref {
+            _ if *is_parked => (b"parked".as_slice(), &[0; 8]),
             Some(reference) => (b"id".as_slice(), reference),
             None => (b"time".as_slice(), &time),
         };
@@ -345,13 +347,16 @@ impl Inner {
         let count = u64::try_from(passages.len()).unwrap_or(u64::MAX);
         let write = self.db.db().transaction(move |connection| {
             let mut known = connection.prepare_cached("SELECT at FROM passage_key WHERE key = ?1")?;
-            let mut note = connection.prepare_cached("INSERT OR REPLACE INTO passage_key (key, at) VALUES (?1, ?2)")?;
+            let mut note = connection.prepare_cached(
+                "INSERT INTO passage_key (key, at) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+            )?;
             let mut insert = connection.prepare_cached("INSERT INTO passage (sealed) VALUES (?1)")?;
             for Kept { sealed, key, at } in passages {
                 let before: Option<i64> = known.query_row([key], |row| row.get(0)).optional()?;
+                // Told again, it goes on being known: a car may be parked for days.
+                note.execute([key, at])?;
                 // An engine may count its ids from 1 again.
                 if before.is_none_or(|before| before.abs_diff(at) > SAME_WITHIN_SECONDS) {
-                    note.execute([key, at])?;
                     insert.execute(params![sealed])?;
                 }
             }

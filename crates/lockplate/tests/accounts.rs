@@ -16,14 +16,18 @@
 mod town;
 
 use axum::body::Bytes;
+use lockplate_core::Timestamp;
+use lockplate_core::json::time_text;
 use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_node::account::{GateAnswer, GateAsked, PassageCount};
 use lockplate_node::intake::token_text;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use rusqlite::{Connection, OpenFlags};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use town::{BINARY, OPERATOR, Terms, Town, command, pause, wait_until, write};
+use serde_json::{Value, json};
+use town::{BINARY, OPERATOR, Terms, Town, command, now_ms, pause, wait_until, write};
+
+const DAY_MS: i64 = 86_400_000;
 
 fn headers() -> HeaderMap {
     let bearer = HeaderValue::from_str(&format!("Bearer {}", token_text(&OPERATOR).as_str())).unwrap();
@@ -111,6 +115,63 @@ fn a_customer_is_billed_under_traffic_after_a_start_and_once() {
     wait_until("the pass that waited is written", || on_disk(&town) == 28);
     town.stop_and_check();
     town.nobody_panicked();
+}
+
+#[test]
+fn who_had_the_plate_then_is_billed_and_a_parked_car_once() {
+    let mut town = Town::found(Terms { archive_kind: ArchiveKind::Toll, ..Terms::default() });
+    let now = now_ms();
+    let at = |ms: i64| time_text(Timestamp(u64::try_from((now + ms) / 1_000).unwrap()));
+    let (begin, sold, end) = (at(-DAY_MS), at(-40_000), at(DAY_MS));
+    let accounts = format!(
+        "plate,jurisdiction,account_id,valid_from,valid_to\nKXT4107,US-CT,A-1,{begin},{sold}\nKXT4107,US-CT,A-2,{sold},{end}\n\
+         WRN3317,US-CT,A-3,{begin},{end}\n"
+    );
+    write(&town.home("people").join("accounts.csv"), accounts.as_bytes());
+    town.start_everything();
+    wait_until("the accounts are read", || try_to_ask(&town, "KXT4107", Some("US-CT")).is_ok());
+    let line = |plate: &str, ms: i64| {
+        json!({ "plate": plate, "camera": "c1", "captured_at": ms, "jurisdiction": "US-CT", "jurisdiction_conf": 0.95 })
+            .to_string()
+    };
+    let own = town.door("own-0");
+    let tell =
+        |line: String| assert_eq!(town.lan().post(&own, "application/x-ndjson", line.as_bytes()).unwrap().0, 200);
+    tell(line("KXT4107", now - 80_000));
+    tell(line("KXT4107", now_ms()));
+    // The same car before the same camera, told every 16 minutes: never twice within the window of repeats.
+    let rekor = town.door("openalpr-0");
+    for minutes in [48, 32, 16, 0] {
+        let ms = now_ms() - minutes * 60_000;
+        let group = json!({
+            "data_type": "alpr_group", "version": 2, "camera_id": 7, "epoch_start": ms, "epoch_end": ms + 1,
+            "best_uuid": format!("u-{minutes}"), "best_plate_number": "WRN3317", "best_confidence": 95.0, "best_region": "us-ct",
+            "best_region_confidence": 95.0, "is_preview": false, "is_parked": true,
+        });
+        let said = town.lan().post(&rekor, "application/json", group.to_string().as_bytes()).unwrap();
+        assert_eq!(said.0, 200, "{}", String::from_utf8_lossy(&said.1));
+    }
+    wait_until("three passages", || on_disk(&town) >= 3);
+    pause(1_000);
+    let rows = passages(&town);
+    let mut billed: Vec<&str> =
+        rows.lines().skip(1).filter_map(|row| row.split(',').find(|cell| cell.starts_with("A-"))).collect();
+    billed.sort_unstable();
+    assert_eq!(billed, ["A-1", "A-2", "A-3"], "{rows}");
+    town.stop_and_check();
+    town.nobody_panicked();
+}
+
+/// Fetches what there is, with the operator's key.
+fn passages(town: &Town) -> String {
+    let (people, config) = (town.home("people"), town.home("agency").join("agency.toml"));
+    let to = people.join("fetched.csv");
+    let mut line = command(BINARY);
+    line.args(["--json", "agency", "passages", "--config"]).arg(&config);
+    line.arg("--key").arg(people.join("billing.key")).arg("--token-file").arg(people.join("operator.token"));
+    let done = line.arg("--to").arg(&to).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    std::fs::read_to_string(&to).unwrap()
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub const INCREMENT_LINES_MAX: usize = 1_000_000;
 pub const CUSTOM_LIVE_MAX: u64 = 200;
 /// Custom entries that one officer adds in a day.
 pub const CUSTOM_NEW_A_DAY_MAX: u64 = 20;
+/// Live AMBER alerts: a country has some tens.
+pub const AMBER_LIVE_MAX: u64 = 200;
 /// Plates of one case number without a human keeper.
 pub const CASE_PLATES_MAX: usize = 5;
 /// So many new plates in one custom upload are refused.

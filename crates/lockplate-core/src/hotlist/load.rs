@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::limits::{
-    AMBER_LIFE_SECONDS, BAD_LINES_MIN, BAD_LINES_ONE_IN, CASE_PLATES_MAX, CUSTOM_LIFE_SECONDS, CUSTOM_LIVE_MAX,
-    CUSTOM_NEW_A_DAY_MAX, CUSTOM_UPLOAD_REFUSED, ENTRY_ID_BYTES_MAX, ENTRY_PLATE_CHARS_MIN, ENTRY_TEXT_BYTES_MAX,
-    EXTRACT_ENTRIES_MAX, FULL_SECONDS_MAX, GROWTH_ENTRIES_MAX, GROWTH_PERCENT_MAX, HISTORY_LOADS, INCREMENT_LINES_MAX,
-    LOAD_LINES_MAX, SHRINK_PERCENT_ALARM,
+    AMBER_LIFE_SECONDS, AMBER_LIVE_MAX, BAD_LINES_MIN, BAD_LINES_ONE_IN, CASE_PLATES_MAX, CUSTOM_LIFE_SECONDS,
+    CUSTOM_LIVE_MAX, CUSTOM_NEW_A_DAY_MAX, CUSTOM_UPLOAD_REFUSED, ENTRY_ID_BYTES_MAX, ENTRY_PLATE_CHARS_MIN,
+    ENTRY_TEXT_BYTES_MAX, EXTRACT_ENTRIES_MAX, FULL_SECONDS_MAX, GROWTH_ENTRIES_MAX, GROWTH_PERCENT_MAX, HISTORY_LOADS,
+    INCREMENT_LINES_MAX, LOAD_LINES_MAX, SHRINK_PERCENT_ALARM,
 };
 use super::matching::{Marks, may_be_near};
 use super::set::{CheckedEntry, EntryView, ListSet, ListSettings, Merged, SetBuilder, SetKind, SetStamp};
@@ -271,6 +271,8 @@ pub struct LoadRules<'a> {
     pub elsewhere: &'a [&'a ListSet],
     /// Custom entries that the officer has added today.
     pub new_today: u64,
+    /// A person brings it, and no feed.
+    pub by_hand: bool,
     /// Loads before, the latest last.
     pub history: &'a [PastLoad],
     /// Entries by class that the last leaf speaks of, which is what the counts start from; empty where nothing is logged.
@@ -344,6 +346,8 @@ pub enum HoldReason {
     Growth,
     /// A class that no load before had: two people.
     NewClass,
+    /// New AMBER alerts that come from no feed: two people.
+    AmberByHand,
     /// More plates of one case, in all custom lists of the agency, than without a human keeper.
     CasePlates,
 }
@@ -385,6 +389,7 @@ impl HoldReason {
         match self {
             Self::Growth => "it is larger than usual: two people must sign for it",
             Self::NewClass => "it has a class that no load before had: two people must sign for it",
+            Self::AmberByHand => "somebody adds AMBER alerts that no feed brought: two people must sign for it",
             Self::CasePlates => "more than five plates of one case: a human keeper must sign for it as well",
         }
     }
@@ -467,7 +472,7 @@ impl HeldLoad {
     /// The held load itself if what it waits for is not there.
     pub fn release(self, people: Option<TwoPeople>, keeper: Option<HumanKeeper>) -> Result<Loaded, Box<Self>> {
         let missing = self.reasons.iter().any(|reason| match reason {
-            HoldReason::Growth | HoldReason::NewClass => people.is_none(),
+            HoldReason::Growth | HoldReason::NewClass | HoldReason::AmberByHand => people.is_none(),
             HoldReason::CasePlates => keeper.is_none(),
         });
         if missing { Err(Box::new(self)) } else { Ok(self.loaded) }
@@ -757,7 +762,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         let (added, cases) = self.added(&set);
         let counts = self.counts(&set, &added);
         self.check_custom(&set, &added)?;
-        let reasons = self.hold_reasons(&set, &cases);
+        let reasons = self.hold_reasons(&set, &added, &cases);
         let decisions = counts.iter().map(|one| self.decision(one.class)).collect();
         let mut refusals: BTreeMap<Refusal, u64> = BTreeMap::new();
         for ((_, refusal), n) in &self.refused {
@@ -925,7 +930,12 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         }
     }
 
-    fn hold_reasons(&self, set: &ListSet, cases: &BTreeSet<String>) -> BTreeSet<HoldReason> {
+    fn hold_reasons(
+        &self,
+        set: &ListSet,
+        added: &BTreeMap<ListClass, u64>,
+        cases: &BTreeSet<String>,
+    ) -> BTreeSet<HoldReason> {
         let mut reasons = BTreeSet::new();
         if grows(set.entries(), self.rules.history) {
             reasons.insert(HoldReason::Growth);
@@ -934,6 +944,9 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         let known = |class: &ListClass| self.rules.history.iter().any(|load| load.classes.contains(class));
         if self.rules.settings.kind == SetKind::Extract && !set.classes().keys().all(known) {
             reasons.insert(HoldReason::NewClass);
+        }
+        if self.rules.settings.kind == SetKind::Amber && self.rules.by_hand && !added.is_empty() {
+            reasons.insert(HoldReason::AmberByHand);
         }
         let mut plates: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         if !cases.is_empty() {
@@ -977,7 +990,8 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
 }
 
 fn entries_max(rules: &LoadRules<'_>) -> u64 {
-    rules.entries_max.min(EXTRACT_ENTRIES_MAX)
+    let most = if rules.settings.kind == SetKind::Amber { AMBER_LIVE_MAX } else { EXTRACT_ENTRIES_MAX };
+    rules.entries_max.min(most)
 }
 
 /// More than 1% of the lines are bad, and at least 10.

@@ -386,12 +386,13 @@ impl Met<'_> {
 /// Rule 4: a motorcycle against anything else. Other classes are told apart too badly to rest on.
 fn contradicts(listed: Option<Coded>, read: Option<Coded>) -> bool {
     match (listed, read) {
-        (Some(listed), Some(read)) => {
-            let certain = read.conf.is_some_and(|conf| conf >= CONF_MIN);
-            certain && (listed.code == MOTORCYCLE) != (read.code == MOTORCYCLE)
-        }
+        (Some(listed), Some(read)) => is_certain(read) && (listed.code == MOTORCYCLE) != (read.code == MOTORCYCLE),
         (Some(_), None) | (None, Some(_) | None) => false,
     }
+}
+
+fn is_certain(read: Coded) -> bool {
+    read.conf.is_some_and(|conf| conf >= CONF_MIN)
 }
 
 fn differences(entry: &EntryView<'_>, read: &Read, remarks: &mut BTreeSet<Remark>) {
@@ -432,6 +433,14 @@ pub(super) const fn may_be_near(class: ListClass) -> bool {
     }
 }
 
+/// True if what its source may still say of a read refutes the hit no more: plate and state are read, and no class of vehicle is open.
+/// Of a read that is held any other hit waits for the last word.
+#[must_use]
+pub fn is_beyond_refining(hit: &Hit, read: &Read) -> bool {
+    let class_is_open = hit.entry.vehicle.class.is_some() && !read.vehicle.class.is_some_and(is_certain);
+    hit.matched == MatchKind::PlateAndState && !class_is_open
+}
+
 /// A tracked vehicle at one camera, as intake holds it.
 pub type TrackId = u64;
 
@@ -453,8 +462,9 @@ impl core::fmt::Debug for HeldTracks {
 }
 
 impl HeldTracks {
-    /// A track shows `plate`. True if it is to be compared now; a text is compared once. While more than [`TRACKS_MAX`] are watched,
-    /// further ones are compared as they stand: nothing is missed for want of room.
+    /// A track shows `plate`. True if it is to be compared now: a text once when it has settled, and the last word whatever was compared
+    /// before, as it may say more than the text. While more than [`TRACKS_MAX`] are watched, further ones are compared as they stand:
+    /// nothing is missed for want of room.
     pub fn observe(&mut self, track: TrackId, plate: &Plate, is_final: bool, now_ms: i64) -> bool {
         let is_full = self.0.len() >= TRACKS_MAX;
         let known = match self.0.get_mut(&track) {
@@ -471,7 +481,7 @@ impl HeldTracks {
             known.compared = false;
         }
         let settled = now_ms.saturating_sub(known.since_ms) >= SETTLED_MS;
-        let due = !known.compared && (is_final || settled);
+        let due = is_final || (settled && !known.compared);
         known.compared |= due;
         due
     }

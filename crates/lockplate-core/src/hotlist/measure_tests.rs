@@ -71,6 +71,7 @@ fn five_million_entries() {
         signed: &signed,
         elsewhere: &[],
         new_today: 0,
+        by_hand: false,
         history: &history,
         lost: &BTreeMap::new(),
         index_key: 0x1234_5678,

@@ -196,6 +196,7 @@ fn hsi_master_the_whole_list_is_refused_and_counted() {
         signed: &signed,
         elsewhere: &[],
         new_today: 0,
+        by_hand: false,
         history: &[],
         lost: &BTreeMap::new(),
         index_key: 7,

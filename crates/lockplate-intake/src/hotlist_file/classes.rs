@@ -24,6 +24,14 @@ pub const NCIC_FILES: [(&str, ListClass); 13] = [
 /// Under which class a row is counted whose code stands in no map. A file whose class may be loaded counts as unknown: its
 /// code is not mapped, and a class that is loaded and dropped at once is an alarm of the monitors (M11).
 pub(super) fn counted_as(code: &str) -> ListClass {
-    let known = NCIC_FILES.iter().find(|(name, _)| name.eq_ignore_ascii_case(code));
-    known.map(|(_, class)| *class).filter(|class| !class.may_be_loaded()).unwrap_or(ListClass::Unknown)
+    never_loaded(code).unwrap_or(ListClass::Unknown)
+}
+
+/// The class of a file of the extract that nobody loads, by its name in letters alone.
+pub(super) fn never_loaded(file: &str) -> Option<ListClass> {
+    let letters =
+        |text: &str| text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let asked: String = letters(file);
+    let known = NCIC_FILES.iter().find(|(name, _)| letters(name) == asked);
+    known.map(|(_, class)| *class).filter(|class| !class.may_be_loaded())
 }

@@ -6,17 +6,15 @@ use std::collections::BTreeSet;
 use lockplate_core::Timestamp;
 use lockplate_core::entry::ListClass;
 use lockplate_core::hotlist::{AlertLevel, ListEntry, Variants};
-use lockplate_core::plate::{Jurisdiction, Plate};
+use lockplate_core::plate::{Jurisdiction, Plate, has_wildcard};
 use lockplate_core::read::Vehicle;
 use lockplate_core::vocabulary::{Basis, Offence};
 
+use super::classes::never_loaded;
 use super::limits::{
     AMBER_LIFE_SECONDS_MAX, CUSTOM_LIFE_SECONDS_MAX, EXTRACT_LIFE_SECONDS_MAX, PLATE_CHARS_MIN, PLATE_RAW_BYTES_MAX,
 };
 use super::{Outcome, Refusal};
-
-/// Wildcards of other systems, with their wide and small forms: canonical text drops them, and another plate would be left.
-const WILDCARDS: &[char] = &['*', '%', '_', '?', '＊', '％', '＿', '？', '﹡', '﹪', '﹖', '﹍', '﹎', '﹏'];
 
 /// Texts that stand in lists where no plate is known, in canonical form. Each can be a real plate too; then it is signed one by one.
 const PLACEHOLDERS: &[&str] = &["NONE", "UNKNOWN", "UNK", "NOPLATE", "NULL", "TEMP"];
@@ -60,7 +58,7 @@ pub(super) fn listed_plate(raw: &str) -> Result<Plate, Refusal> {
     if raw.len() > PLATE_RAW_BYTES_MAX {
         return Err(Refusal::TooLong);
     }
-    if raw.contains(WILDCARDS) {
+    if has_wildcard(raw) {
         return Err(Refusal::Wildcard);
     }
     let plate = Plate::parse(raw).ok_or(Refusal::TooShort)?;
@@ -81,7 +79,9 @@ fn is_placeholder(text: &str) -> bool {
 
 impl Judge<'_> {
     /// The entry, or why it is none; and whether its end had to be brought forward.
-    pub(super) fn judge(&self, row: Row) -> (Outcome, bool) {
+    pub(super) fn judge(&self, mut row: Row) -> (Outcome, bool) {
+        // Whatever a line calls itself: it is of a file whose class nobody loads.
+        row.class = never_loaded(&row.source_file).unwrap_or(row.class);
         let class = row.class;
         match self.entry(row) {
             Ok((entry, is_cut)) => (Outcome::Add(Box::new(entry)), is_cut),

@@ -162,6 +162,25 @@ fn what_a_row_may_leave_out() {
 }
 
 #[test]
+fn how_a_plate_is_spelled_is_no_wildcard() {
+    for spelled in ["XK4-1207", "XK4 1207", "XK4.1207", "XK4·1207", "xk4\u{2019}1207", "XK\u{2665}41207", "XK4/1207"] {
+        let row = one(with("plate", Some(&format!("\"{spelled}\""))));
+        assert!(matches!(row, Outcome::Add(entry) if entry.plate.expose_text() == "XK41207"), "{spelled}");
+    }
+}
+
+#[test]
+fn a_line_of_a_file_that_nobody_loads_is_of_its_class_whatever_it_calls_itself() {
+    for (name, class) in NCIC_FILES {
+        for spelled in [name.to_owned(), name.to_uppercase(), name.replace(' ', "_"), name.replace(' ', "")] {
+            let row = one(with("source_file", Some(&format!("\"{spelled}\""))));
+            let Outcome::Add(entry) = row else { panic!("{spelled}") };
+            assert_eq!(entry.class, if class.may_be_loaded() { ListClass::Custom } else { class }, "{spelled}");
+        }
+    }
+}
+
+#[test]
 fn every_reason_that_refuses_a_row() {
     use Refusal::*;
     let text = |text: &str| Some(format!("\"{text}\""));
@@ -175,6 +194,12 @@ fn every_reason_that_refuses_a_row() {
         ("plate", text("XK_1207"), Wildcard),
         ("plate", text("XK4?207"), Wildcard),
         ("plate", text("XK4？207"), Wildcard),
+        ("plate", text("XK4#207"), Wildcard),
+        ("plate", text("XK4@207"), Wildcard),
+        ("plate", text("XK4\u{2217}207"), Wildcard),
+        ("plate", text("XK4\u{29cd}207"), Wildcard),
+        ("plate", text("XK4\u{204e}207"), Wildcard),
+        ("plate", text("XK4~207"), Wildcard),
         ("plate", text("----"), TooShort),
         ("plate", text("X"), TooShort),
         ("plate", text("ABCDEFGHJKLMNPRTX"), TooLong),

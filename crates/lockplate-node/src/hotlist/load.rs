@@ -269,6 +269,7 @@ impl HotLists {
         let (list, law) = (Arc::clone(list), Arc::clone(&self.0.law));
         let (index_key, id_key) = (self.0.index_key, self.0.id_key);
         let entries_max = list.config.entries_max.min(self.extract_entries_max());
+        let by_hand = matches!(brought, Brought::Ordered { .. });
         let work = move || {
             let judged = Judged {
                 config: &list.config,
@@ -284,6 +285,7 @@ impl HotLists {
                 lost: &lost,
                 elsewhere: &elsewhere,
                 new_today,
+                by_hand,
                 index_key,
                 id_key,
                 now,

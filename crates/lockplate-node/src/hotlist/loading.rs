@@ -47,6 +47,7 @@ pub(super) struct Judged<'a> {
     /// Of a custom list: the agency's other custom lists.
     pub(super) elsewhere: &'a [Arc<InForce>],
     pub(super) new_today: u64,
+    pub(super) by_hand: bool,
     /// Random, this process's own.
     pub(super) index_key: u64,
     /// Random, this process's own: ids of entries that have none.
@@ -192,6 +193,7 @@ pub(super) fn read(
         signed: &signed,
         elsewhere: &elsewhere,
         new_today: judged.new_today,
+        by_hand: judged.by_hand,
         history: judged.history,
         lost: judged.lost,
         index_key: judged.index_key,
@@ -406,14 +408,15 @@ pub(super) mod tests {
             lost: &NOTHING,
             elsewhere: &[],
             new_today: 0,
+            by_hand: true,
             index_key: 7,
             id_key: [3; 32],
             now: NOW,
         }
     }
 
-    /// Loads `rows` rows, of which every fourth is an entry that may be loaded.
-    fn load(rows: u64, entries_max: u64) -> Result<Read, NotRead> {
+    /// The first load of a list with this law and bound, in the format of [`TEMPLATE`].
+    fn first_load(entries_max: u64, pieces: &mut mpsc::Receiver<Option<Bytes>>) -> Result<Read, NotRead> {
         let (law, config) = (law("CT"), config(entries_max));
         let template = Template::parse(TEMPLATE).unwrap();
         let delivery = OrderedDelivery {
@@ -423,7 +426,21 @@ pub(super) mod tests {
             source_file: String::new(),
             removes: false,
         };
-        let judged = judged(&config, &law, Some(&template), delivery);
+        read(&judged(&config, &law, Some(&template), delivery), pieces, None)
+    }
+
+    /// The set of some rows.
+    pub(in super::super) fn set_of(rows: &'static str) -> ListSet {
+        let (send, mut pieces) = mpsc::channel(4);
+        for piece in [rows, ""] {
+            send.try_send(Some(Bytes::from(piece))).unwrap();
+        }
+        let Ok(Read { outcome: LoadOutcome::Held(held), .. }) = first_load(100, &mut pieces) else { panic!("{rows}") };
+        held.into_loaded().into_set()
+    }
+
+    /// Loads `rows` rows, of which every fourth is an entry that may be loaded.
+    fn load(rows: u64, entries_max: u64) -> Result<Read, NotRead> {
         let (send, mut pieces) = mpsc::channel(4);
         let source = std::thread::spawn(move || {
             let mut piece = String::new();
@@ -448,7 +465,7 @@ pub(super) mod tests {
             drop(send.blocking_send(Some(Bytes::from(piece))));
             drop(send.blocking_send(Some(Bytes::new())));
         });
-        let read = read(&judged, &mut pieces, None);
+        let read = first_load(entries_max, &mut pieces);
         drop(pieces);
         source.join().unwrap();
         read

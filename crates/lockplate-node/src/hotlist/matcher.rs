@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lockplate_core::Timestamp;
 use lockplate_core::envelope::HpkePublicKey;
-use lockplate_core::hotlist::matching::{Comparison, HeldTracks, Marks, ReadFacts, compare};
+use lockplate_core::hotlist::matching::{Comparison, HeldTracks, Marks, ReadFacts, compare, is_beyond_refining};
 use lockplate_core::hotlist::set::ListSet;
 use lockplate_core::read::Read;
 use lockplate_core::vocabulary::Purpose;
@@ -250,9 +250,13 @@ impl Worker {
         let facts = ReadFacts { read: &seen.read, of_frames: seen.of_frames, conf_min: seen.conf_min };
         for list in lists {
             let comparison = compared(&list, &facts, self.now());
-            self.alerts.suppressed(&comparison);
+            // A pass counts once, as it was in the end.
+            if seen.is_final {
+                self.alerts.suppressed(&comparison);
+            }
             for hit in comparison.hits {
-                if seen.track != 0 && !self.tracks.is_first(seen.track, &hit) {
+                let waits = !seen.is_final && !is_beyond_refining(&hit, &seen.read);
+                if waits || (seen.track != 0 && !self.tracks.is_first(seen.track, &hit)) {
                     continue;
                 }
                 // INVARIANT: a class that is loaded has a purpose, and a custom list says its own.
@@ -293,3 +297,6 @@ fn compared(list: &InForce, facts: &ReadFacts<'_>, now: Timestamp) -> Comparison
     let marks = list.marks.lock().unwrap_or_else(PoisonError::into_inner);
     compare(&list.set, &marks, facts, now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,6 +141,7 @@ fn the_policy_decides_a_class_and_unknown_is_dropped_whatever_it_says() {
         signed: &signed,
         elsewhere: &[],
         new_today: 0,
+        by_hand: false,
         history: &history(0),
         lost: &BTreeMap::new(),
         index_key: 7,
@@ -329,6 +330,19 @@ fn caps_of_extracts_and_custom_lists() {
     assert_eq!(remove.ready(Some(&set)).set().entries(), 29);
 }
 
+#[test]
+fn amber_alerts_that_a_person_adds_need_two_people_and_are_some_tens() {
+    let alert =
+        |n: usize| ListEntry { class: ListClass::AmberAlert, ..stolen(&format!("a{n}"), &format!("AM{n:04}"), CT) };
+    let brought = |n, by_hand| Load { by_hand, ..Load::full(SetKind::Amber, (0..n).map(alert).collect()) };
+    let Ok(LoadOutcome::Held(held)) = brought(1, true).run(None) else { panic!("one person alone") };
+    assert_eq!(held.reasons(), &BTreeSet::from([HoldReason::AmberByHand]));
+    let set = brought(200, false).ready(None).into_set();
+    assert_eq!(brought(201, false).run(None).err(), Some(LoadRefusal::TooMany));
+    let fewer = Load { sequence: 2, ..brought(199, true) };
+    assert_eq!(fewer.ready(Some(&set)).set().entries(), 199, "an alert that is over goes at once");
+}
+
 /// Whoever takes one entry off, or brings one, need not sign for those that others signed for.
 #[test]
 fn custom_entries_of_before_stay_whoever_brings_the_next_file() {
@@ -449,6 +463,7 @@ fn bounds_of_a_file() {
             signed: &signed,
             elsewhere: &[],
             new_today: 0,
+            by_hand: false,
             history: &history,
             lost: &BTreeMap::new(),
             index_key: 7,

@@ -284,7 +284,8 @@ fn held_reads_are_compared_once_settled_or_final_and_once_a_track_and_entry() {
     assert!(!tracks.observe(1, &one, false, 0));
     assert!(!tracks.observe(1, &one, false, 2_999));
     assert!(tracks.observe(1, &one, false, 3_000));
-    assert!(!tracks.observe(1, &one, true, 3_001), "this text was compared");
+    assert!(!tracks.observe(1, &one, false, 3_001), "this text was compared");
+    assert!(tracks.observe(1, &one, true, 3_002), "the last word may say more than the text");
     assert!(!tracks.observe(1, &other, false, 4_000), "another text starts anew");
     assert!(tracks.settled(6_999).is_empty());
     assert_eq!(tracks.settled(7_000), [1]);
@@ -297,6 +298,24 @@ fn held_reads_are_compared_once_settled_or_final_and_once_a_track_and_entry() {
     assert!(tracks.is_first(2, &hits[0]));
     tracks.forget(1);
     assert!(!tracks.observe(1, &one, false, 9_000));
+}
+
+#[test]
+fn what_a_last_word_can_refute_is_no_hit_before_it() {
+    let mut listed = stolen("a", "AB12345", CT);
+    let set = extract(vec![listed.clone()]);
+    let certain = read("AB12345", CT, Some(900));
+    let first = |set: &ListSet, read: &Read| compared(set, read).hits.remove(0);
+    assert!(is_beyond_refining(&first(&set, &certain), &certain));
+    let stateless = read("AB12345", None, None);
+    assert!(!is_beyond_refining(&first(&set, &stateless), &stateless), "the state may come yet");
+    let class = |conf| Some(Coded { code: 1, conf });
+    listed.vehicle.class = class(None);
+    let set = extract(vec![listed]);
+    assert!(!is_beyond_refining(&first(&set, &certain), &certain), "it may be a motorcycle");
+    let mut seen = certain;
+    seen.vehicle.class = class(Some(CONF_MIN));
+    assert!(is_beyond_refining(&first(&set, &seen), &seen));
 }
 
 #[test]
