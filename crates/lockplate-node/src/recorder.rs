@@ -56,10 +56,11 @@ pub enum Sealed {
     Stored,
     /// Its window is past the retention: it was not sealed and will never be.
     TooOld,
+    /// It was not sealed now. It may be durable all the same; sending it again is harmless (`reliability.md` I9).
+    Not(RecorderError),
 }
 
-/// Why a call was not carried out. Some reads of it may be durable all the same; sending all of them again is harmless
-/// (`reliability.md` I9).
+/// Why a read was not sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecorderError {
     /// No receipted epoch, too many reads waiting, the disk is full, or the epochs of the day are used up: keep the reads and send
@@ -127,12 +128,13 @@ enum Command {
 
 impl RecorderHandle {
     /// Seals reads. When this returns `Ok`, each read that is [`Sealed::Stored`] is durable; the answers stand in the order
-    /// of the reads. Calls that arrive while a commit is on its way share the next one.
+    /// of the reads. Reads go into as many epochs as their windows are, and one window that has none yet keeps no read of another
+    /// from being sealed. Calls that arrive while a commit is on its way share the next one.
     ///
     /// Where the future is dropped the reads may or may not be sealed.
     ///
     /// # Errors
-    /// [`RecorderError`]; a repeat is harmless. More than [`READS_OF_CALL_MAX`] reads are `Busy`.
+    /// [`RecorderError`], where no read of the call was looked at. More than [`READS_OF_CALL_MAX`] reads are `Busy`.
     pub async fn seal(&self, reads: Vec<PlacedRead>) -> Result<Vec<Sealed>, RecorderError> {
         if reads.is_empty() {
             return Ok(Vec::new());

@@ -175,7 +175,7 @@ fn a_line_of_a_file_that_nobody_loads_is_of_its_class_whatever_it_calls_itself()
         for spelled in [name.to_owned(), name.to_uppercase(), name.replace(' ', "_"), name.replace(' ', "")] {
             let row = one(with("source_file", Some(&format!("\"{spelled}\""))));
             let Outcome::Add(entry) = row else { panic!("{spelled}") };
-            assert_eq!(entry.class, if class.may_be_loaded() { ListClass::Custom } else { class }, "{spelled}");
+            assert_eq!(entry.class, if class.may_be_loaded() { ListClass::StolenVehicle } else { class }, "{spelled}");
         }
     }
 }

@@ -166,6 +166,18 @@ impl Inner {
             return Err(stop(behind, "camera", "it is paused: its reads are refused as those of an unknown camera"));
         }
         pass(behind, "camera", "its reads are taken");
+        let heard = self.counters.heard().get(&number).and_then(|heard| heard.last_seen_ms);
+        match heard {
+            Some(at) => {
+                let seconds = self.clock.now_ms().saturating_sub(at).max(0) / 1_000;
+                pass(behind, "heard", format!("it spoke {seconds} s ago"));
+            }
+            // Its own way here cannot be gone for it.
+            None => {
+                let says = "it did not speak since the start: look at its address, its credential and its key";
+                note(behind, "heard", StationResult::Warning, says);
+            }
+        }
         match self.with(Way::Live, |intake| intake.clock_reading(number)) {
             None => pass(behind, "clock", "not measured yet: no read came since the start"),
             Some((offset, Judged::Good)) => pass(behind, "clock", offset_text(offset)),
@@ -180,12 +192,14 @@ impl Inner {
         }
         pass(behind, "sealer", "a period is open and its sealer runs");
         let now = self.clock.now_ms();
-        let stopped = match self.sink.seal(vec![(test_read(camera, now), Placement::Open)]).await {
-            Ok(fates) if fates == [Fate::Stored] => None,
-            Ok(_) => Some("it was taken for a read past its retention: the clock of this machine has jumped"),
-            Err(NotTaken::Busy) => Some("it was not taken: the disk is full, or too many reads wait"),
-            Err(NotTaken::Interrupted) => Some("the sealer ended before the read was durable"),
-            Err(NotTaken::Stopping) => Some(obstacle_text(Obstacle::Stopping)),
+        let fates = self.sink.seal(vec![(test_read(camera, now), Placement::Open)]).await;
+        let fate = fates.map_or_else(Fate::Not, |fates| fates.first().copied().unwrap_or(Fate::Not(NotTaken::Busy)));
+        let stopped = match fate {
+            Fate::Stored => None,
+            Fate::TooOld => Some("it was taken for a read past its retention: the clock of this machine has jumped"),
+            Fate::Not(NotTaken::Busy) => Some("it was not taken: the disk is full, or too many reads wait"),
+            Fate::Not(NotTaken::Interrupted) => Some("the sealer ended before the read was durable"),
+            Fate::Not(NotTaken::Stopping) => Some(obstacle_text(Obstacle::Stopping)),
         };
         if let Some(says) = stopped {
             return Err(stop(behind, "spool", says));

@@ -43,6 +43,7 @@ impl ReadSink for RecorderHandle {
             let fate = |sealed| match sealed {
                 Sealed::Stored => Fate::Stored,
                 Sealed::TooOld => Fate::TooOld,
+                Sealed::Not(why) => Fate::Not(why.into()),
             };
             Ok(fates.into_iter().map(fate).collect())
         }

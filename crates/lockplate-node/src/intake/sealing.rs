@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use lockplate_intake::normalise::Placement;
 use lockplate_intake::{Intake, Sealable};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 
@@ -92,55 +93,69 @@ impl Inner {
         let mut settled = Settled::default();
         while !reads.is_empty() {
             let rest = reads.split_off(reads.len().min(SINK_READS_MAX));
-            match self.seal_batch(&reads).await {
-                Ok(fates) => {
-                    for (read, fate) in reads.iter().zip(fates) {
-                        match fate {
-                            Fate::Stored => settled.stored = settled.stored.saturating_add(1),
-                            Fate::TooOld => settled.too_old.push(read.read.engine_ref),
-                        }
-                    }
+            if let Err((why, left)) = self.seal_batch(way, reads, &mut settled).await {
+                // What was held is ours: its source, told so, may never say it again.
+                let (ours, theirs): (Vec<_>, Vec<_>) =
+                    left.into_iter().chain(rest).partition(|read| way == Way::Live && read.was_held);
+                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(ours);
+                if theirs.is_empty() {
+                    return Ok(settled);
                 }
-                Err(why) => {
-                    // What was held is ours: its source, told so, may never say it again.
-                    let (ours, theirs): (Vec<_>, Vec<_>) =
-                        reads.into_iter().chain(rest).partition(|read| way == Way::Live && read.was_held);
-                    self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(ours);
-                    if theirs.is_empty() {
-                        return Ok(settled);
-                    }
-                    // Forgotten first, counted second: whoever judged a repeat before it was forgotten sees the count.
-                    self.with(way, |intake| theirs.iter().for_each(|read| intake.not_durable(read)));
-                    self.lane(way).failures.fetch_add(1, Ordering::SeqCst);
-                    return Err(why);
-                }
+                // Forgotten first, counted second: whoever judged a repeat before it was forgotten sees the count.
+                self.with(way, |intake| theirs.iter().for_each(|read| intake.not_durable(read)));
+                self.lane(way).failures.fetch_add(1, Ordering::SeqCst);
+                return Err(why);
             }
             reads = rest;
-        }
-        if way == Way::Live {
-            self.load.count(self.clock.monotonic(), settled.stored);
         }
         Ok(settled)
     }
 
-    async fn seal_batch(&self, reads: &[Sealable]) -> Result<Vec<Fate>, NotTaken> {
-        let placed = || reads.iter().map(|ready| (ready.read.clone(), ready.placement)).collect();
+    /// Seals what can be sealed of a batch: a window without an epoch stands in the way of its own reads alone. What is left comes back.
+    async fn seal_batch(
+        &self,
+        way: Way,
+        mut reads: Vec<Sealable>,
+        settled: &mut Settled,
+    ) -> Result<(), (NotTaken, Vec<Sealable>)> {
         for _again in 0..INTERRUPTIONS_MAX {
-            match self.sink.seal(placed()).await {
-                Ok(fates) if fates.len() == reads.len() => {
-                    let stored = reads.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Stored);
-                    let stored = stored.map(|(ready, _)| ready);
-                    self.counters.sealed(stored.clone().map(|ready| ready.read.camera));
-                    // Only now: a read that its source must send again would raise an alert, or be billed, twice.
-                    self.beside.observe(stored.filter_map(Sealable::seen).collect());
-                    return Ok(fates);
-                }
+            let placed = reads.iter().map(|ready| (ready.read.clone(), ready.placement)).collect();
+            let fates = match self.sink.seal(placed).await {
+                Ok(fates) if fates.len() == reads.len() => fates,
                 // An answer of another length says nothing about any read.
-                Ok(_) | Err(NotTaken::Interrupted) => {}
-                Err(why @ (NotTaken::Busy | NotTaken::Stopping)) => return Err(why),
+                Ok(_) | Err(NotTaken::Interrupted) => continue,
+                Err(why @ (NotTaken::Busy | NotTaken::Stopping)) => return Err((why, reads)),
+            };
+            let (mut stored, mut left, mut later) = (Vec::new(), Vec::new(), None);
+            for (read, fate) in reads.into_iter().zip(fates) {
+                match fate {
+                    Fate::Stored => stored.push(read),
+                    Fate::TooOld => settled.too_old.push(read.read.engine_ref),
+                    Fate::Not(why) => {
+                        later = later.or(Some(why).filter(|why| *why != NotTaken::Interrupted));
+                        left.push(read);
+                    }
+                }
+            }
+            self.count_stored(way, &stored, settled);
+            match later {
+                _ if left.is_empty() => return Ok(()),
+                Some(why) => return Err((why, left)),
+                None => reads = left,
             }
         }
-        Err(NotTaken::Busy)
+        Err((NotTaken::Busy, reads))
+    }
+
+    fn count_stored(&self, way: Way, stored: &[Sealable], settled: &mut Settled) {
+        let reads = u64::try_from(stored.len()).unwrap_or(u64::MAX);
+        settled.stored = settled.stored.saturating_add(reads);
+        self.counters.sealed(stored.iter().map(|ready| ready.read.camera));
+        if way == Way::Live {
+            self.load.count(self.clock.monotonic(), reads);
+        }
+        // Only now: a read that its source must send again would raise an alert, or be billed, twice.
+        self.beside.observe(stored.iter().filter_map(Sealable::seen).collect());
     }
 
     /// Runs `work` on a lane's state machine.
@@ -175,14 +190,21 @@ impl Inner {
             core::mem::take(&mut *waiting)
         };
         due.extend(outcome.sealables);
+        // Few windows of the past are open at a time: those of a batch are to be few. Reads of now go first.
+        due.make_contiguous().sort_by_key(|ready| (ready.placement != Placement::Open, ready.read.captured_at));
+        let mut left = VecDeque::new();
         while !due.is_empty() {
             let batch: Vec<Sealable> = due.drain(..due.len().min(SINK_READS_MAX)).collect();
-            if self.seal_batch(&batch).await.is_err() {
-                batch.into_iter().rev().for_each(|read| due.push_front(read));
-                break;
+            let mut settled = Settled::default();
+            if let Err((_later, not)) = self.seal_batch(Way::Live, batch, &mut settled).await {
+                left.extend(not);
+                if settled == Settled::default() {
+                    break;
+                }
             }
-            self.load.count(self.clock.monotonic(), u64::try_from(batch.len()).unwrap_or(u64::MAX));
         }
+        left.append(&mut due);
+        let mut due = left;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         // A payload may have left something here meanwhile.
         due.append(&mut waiting);

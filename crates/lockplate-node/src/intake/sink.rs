@@ -22,10 +22,11 @@ pub enum Fate {
     Stored,
     /// Its window is past the retention; it was not sealed and will never be.
     TooOld,
+    /// It was not taken. It may be durable all the same; sending it again is harmless (`reliability.md` I9).
+    Not(NotTaken),
 }
 
-/// Why reads were not taken. Some of the call may be durable all the same; sending all of them again is harmless
-/// (`reliability.md` I9).
+/// Why reads were not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotTaken {
     /// No receipted epoch, full queue or full disk: later.
@@ -39,7 +40,7 @@ pub enum NotTaken {
 /// A door to the recorder.
 ///
 /// Contract: on `Ok` each read that is [`Fate::Stored`] is on stable storage (I1) and the fates stand in the order of the
-/// reads; the caller retries, a repeat is harmless; calls run side by side in any order; a dropped future leaves the
+/// reads, each for itself; the caller retries, a repeat is harmless; calls run side by side in any order; a dropped future leaves the
 /// reads sealed or not sealed. The recorder is trusted: it is this process.
 pub trait ReadSink: Send + Sync + 'static {
     /// Seals reads, at most [`SINK_READS_MAX`].

@@ -34,6 +34,8 @@ pub(crate) struct FakeSink {
     gate: Mutex<Option<Arc<Notify>>>,
     /// No more reads than about these, until it is taken away.
     pub(crate) limit: Mutex<Option<usize>>,
+    /// Minutes of the past for which there is an epoch in one call, where they are few.
+    minutes: Mutex<Option<usize>>,
     pub(crate) late_done: AtomicU64,
     pub(super) obstacle: Mutex<Option<Obstacle>>,
 }
@@ -58,8 +60,18 @@ impl ReadSink for FakeSink {
             if let Some(why) = *self.refuses.lock().unwrap() {
                 return Err(why);
             }
-            let fates = vec![Fate::Stored; reads.len()];
-            self.sealed.lock().unwrap().extend(reads);
+            let minute = |place: &Placement| match place {
+                Placement::Late { captured_at } => Some(captured_at / 60_000),
+                Placement::Open | Placement::TooOld => None,
+            };
+            let mut open: BTreeSet<i64> = reads.iter().rev().filter_map(|(_, place)| minute(place)).collect();
+            while self.minutes.lock().unwrap().is_some_and(|most| open.len() > most) {
+                open.pop_first();
+            }
+            let is_taken = |place: &Placement| minute(place).is_none_or(|minute| open.contains(&minute));
+            let fate = |place| if is_taken(place) { Fate::Stored } else { Fate::Not(NotTaken::Busy) };
+            let fates = reads.iter().map(|(_, place)| fate(place)).collect();
+            self.sealed.lock().unwrap().extend(reads.into_iter().filter(|(_, place)| is_taken(place)));
             Ok(fates)
         }
         .boxed()
@@ -710,6 +722,26 @@ async fn held_reads_are_sealed_once_when_due_and_at_the_end() {
 }
 
 /// Its source was told "held", and says it once: what cannot be sealed with the last word waits here.
+/// What a recorder does that opens few epochs of the past at a time.
+#[tokio::test]
+async fn a_window_without_an_epoch_holds_up_its_own_reads_alone() {
+    let town = town().await;
+    *town.sink.minutes.lock().unwrap() = Some(3);
+    // The camera's clock is right: it tells what it saw while it had no network.
+    answer(&town, post_of(&address("own"), "application/x-ndjson", own_line("NOW01", NOW_MS))).await;
+    let lines: String = (0..12).map(|at| own_line(&format!("LATE{at}"), NOW_MS - 600_000 - at * 60_000)).collect();
+    let send = || async { answer(&town, post_of(&address("own"), "application/x-ndjson", lines.clone())).await.0 };
+    let mut answers = Vec::new();
+    while answers.last() != Some(&StatusCode::OK) && answers.len() < 9 {
+        answers.push(send().await);
+    }
+    assert_eq!(answers, [503, 503, 503, 200], "each time three windows more");
+    let mut texts = town.sink.texts();
+    texts.sort();
+    texts.dedup();
+    assert_eq!((texts.len(), town.sink.texts().len()), (13, 13), "each read once");
+}
+
 #[tokio::test]
 async fn a_held_read_outlives_a_last_word_that_cannot_be_sealed() {
     let town = town().await;

@@ -261,13 +261,13 @@ impl Actor {
     ) {
         let now = self.shared.now();
         let mut answers = Vec::with_capacity(reads.len());
-        let mut by_slot: BTreeMap<Slot, Vec<Read>> = BTreeMap::new();
-        for PlacedRead { read, place } in reads {
+        let mut by_slot: BTreeMap<Slot, Vec<(usize, Read)>> = BTreeMap::new();
+        for (at, PlacedRead { read, place }) in reads.into_iter().enumerate() {
             match route(&self.state, &self.shared.settings.rules, place, read.captured_at, now) {
                 Route::TooOld => answers.push(Sealed::TooOld),
                 Route::To(slot) => {
                     answers.push(Sealed::Stored);
-                    by_slot.entry(slot).or_default().push(read);
+                    by_slot.entry(slot).or_default().push((at, read));
                 }
             }
         }

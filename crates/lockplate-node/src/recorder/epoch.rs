@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -57,43 +57,55 @@ impl Call {
         let call =
             Self { answers: Mutex::new(Some((answers, reply))), left: AtomicUsize::new(groups), _places: places };
         if groups == 0 {
-            call.answer(Ok(()));
+            call.answer();
         }
         Arc::new(call)
     }
 
-    fn group_done(&self, result: Result<(), RecorderError>) {
-        let last = self.left.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last || result.is_err() {
-            self.answer(result);
+    fn group_done(&self, places: &[usize], result: Result<(), RecorderError>) {
+        if let (Err(why), Some((answers, _))) = (result, &mut *self.answers()) {
+            for place in places {
+                if let Some(answer) = answers.get_mut(*place) {
+                    *answer = Sealed::Not(why);
+                }
+            }
+        }
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.answer();
         }
     }
 
-    fn answer(&self, result: Result<(), RecorderError>) {
-        let taken = self.answers.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((answers, reply)) = taken {
+    fn answer(&self) {
+        if let Some((answers, reply)) = self.answers().take() {
             // The caller may be gone; the reads are sealed or not all the same.
-            let _caller_gone = reply.send(result.map(|()| answers));
+            let _caller_gone = reply.send(Ok(answers));
         }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Option<(Vec<Sealed>, Reply)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The reads of one call that go into one epoch. Dropped without an answer it says [`RecorderError::Interrupted`].
 pub(super) struct Group {
     reads: Vec<Read>,
+    /// Where the answers of its reads stand in the call.
+    places: Vec<usize>,
     call: Option<Arc<Call>>,
     /// Monotonic clock at arrival.
     pub(super) since: Duration,
 }
 
 impl Group {
-    pub(super) const fn new(reads: Vec<Read>, call: Arc<Call>, since: Duration) -> Self {
-        Self { reads, call: Some(call), since }
+    pub(super) fn new(reads: Vec<(usize, Read)>, call: Arc<Call>, since: Duration) -> Self {
+        let (places, reads) = reads.into_iter().unzip();
+        Self { reads, places, call: Some(call), since }
     }
 
     pub(super) fn finish(mut self, result: Result<(), RecorderError>) {
         if let Some(call) = self.call.take() {
-            call.group_done(result);
+            call.group_done(&self.places, result);
         }
     }
 
@@ -105,7 +117,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
-            call.group_done(Err(RecorderError::Interrupted));
+            call.group_done(&self.places, Err(RecorderError::Interrupted));
         }
     }
 }

@@ -318,17 +318,21 @@ pub(crate) fn live(numbers: core::ops::Range<usize>) -> Vec<PlacedRead> {
     numbers.map(|number| PlacedRead { read: read(number, NOW + 500), place: Placement::Open }).collect()
 }
 
-/// As a caller does: again after an interruption, and while there is no epoch yet.
+/// As a caller does: what was not sealed again, and while there is no epoch yet.
 pub(crate) async fn seal(agency: &Agency, reads: Vec<PlacedRead>) -> Vec<Sealed> {
     let insist = async {
+        let mut answers = vec![Sealed::Not(RecorderError::Busy); reads.len()];
         loop {
-            match agency.recorder().unwrap().seal(reads.clone()).await {
-                Ok(sealed) => return sealed,
-                Err(RecorderError::Busy | RecorderError::Interrupted) => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
+            let again: Vec<usize> = (0..reads.len()).filter(|at| matches!(answers[*at], Sealed::Not(_))).collect();
+            if again.is_empty() {
+                return answers;
+            }
+            match agency.recorder().unwrap().seal(again.iter().map(|at| reads[*at].clone()).collect()).await {
+                Ok(sealed) => again.into_iter().zip(sealed).for_each(|(at, sealed)| answers[at] = sealed),
+                Err(RecorderError::Busy | RecorderError::Interrupted) => {}
                 Err(RecorderError::Stopping) => panic!("the recorder stops"),
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(PATIENCE, insist).await.expect("reads are sealed in time")

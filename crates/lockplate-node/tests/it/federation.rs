@@ -27,7 +27,7 @@ use lockplate_node::founding::{
 };
 use lockplate_node::keeper::{self, KeeperConfig, KeeperSettings, admin};
 use lockplate_node::officers::Roster;
-use lockplate_node::recorder::{RecorderError, Sealed, SealerProgram};
+use lockplate_node::recorder::{Sealed, SealerProgram};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::search::federation::{Federation, NamedOwner, News, Part, Tally};
 use lockplate_node::search::{Asked, EMBARGO_S, Keep, Mode, Officer, SearchFault, desk_limits};
@@ -350,18 +350,7 @@ impl Country {
                 [late(PLATE, at, 1), late("CD67890", at + 1, 1)]
             })
             .collect();
-        let sealed = async {
-            loop {
-                match agency.recorder().unwrap().seal(reads.clone()).await {
-                    Ok(sealed) => break sealed,
-                    Err(RecorderError::Busy | RecorderError::Interrupted) => {
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                    Err(RecorderError::Stopping) => panic!("the recorder stops"),
-                }
-            }
-        };
-        assert_eq!(tokio::time::timeout(PATIENCE, sealed).await.unwrap(), [Sealed::Stored; 6]);
+        assert_eq!(super::agency::seal(&agency, reads).await, [Sealed::Stored; 6]);
         agency.recorder().unwrap().late_done().await.unwrap();
         let told = async {
             let db = rusqlite::Connection::open(home.join("agency/agency.db")).unwrap();

@@ -99,7 +99,8 @@ async fn a_test_read_says_where_it_stops() {
 
     let way = tested(&town, 1).await;
     assert!(way.passed(), "{way:?}");
-    assert_eq!(stations(&way), ["register", "source", "camera", "clock", "sealer", "spool", "search"]);
+    assert_eq!(stations(&way), ["register", "source", "camera", "heard", "clock", "sealer", "spool", "search"]);
+    assert_eq!(way.stations[3].result, StationResult::Warning, "nobody has spoken yet");
     {
         let sealed = town.sink.sealed.lock().unwrap();
         let (read, placement) = &sealed[0];
@@ -194,6 +195,8 @@ async fn the_health_of_a_camera_tells_its_clock_its_reads_and_its_silence() {
     let clock = way.stations.iter().find(|station| station.station == "clock").unwrap();
     assert_eq!(clock.result, StationResult::Warning);
     assert!(clock.says.contains("off by -3600.0 s") && way.passed(), "{clock:?}");
+    let heard = way.stations.iter().find(|station| station.station == "heard").unwrap();
+    assert_eq!((heard.result, heard.says.as_str()), (StationResult::Ok, "it spoke 0 s ago"));
 
     let silence = Duration::from_millis(u64::try_from(CAMERA_SILENT_MS).unwrap());
     town.clock.advance(silence);
