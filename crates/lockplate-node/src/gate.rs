@@ -1,5 +1,6 @@
 //! The doors of a role that answers before it is ready: what others need so that they can start (the witness, the health of
-//! the process) is open at once; the rest answers 503 until the role opens it. So all parties of a town may start together.
+//! the process) is open at once; the rest answers 503 until the role opens it, and sources of reads nothing. So all parties of a town may
+//! start together.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use tower::ServiceExt as _;
 
+use crate::intake::{CloseUnanswered, SOURCE_PATHS};
 use crate::problem::ProblemKind;
 
 /// Closed until [`Gate::open`]. Cheap to clone; all clones are the same gate.
@@ -43,6 +45,8 @@ impl Gate {
 async fn pass(State(gate): State<Gate>, request: Request) -> Response {
     match gate.doors.get() {
         Some(doors) => doors.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
+        // It is not known yet who they are, and one kind of them takes any status for a delivery.
+        None if request.uri().path().starts_with(SOURCE_PATHS) => CloseUnanswered.into_response(),
         None => ProblemKind::Unavailable.into_response(),
     }
 }
@@ -60,12 +64,15 @@ mod tests {
         let router = gate.behind(Router::new().route("/early", get(async || "early")));
         let ask = async |path: &str| {
             let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-            router.clone().oneshot(request).await.unwrap().status()
+            let response = router.clone().oneshot(request).await.unwrap();
+            let unanswered = response.extensions().get::<CloseUnanswered>().is_some();
+            (!unanswered).then(|| response.status())
         };
-        assert_eq!(ask("/early").await, StatusCode::OK);
-        assert_eq!(ask("/late").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ask("/early").await, Some(StatusCode::OK));
+        assert_eq!(ask("/late").await, Some(StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(ask("/in/v1/gate/token").await, None);
         gate.open(Router::new().route("/late", get(async || "late")));
-        assert_eq!(ask("/late").await, StatusCode::OK);
-        assert_eq!(ask("/nowhere").await, StatusCode::NOT_FOUND);
+        assert_eq!(ask("/late").await, Some(StatusCode::OK));
+        assert_eq!(ask("/nowhere").await, Some(StatusCode::NOT_FOUND));
     }
 }

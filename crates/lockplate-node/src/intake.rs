@@ -36,7 +36,7 @@ use std::time::Duration;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::Extensions;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use lockplate_core::vocabulary::ArchiveKind;
@@ -92,6 +92,17 @@ const ITSAPI_PATHS: [&str; 3] =
 /// delivery (`intake.md` section 5). Obeyed by [`crate::http`].
 #[derive(Clone, Copy, Debug)]
 pub struct CloseUnanswered;
+
+impl IntoResponse for CloseUnanswered {
+    fn into_response(self) -> Response {
+        let mut response = ().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Where sources post to, those of ITSAPI apart.
+pub const SOURCE_PATHS: &str = "/in/v1/";
 
 /// Which listener the routes are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,8 +29,8 @@ pub struct SourceCounts {
     pub other_events: u64,
     /// Reads placed at their time of receipt, because the camera's clock is wrong.
     pub clock_off: u64,
-    /// Payloads that were turned away because nothing could be made durable, which a source that does not repeat has lost; and
-    /// connections to a broker or a camera that were lost, with what was said meanwhile.
+    /// Payloads that were turned away because nothing could be made durable, or did not come whole in time, which a source that does not
+    /// repeat has lost; and connections to a broker or a camera that were lost, with what was said meanwhile.
     pub lost_upstream: u64,
     /// Refused, by slug.
     pub rejected: BTreeMap<&'static str, u64>,

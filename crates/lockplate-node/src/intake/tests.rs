@@ -9,8 +9,8 @@ use crate::http::{Limits, ListenOn, Server, TlsMode};
 use crate::rng::SystemRng;
 use axum::body::{Body, to_bytes};
 use axum::http::{StatusCode, header};
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use lockplate_core::read::Read;
 use lockplate_intake::SourceKind;
 use lockplate_intake::normalise::Placement;
@@ -777,6 +777,23 @@ async fn a_held_read_outlives_a_last_word_that_cannot_be_sealed() {
     assert_eq!(town.sink.texts(), ["AB123", "CD456"]);
     assert_eq!(answer(&town, said("AB123", "lost")).await.0, 200);
     assert_eq!((town.sink.texts().len(), town.state.health().lost_held), (2, 0), "and once");
+}
+
+#[tokio::test]
+async fn a_body_that_sticks_is_given_up_after_half_a_minute_as_each_source_understands_it() {
+    let town = town().await;
+    let began = Instant::now();
+    let stuck = SourceKind::ALL.iter().map(|&kind| {
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("{\"data_type\":")]);
+        let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
+        answer(&town, post_of(&address(name_of(kind)), "application/json", body)).map(move |answer| (kind, answer))
+    });
+    for (kind, (status, _, closes)) in futures_util::future::join_all(stuck).await {
+        let expected = if kind == SourceKind::Alprd { (200, true) } else { (503, false) };
+        assert_eq!((status.as_u16(), closes), expected, "{kind:?}");
+    }
+    assert!((30..40).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert_eq!(town.counts("openalpr").lost_upstream, 1);
 }
 
 #[tokio::test]

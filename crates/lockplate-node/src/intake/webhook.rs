@@ -30,6 +30,9 @@ use crate::problem::{Problem, ProblemKind};
 /// Payloads from this size on are parsed beside the event loop, bytes.
 pub(super) const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
 
+/// How long a body may take to come.
+const BODY_MAX: Duration = Duration::from_secs(30);
+
 /// Pause between two tries to store a payload of a source that is kept waiting.
 pub(super) const TRY_AGAIN: Duration = Duration::from_millis(500);
 
@@ -107,18 +110,20 @@ impl Inner {
         if !self.admits(source.config.number) {
             self.counters.rejected(&source.name, Slug::Rate, 1);
             return match kind.answer_rule().busy {
-                BusyAnswer::CloseUnanswered => close_unanswered(),
+                BusyAnswer::CloseUnanswered => CloseUnanswered.into_response(),
                 BusyAnswer::Unavailable { .. } => {
                     Problem::new(ProblemKind::IntakeRate).with_retry_after_s(1).into_response()
                 }
             };
         }
-        let unpacked = match payload::unpack(request, kind).await {
-            Ok(unpacked) => Arc::new(unpacked),
-            Err(refusal) => {
+        let unpacked = match tokio::time::timeout(BODY_MAX, payload::unpack(request, kind)).await {
+            Ok(Ok(unpacked)) => Arc::new(unpacked),
+            Ok(Err(refusal)) => {
                 self.counters.rejected(&source.name, refusal.slug, 1);
                 return poison(kind, &[refusal], 1);
             }
+            // Sent again it may come whole: nothing that its source takes for a delivery.
+            Err(_elapsed) => return self.busy(source),
         };
         let parsed = parse(source, &unpacked).await;
         match self.deliver_patiently(source, parsed).await {
@@ -217,7 +222,7 @@ impl Inner {
     fn busy(&self, source: &SourceSettings) -> Response {
         self.counters.of(&source.name, |counts| add(&mut counts.lost_upstream, 1));
         match source.config.kind.answer_rule().busy {
-            BusyAnswer::CloseUnanswered => close_unanswered(),
+            BusyAnswer::CloseUnanswered => CloseUnanswered.into_response(),
             BusyAnswer::Unavailable { retry_after_s, .. } => {
                 Problem::new(ProblemKind::IntakeUnavailable).with_retry_after_s(retry_after_s).into_response()
             }
@@ -289,11 +294,4 @@ fn refuse(first: &Refusal, refusals: &[Refusal], rejected: u64) -> Problem {
         Some(line) => problem.with_position(line, 1),
         None => problem,
     }
-}
-
-/// No answer at all: the connection is closed by [`crate::http`].
-fn close_unanswered() -> Response {
-    let mut response = StatusCode::OK.into_response();
-    response.extensions_mut().insert(CloseUnanswered);
-    response
 }
