@@ -110,6 +110,12 @@ impl HoldTable {
         self.over_limits()
     }
 
+    /// True if something is held under any of `keys`.
+    #[must_use]
+    pub fn holds(&self, keys: &[u64]) -> bool {
+        keys.iter().any(|key| self.by_key.contains_key(key))
+    }
+
     /// The source said that what is held under `key` is over, and no more.
     pub fn end(&mut self, now_ms: i64, key: u64) {
         if let Some(entry) = self.by_key.get(&key).and_then(|serial| self.entries.get_mut(serial)) {

@@ -11,7 +11,7 @@ use crate::frames::FrameGrouper;
 use crate::hold::{Held, HoldTable};
 use crate::limits::{CLOCKS_MAX, DUPLICATE_ID_MS, DUPLICATE_PARKED_MS, DUPLICATE_PLATE_MS, DUPLICATE_RESENT_MS};
 use crate::normalise::{Arrival, CameraClock, Clock, Placement, Rules, normalise};
-use crate::source::{Heartbeat, Ignored, Parsed, Problem, Slug, Stage};
+use crate::source::{Heartbeat, Ignored, Observation, Parsed, Problem, Slug, Stage};
 
 /// A read that is ready for the sealer.
 #[derive(Clone, PartialEq, Eq)]
@@ -152,6 +152,22 @@ impl Intake {
         Self { remember_ms: remember_ms.clamp(0, DUPLICATE_RESENT_MS), ..self }
     }
 
+    /// True if of what a payload says something would wait that does not belong to what is held already: once it is taken, there must
+    /// be a place for it.
+    pub fn holds_more(
+        &self,
+        now_ms: i64,
+        rules: &Rules,
+        parsed: &Parsed,
+        mut camera_of: impl FnMut(&str) -> Option<u32>,
+    ) -> bool {
+        parsed.observations.iter().any(|o| match (o.stage, camera_of(&o.camera_key)) {
+            (Stage::Final, _) | (_, None) => false,
+            (Stage::Frame, Some(_)) => !self.frames.ignores(now_ms, rules.source, &o.agent),
+            (Stage::Refining | Stage::Ending, Some(camera)) => !self.hold.holds(&self.hold_keys(rules, camera, o)),
+        })
+    }
+
     /// Takes what a payload said. `camera_of` is the camera register of this source.
     pub fn take(
         &mut self,
@@ -251,7 +267,7 @@ impl Intake {
             // in between must not be sealed for it.
             Stage::Refining | Stage::Ending => {
                 out.held = out.held.saturating_add(1);
-                let keys = self.hold_keys(&held);
+                let keys = self.hold_keys(&held.rules, held.camera, &held.observation);
                 let over = self.hold.hold(now_ms, keys, held);
                 if let Some(held) = self.hold.latest() {
                     // Judged by a copy: only reads that are sealed tell how a camera's clock goes.
@@ -267,7 +283,7 @@ impl Intake {
             }
             Stage::Final => {
                 // What was held under the same pass is replaced by the final word.
-                let keys = self.hold_keys(&held);
+                let keys = self.hold_keys(&held.rules, held.camera, &held.observation);
                 let mut held = held;
                 let earlier = self.hold.release(&keys);
                 let was_held = earlier.is_some();
@@ -331,12 +347,13 @@ impl Intake {
         self.hasher.hash(&[b"pass", &held.camera.to_be_bytes(), text])
     }
 
-    fn hold_keys(&self, held: &Held) -> Vec<u64> {
-        let source = held.rules.source.to_be_bytes();
-        let camera = held.camera.to_be_bytes();
-        match &held.observation.track {
-            Some(track) => vec![self.hasher.hash(&[b"track", &source, &camera, track.as_bytes()])],
-            None => held.observation.ids().map(|id| self.hold_key(held.rules.source, id)).collect(),
+    fn hold_keys(&self, rules: &Rules, camera: u32, observation: &Observation) -> Vec<u64> {
+        match &observation.track {
+            Some(track) => {
+                let (source, camera) = (rules.source.to_be_bytes(), camera.to_be_bytes());
+                vec![self.hasher.hash(&[b"track", &source, &camera, track.as_bytes()])]
+            }
+            None => observation.ids().map(|id| self.hold_key(rules.source, id)).collect(),
         }
     }
 

@@ -412,7 +412,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     }
     let health = Health {
         in_memory: memory.is_some(),
-        recorder: owner.as_ref().map(|owner| owner.recorder.clone()),
+        recorder: owner.as_ref().map(|owner| (owner.recorder.clone(), owner.intake.clone())),
         hot_lists,
         tasks: tasks.clone(),
     };
@@ -622,7 +622,7 @@ impl Stores {
 #[derive(Clone)]
 struct Health {
     in_memory: bool,
-    recorder: Option<RecorderHandle>,
+    recorder: Option<(RecorderHandle, IntakeState)>,
     hot_lists: Option<HotLists>,
     tasks: Tasks,
 }
@@ -650,9 +650,10 @@ async fn readyz(State(health): State<Health>) -> Result<Json<Ready>, Problem> {
     let hot_lists = mark(health.hot_lists.as_ref().is_none_or(HotLists::is_well), "warning");
     let mut ready =
         Ready { running: "ok", sealing: "ok", next_epoch: "ok", prekeys: "ok", spools: "ok", hot_lists, reads_are_on };
-    if let Some(recorder) = &health.recorder {
+    if let Some((recorder, intake)) = &health.recorder {
         let state = recorder.state().await.map_err(|_stopping| ProblemKind::Unavailable)?;
-        if !state.sealing {
+        // A period may be open on a disk that is full.
+        if !state.sealing || !intake.seals() {
             return Err(Problem::new(ProblemKind::Unavailable));
         }
         ready.next_epoch = mark(state.next_ready, "warning");

@@ -60,7 +60,6 @@ pub use mqtt::{MqttSettings, MqttTable};
 pub use payload::GZIP_RATIO_MAX;
 pub use pull::{PullSettings, PullTable};
 pub use register::{AgencyRegister, SourcesRefused};
-pub use sealing::WAITING_MAX;
 pub use settings::{
     IMPORT_SOURCE_NAME, Login, SOURCE_NAME_BYTES_MAX, SOURCES_MAX, SourceRefused, SourceSettings, SourceTable,
     check_files, check_tables,
@@ -200,6 +199,9 @@ struct Inner {
     shapes: Shapes,
     load: Load,
     waiting: Mutex<VecDeque<Sealable>>,
+    releasing: tokio::sync::Mutex<()>,
+    /// When the sink refused, if that was its last answer.
+    refused: Mutex<Option<Duration>>,
     late_done: tokio::sync::Mutex<Option<LateDone>>,
     closing: AtomicBool,
 }
@@ -257,6 +259,13 @@ impl Book {
     /// A camera of this source that is paused.
     fn is_paused(&self, source: u16, key: &str) -> bool {
         self.paused.get(key).is_some_and(|sources| sources.contains(&source))
+    }
+
+    /// Of a source that may speak, or of imported files.
+    fn name_of(&self, source: u16) -> Option<&str> {
+        let named = self.sources.iter().find(|(_, settings)| settings.config.number == source);
+        let of_files = (source == self.import_source).then_some(IMPORT_SOURCE_NAME);
+        named.map(|(name, _)| name.as_str()).or(of_files)
     }
 
     /// A camera of a file: one of the import source, or of whichever source alone uses the key.
@@ -337,6 +346,8 @@ impl IntakeState {
             shapes: Shapes::default(),
             load: Load::new(parts.rated_reads_per_second),
             waiting: Mutex::default(),
+            releasing: tokio::sync::Mutex::default(),
+            refused: Mutex::default(),
             late_done: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
         };
@@ -407,13 +418,19 @@ impl IntakeState {
         self.0.finish().await;
     }
 
+    /// False while reads are refused, or held ones wait, because nothing can be made durable: for `/readyz`. Where no read comes that is
+    /// not noticed.
+    #[must_use]
+    pub fn seals(&self) -> bool {
+        self.0.seals()
+    }
+
     /// The counters.
     #[must_use]
     pub fn health(&self) -> IntakeHealth {
-        let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
         let shapes = self.0.shapes.seen(self.0.clock.monotonic());
         let load = self.0.load.health(self.0.clock.monotonic());
-        self.0.counters.health(self.0.camera_health(), waiting, load, shapes)
+        self.0.counters.health(self.0.camera_health(), self.0.waiting(), load, shapes)
     }
 }
 

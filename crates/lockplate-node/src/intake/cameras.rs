@@ -192,7 +192,7 @@ impl Inner {
         }
         pass(behind, "sealer", "a period is open and its sealer runs");
         let now = self.clock.now_ms();
-        let fates = self.sink.seal(vec![(test_read(camera, now), Placement::Open)]).await;
+        let fates = self.ask_sink(vec![(test_read(camera, now), Placement::Open)]).await;
         let fate = fates.map_or_else(Fate::Not, |fates| fates.first().copied().unwrap_or(Fate::Not(NotTaken::Busy)));
         let stopped = match fate {
             Fate::Stored => None,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use lockplate_core::read::Read;
 use lockplate_intake::Outcome;
 use lockplate_intake::source::Slug;
 use serde::Serialize;
@@ -11,13 +12,14 @@ use serde::Serialize;
 use super::cameras::CameraHealth;
 use super::load::LoadHealth;
 use super::shapes::FailedShape;
+use super::sink::Fate;
 
 /// What one source did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SourceCounts {
     /// Payloads that were authenticated.
     pub payloads: u64,
-    /// Reads sealed.
+    /// Reads sealed, also those that were held before.
     pub accepted: u64,
     /// Observations held.
     pub held: u64,
@@ -49,7 +51,7 @@ pub struct IntakeHealth {
     pub cameras: Vec<CameraHealth>,
     /// Held reads that wait for a sealer again.
     pub waiting: usize,
-    /// Held reads given up, because too many waited or the process had to end.
+    /// Held reads given up, because the process had to end.
     pub lost_held: u64,
     /// The shapes of the last payloads that failed, for ten minutes after a camera or a source was added; else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,11 +126,30 @@ impl Counters {
         }
     }
 
-    /// Counts a sealed read of each of these cameras.
-    pub(super) fn sealed(&self, cameras: impl Iterator<Item = u32>) {
+    /// Counts what became of reads at the sealer, whenever they came: of their cameras, and of the sources that still have a name.
+    pub(super) fn judged<'a>(
+        &self,
+        reads: impl Iterator<Item = (&'a Read, Fate)>,
+        name_of: impl Fn(u16) -> Option<&'a str>,
+    ) {
+        let mut of_sources: BTreeMap<(u16, bool), u64> = BTreeMap::new();
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for camera in cameras {
-            add(&mut book.heard.entry(camera).or_default().reads, 1);
+        for (read, fate) in reads {
+            let is_stored = match fate {
+                Fate::Stored => true,
+                Fate::TooOld => false,
+                Fate::Not(_) => continue,
+            };
+            add(&mut book.heard.entry(read.camera).or_default().reads, u64::from(is_stored));
+            add(of_sources.entry((read.source, is_stored)).or_default(), 1);
+        }
+        drop(book);
+        for ((source, is_stored), times) in of_sources {
+            match name_of(source) {
+                Some(name) if is_stored => self.of(name, |counts| add(&mut counts.accepted, times)),
+                Some(name) => self.rejected(name, Slug::TooOld, times),
+                None => {}
+            }
         }
     }
 

@@ -219,14 +219,11 @@ async fn settle_chunk(
         .settle(Way::Import, entered, reads, outcome.duplicates > 0)
         .await
         .map_err(|_why| ProblemKind::IntakeUnavailable)?;
-    inner.counters.of(IMPORT_SOURCE_NAME, |counts| add(&mut counts.accepted, settled.stored));
     for reference in &settled.too_old {
         add(&mut outcome.rejected, 1);
         let line = lines.iter().find(|(of_line, _)| Some(*of_line) == *reference).map(|(_, line)| *line);
         outcome.problems.push(Refusal { line, slug: Slug::TooOld, pointer: None });
     }
-    let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);
-    inner.counters.rejected(IMPORT_SOURCE_NAME, Slug::TooOld, too_old);
     let problem = |refusal: Refusal| ImportProblem {
         line: refusal.line.unwrap_or(0),
         r#type: refusal.slug.text().to_owned(),

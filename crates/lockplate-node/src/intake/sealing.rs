@@ -2,11 +2,11 @@
 //! read that is still on its way, and a caller that goes away must not leave a read remembered but unsealed: sealing runs
 //! in a task of its own.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use lockplate_core::read::Read;
 use lockplate_intake::normalise::Placement;
 use lockplate_intake::{Intake, Sealable};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
@@ -14,14 +14,17 @@ use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 use super::sink::{Fate, NotTaken, SINK_READS_MAX};
 use super::{Inner, Way};
 
-/// Held reads that may wait for a sealer again after their hold ended.
-pub const WAITING_MAX: usize = 20_000;
+/// Held reads that may wait for a sealer again while others are held.
+const WAITING_MAX: usize = 20_000;
 
 /// How often held reads are looked at.
 pub(super) const TICK: Duration = Duration::from_millis(500);
 
 /// How often a call is repeated at once where the sealer died under it.
 const INTERRUPTIONS_MAX: u32 = 3;
+
+/// So long after a read was refused, and none was sealed since, reads count as refused: without one nobody knows whether they still are.
+const REFUSED: Duration = Duration::from_secs(30);
 
 /// What sealing can wait at the end of the process: well within the 45 s of a shutdown.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
@@ -97,7 +100,7 @@ impl Inner {
                 // What was held is ours: its source, told so, may never say it again.
                 let (ours, theirs): (Vec<_>, Vec<_>) =
                     left.into_iter().chain(rest).partition(|read| way == Way::Live && read.was_held);
-                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(ours);
+                self.keep(ours);
                 if theirs.is_empty() {
                     return Ok(settled);
                 }
@@ -120,12 +123,15 @@ impl Inner {
     ) -> Result<(), (NotTaken, Vec<Sealable>)> {
         for _again in 0..INTERRUPTIONS_MAX {
             let placed = reads.iter().map(|ready| (ready.read.clone(), ready.placement)).collect();
-            let fates = match self.sink.seal(placed).await {
+            let fates = match self.ask_sink(placed).await {
                 Ok(fates) if fates.len() == reads.len() => fates,
                 // An answer of another length says nothing about any read.
                 Ok(_) | Err(NotTaken::Interrupted) => continue,
                 Err(why @ (NotTaken::Busy | NotTaken::Stopping)) => return Err((why, reads)),
             };
+            let book = self.book();
+            let judged = reads.iter().zip(&fates).map(|(ready, fate)| (&ready.read, *fate));
+            self.counters.judged(judged, |source| book.name_of(source));
             let (mut stored, mut left, mut later) = (Vec::new(), Vec::new(), None);
             for (read, fate) in reads.into_iter().zip(fates) {
                 match fate {
@@ -137,7 +143,13 @@ impl Inner {
                     }
                 }
             }
-            self.count_stored(way, &stored, settled);
+            let count = u64::try_from(stored.len()).unwrap_or(u64::MAX);
+            settled.stored = settled.stored.saturating_add(count);
+            if way == Way::Live {
+                self.load.count(self.clock.monotonic(), count);
+            }
+            // Only now: a read that its source must send again would raise an alert, or be billed, twice.
+            self.beside.observe(stored.iter().filter_map(Sealable::seen).collect());
             match later {
                 _ if left.is_empty() => return Ok(()),
                 Some(why) => return Err((why, left)),
@@ -147,15 +159,41 @@ impl Inner {
         Err((NotTaken::Busy, reads))
     }
 
-    fn count_stored(&self, way: Way, stored: &[Sealable], settled: &mut Settled) {
-        let reads = u64::try_from(stored.len()).unwrap_or(u64::MAX);
-        settled.stored = settled.stored.saturating_add(reads);
-        self.counters.sealed(stored.iter().map(|ready| ready.read.camera));
-        if way == Way::Live {
-            self.load.count(self.clock.monotonic(), reads);
+    /// Asks the sink, and notes whether it refused what was read now.
+    pub(super) async fn ask_sink(&self, reads: Vec<(Read, Placement)>) -> Result<Vec<Fate>, NotTaken> {
+        let of_now: Vec<bool> = reads.iter().map(|(_, place)| *place == Placement::Open).collect();
+        let answer = self.sink.seal(reads).await;
+        if of_now.contains(&true) {
+            let fates = answer.as_deref().unwrap_or_default();
+            let is_taken = fates.iter().zip(of_now).any(|(fate, of_now)| of_now && !matches!(fate, Fate::Not(_)));
+            let refused = (!is_taken).then(|| self.clock.monotonic());
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
         }
-        // Only now: a read that its source must send again would raise an alert, or be billed, twice.
-        self.beside.observe(stored.iter().filter_map(Sealable::seen).collect());
+        answer
+    }
+
+    /// False while reads are refused because nothing can be made durable.
+    pub(super) fn seals(&self) -> bool {
+        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.is_none_or(|at| self.clock.monotonic().saturating_sub(at) >= REFUSED)
+    }
+
+    /// Held reads that could not be sealed when their hold ended.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// False while what was held cannot be sealed: nothing is added to it then, so that what waits is never more than this and what was
+    /// held, grouped or on its way when sealing stopped. Windows of the past that have no epoch yet are waited for.
+    pub(super) fn may_hold_more(&self) -> bool {
+        let waiting = self.waiting();
+        waiting == 0 || (waiting < WAITING_MAX && self.seals())
+    }
+
+    /// Lets reads wait whose sources were told "held". Without their pictures: those are for alerts alone, and nobody knows how long.
+    fn keep(&self, mut reads: Vec<Sealable>) {
+        reads.iter_mut().for_each(|read| read.crop = None);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(reads);
     }
 
     /// Runs `work` on a lane's state machine.
@@ -182,38 +220,58 @@ impl Inner {
 
     /// Seals what is due, or at the end everything. True if nothing waits any more.
     pub(super) async fn release(&self, everything: bool) -> bool {
+        let _one_at_a_time = self.releasing.lock().await;
         let now = self.clock.now_ms();
         let mut outcome = self.with(Way::Live, |intake| if everything { intake.drain(now) } else { intake.tick(now) });
         self.beside.observe(core::mem::take(&mut outcome.seen));
-        let mut due: VecDeque<Sealable> = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            core::mem::take(&mut *waiting)
-        };
-        due.extend(outcome.sealables);
-        // Few windows of the past are open at a time: those of a batch are to be few. Reads of now go first.
-        due.make_contiguous().sort_by_key(|ready| (ready.placement != Placement::Open, ready.read.captured_at));
-        let mut left = VecDeque::new();
-        while !due.is_empty() {
-            let batch: Vec<Sealable> = due.drain(..due.len().min(SINK_READS_MAX)).collect();
-            let mut settled = Settled::default();
-            if let Err((_later, not)) = self.seal_batch(Way::Live, batch, &mut settled).await {
-                left.extend(not);
-                if settled == Settled::default() {
-                    break;
+        let (now, late): (Vec<_>, Vec<_>) =
+            outcome.sealables.into_iter().partition(|ready| ready.placement == Placement::Open);
+        // Nobody waits for an alert because a window of the past has no epoch yet.
+        for mut due in [now, late] {
+            while !due.is_empty() {
+                let rest = due.split_off(due.len().min(SINK_READS_MAX));
+                let all = due.len();
+                if let Err((_later, left)) = self.seal_batch(Way::Live, due, &mut Settled::default()).await {
+                    let is_stuck = left.len() == all;
+                    self.keep(left);
+                    if is_stuck {
+                        self.keep(rest);
+                        break;
+                    }
                 }
+                due = rest;
             }
         }
-        left.append(&mut due);
-        let mut due = left;
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // A payload may have left something here meanwhile.
-        due.append(&mut waiting);
-        // Nobody repeats these: their sources were told "held". Counted, never in silence.
-        let over = due.len().saturating_sub(WAITING_MAX);
-        self.counters.lost_held(over);
-        due.drain(..over);
-        *waiting = due;
-        waiting.is_empty()
+        self.seal_waiting().await;
+        self.waiting() == 0
+    }
+
+    /// Tries once to seal each read that could not be sealed before, until nothing can be. It waits where it is until it is durable, so that
+    /// whoever asks sees it.
+    async fn seal_waiting(&self) {
+        let waiting = || self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Reads of now first; and few windows of the past are open at a time, so those of a batch are to be few.
+        waiting().make_contiguous().sort_by_key(|ready| (ready.placement != Placement::Open, ready.read.captured_at));
+        let mut untried = self.waiting();
+        while untried > 0 {
+            let batch: Vec<Sealable> = waiting().iter().take(untried.min(SINK_READS_MAX)).cloned().collect();
+            let all = batch.len();
+            let left = match self.seal_batch(Way::Live, batch, &mut Settled::default()).await {
+                Ok(()) => Vec::new(),
+                Err((_later, left)) => left,
+            };
+            let is_stuck = left.len() == all;
+            {
+                // Others only add to it.
+                let mut waiting = waiting();
+                waiting.drain(..all);
+                waiting.extend(left);
+            }
+            if is_stuck || all == 0 {
+                return;
+            }
+            untried = untried.saturating_sub(all);
+        }
     }
 
     /// The end: takes no payload any more, waits for those on their way, seals what is held.
@@ -224,11 +282,9 @@ impl Inner {
         let started = self.clock.monotonic();
         while !self.release(true).await {
             if self.clock.monotonic().saturating_sub(started) > DRAIN_MAX {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                self.counters.lost_held(waiting.len());
-                tracing::error!(reads = waiting.len(), "held reads could not be sealed before the end");
-                waiting.clear();
-                return;
+                let reads = self.waiting();
+                self.counters.lost_held(reads);
+                return tracing::error!(reads, "held reads could not be sealed before the end");
             }
             tokio::time::sleep(DRAIN_PAUSE).await;
         }

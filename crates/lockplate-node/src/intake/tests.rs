@@ -774,9 +774,136 @@ async fn a_held_read_outlives_a_last_word_that_cannot_be_sealed() {
     *town.sink.gate.lock().unwrap() = None;
     *town.sink.refuses.lock().unwrap() = None;
     assert!(town.state.0.release(false).await);
-    assert_eq!(town.sink.texts(), ["AB123", "CD456"]);
+    assert_eq!(town.sink.texts().into_iter().collect::<BTreeSet<_>>(), ["AB123", "CD456"].map(str::to_owned).into());
     assert_eq!(answer(&town, said("AB123", "lost")).await.0, 200);
     assert_eq!((town.sink.texts().len(), town.state.health().lost_held), (2, 0), "and once");
+}
+
+/// A payload that is held, of each kind of source that refines.
+fn refining(kind: SourceKind, plate: &str) -> (&'static str, String) {
+    let (content_type, body) = good(kind, plate);
+    let body = match kind {
+        SourceKind::Own => tracked(plate),
+        SourceKind::Alprd | SourceKind::Rekor => group(&format!("u-{plate}"), plate, true),
+        _ => body.replace("\"lost\"", "\"new\""),
+    };
+    (content_type, body)
+}
+
+/// A line that is held.
+fn tracked(plate: &str) -> String {
+    let more = format!("\"track\":\"{plate}\",\"final\":false,\"plate\"");
+    own_line(plate, NOW_MS).replace("\"plate\"", &more)
+}
+
+/// Their sources were told "held": while one of them cannot be sealed, nothing may be added to them.
+#[tokio::test]
+async fn while_a_held_read_waits_no_other_is_acknowledged() {
+    let kinds = [
+        SourceKind::Own,
+        SourceKind::Alprd,
+        SourceKind::Rekor,
+        SourceKind::AlprLines,
+        SourceKind::Frigate,
+        SourceKind::Axis,
+    ];
+    for kind in kinds {
+        let (town, name) = (town().await, name_of(kind));
+        let send = async |plate| {
+            let (content_type, body) = refining(kind, plate);
+            let (status, _, closes) = answer(&town, post_of(&address(name), content_type, body)).await;
+            (status.as_u16(), closes)
+        };
+        let taken = (200, false);
+        assert_eq!(send("AB123").await, taken, "{kind:?}");
+        town.clock.advance(Duration::from_secs(30));
+        assert_eq!(send("EF789").await, taken, "{kind:?}");
+        *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+        assert!(!town.state.0.release(false).await && !town.state.seals());
+        let (is_closed, is_frame) = (kind == SourceKind::Alprd, kind == SourceKind::AlprLines);
+        let refused = if is_closed { (200, true) } else { (503, false) };
+        assert_eq!(send("CD456").await, refused, "{kind:?}");
+        assert_eq!(send("EF789").await, if is_frame { refused } else { taken }, "{kind:?}: more of what is held");
+        assert_eq!((town.state.health().waiting, town.counts(name).accepted), (1, 0));
+
+        *town.sink.refuses.lock().unwrap() = None;
+        assert!(town.state.0.release(false).await && town.state.seals());
+        assert_eq!(send("CD456").await, taken, "{kind:?}");
+        town.state.finish().await;
+        assert_eq!(town.sink.texts(), ["AB123", "EF789", "CD456"], "{kind:?}");
+        let (health, counts) = (town.state.health(), town.counts(name));
+        assert_eq!((health.lost_held, counts.accepted, counts.lost_upstream), (0, 3, 1 + u64::from(is_frame)));
+    }
+}
+
+/// A storm of cameras that had no network: nearly everything waits for an epoch of its window, and live reads go on.
+#[tokio::test]
+async fn what_waits_for_many_windows_of_the_past_is_sealed_few_at_a_time_and_once() {
+    let town = town().await;
+    let send = |body: String| async { answer(&town, post_of(&address("own"), "application/x-ndjson", body)).await.0 };
+    assert_eq!(send(own_line("NOW01", NOW_MS)).await, 200);
+    *town.sink.minutes.lock().unwrap() = Some(3);
+    let of_minute = |at: i64| {
+        let late = (NOW_MS - 600_000 - at * 60_000).to_string();
+        tracked(&format!("LATE{at}")).replace(&NOW_MS.to_string(), &late)
+    };
+    assert_eq!(send((0..30).map(of_minute).collect()).await, 200);
+    town.clock.advance(Duration::from_secs(30));
+    let mut looks = 0;
+    while !town.state.0.release(false).await {
+        assert_eq!(send(tracked(&format!("LIVE{looks}"))).await, 200, "windows of the past stand in no way");
+        looks += 1;
+        assert!(looks < 30, "{:?}", town.state.health().waiting);
+    }
+    town.state.finish().await;
+    let texts = town.sink.texts();
+    assert_eq!((texts.iter().collect::<BTreeSet<_>>().len(), texts.len()), (31 + looks, 31 + looks), "each once");
+    assert!(looks >= 3, "few at a time");
+}
+
+#[tokio::test]
+async fn of_a_flood_that_cannot_be_sealed_every_acknowledged_read_is_kept() {
+    let town = town().await;
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    let mut acknowledged = 0;
+    for payload in 0..14 {
+        let body: String = (0..6_000).map(|line| tracked(&format!("T{payload}X{line}"))).collect();
+        let (status, ..) = answer(&town, post_of(&address("own"), "application/x-ndjson", body)).await;
+        acknowledged += if status == 200 { 6_000 } else { 0 };
+    }
+    assert_eq!(acknowledged, 24_000, "as many as can be held, and the payload that passes it");
+    *town.sink.refuses.lock().unwrap() = None;
+    town.clock.advance(Duration::from_secs(30));
+    assert!(town.state.0.release(false).await);
+    let texts = town.sink.texts().into_iter().collect::<BTreeSet<_>>();
+    assert_eq!((texts.len(), town.counts("own").accepted, town.state.health().lost_held), (24_000, 24_000, 0));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_sealer_takes_no_room_for_pictures() {
+    let town = town().await;
+    let line = tracked("AB123").replace("\"plate\"", "\"crop\":\"/9j/4AAQSkZJRg==\",\"plate\"");
+    assert_eq!(answer(&town, post_of(&address("own"), "application/x-ndjson", line)).await.0, 200);
+    town.clock.advance(Duration::from_secs(30));
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    assert!(!town.state.0.release(false).await);
+    let waiting: Vec<_> = town.state.0.waiting.lock().unwrap().iter().map(|read| read.crop.clone()).collect();
+    assert_eq!(waiting, [None]);
+}
+
+#[tokio::test]
+async fn it_does_not_seal_while_reads_are_refused() {
+    let town = town().await;
+    let send = |plate| answer(&town, post_of(&address("own"), "application/x-ndjson", own_line(plate, NOW_MS)));
+    assert_eq!((send("AB123").await.0.as_u16(), town.state.seals()), (200, true));
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    assert_eq!((send("CD456").await.0.as_u16(), town.state.seals()), (503, false));
+    *town.sink.refuses.lock().unwrap() = None;
+    assert_eq!((send("CD456").await.0.as_u16(), town.state.seals()), (200, true));
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    assert_eq!((send("EF789").await.0.as_u16(), town.state.seals()), (503, false));
+    town.clock.advance(Duration::from_secs(30));
+    assert!(town.state.seals(), "nobody knows whether it would be refused now");
 }
 
 #[tokio::test]

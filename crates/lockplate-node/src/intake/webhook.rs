@@ -181,13 +181,18 @@ impl Inner {
         // INVARIANT: no await between here and the task that `settle` starts, so that a caller that goes away cannot leave a
         // read remembered and not sealed.
         let mut of_paused_cameras = 0;
-        let mut outcome = self.with(Way::Live, |intake| {
-            intake.take(now, rules, parsed, |key| {
+        let taken = self.with(Way::Live, |intake| {
+            // What is held is acknowledged. Of what was held before some cannot be sealed: there is no place for more.
+            if !self.may_hold_more() && intake.holds_more(now, &rules, &parsed, |key| book.camera_of(number, key)) {
+                return Err(NotTaken::Busy);
+            }
+            Ok(intake.take(now, rules, parsed, |key| {
                 let camera = book.camera_of(number, key);
                 add(&mut of_paused_cameras, u64::from(camera.is_none() && book.is_paused(number, key)));
                 camera
-            })
+            }))
         });
+        let mut outcome = taken?;
         self.beside.observe(core::mem::take(&mut outcome.seen));
         let heard: Vec<u32> = (outcome.heartbeat.iter().flat_map(|beat| &beat.cameras))
             .filter_map(|(key, _)| book.camera_of(number, key))
@@ -196,13 +201,9 @@ impl Inner {
         let settled = self.settle(Way::Live, entered, reads, outcome.duplicates > 0).await?;
         self.counters.seen(now, &heard);
         self.counters.outcome(&source.name, now, &outcome);
-        self.counters.of(&source.name, |counts| {
-            add(&mut counts.accepted, settled.stored);
-            add(&mut counts.of_paused_cameras, of_paused_cameras);
-        });
+        self.counters.of(&source.name, |counts| add(&mut counts.of_paused_cameras, of_paused_cameras));
         let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);
         if too_old > 0 {
-            self.counters.rejected(&source.name, Slug::TooOld, too_old);
             add(&mut outcome.rejected, too_old);
             outcome.problems.push(Refusal::whole(Slug::TooOld));
         }
