@@ -1,7 +1,7 @@
 //! Messages of a broker (Frigate, `intake.md` 8.4): MQTT 3.1.1, QoS 1, one message after the other. A message is acknowledged
 //! once what it says is durable, held, or refused for good; until then the broker keeps it, also over a broken connection and a
-//! restart of ours. While nothing can be made durable nothing is read. A message beyond the bound is refused for good, alone. What
-//! Frigate publishes with QoS 0, its default, the broker keeps for nobody.
+//! restart of ours. While it can be neither durable nor held nothing more is read. A message beyond the bound is refused for good,
+//! alone. What Frigate publishes with QoS 0, its default, the broker keeps for nobody.
 //!
 //! The library writes to `log`, for which this process has no listener; its errors are never printed, because some of them hold
 //! a packet.
@@ -177,6 +177,9 @@ async fn options(settings: &MqttSettings) -> Result<MqttOptions, &'static str> {
     options.set_keep_alive(KEEP_ALIVE_S);
     options.set_max_packet_size(BODY_BYTES_MAX, OUTGOING_BYTES_MAX);
     options.set_ack_mode(AckMode::Manual);
+    // The library sends what it was given before it reads on, but hands out a whole batch first: of a larger one the acknowledgements
+    // would pile up, and all would come again where the connection ends.
+    options.set_read_batch_size(1);
     options.try_set_clean_session(false).map_err(|_empty_id| "the client id is refused")?;
     if let Some((user, password)) = login {
         options.set_credentials(user, password.as_bytes().to_vec());
@@ -213,7 +216,8 @@ async fn connection(
 ) -> Option<Lost> {
     let mut lost = Lost { stood: false, why: "the broker cannot be asked" };
     let filters = settings.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
-    let Ok((client, mut events)) = AsyncClient::builder(options).capacity(TOPICS_MAX).try_build() else {
+    // At most one thing waits to be sent: the subscription, then the acknowledgement of the message that was read last.
+    let Ok((client, mut events)) = AsyncClient::builder(options).capacity(1).try_build() else {
         return Some(lost);
     };
     if client.try_subscribe_many(filters).is_err() {
@@ -234,14 +238,15 @@ async fn connection(
                     return Some(Lost { why: "the broker refuses a topic", ..lost });
                 }
                 tracing::info!(source = name, "the broker sends");
-                lost.stood = true;
-                pause.reset();
             }
-            Ok(_) => {}
+            Ok(_) => continue,
             Err(error) => {
                 return Some(Lost { why: reason(&error), ..lost });
             }
         }
+        // What waited at the broker comes before its answer to the subscription.
+        lost.stood = true;
+        pause.reset();
     }
 }
 

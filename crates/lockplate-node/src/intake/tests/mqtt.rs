@@ -9,6 +9,9 @@ use super::*;
 
 const PASSWORD: &str = "a secret word";
 
+/// Messages that the broker keeps for a reader, beyond the 20 that are on their way (its default).
+const BACKLOG: usize = 1_500;
+
 /// A mosquitto of its own.
 struct Mosquitto {
     folder: tempfile::TempDir,
@@ -70,7 +73,7 @@ impl Mosquitto {
         let config = format!(
             "listener {port} 127.0.0.1\nlistener {tls_port} 127.0.0.1\ncertfile {at}/server.pem\nkeyfile {at}/server.key\n\
              allow_anonymous false\npassword_file {}\npersistence true\n\
-             persistence_location {at}/\nautosave_on_changes true\nautosave_interval 1\n{user}",
+             persistence_location {at}/\nmax_queued_messages {BACKLOG}\n{user}",
             users.display()
         );
         std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
@@ -120,7 +123,7 @@ impl Mosquitto {
 
     /// Publishes and waits until the broker has them.
     async fn publish(&self, messages: &[(&str, String, bool)]) {
-        let (client, mut events) = AsyncClient::builder(self.options("publisher")).capacity(64).build();
+        let (client, mut events) = AsyncClient::builder(self.options("publisher")).capacity(BACKLOG).build();
         for (topic, body, retained) in messages {
             let how = PublishOptions::new(QoS::AtLeastOnce).retain(*retained);
             client.try_publish((*topic).to_owned(), body.clone().into_bytes(), how).unwrap();
@@ -328,4 +331,70 @@ async fn a_message_beyond_the_bound_is_refused_alone_and_what_waits_behind_it_co
     let last = reading(&broker, SourceKind::Rekor, "1", false).await;
     stands(&last, &broker).await;
     assert_eq!((last.sink.texts(), last.counts("broker").rejected.get("intake-too-large")), (Vec::new(), None));
+}
+
+/// Publishes a read of each plate.
+async fn publish_reads(broker: &Mosquitto, plates: &[String]) {
+    let messages: Vec<_> = plates.iter().map(|plate| (EVENTS, group(plate, plate, false), false)).collect();
+    broker.publish(&messages).await;
+}
+
+fn plates(letter: char, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{letter}{number:04}")).collect()
+}
+
+/// Waits until a read of each of `plates` is durable, in that order, and nothing else.
+async fn sealed(town: &Town, plates: &[String]) {
+    town.until("every read", |town| {
+        // Time passes for the pace of a source, which is 200 a second.
+        town.clock.advance(Duration::from_millis(250));
+        town.sink.sealed.lock().unwrap().len() >= plates.len()
+    })
+    .await;
+    assert_eq!(town.sink.texts(), plates);
+}
+
+#[tokio::test]
+async fn what_waited_while_nobody_read_comes_at_the_next_start() {
+    let Some(broker) = Mosquitto::start().await else { return };
+    let town = reading(&broker, SourceKind::Rekor, "1", false).await;
+    stands(&town, &broker).await;
+    acknowledged().await;
+    town.tasks.finish(Duration::from_secs(5)).await.unwrap();
+
+    let plates = plates('A', 400);
+    publish_reads(&broker, &plates).await;
+    let next = reading(&broker, SourceKind::Rekor, "1", false).await;
+    sealed(&next, &plates).await;
+    acknowledged().await;
+    let counts = next.counts("broker");
+    assert_eq!((counts.payloads, counts.lost_upstream), (400, 0), "each once, over one connection");
+}
+
+#[tokio::test]
+async fn a_burst_that_comes_while_the_recorder_is_busy_is_taken_when_it_is_free() {
+    let Some(mut broker) = Mosquitto::start().await else { return };
+    let town = reading(&broker, SourceKind::Rekor, "1", false).await;
+    stands(&town, &broker).await;
+    let before = town.counts("broker").payloads;
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    let mut plates = plates('A', BACKLOG);
+    publish_reads(&broker, &plates).await;
+    town.until("the first", |town| town.counts("broker").payloads == before + 1).await;
+    *town.sink.refuses.lock().unwrap() = None;
+    sealed(&town, &plates).await;
+    acknowledged().await;
+    let counts = town.counts("broker");
+    assert_eq!((counts.payloads, counts.lost_upstream), (before + 1_500, 0), "each once, over one connection");
+
+    // The connection ends meanwhile: what was in our hands comes again, and is the same read.
+    *town.sink.refuses.lock().unwrap() = Some(NotTaken::Busy);
+    let more = self::plates('B', 400);
+    publish_reads(&broker, &more).await;
+    town.until("the first of them", |town| town.counts("broker").payloads == before + 1_501).await;
+    broker.restart().await;
+    *town.sink.refuses.lock().unwrap() = None;
+    plates.extend(more);
+    sealed(&town, &plates).await;
+    assert_eq!(town.counts("broker").lost_upstream, 1);
 }
