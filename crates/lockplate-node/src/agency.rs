@@ -379,8 +379,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
         let (routes, roles) = Box::pin(open_owner(&settings, section, charter, memory.as_ref(), &clock, tasks)).await?;
         router = router.merge(routes).merge(roles.intake.routes(Door::Protected));
         if let Some(addr) = section.lan {
-            // Bound by `Server::bind` to loopback unless the operator says that the network is his.
-            let door = Server::bind(ListenOn { addr, tls: TlsMode::PlainLoopback }, limits()).await?;
+            let door = Server::bind(ListenOn { addr, tls: TlsMode::PlainLan }, limits()).await?;
             lan = Some(door.local_addr());
             door.serve(roles.intake.routes(Door::Lan), tasks);
         }

@@ -7,7 +7,7 @@
 //! belongs in [`crate::db::Db::transaction`] or a task of [`Tasks`], which run to their end.
 
 use core::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +95,27 @@ pub enum TlsMode {
     Pinned(Arc<ServerConfig>),
     /// No TLS, on loopback and nowhere else: behind a local reverse proxy, and for the demo.
     PlainLoopback,
+    /// No TLS, on loopback or an address of a private network: for cameras that know none.
+    PlainLan,
+}
+
+impl TlsMode {
+    fn may_be_at(&self, ip: IpAddr) -> bool {
+        match self {
+            Self::Pinned(_) => true,
+            Self::PlainLoopback => ip.is_loopback(),
+            Self::PlainLan => is_of_private_network(ip),
+        }
+    }
+}
+
+/// True of the addresses that no router of the internet passes on (RFC 1918, 3927, 4193, 4291), and of no address that means all of them.
+#[must_use]
+pub const fn is_of_private_network(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
 }
 
 /// Where to listen, and how.
@@ -102,7 +123,7 @@ pub enum TlsMode {
 pub struct ListenOn {
     /// Address and port; port 0 takes any free one.
     pub addr: SocketAddr,
-    /// TLS or, on loopback, none.
+    /// TLS or, where nobody else comes, none.
     pub tls: TlsMode,
 }
 
@@ -127,7 +148,7 @@ impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PlainOffLoopback(addr) => {
-                write!(f, "plain HTTP is for loopback only, and {addr} is not\nuse TLS, or listen on 127.0.0.1")
+                write!(f, "nobody may listen to plain HTTP at {addr}\nuse TLS, or listen on 127.0.0.1")
             }
             Self::Bind(addr, _) => write!(f, "cannot listen on {addr}"),
         }
@@ -158,7 +179,7 @@ impl Server {
     /// # Errors
     /// [`ListenError`].
     pub async fn bind(on: ListenOn, limits: Limits) -> Result<Self, ListenError> {
-        if matches!(on.tls, TlsMode::PlainLoopback) && !on.addr.ip().is_loopback() {
+        if !on.tls.may_be_at(on.addr.ip()) {
             return Err(ListenError::PlainOffLoopback(on.addr));
         }
         let refused = |cause| ListenError::Bind(on.addr, cause);
@@ -181,7 +202,7 @@ impl Server {
     pub fn serve(self, app: Router, tasks: &Tasks) {
         let acceptor = match &self.tls {
             TlsMode::Pinned(config) => Some(TlsAcceptor::from(Arc::clone(config))),
-            TlsMode::PlainLoopback => None,
+            TlsMode::PlainLoopback | TlsMode::PlainLan => None,
         };
         let edge = Edge { request: self.limits.request, over_tls: acceptor.is_some() };
         let app = app

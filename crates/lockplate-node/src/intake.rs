@@ -355,12 +355,13 @@ impl IntakeState {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Starts the task that releases held reads and reads the register again, and those of sources that are fetched. They end
+    /// Starts the tasks that release held reads, read the register again, and fetch from sources. They end
     /// with the role's tasks and do not seal what is held: that is [`finish`](Self::finish).
     pub fn start(&self) {
         // A source is added with a restart.
         self.watch_shapes();
-        self.0.tasks.spawn_essential("intake", Arc::clone(&self.0).keep_time());
+        self.0.tasks.spawn_essential("intake", Arc::clone(&self.0).keep_sealing());
+        self.0.tasks.spawn_essential("intake register", Arc::clone(&self.0).keep_time());
         self.0.tasks.spawn_essential("fetched sources", Arc::clone(&self.0).keep_fetching());
     }
 

@@ -17,6 +17,7 @@ use crate::account::{AccountConfig, AccountSection};
 use crate::alerts::{AlertSettings, AlertsConfig};
 use crate::founding::AgencyFiles;
 use crate::hotlist::{self, Fetched, HotlistTable};
+use crate::http::is_of_private_network;
 use crate::intake::{SourceTable, check_tables};
 use crate::recorder::plan::Rules;
 use crate::recorder::{CloseStep, RecorderSettings, SealerProgram};
@@ -100,7 +101,7 @@ pub struct RecorderConfig {
     pub charter: PathBuf,
     /// A folder on a file system in memory, for spools and archive: where the owner's law counts in minutes, and only there.
     pub memory: Option<PathBuf>,
-    /// A listener of plain HTTP for cameras that know no TLS; loopback only.
+    /// A listener of plain HTTP for cameras that know no TLS; an address of a private network.
     pub lan: Option<SocketAddr>,
     /// Folder of the rules that hot lists and alerts are decided by; without it those that the program has for the owner's state.
     pub policy: Option<PathBuf>,
@@ -373,8 +374,10 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     in_range("prekeys_low", config.prekeys_low.into(), 1..=u64::from(config.prekeys_target))?;
     in_range("rated_reads_per_second", config.rated_reads_per_second.into(), 1..=RATED_MAX.into())?;
     in_range("cells_expected", config.cells_expected, 1..=wide(SEGMENT_CELLS_MAX))?;
-    if config.lan.is_some_and(|addr| !addr.ip().is_loopback()) {
-        return Err(refuse("`recorder.lan` is plain HTTP and for loopback only".to_owned()));
+    if config.lan.is_some_and(|addr| !is_of_private_network(addr.ip())) {
+        return Err(refuse(
+            "`recorder.lan` is plain HTTP: it is an address of this machine in a private network, such as 10.1.0.2:8080".to_owned(),
+        ));
     }
     let path = match &config.sealer {
         Some(path) => folder_of(file).join(path),

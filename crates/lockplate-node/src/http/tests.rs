@@ -107,6 +107,25 @@ async fn plain_http_off_loopback_is_refused_and_on_loopback_is_not() {
         assert!(matches!(error, ListenError::PlainOffLoopback(_)), "{addr}");
         assert_eq!(error.exit_kind(), ExitKind::Config);
     }
+    for (ip, is_private) in [
+        ("10.1.0.2", true),
+        ("172.31.255.255", true),
+        ("192.168.7.1", true),
+        ("169.254.0.1", true),
+        ("fd00::7", true),
+        ("fe80::1", true),
+        ("::1", true),
+        ("172.32.0.1", false),
+        ("0.0.0.0", false),
+        ("::", false),
+        ("::ffff:10.1.0.2", false),
+        ("2001:db8::1", false),
+    ] {
+        let (addr, tls) = (SocketAddr::new(ip.parse().unwrap(), 0), TlsMode::PlainLan);
+        let bound = Server::bind(ListenOn { addr, tls }, Limits::default()).await;
+        let is_refused = matches!(bound, Err(ListenError::PlainOffLoopback(_)));
+        assert_eq!(is_refused, !is_private, "{ip}: this machine need not have it");
+    }
     let (addr, _tasks) = plain(limits()).await;
     let taken = ListenOn { addr, tls: TlsMode::PlainLoopback };
     assert!(matches!(Server::bind(taken, Limits::default()).await.unwrap_err(), ListenError::Bind(..)));

@@ -203,13 +203,22 @@ impl Inner {
 
     /// Takes what has waited long enough and seals it, with what could not be sealed before. For ever, until the role
     /// stops.
-    pub(super) async fn keep_time(self: Arc<Self>) {
-        loop {
-            tokio::select! {
-                () = self.tasks.stopping().cancelled() => return,
-                () = tokio::time::sleep(TICK) => {}
-            }
+    pub(super) async fn keep_sealing(self: Arc<Self>) {
+        while self.ticks().await {
             self.release(false).await;
+        }
+    }
+
+    async fn ticks(&self) -> bool {
+        tokio::select! {
+            () = self.tasks.stopping().cancelled() => false,
+            () = tokio::time::sleep(TICK) => true,
+        }
+    }
+
+    /// What has its time whether reads can be sealed or not. For ever, likewise.
+    pub(super) async fn keep_time(self: Arc<Self>) {
+        while self.ticks().await {
             // Nothing of a file is held, but what was in it is remembered.
             let now = self.clock.now_ms();
             self.with(Way::Import, |intake| intake.forget_old(now));

@@ -892,6 +892,21 @@ async fn what_waits_for_a_sealer_takes_no_room_for_pictures() {
 }
 
 #[tokio::test]
+async fn a_token_is_revoked_while_a_held_read_waits_for_its_sealer() {
+    let town = town().await;
+    let send = |plate| answer(&town, post_of(&address("own"), "application/x-ndjson", tracked(plate)));
+    assert_eq!(send("AB123").await.0, 200);
+    town.clock.advance(Duration::from_secs(30));
+    *town.sink.gate.lock().unwrap() = Some(Arc::default());
+    town.state.start();
+    tokio::time::sleep(3 * sealing::TICK).await;
+    town.register.0.lock().unwrap().sources.retain(|source| source.name != "own");
+    town.clock.advance(REFRESH);
+    tokio::time::sleep(3 * sealing::TICK).await;
+    assert_eq!((send("CD456").await.0, town.sink.texts().len()), (StatusCode::NOT_FOUND, 0));
+}
+
+#[tokio::test]
 async fn it_does_not_seal_while_reads_are_refused() {
     let town = town().await;
     let send = |plate| answer(&town, post_of(&address("own"), "application/x-ndjson", own_line(plate, NOW_MS)));

@@ -298,7 +298,8 @@ impl Actor {
         match event {
             Event::Ready { slot, run } if self.is(slot, run) => {
                 if let Some(seen) = self.state.slots.get_mut(&slot) {
-                    *seen = Seen { phase: Phase::Ready, used_at: self.shared.now() };
+                    let now = self.shared.now();
+                    *seen = Seen { phase: Phase::Ready, used_at: now, since: now };
                 }
             }
             Event::Failed { slot, run } if self.is(slot, run) => {
@@ -370,7 +371,7 @@ impl Actor {
             let _receiver_is_here = groups.send(group);
         }
         self.lanes.insert(slot, Lane { run, groups });
-        self.state.slots.insert(slot, Seen { phase: Phase::Dealing, used_at: now });
+        self.state.slots.insert(slot, Seen { phase: Phase::Dealing, used_at: now, since: now });
         match slot.kind {
             SlotKind::Live => self.state.live_today = self.state.live_today.saturating_add(1),
             SlotKind::Late => self.state.late_today = self.state.late_today.saturating_add(1),

@@ -38,6 +38,12 @@ pub struct Slot {
     pub cap_from: u64,
 }
 
+/// A late epoch without a read for so long makes room for another.
+const LATE_REST_SECONDS: u64 = 5;
+/// Shortest time for which a late epoch is in use before it makes room.
+const LATE_TURN_SECONDS_MIN: u64 = 60;
+const DAY_SECONDS: u64 = 86_400;
+
 /// How far the epoch of a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -54,6 +60,8 @@ pub struct Seen {
     pub phase: Phase,
     /// When the last read came or the slot was opened, Unix seconds.
     pub used_at: u64,
+    /// When the phase began, Unix seconds.
+    pub since: u64,
 }
 
 /// The numbers of the configuration and the charter.
@@ -77,6 +85,15 @@ pub struct Rules {
     pub prekeys_target: u32,
     /// Below it more are ordered.
     pub prekeys_low: u32,
+}
+
+impl Seen {
+    /// A late epoch may make room for another.
+    fn may_go(&self, rules: &Rules, now: u64) -> bool {
+        let rests = self.used_at.saturating_add(LATE_REST_SECONDS) <= now;
+        let had_its_turn = self.since.saturating_add(rules.late_turn_seconds()) <= now;
+        matches!(self.phase, Phase::Ready) && (rests || had_its_turn)
+    }
 }
 
 impl Default for Rules {
@@ -104,6 +121,14 @@ impl Rules {
             Some(into) => at.saturating_sub(into),
             None => at,
         }
+    }
+
+    /// How long a late epoch may be in use while others wait: so long that, one after the other, they last a day.
+    #[must_use]
+    fn late_turn_seconds(&self) -> u64 {
+        let places = u64::try_from(self.late_open_max.max(1)).unwrap_or(u64::MAX);
+        let turn = DAY_SECONDS.saturating_mul(places).checked_div(self.late_per_day_max.into());
+        turn.unwrap_or(DAY_SECONDS).max(LATE_TURN_SECONDS_MIN)
     }
 
     /// End of a window, exclusive.
@@ -203,8 +228,10 @@ fn closes(state: &State, rules: &Rules, now: u64) -> Vec<Slot> {
     };
     let mut closes: Vec<Slot> =
         state.slots.iter().filter(|(slot, seen)| state.stopping || over(slot, seen)).map(|(slot, _)| *slot).collect();
-    // Room for late windows that wait: the least used go. One that is being dealt stays, or two windows could push each
-    // other out for ever.
+    // Room for late windows that wait: the least used go, once they rest or had their turn. One that is being dealt stays, or two windows
+    // could push each other out for ever. Cameras that come back with a backlog are in as many windows as they are cameras: those in the
+    // oldest ones are dealt for first and catch up, while the others wait for a window to rest. Pushed out at once, each window would be
+    // opened again and again, until the epochs of the day are used up.
     let wanted = state.late_wanted.iter().filter(|&&cap_from| {
         let slot = Slot { kind: SlotKind::Late, cap_from };
         !state.slots.contains_key(&slot) && may_deal(state, &slot, now)
@@ -212,7 +239,7 @@ fn closes(state: &State, rules: &Rules, now: u64) -> Vec<Slot> {
     let mut least_used: Vec<(u64, Slot)> = state
         .slots
         .iter()
-        .filter(|(slot, seen)| slot.kind == SlotKind::Late && seen.phase == Phase::Ready && !closes.contains(slot))
+        .filter(|(slot, seen)| slot.kind == SlotKind::Late && seen.may_go(rules, now) && !closes.contains(slot))
         .map(|(slot, seen)| (seen.used_at, *slot))
         .collect();
     least_used.sort_unstable();
@@ -291,7 +318,7 @@ mod tests {
     }
 
     fn ready(used_at: u64) -> Seen {
-        Seen { phase: Phase::Ready, used_at }
+        Seen { phase: Phase::Ready, used_at, since: used_at }
     }
 
     fn stocked() -> State {
@@ -385,16 +412,26 @@ mod tests {
         state.slots.insert(late(T - 5 * HOUR), ready(T + 1));
         state.slots.insert(late(T - 9 * HOUR), ready(T + 2));
         state.late_wanted = vec![T - 2 * HOUR];
+        assert_eq!(plan(&state, &rules(), T + 5), [], "both are in use");
         assert_eq!(
-            carry_out(&mut state, &rules(), T + 3),
+            carry_out(&mut state, &rules(), T + 6),
             [Action::Close(late(T - 5 * HOUR)), Action::Deal(late(T - 2 * HOUR))]
         );
-        assert_eq!(plan(&state, &rules(), T + 3), []);
-        // What is being dealt is not pushed out.
-        state.slots.insert(late(T - 9 * HOUR), Seen { phase: Phase::Dealing, used_at: T });
-        state.slots.insert(late(T - 2 * HOUR), Seen { phase: Phase::Dealing, used_at: T });
+        assert_eq!(plan(&state, &rules(), T + 6), []);
+        // Whoever never rests has a turn: with two places and 400 epochs a day, so long that they last it.
+        let turn = 86_400 * 2 / 400;
+        let busy = |used_at| Seen { used_at, ..ready(T + 6) };
+        state.slots.insert(late(T - 9 * HOUR), busy(T + 6 + turn - 1));
+        state.slots.insert(late(T - 2 * HOUR), busy(T + 6 + turn));
         state.late_wanted = vec![T - 7 * HOUR];
-        assert_eq!(plan(&state, &rules(), T + 4), []);
+        assert_eq!(plan(&state, &rules(), T + 5 + turn), []);
+        let closed = plan(&state, &rules(), T + 6 + turn);
+        assert_eq!(closed, [Action::Close(late(T - 9 * HOUR)), Action::Deal(late(T - 7 * HOUR))]);
+        // What is being dealt is not pushed out.
+        state.slots.insert(late(T - 9 * HOUR), Seen { phase: Phase::Dealing, used_at: T, since: T });
+        state.slots.insert(late(T - 2 * HOUR), Seen { phase: Phase::Dealing, used_at: T, since: T });
+        state.late_wanted = vec![T - 7 * HOUR];
+        assert_eq!(plan(&state, &rules(), T + 6), []);
     }
 
     #[test]
