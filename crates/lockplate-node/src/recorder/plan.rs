@@ -39,7 +39,7 @@ pub struct Slot {
 }
 
 /// A late epoch without a read for so long makes room for another.
-const LATE_REST_SECONDS: u64 = 5;
+const LATE_REST_SECONDS: u64 = 2;
 /// Shortest time for which a late epoch is in use before it makes room.
 const LATE_TURN_SECONDS_MIN: u64 = 60;
 const DAY_SECONDS: u64 = 86_400;
@@ -412,26 +412,26 @@ mod tests {
         state.slots.insert(late(T - 5 * HOUR), ready(T + 1));
         state.slots.insert(late(T - 9 * HOUR), ready(T + 2));
         state.late_wanted = vec![T - 2 * HOUR];
-        assert_eq!(plan(&state, &rules(), T + 5), [], "both are in use");
+        assert_eq!(plan(&state, &rules(), T + 2), [], "both are in use");
         assert_eq!(
-            carry_out(&mut state, &rules(), T + 6),
+            carry_out(&mut state, &rules(), T + 3),
             [Action::Close(late(T - 5 * HOUR)), Action::Deal(late(T - 2 * HOUR))]
         );
-        assert_eq!(plan(&state, &rules(), T + 6), []);
+        assert_eq!(plan(&state, &rules(), T + 3), []);
         // Whoever never rests has a turn: with two places and 400 epochs a day, so long that they last it.
         let turn = 86_400 * 2 / 400;
-        let busy = |used_at| Seen { used_at, ..ready(T + 6) };
-        state.slots.insert(late(T - 9 * HOUR), busy(T + 6 + turn - 1));
-        state.slots.insert(late(T - 2 * HOUR), busy(T + 6 + turn));
+        let busy = |used_at| Seen { used_at, ..ready(T + 3) };
+        state.slots.insert(late(T - 9 * HOUR), busy(T + 3 + turn - 1));
+        state.slots.insert(late(T - 2 * HOUR), busy(T + 3 + turn));
         state.late_wanted = vec![T - 7 * HOUR];
-        assert_eq!(plan(&state, &rules(), T + 5 + turn), []);
-        let closed = plan(&state, &rules(), T + 6 + turn);
+        assert_eq!(plan(&state, &rules(), T + 2 + turn), []);
+        let closed = plan(&state, &rules(), T + 3 + turn);
         assert_eq!(closed, [Action::Close(late(T - 9 * HOUR)), Action::Deal(late(T - 7 * HOUR))]);
         // What is being dealt is not pushed out.
         state.slots.insert(late(T - 9 * HOUR), Seen { phase: Phase::Dealing, used_at: T, since: T });
         state.slots.insert(late(T - 2 * HOUR), Seen { phase: Phase::Dealing, used_at: T, since: T });
         state.late_wanted = vec![T - 7 * HOUR];
-        assert_eq!(plan(&state, &rules(), T + 6), []);
+        assert_eq!(plan(&state, &rules(), T + 3), []);
     }
 
     #[test]
