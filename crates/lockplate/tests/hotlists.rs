@@ -531,10 +531,14 @@ fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_
         here.run(&[&["new", "--name", "shared", "--kind", kind, "--at", at], more].concat(), None)
     };
     let signed = ["--second", second.as_str()];
+    let change = |more: &[&str]| {
+        here.run(&[&["change", "--list", "shared", "--at", "North", "--conf-min", "810"], more].concat(), None)
+    };
     for (said, code, what) in [
         (new("Nobody", "extract", &signed), 2, "the name or id of an owner"),
         (new(here.town.agency_id(), "extract", &signed), 2, "another owner than your own agency"),
         (new("North", "extract", &[]), 2, "--second"),
+        (change(&[]), 2, "--second"),
         (new("North", "amber", &signed), 2, "--kind"),
         (new("Harbour", "extract", &signed), 4, "the charter of Harbour does not name your agency"),
     ] {
@@ -544,6 +548,8 @@ fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_
     there.new_list("of the north", &["--kind", "extract"]);
     let made = new("north", "extract", &signed);
     assert_eq!(made.code, 0, "{} {}", made.document, made.stderr);
+    let changed = change(&signed);
+    assert_eq!((changed.code, &changed.document["serial"]), (0, &json!(2)), "{}", changed.stderr);
     assert_eq!(here.health("shared"), Value::Null, "it is at the other recorder, and not at the own one");
 
     // The lines that the command printed go into the own agency.toml. A second supervisor came after the list was registered.

@@ -240,19 +240,23 @@ impl Inner {
             while !due.is_empty() {
                 let rest = due.split_off(due.len().min(SINK_READS_MAX));
                 let all = due.len();
-                if let Err((_later, left)) = self.seal_batch(Way::Live, due, &mut Settled::default()).await {
-                    let is_stuck = left.len() == all;
-                    self.keep(left);
-                    if is_stuck {
-                        self.keep(rest);
-                        break;
-                    }
-                }
+                let left = self.left_of(due).await;
+                let is_stuck = left.len() == all;
+                self.keep(left);
                 due = rest;
+                if is_stuck {
+                    self.keep(core::mem::take(&mut due));
+                }
             }
         }
         self.seal_waiting().await;
         self.waiting() == 0
+    }
+
+    /// What could not be sealed of a batch of held reads.
+    async fn left_of(&self, held: Vec<Sealable>) -> Vec<Sealable> {
+        let sealed = self.seal_batch(Way::Live, held, &mut Settled::default()).await;
+        sealed.map_or_else(|(_later, left)| left, |()| Vec::new())
     }
 
     /// Tries once to seal each read that could not be sealed before, until nothing can be. It waits where it is until it is durable, so that
@@ -265,10 +269,7 @@ impl Inner {
         while untried > 0 {
             let batch: Vec<Sealable> = waiting().iter().take(untried.min(SINK_READS_MAX)).cloned().collect();
             let all = batch.len();
-            let left = match self.seal_batch(Way::Live, batch, &mut Settled::default()).await {
-                Ok(()) => Vec::new(),
-                Err((_later, left)) => left,
-            };
+            let left = self.left_of(batch).await;
             let is_stuck = left.len() == all;
             {
                 // Others only add to it.

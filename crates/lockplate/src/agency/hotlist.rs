@@ -31,7 +31,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use self::elsewhere::Elsewhere;
-use self::settings::{ChangeArgs, NewArgs};
+use self::settings::{ChangeArgs, NewArgs, SharedArg};
 use super::{now, passcode};
 use crate::Globals;
 use crate::exit::Ended;
@@ -168,8 +168,14 @@ pub(crate) async fn run(mut args: HotlistArgs, globals: &Globals, screen: &Scree
     let limits = CallLimits { total: Duration::from_secs(900), ..CallLimits::default() };
     let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
     // Wrong words are said before anybody signs in.
-    if let HotlistTask::New(new) = &args.task {
-        new.check()?;
+    match &args.task {
+        HotlistTask::New(new) => new.check()?,
+        HotlistTask::Change(change) => change.shared.check()?,
+        HotlistTask::Load(_)
+        | HotlistTask::Add(_)
+        | HotlistTask::Remove { .. }
+        | HotlistTask::List { .. }
+        | HotlistTask::Retire { .. } => {}
     }
     let OwnDesk { client, key, agency, passcode_file } = OwnDesk::open(&path, limits)?;
     let owner = args.task.at().map(|at| PinnedOwner::find(&path, at)).transpose()?;
@@ -207,8 +213,8 @@ impl HotlistTask {
     /// The owner at whose recorder it is done, if not at the own one.
     fn at(&self) -> Option<&str> {
         match self {
-            Self::New(NewArgs { there, .. })
-            | Self::Change(ChangeArgs { there, .. })
+            Self::New(NewArgs { shared: SharedArg { there, .. }, .. })
+            | Self::Change(ChangeArgs { shared: SharedArg { there, .. }, .. })
             | Self::Load(LoadArgs { there, .. })
             | Self::List { there }
             | Self::Retire { there, .. } => there.at.as_deref(),

@@ -1,6 +1,6 @@
 //! What a steward signs about a list: that it is matched and how, and that it ends.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
@@ -48,10 +48,7 @@ pub(super) struct NewArgs {
     #[arg(long)]
     entries_max: Option<u64>,
     #[command(flatten)]
-    pub(super) there: AtArg,
-    /// Key file of a second person, who approves of a list at another agency's recorder; with --at
-    #[arg(long, value_name = "FILE", requires = "at")]
-    second: Option<PathBuf>,
+    pub(super) shared: SharedArg,
 }
 
 #[derive(Debug, Args)]
@@ -72,24 +69,40 @@ pub(super) struct ChangeArgs {
     #[arg(long)]
     entries_max: Option<u64>,
     #[command(flatten)]
+    pub(super) shared: SharedArg,
+}
+
+/// Where the list is, and who approves of what is signed where that is another agency's recorder.
+#[derive(Debug, Args)]
+pub(super) struct SharedArg {
+    #[command(flatten)]
     pub(super) there: AtArg,
     /// Key file of a second person, who approves of a list at another agency's recorder; with --at
     #[arg(long, value_name = "FILE", requires = "at")]
     second: Option<PathBuf>,
 }
 
-impl NewArgs {
+impl SharedArg {
     pub(super) fn check(&self) -> Result<()> {
-        if self.there.at.is_none() {
-            return Ok(());
-        }
-        if self.kind != SetKind::Extract.name() {
-            return Err(usage("--kind", "extract: what lives with a recorder is matched at the own one alone").into());
-        }
-        if self.second.is_none() {
+        if self.there.at.is_some() && self.second.is_none() {
             return Err(usage("--second", "the key file of a second person, who approves of it").into());
         }
         Ok(())
+    }
+
+    /// What the second person signs.
+    fn approval(&self, config: &ListConfig) -> Result<Option<ByPerson<ListConfig>>> {
+        let Some(second) = &self.second else { return Ok(None) };
+        Ok(Some(ByPerson::with_key(&read_person_key(second)?, config.clone())))
+    }
+}
+
+impl NewArgs {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.shared.there.at.is_some() && self.kind != SetKind::Extract.name() {
+            return Err(usage("--kind", "extract: what lives with a recorder is matched at the own one alone").into());
+        }
+        self.shared.check()
     }
 }
 
@@ -114,12 +127,6 @@ pub(super) fn bound_entries(task: &mut HotlistTask, owner: &PinnedOwner) -> Resu
 
 fn template_digest(template: &str) -> [u8; 32] {
     Sha256::digest(template.as_bytes()).into()
-}
-
-/// What the second person signs.
-fn approval(second: Option<&Path>, config: &ListConfig) -> Result<Option<ByPerson<ListConfig>>> {
-    let Some(second) = second else { return Ok(None) };
-    Ok(Some(ByPerson::with_key(&read_person_key(second)?, config.clone())))
 }
 
 impl Steward {
@@ -150,7 +157,7 @@ impl Steward {
             retired: false,
             time: now(),
         };
-        let approval = approval(args.second.as_deref(), &config)?;
+        let approval = args.shared.approval(&config)?;
         self.say(&config, template, approval.as_ref()).await?;
         let id = hex_of(&config.settings.list);
         let section = self.there.as_ref().map(|there| there.section(&config.settings.list));
@@ -213,7 +220,7 @@ impl Steward {
             time: now(),
             ..known.clone()
         };
-        let approval = approval(args.second.as_deref(), &config)?;
+        let approval = args.shared.approval(&config)?;
         self.say(&config, template, approval.as_ref()).await?;
         if screen.json() {
             screen.document(&json!({
