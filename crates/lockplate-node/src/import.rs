@@ -60,7 +60,7 @@ const RESUME_FOLDER: &str = ".lockplate-import";
 /// What to bring in, and how to read it.
 #[derive(Clone, Debug)]
 pub struct ImportPlan {
-    /// NDJSON or CSV, plain or gzip (told apart by their first bytes).
+    /// NDJSON or CSV, plain, gzip or zstd (told apart by their first bytes).
     pub file: PathBuf,
     /// `None`: by the name (`.csv`, `.csv.gz`: CSV; anything else: NDJSON).
     pub form: Option<Form>,

@@ -57,7 +57,6 @@ pub use files::{
 };
 pub use load::LoadHealth;
 pub use mqtt::{MqttSettings, MqttTable};
-pub use payload::GZIP_RATIO_MAX;
 pub use pull::{PullSettings, PullTable};
 pub use register::{AgencyRegister, SourcesRefused};
 pub use settings::{

@@ -46,6 +46,7 @@ pub mod mail;
 pub mod officers;
 pub mod oversight;
 mod own_log;
+mod packed;
 pub mod party_log;
 pub mod passkeys;
 pub mod policy_folder;

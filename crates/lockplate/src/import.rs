@@ -19,7 +19,7 @@ use crate::screen::Screen;
 /// Bring files of reads in.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// NDJSON or CSV, plain or gzip
+    /// NDJSON or CSV, plain, gzip or zstd
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Names of the fields

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
 use lockplate_intake::lines::{Line, Lines};
 use lockplate_intake::own::Form;
 use tokio::sync::mpsc::Sender;
+
+use crate::packed::Packing;
 
 /// Lines of a chunk: the reads of one group commit.
 pub(super) const CHUNK_LINES_MAX: u64 = 4_096;
@@ -20,7 +21,6 @@ pub(super) const CHUNK_LINES_MAX: u64 = 4_096;
 pub(super) const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const READ_BYTES: usize = 64 * 1024;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Lines of a file, ready to be sent.
 #[derive(Debug)]
@@ -66,9 +66,7 @@ impl Reading {
         let bytes_done = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: File::open(&self.path)?, count: Arc::clone(&bytes_done) };
         let mut packed = BufReader::with_capacity(READ_BYTES, counted);
-        let is_packed = packed.fill_buf()?.starts_with(&GZIP_MAGIC);
-        let mut source: Box<dyn Read> =
-            if is_packed { Box::new(MultiGzDecoder::new(packed)) } else { Box::new(packed) };
+        let mut source = Packing::of_file(packed.fill_buf()?).unpack(packed);
         let is_csv = matches!(self.form, Form::Csv { .. });
         let mut lines = if is_csv { Lines::csv() } else { Lines::plain() };
         let mut cutter = Cutter {

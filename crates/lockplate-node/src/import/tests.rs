@@ -195,7 +195,13 @@ async fn files_that_are_none_are_refused_with_their_name() {
     with_cameras(&client, folder.path()).await;
     let mut cut = gzip(&traffic(10));
     cut.truncate(cut.len() - 12);
-    let file = write(folder.path(), "cut.ndjson.gz", &cut);
-    let error = client.import(&plan(file, folder.path()), |_| ()).await.unwrap_err();
-    assert!(matches!(error, ImportError::File(..)), "{error}");
+    let zstd = ruzstd::encoding::compress_to_vec(&*traffic(10), ruzstd::encoding::CompressionLevel::Fastest);
+    let files = [("cut.ndjson.gz", &cut[..]), ("cut.ndjson.zst", &zstd[..zstd.len() - 6])];
+    for (name, bytes) in files {
+        let file = write(folder.path(), name, bytes);
+        let error = client.import(&plan(file, folder.path()), |_| ()).await.unwrap_err();
+        assert!(matches!(error, ImportError::File(..)), "{error}");
+    }
+    let whole = write(folder.path(), "whole.ndjson.zst", &zstd);
+    assert_eq!(client.import(&plan(whole, folder.path()), |_| ()).await.unwrap().lines, 10);
 }

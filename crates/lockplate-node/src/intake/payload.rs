@@ -11,8 +11,10 @@ use lockplate_intake::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX};
 use lockplate_intake::shape::shape_of;
 use lockplate_intake::source::{Parsed, Part, Payload, Problem, Slug, SourceConfig, SourceKind};
 
-/// Unpacked bytes to packed bytes of gzip (`intake.md` section 3).
-pub const GZIP_RATIO_MAX: usize = 100;
+use crate::packed::Packing;
+
+/// Unpacked bytes to packed bytes (`intake.md` section 3).
+const UNPACK_RATIO_MAX: usize = 100;
 
 /// Longest `Content-Type` that is looked at.
 const CONTENT_TYPE_BYTES_MAX: usize = 512;
@@ -97,14 +99,12 @@ pub(super) async fn unpack(request: Request, kind: SourceKind) -> Result<Unpacke
     }
     let content_type = text_of(&headers, &CONTENT_TYPE, CONTENT_TYPE_BYTES_MAX).unwrap_or_default();
     let camera_header = text_of(&headers, &CAMERA_ID, ID_BYTES_MAX);
-    let encoding = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
-    let packed = match encoding.as_deref() {
-        None | Some(b"identity" | b"") => false,
-        Some(b"gzip" | b"x-gzip") if kind == SourceKind::Own => true,
-        Some(_) => return Err(Problem::whole(Slug::UnsupportedType)),
-    };
+    let encoding = headers.get(CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes());
+    let packing = Packing::of_encoding(encoding)
+        .filter(|packing| *packing == Packing::Plain || kind == SourceKind::Own)
+        .ok_or_else(|| Problem::whole(Slug::UnsupportedType))?;
     let body = bounded_body(request).await?;
-    let body = if packed { Bytes::from(gunzip(&body)?) } else { body };
+    let body = if packing == Packing::Plain { body } else { Bytes::from(unpacked(packing, &body)?) };
     let is_multipart =
         content_type.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
     if !is_multipart {
@@ -119,15 +119,12 @@ fn text_of(headers: &HeaderMap, name: &HeaderName, bytes_max: usize) -> Option<S
     (value.len() <= bytes_max).then(|| value.to_owned())
 }
 
-/// Unpacks gzip, also of several members. Stops at [`BODY_BYTES_MAX`] or [`GZIP_RATIO_MAX`], whichever comes first.
-pub(super) fn gunzip(packed: &[u8]) -> Result<Vec<u8>, Problem> {
-    let limit = packed.len().saturating_mul(GZIP_RATIO_MAX).min(BODY_BYTES_MAX);
+/// Stops at [`BODY_BYTES_MAX`] or [`UNPACK_RATIO_MAX`], whichever comes first.
+pub(super) fn unpacked(packing: Packing, packed: &[u8]) -> Result<Vec<u8>, Problem> {
+    let limit = packed.len().saturating_mul(UNPACK_RATIO_MAX).min(BODY_BYTES_MAX);
     let mut out = Vec::with_capacity(packed.len().saturating_mul(4).min(limit));
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    flate2::read::MultiGzDecoder::new(packed)
-        .take(one_more)
-        .read_to_end(&mut out)
-        .map_err(|_library| Problem::whole(Slug::Malformed))?;
+    packing.unpack(packed).take(one_more).read_to_end(&mut out).map_err(|_library| Problem::whole(Slug::Malformed))?;
     if out.len() > limit { Err(Problem::whole(Slug::TooLarge)) } else { Ok(out) }
 }
 

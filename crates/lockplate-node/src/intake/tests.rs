@@ -602,24 +602,27 @@ async fn sizes_at_the_bound_and_beyond_and_bombs() {
         packer.write_all(bytes).unwrap();
         packer.finish().unwrap()
     };
-    let packed = |uri: &str, bytes: Vec<u8>| {
+    let zstd = |bytes: &[u8]| ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+    let packed = |uri: &str, encoding: &str, bytes: Vec<u8>| {
         let mut request = post_of(uri, "application/x-ndjson", bytes);
-        request.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        request.headers_mut().insert(header::CONTENT_ENCODING, encoding.parse().unwrap());
         request
     };
-    let good = gzip(own_line("EF789", NOW_MS).as_bytes());
-    assert_eq!(answer(&town, packed(&uri, good.clone())).await.0, 200);
-    assert!(town.sink.texts().contains(&"EF789".to_owned()));
-    assert_eq!(answer(&town, packed(&uri, good[..good.len() - 9].to_vec())).await.0, 400, "cut");
-    for bomb in [gzip(&vec![b' '; 64 << 20]), gzip(&gzip(&vec![b' '; 64 << 20])), gzip(&vec![b' '; 40_000])] {
-        let (status, ..) = answer(&town, packed(&uri, bomb)).await;
-        assert!(status == 413 || status == 400, "{status}");
+    let spaces = vec![b' '; 64 << 20];
+    for (encoding, pack, plate) in [("gzip", &gzip as &dyn Fn(&[u8]) -> Vec<u8>, "EF789"), ("ZSTD", &zstd, "EF790")] {
+        let good = pack(own_line(plate, NOW_MS).as_bytes());
+        assert_eq!(answer(&town, packed(&uri, encoding, good.clone())).await.0, 200);
+        assert!(town.sink.texts().contains(&plate.to_owned()));
+        assert_eq!(answer(&town, packed(&uri, encoding, good[..good.len() - 9].to_vec())).await.0, 400, "cut");
+        for bomb in [pack(&spaces), pack(&pack(&spaces)), pack(&spaces[..40_000])] {
+            let (status, ..) = answer(&town, packed(&uri, encoding, bomb)).await;
+            assert!(status == 413 || status == 400, "{encoding}: {status}");
+        }
+        let (status, ..) = answer(&town, packed(&address("platerecognizer"), encoding, good)).await;
+        assert_eq!(status, 200);
     }
-    let (status, ..) = answer(&town, packed(&address("platerecognizer"), good)).await;
-    assert_eq!(
-        (status.as_u16(), town.state.health().sources["platerecognizer"].rejected["intake-unsupported-type"]),
-        (200, 1)
-    );
+    assert_eq!(town.state.health().sources["platerecognizer"].rejected["intake-unsupported-type"], 2);
+    assert_eq!(answer(&town, packed(&uri, "br", b"x".to_vec())).await.0, 415);
 }
 
 #[tokio::test]
