@@ -21,6 +21,8 @@ class Habit:
     any_status_is_delivery: bool = False
     # Text that the body of the answer must hold.
     wants: bytes = b""
+    # Sends in the order of capture: what was read while it had no network goes before what it reads now.
+    in_order: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,8 +182,8 @@ class Engine:
 
 ENGINES = (
     Engine("own", 10, None, Habit(tries=FOREVER, pause=5.0)),
-    Engine("openalpr", 10, _alprd, Habit(tries=FOREVER, any_status_is_delivery=True), key="agent-{number}/1"),
-    Engine("rekor", 12, _rekor, Habit(tries=FOREVER), key="rekor-{number}/2"),
+    Engine("openalpr", 10, _alprd, Habit(tries=FOREVER, any_status_is_delivery=True, in_order=True), key="agent-{number}/1"),
+    Engine("rekor", 12, _rekor, Habit(tries=FOREVER, in_order=True), key="rekor-{number}/2"),
     Engine("platerecognizer", 10, _platerecognizer, zone=True),
     Engine("hikvision", 10, _hikvision, zone=True, key="c0:56:e3:00:{high:02x}:{low:02x}/1"),
     Engine("dahua", 6, _dahua, Habit(tries=FOREVER, wants=b'"result":"true"'), zone=True),

@@ -25,6 +25,7 @@ def broken(report):
     must(more <= reads["given_up"] + reads["resent"],
          f"{more} more cells than acknowledged reads, of {reads['given_up']} given up and {reads['resent']} sent again")
     must(reads["backlog_left"] == 0, f"{reads['backlog_left']} reads of the backlog were not sent")
+    must(reads["clock_off"] == 0, f"{reads['clock_off']} reads of a right clock were placed at their time of receipt")
     must(cells["periods_not_closed"] == 0 and cells["spools_left"] == 0, "a period is not closed, or its spool is still there")
     must(cells["live_periods"] > 2 and (cells["late_periods"] > 0 or not reads["backlog"]), "too few periods to speak of")
     must(not report["wrong_answers"], f"answers that must not be: {report['wrong_answers']}")
@@ -49,7 +50,7 @@ def broken(report):
 
 
 GOOD = {
-    "reads": {"acknowledged": 1_000, "given_up": 3, "resent": 2, "backlog": 100, "backlog_left": 0},
+    "reads": {"acknowledged": 1_000, "given_up": 3, "resent": 2, "backlog": 100, "backlog_left": 0, "clock_off": 0},
     "cells": {"sum": 1_000, "periods_not_closed": 0, "spools_left": 0, "live_periods": 5, "late_periods": 2},
     "wrong_answers": {}, "lost_held": 0, "panics": 0,
     "memory": {"agency_peak_mib": 100.0, "sealer_peak_mib": 20.0, "growth_second_half_mib": 1.0},
@@ -61,7 +62,7 @@ GOOD = {
 # Where, what instead, and a word of what must be said.
 FAULTS = (
     (("cells", "sum"), 999, "not in the archive"), (("cells", "sum"), 1_006, "more cells"),
-    (("reads", "acknowledged"), 0, "nothing"), (("reads", "backlog_left"), 1, "backlog"),
+    (("reads", "acknowledged"), 0, "nothing"), (("reads", "backlog_left"), 1, "backlog"), (("reads", "clock_off"), 1, "right clock"),
     (("cells", "periods_not_closed"), 1, "not closed"), (("cells", "spools_left"), 1, "spool"), (("cells", "live_periods"), 1, "too few"),
     (("wrong_answers",), {"openalpr was answered 503": 1}, "503"), (("lost_held",), 1, "held"),
     (("memory", "agency_peak_mib"), 501.0, "took"), (("memory", "sealer_peak_mib"), 193.0, "sealer"),

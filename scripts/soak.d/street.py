@@ -17,6 +17,8 @@ COMMUTERS = 5_000
 HOT_EVERY = 997
 # Lines of the own format in one payload of a backlog.
 LINES = 50
+# A live read that is sent later than this is not measured, ms: its alert may be nobody's any more.
+FRESH_MS = 60_000
 # Latency buckets: each a tenth wider than the one before.
 BUCKET = math.log(1.1)
 
@@ -138,7 +140,8 @@ class Street:
         most = LINES if camera.engine.messages is None else 1
         while True:
             due = int((self.now() - phase) / self.terms.interval) + 1 if not self.over else passed
-            if due > passed:
+            behind = camera.engine.habit.in_order and self.storming and backlog["left"] and not self.cut
+            if due > passed and not behind:
                 reads = []
                 while passed < due and len(reads) < most:
                     reads.append(self._read(camera, self.begun_ms + int((phase + passed * self.terms.interval) * 1_000), False))
@@ -162,7 +165,9 @@ class Street:
         else:
             messages = engine.messages(camera, reads[0])
         begin = time.monotonic()
-        told = 0 if engine.rests else sum(read.hot and not read.late for read in reads)
+        # What waited behind a backlog is late as well.
+        fresh = time.time() * 1_000 - FRESH_MS
+        told = 0 if engine.rests else sum(read.hot and not read.late and read.at_ms > fresh for read in reads)
         self.untold[camera.number].extend([begin] * told)
         taken = False
         for kind, body in messages:

@@ -10,7 +10,8 @@ use crate::hold::Held;
 use lockplate_core::limits::JURISDICTION_CONF_MIN;
 
 use crate::limits::{
-    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_RIGHT_MS, CLOCK_WINDOW_READS, LATE_AFTER_MS,
+    CLOCK_DELAY_MS_MAX, CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_RIGHT_MS,
+    CLOCK_WINDOW_READS, LATE_AFTER_MS,
 };
 use crate::source::SourceConfig;
 
@@ -92,10 +93,12 @@ pub enum Clock {
 /// The clock of one camera: offset is the smallest `received_at - captured_at` of its last reads.
 #[derive(Clone, Debug, Default)]
 pub struct CameraClock {
-    offsets: VecDeque<i64>,
-    heard_at: i64,
+    /// Offset and time of receipt.
+    offsets: VecDeque<(i64, i64)>,
     /// When it was right last: whoever sends a backlog between two reads of now has a good clock, however many reads that are.
     right_at: Option<i64>,
+    /// Reads since the last one that was not judged wrong.
+    wrong_reads: usize,
 }
 
 impl CameraClock {
@@ -105,27 +108,39 @@ impl CameraClock {
         if self.offsets.len() >= CLOCK_WINDOW_READS {
             self.offsets.pop_front();
         }
-        self.offsets.push_back(own);
-        self.heard_at = received_at;
+        self.offsets.push_back((own, received_at));
         if own.saturating_abs() <= CLOCK_OFFSET_MS_MAX {
             self.right_at = Some(received_at);
+            self.wrong_reads = 0;
         }
-        self.reading().map_or(Clock::Good, |(_, clock)| clock)
+        let judged = self.reading().map_or(Clock::Good, |(_, clock)| clock);
+        self.wrong_reads = if judged == Clock::Off { self.wrong_reads.saturating_add(1) } else { 0 };
+        judged
     }
 
     /// The offset, ms, and the judgement of the last read; none before the first. Positive: the camera's clock is behind, or
     /// its reads are that long on their way.
     #[must_use]
     pub fn reading(&self) -> Option<(i64, Clock)> {
-        let own = *self.offsets.back()?;
+        let (own, heard_at) = *self.offsets.back()?;
         let (offset, bound) = if self.offsets.len() >= CLOCK_READS_MIN {
-            (self.offsets.iter().copied().min().unwrap_or(own), CLOCK_OFFSET_MS_MAX)
+            (self.offsets.iter().map(|(offset, _)| *offset).min().unwrap_or(own), CLOCK_OFFSET_MS_MAX)
         } else {
             (own, CLOCK_OFFSET_EARLY_MS_MAX)
         };
-        let right = self.right_at.is_some_and(|at| self.heard_at.saturating_sub(at) <= CLOCK_RIGHT_MS);
-        let good = (right || offset.saturating_abs() <= bound) && own >= -CLOCK_OFFSET_MS_MAX;
-        Some((offset, if good { Clock::Good } else { Clock::Off }))
+        let right = self.right_at.is_some_and(|at| heard_at.saturating_sub(at) <= CLOCK_RIGHT_MS);
+        let good = right || offset.saturating_abs() <= bound || self.catches_up(own, heard_at);
+        Some((offset, if good && own >= -CLOCK_OFFSET_MS_MAX { Clock::Good } else { Clock::Off }))
+    }
+
+    /// Whether the times of its reads go by faster than they come, twice as fast or more: so comes a backlog, oldest first, and
+    /// a wrong clock does not do that. One that was wrong for a whole window does it after an outage as well; it has to be
+    /// right first.
+    fn catches_up(&self, own: i64, heard_at: i64) -> bool {
+        let Some((top, top_at)) = self.offsets.iter().max() else { return false };
+        let fell = top.saturating_sub(own);
+        let least = if self.right_at.is_some() { CLOCK_OFFSET_MS_MAX } else { CLOCK_DELAY_MS_MAX };
+        fell > least && fell >= heard_at.saturating_sub(*top_at) && self.wrong_reads < CLOCK_WINDOW_READS
     }
 }
 

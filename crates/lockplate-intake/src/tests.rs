@@ -73,15 +73,48 @@ fn a_backlog_between_two_reads_of_now_does_not_make_a_clock_wrong() {
     let mut clock = CameraClock::default();
     let (now, hour) = (1_800_000_000_000_i64, 3_600_000_i64);
     assert_eq!(clock.judge(now - 300, now), Clock::Good);
-    let backlog = |clock: &mut CameraClock, at: i64| {
-        (0..200)
-            .map(|n| clock.judge(at - 48 * hour + n * 1_000, at + n))
-            .filter(|judged| *judged == Clock::Good)
-            .count()
+    // As fast as they were captured: nothing tells them from reads of a clock that goes wrong.
+    let slowly = |clock: &mut CameraClock, at: i64| {
+        let judged = (0..200).map(|n| clock.judge(at - 48 * hour + n * 1_000, at + n * 1_000));
+        judged.filter(|judged| *judged == Clock::Good).count()
     };
-    assert_eq!(backlog(&mut clock, now + 60_000), 200, "a minute after a read of now");
-    assert_eq!(backlog(&mut clock, now + 16 * 60_000), 0, "a quarter of an hour without one");
-    assert_eq!(clock.judge(now + 17 * 60_000, now + 17 * 60_000), Clock::Good);
+    assert_eq!(slowly(&mut clock, now + 60_000), 200, "a minute after a read of now");
+    assert_eq!(slowly(&mut clock, now + 20 * 60_000), 0, "a quarter of an hour without one");
+    assert_eq!(clock.judge(now + 30 * 60_000, now + 30 * 60_000), Clock::Good);
+}
+
+#[test]
+fn a_backlog_before_any_read_of_now_does_not_make_a_clock_wrong() {
+    let (now, hour) = (1_800_000_000_000_i64, 3_600_000_i64);
+    // A vehicle every 7 s, oldest first, ten a second, until it has caught up.
+    let backlog = |clock: &mut CameraClock, at: i64| {
+        let judged: Vec<_> = (0..500).map(|n| clock.judge(at - hour + n * 7_000, at + n * 100)).collect();
+        judged.iter().rposition(|judged| *judged == Clock::Off).map_or(0, |at| at + 1)
+    };
+    // The camera had no network for an hour.
+    let mut clock = CameraClock::default();
+    (0..100).for_each(|n| assert_eq!(clock.judge(now + n * 7_000 - 300, now + n * 7_000), Clock::Good));
+    assert_eq!(backlog(&mut clock, now + 2 * hour), 0);
+    // Nothing is known of it after a start: the first reads, of 20 s, stand alone.
+    assert_eq!(backlog(&mut CameraClock::default(), now), 3);
+    // A busy one, fifty reads in a message.
+    let mut clock = CameraClock::default();
+    let judged = (0..500).map(|n| clock.judge(now - hour + n * 400, now + n / 50 * 200));
+    assert_eq!(judged.filter(|judged| *judged == Clock::Off).count(), 51);
+}
+
+#[test]
+fn a_wrong_clock_stays_wrong_over_delays() {
+    let (now, hour) = (1_800_000_000_000_i64, 3_600_000_i64);
+    let mut clock = CameraClock::default();
+    // One in five waits 12 s for the network, and the next ones are there before it.
+    let delay = |n: i64| 300 + if n % 5 == 4 { 12_000 } else { 0 };
+    let judged: Vec<_> = (0..200).map(|n| clock.judge(now - hour + n * 13_000, now + n * 13_000 + delay(n))).collect();
+    assert!(judged.iter().all(|judged| *judged == Clock::Off));
+    // A minute without network: what comes at once then looks like a backlog, but it is known by now.
+    let at = now + hour;
+    let judged: Vec<_> = (0..10).map(|n| clock.judge(at - hour + n * 6_000, at + 60_000)).collect();
+    assert!(judged.iter().all(|judged| *judged == Clock::Off));
 }
 
 #[test]
