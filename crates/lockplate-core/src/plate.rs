@@ -45,12 +45,6 @@ impl Plate {
         (!text.is_empty()).then_some(Self { text, overlong })
     }
 
-    /// That of the test of a camera: [`TEST_PLATE`].
-    #[must_use]
-    pub fn of_test() -> Self {
-        Self { text: TEST_PLATE.to_owned(), overlong: false }
-    }
-
     /// The text. Call sites are few on purpose: what gets it must never print it outside a result.
     #[must_use]
     pub fn expose_text(&self) -> &str {

@@ -124,9 +124,9 @@ fn listed(plate: &Element<'_>, config: &SourceConfig, ignored: &mut Ignored) -> 
     // `20240428T1300000000`: whether the last four digits are a fraction or an offset is unconfirmed, and others were seen. The
     // wall clock before them is the same either way.
     let digits: String = stamp.chars().filter(char::is_ascii_digit).take(14).chain("000".chars()).collect();
-    let time = spaced(&digits).and_then(|text| from_text(&text, config.zone.as_ref()));
-    let time = time.ok_or_else(|| Problem::at(Slug::OutOfRange, "/captureTime"))?;
     let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
+    let time = spaced(&digits).and_then(|text| from_text(&text, config.zone_of(&camera)));
+    let time = time.ok_or_else(|| Problem::at(Slug::OutOfRange, "/captureTime"))?;
     let Some(read) = config.plate(raw) else {
         ignored.unreadable = ignored.unreadable.saturating_add(1);
         return Ok(None);

@@ -27,6 +27,7 @@ pub mod normalise;
 pub mod openalpr;
 pub mod own;
 pub mod platerecognizer;
+pub mod sample;
 pub mod shape;
 pub mod source;
 pub mod tattile;

@@ -67,8 +67,8 @@ fn last_read(
 ) -> Result<Option<Observation>, Problem> {
     let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty() && *value != "-");
     let clock = field("time").ok_or_else(|| Problem::at(Slug::MissingField, "/time"))?;
-    let time = from_text(clock, config.zone.as_ref()).ok_or_else(|| Problem::at(Slug::OutOfRange, "/time"))?;
     let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
+    let time = from_text(clock, config.zone_of(&camera)).ok_or_else(|| Problem::at(Slug::OutOfRange, "/time"))?;
     let Some(plate) = config.readable(field("plate"), ignored) else { return Ok(None) };
     // The name of a picture may be used again; with the time it is that of one read.
     let picture = field("path").unwrap_or(plate.expose_text());

@@ -478,7 +478,8 @@ impl SourceConfig {
     }
 
     /// The zone of a camera's local times.
-    pub(crate) fn zone_of(&self, camera_key: &str) -> Option<&Zone> {
+    #[must_use]
+    pub fn zone_of(&self, camera_key: &str) -> Option<&Zone> {
         self.camera_zones.get(camera_key).or(self.zone.as_ref())
     }
 

@@ -14,7 +14,7 @@ use crate::xml::{self, Element};
 mod tests;
 
 /// `OCRSCORE` goes up to 100, or to 999 where the configuration says so: a small number does not tell.
-const SCALE: u16 = 100;
+pub(crate) const SCALE: u16 = 100;
 
 /// It sends local times and once.
 pub(crate) const PROFILE: Profile = Profile { local_times: true, ..Profile::plain("tattile", &Tattile) };

@@ -1,9 +1,10 @@
 //! The source's time (`intake.md` sections 3 and 4): texts with an offset and epoch numbers are exact, local texts need the
 //! zone configured for the source. Nothing here knows the current time; the camera's clock is judged in `normalise.rs`.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::fmt::strtime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Timestamp, ZonedDateTime};
 use lockplate_core::read::TimeQuality;
 
 /// 2000-01-01T00:00:00Z, ms. Earlier is no capture time.
@@ -34,17 +35,13 @@ impl Zone {
     /// The wall clock of an instant as `yyyymmddTHHMMSS`, as cameras are asked in; `ms` is Unix time.
     #[must_use]
     pub fn digits(&self, ms: i64) -> Option<String> {
-        let local = self.0.to_datetime(Timestamp::from_millisecond(ms).ok()?);
-        let (day, clock) = (local.date(), local.time());
-        Some(format!(
-            "{:04}{:02}{:02}T{:02}{:02}{:02}",
-            day.year(),
-            day.month(),
-            day.day(),
-            clock.hour(),
-            clock.minute(),
-            clock.second()
-        ))
+        self.wall_clock(ms, "%Y%m%dT%H%M%S")
+    }
+
+    /// The wall clock of an instant in the form of `strftime`; `ms` is Unix time.
+    pub(crate) fn wall_clock(&self, ms: i64, form: &str) -> Option<String> {
+        let at = Timestamp::from_millisecond(ms).ok()?;
+        strtime::format(form, &ZonedDateTime::new(at, self.0.clone())).ok()
     }
 }
 

@@ -110,7 +110,7 @@ fn a_camera_is_added_moved_paused_resumed_tested_and_removed_each_behind_its_lea
     let tested = done(&town, &["camera", "test", &number]);
     let stations = tested["test"]["stations"].as_array().unwrap().clone();
     let names: Vec<&str> = stations.iter().map(|station| station["station"].as_str().unwrap()).collect();
-    assert_eq!(names, ["register", "source", "camera", "heard", "clock", "sealer", "spool", "search"]);
+    assert_eq!(names, ["register", "source", "camera", "parser", "heard", "clock", "sealer", "spool", "search"]);
     town.wait_closed();
     let searched = town.search(TEST_PLATE);
     assert_eq!((searched.code, searched.times().len()), (0, 1), "{} {}", searched.document, searched.stderr);

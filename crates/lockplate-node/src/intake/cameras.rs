@@ -1,10 +1,10 @@
 //! Cameras one by one, for whoever holds the import key: `POST /v1/cameras/{camera}` changes one, `POST
-//! /v1/cameras/{camera}/test` sends an invented read of it through the recorder; and how each stands, for the health page.
-//! Adding them is in `files.rs`. Nothing here sees what a camera sends.
+//! /v1/cameras/{camera}/test` sends an invented read of it through its engine's parser and the recorder; and how each stands, for
+//! the health page. Adding them is in `files.rs`. Nothing here sees what a camera sends.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -12,12 +12,17 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use lockplate_core::plate::{Plate, TEST_PLATE};
-use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
-use lockplate_intake::normalise::{Clock as Judged, Placement};
+use lockplate_core::read::Read;
+use lockplate_intake::hold::Held;
+use lockplate_intake::normalise::{Arrival, CameraClock, Clock as Judged, Placement, Rules, normalise};
+use lockplate_intake::sample::sample;
+use lockplate_intake::source::{Observation, SourceConfig, SourceKind};
 use serde::{Deserialize, Serialize};
 
+use super::fetched::Fetched;
+use super::payload::Unpacked;
 use super::sink::{Fate, KnownCamera, NotTaken, Obstacle};
-use super::{Inner, IntakeState, Way};
+use super::{Book, Inner, IntakeState, SourceSettings, Way};
 use crate::api::{CameraEdit, CameraState, CameraTested, Station, StationResult};
 use crate::http::BoundedJson;
 use crate::problem::{Problem, ProblemKind};
@@ -144,15 +149,16 @@ fn stop(behind: &mut Behind, station: &str, says: impl Into<String>) -> Stopped 
 }
 
 impl Inner {
-    /// From the register to the spool. It goes past the state machine of intake on purpose: the read of a test must neither
-    /// mend the offset of the camera's clock, nor be compared with a hot list.
+    /// From the register over the engine's own parser to the spool. It goes past the state machine of intake on purpose: the read of a
+    /// test must neither mend the offset of the camera's clock, nor be held or a repeat, nor be compared with a hot list.
     async fn send_test_read(&self, number: u32, behind: &mut Behind) -> Result<(), Stopped> {
         let book = self.book();
         let Some(camera) = book.known.get(&number) else {
             return Err(stop(behind, "register", "there is no such camera, or it was removed"));
         };
         pass(behind, "register", format!("camera {number} is registered"));
-        match book.sources.values().find(|source| source.config.number == camera.source) {
+        let source = book.sources.values().find(|source| source.config.number == camera.source);
+        match source {
             Some(source) => {
                 let engine = source.config.kind.name();
                 pass(behind, "source", format!("{} ({engine}) speaks for it", source.name));
@@ -166,6 +172,7 @@ impl Inner {
             return Err(stop(behind, "camera", "it is paused: its reads are refused as those of an unknown camera"));
         }
         pass(behind, "camera", "its reads are taken");
+        let read = self.parse_test_read(&book, camera, source, behind)?;
         let heard = self.counters.heard().get(&number).and_then(|heard| heard.last_seen_ms);
         match heard {
             Some(at) => {
@@ -191,8 +198,7 @@ impl Inner {
             return Err(stop(behind, "sealer", obstacle_text(obstacle)));
         }
         pass(behind, "sealer", "a period is open and its sealer runs");
-        let now = self.clock.now_ms();
-        let fates = self.ask_sink(vec![(test_read(camera, now), Placement::Open)]).await;
+        let fates = self.ask_sink(vec![(read, Placement::Open)]).await;
         let fate = fates.map_or_else(Fate::Not, |fates| fates.first().copied().unwrap_or(Fate::Not(NotTaken::Busy)));
         let stopped = match fate {
             Fate::Stored => None,
@@ -212,6 +218,81 @@ impl Inner {
             pass(behind, "search", format!("once the period is closed, a search for {TEST_PLATE} finds it"));
         }
         Ok(())
+    }
+
+    /// The invented read as the source's parser reads it, if that leads to the camera.
+    fn parse_test_read(
+        &self,
+        book: &Book,
+        camera: &KnownCamera,
+        source: Option<&Arc<SourceSettings>>,
+        behind: &mut Behind,
+    ) -> Result<Read, Stopped> {
+        let now = self.clock.now_ms();
+        // Files have no engine: their form is the own one.
+        let of_files = SourceConfig::new(book.import_source, SourceKind::Own);
+        let config = source.map_or(&of_files, |source| &source.config);
+        let is_asked = source.is_some_and(|source| matches!(source.fetched, Some(Fetched::Pull(_))));
+        let (engine, registered) = (config.kind.name(), &camera.key);
+        let Some(sample) = sample(config, is_asked, registered, TEST_PLATE, now) else {
+            return Err(stop(
+                behind,
+                "parser",
+                "no read can be made: look at the source's zone and this machine's clock",
+            ));
+        };
+        let parsed = Unpacked::invented(sample).parse(config);
+        if let Some(problem) = parsed.problems.first() {
+            let at = problem.pointer.as_deref().map(|pointer| format!(" at {pointer}")).unwrap_or_default();
+            let why = problem.slug.detail();
+            let says = format!(
+                "a read of {engine} with the key {registered:?} is refused{at}: {why} Look at the key and at the source's section"
+            );
+            return Err(stop(behind, "parser", says));
+        }
+        let is_read = |seen: &Observation| Plate::parse(TEST_PLATE).is_some_and(|plate| plate == seen.plate);
+        let Some(observation) = parsed.observations.into_iter().next().filter(is_read) else {
+            let says = format!("no plate is found in a read of {engine}: look at the fields of the source");
+            return Err(stop(behind, "parser", says));
+        };
+        let key = &observation.camera_key;
+        let found = match source {
+            Some(source) => book.camera_of(source.config.number, key),
+            None => book.camera_of_file(key).map(|(number, _)| number),
+        };
+        if found != Some(camera.number) {
+            let whose = match found {
+                Some(other) => format!("which is camera {other}"),
+                None => "which is not registered".to_owned(),
+            };
+            let or = if config.camera.is_some() { ", or change `camera` of the source" } else { "" };
+            let says = format!(
+                "its key is {registered:?}, but reads of {engine} come with {key:?}, {whose}: add a camera with that key{or}"
+            );
+            return Err(stop(behind, "parser", says));
+        }
+        let rules = Rules::new(config, Arrival::Live, self.retention_ms);
+        let offset = now.saturating_sub(observation.time.ms);
+        let held = Held {
+            rules,
+            camera: camera.number,
+            received_at: now,
+            observation,
+            held_out: false,
+            track: 0,
+            of_frames: false,
+        };
+        let placed = normalise(&held, &mut CameraClock::default());
+        match placed.clock {
+            Judged::Good => pass(behind, "parser", format!("reads of {engine} with the key {registered:?} are of it")),
+            // The hour that comes twice: local times of its second half mean the first.
+            Judged::Off => {
+                let says =
+                    format!("its local time is read as one that is off by {}, and not believed", offset_text(offset));
+                note(behind, "parser", StationResult::Warning, says);
+            }
+        }
+        Ok(placed.read)
     }
 
     /// How each camera stands, by number.
@@ -263,26 +344,6 @@ const fn obstacle_text(obstacle: Obstacle) -> &'static str {
         Obstacle::NoPrekeys => "no period is open: a keeper's prekeys are used up, and it has delivered no more",
         Obstacle::NoEpoch => "no period is open: its sealer does not run, or too few keepers have taken its shares",
         Obstacle::Stopping => "the agency's process ends",
-    }
-}
-
-fn test_read(camera: &KnownCamera, now_ms: i64) -> Read {
-    Read {
-        source: camera.source,
-        engine_ref: None,
-        camera: camera.number,
-        captured_at: now_ms,
-        source_time: None,
-        time_quality: TimeQuality::Exact,
-        plate: Plate::of_test(),
-        jurisdiction: None,
-        jur_conf: None,
-        jurisdiction_trusted: false,
-        conf: None,
-        vehicle: Vehicle::default(),
-        motion: Motion::Unknown,
-        frames: 1,
-        flags: ReadFlags::default(),
     }
 }
 

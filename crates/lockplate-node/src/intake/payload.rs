@@ -8,6 +8,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use lockplate_intake::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX};
+use lockplate_intake::sample::Sample;
 use lockplate_intake::shape::shape_of;
 use lockplate_intake::source::{Parsed, Part, Payload, Problem, Slug, SourceConfig, SourceKind};
 
@@ -42,6 +43,13 @@ impl Unpacked {
     /// A message of a broker; bounded by whoever read it.
     pub(super) fn message(body: Bytes, topic: &str, retained: bool) -> Self {
         Self { topic: Some(topic.to_owned()), retained, ..Self::answer("application/json", body) }
+    }
+
+    /// The invented read of a camera's test.
+    pub(super) fn invented(sample: Sample) -> Self {
+        let Sample { content_type, body, parts, topic } = sample;
+        let parts = parts.into_iter().map(|(name, body)| (name.to_owned(), None, Bytes::from(body))).collect();
+        Self { parts, topic: topic.map(str::to_owned), ..Self::answer(content_type, Bytes::from(body)) }
     }
 
     /// Bytes to be parsed.

@@ -231,7 +231,8 @@ async fn questions(
         let source = inner.book().sources.get(name).cloned()?;
         let asked_ms = inner.clock.now_ms();
         let since_ms = seen.since(asked_ms);
-        let question = question(source.config.kind, source.config.zone.as_ref(), since_ms)?;
+        let zone = source.config.zone_of(source.config.camera.as_deref().unwrap_or_default());
+        let question = question(source.config.kind, zone, since_ms)?;
         if question.is_stream {
             return stream(inner, name, camera, &question, seen, stands, pause).await;
         }

@@ -175,7 +175,7 @@ pub(crate) struct Town {
     pub(crate) state: IntakeState,
 }
 
-fn source_table(name: &str, engine: &str) -> SourceTable {
+pub(super) fn source_table(name: &str, engine: &str) -> SourceTable {
     SourceTable {
         name: name.into(),
         engine: engine.into(),

@@ -1,5 +1,7 @@
-use super::super::tests::{NOW_MS, Town, address, answer, camera, good, name_of, own_line, post_of, town};
-use super::super::{NotTaken, REFRESH, token_text};
+use super::super::tests::{
+    NOW_MS, Town, address, answer, camera, good, name_of, own_line, post_of, source_table, town,
+};
+use super::super::{NotTaken, REFRESH, SourceTable, token_text};
 use super::*;
 use crate::clock::Clock as _;
 use crate::intake::tests::IMPORT_KEY;
@@ -99,8 +101,11 @@ async fn a_test_read_says_where_it_stops() {
 
     let way = tested(&town, 1).await;
     assert!(way.passed(), "{way:?}");
-    assert_eq!(stations(&way), ["register", "source", "camera", "heard", "clock", "sealer", "spool", "search"]);
-    assert_eq!(way.stations[3].result, StationResult::Warning, "nobody has spoken yet");
+    assert_eq!(
+        stations(&way),
+        ["register", "source", "camera", "parser", "heard", "clock", "sealer", "spool", "search"]
+    );
+    assert_eq!(way.stations[4].result, StationResult::Warning, "nobody has spoken yet");
     {
         let sealed = town.sink.sealed.lock().unwrap();
         let (read, placement) = &sealed[0];
@@ -129,6 +134,8 @@ async fn a_test_read_says_where_it_stops() {
     }
     refuses(None);
     obstacle(None);
+    change_all(&town, |camera| camera.key = "-".to_owned()).await;
+    stops.push(tested(&town, 1).await);
     change_all(&town, |camera| camera.active = false).await;
     stops.push(tested(&town, 1).await);
     town.register.0.lock().unwrap().sources.clear();
@@ -141,11 +148,101 @@ async fn a_test_read_says_where_it_stops() {
             (last.station.clone(), last.result == StationResult::Stops && !way.passed())
         })
         .collect();
-    let expected = ["sealer", "sealer", "spool", "spool", "camera", "source", "register"];
+    let expected = ["sealer", "sealer", "spool", "spool", "parser", "camera", "source", "register"];
     assert_eq!(last, expected.map(|station| (station.to_owned(), true)));
     let says: BTreeSet<_> = stops.iter().map(|way| way.stations.last().unwrap().says.clone()).collect();
     assert_eq!(says.len(), stops.len(), "each for its own reason: {says:?}");
     assert_eq!(town.sink.texts(), [TEST_PLATE], "only the first was sealed");
+}
+
+#[tokio::test]
+async fn a_test_read_goes_through_the_parser_of_its_source_whatever_the_engine() {
+    let town = town().await;
+    town.register.0.lock().unwrap().cameras.push(camera(500, super::super::tests::IMPORT_NUMBER, "file"));
+    {
+        let mut all = town.register.0.lock().unwrap();
+        for source in all.sources.clone() {
+            let pull = toml::from_str("url = \"http://10.1.0.7\"\nuser = \"a\"\npassword_file = \"p\"").unwrap();
+            let table = SourceTable {
+                pull: Some(pull),
+                token_sha256: None,
+                ..source_table(&source.name, source.config.kind.name())
+            };
+            let number = source.config.number + 100;
+            let Ok(asked) = table.check(number) else { continue };
+            all.sources.push(SourceSettings { name: format!("asked-{}", source.name), ..asked });
+            all.cameras.push(camera(number.into(), number, "1"));
+        }
+    }
+    // In the zone of each camera, where the source has another one.
+    change_all(&town, |camera| camera.zone = Zone::parse("Asia/Kolkata")).await;
+    let cameras = town.register.0.lock().unwrap().cameras.clone();
+    for camera in &cameras {
+        let way = tested(&town, camera.number).await;
+        let parser = way.stations.iter().find(|station| station.station == "parser").unwrap();
+        assert_eq!((parser.result, way.passed()), (StationResult::Ok, true), "{way:?}");
+        let (read, placement) = town.sink.sealed.lock().unwrap().pop().unwrap();
+        assert_eq!((read.camera, read.source, placement), (camera.number, camera.source, Placement::Open));
+        assert_eq!(
+            (read.plate.expose_text(), read.captured_at, read.source_time),
+            (TEST_PLATE, NOW_MS, None),
+            "{way:?}"
+        );
+    }
+    assert_eq!(
+        cameras.len(),
+        SourceKind::ALL.len() + 5,
+        "four kinds can also be asked, and there is one camera of files"
+    );
+    assert!(town.state.health().cameras.iter().all(|camera| camera.clock_offset_ms.is_none() && camera.reads == 0));
+}
+
+#[tokio::test]
+async fn in_the_hour_that_comes_twice_a_test_says_that_local_times_are_not_believed() {
+    let town = town().await;
+    // 2026-11-01 01:30 in New York, the second one.
+    let second_ms: i64 = 1_793_514_600_000;
+    town.clock.advance(Duration::from_millis(u64::try_from(second_ms - NOW_MS).unwrap()));
+    let number_of = |kind| SourceKind::ALL.iter().position(|known| *known == kind).unwrap() + 1;
+    for (kind, result) in [(SourceKind::Tattile, StationResult::Warning), (SourceKind::Hikvision, StationResult::Ok)] {
+        let way = tested(&town, u32::try_from(number_of(kind)).unwrap()).await;
+        let parser = way.stations.iter().find(|station| station.station == "parser").unwrap();
+        assert_eq!((parser.result, way.passed()), (result, true), "{way:?}");
+        assert_eq!(parser.says.contains("off by +3600.0 s"), result == StationResult::Warning, "{parser:?}");
+        assert_eq!(town.sink.sealed.lock().unwrap().pop().unwrap().0.captured_at, second_ms);
+    }
+}
+
+#[tokio::test]
+async fn a_test_read_stops_at_the_parser_where_the_engine_calls_the_camera_otherwise() {
+    let town = town().await;
+    let number_of = |kind| {
+        let all = town.register.0.lock().unwrap();
+        u32::from(all.sources.iter().find(|source| source.config.kind == kind).unwrap().config.number)
+    };
+    for (kind, registered, read) in [
+        (SourceKind::AlprLines, "2", "\"1\", which is not registered"),
+        (SourceKind::Milesight, "2", "\"1\", which is not registered"),
+        (SourceKind::DahuaEvents, "1/0", "\"1\", which is not registered"),
+        (SourceKind::Rekor, "agent/01", "\"agent/1\", which is not registered"),
+        (SourceKind::Tattile, "1 ", "\"1\", which is camera 700"),
+    ] {
+        let number = number_of(kind);
+        change_all(&town, |camera| {
+            if camera.number == number {
+                camera.key = registered.to_owned();
+            }
+        })
+        .await;
+        if read.contains("700") {
+            town.register.0.lock().unwrap().cameras.push(camera(700, u16::try_from(number).unwrap(), "1"));
+        }
+        let way = tested(&town, number).await;
+        let last = way.stations.last().unwrap();
+        assert_eq!((last.station.as_str(), last.result), ("parser", StationResult::Stops), "{kind:?} {way:?}");
+        assert!(last.says.contains(read), "{kind:?} {last:?}");
+    }
+    assert_eq!(town.sink.texts(), [""; 0], "nothing was sealed");
 }
 
 #[tokio::test]

@@ -169,6 +169,20 @@ async fn a_hikvision_camera_is_asked_for_what_is_new() {
 }
 
 #[tokio::test]
+async fn a_camera_in_another_zone_than_its_source_is_asked_and_read_in_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers = vec![plates(&[]), plates(&[]), plates(&[("20260320T0446300000", "AB123")])];
+    let (town, camera) = with_device("hikvision", folder.path(), PASSWORD, answers).await;
+    let zone = Zone::parse("America/Chicago");
+    town.register.0.lock().unwrap().cameras.iter_mut().for_each(|camera| camera.zone.clone_from(&zone));
+    town.state.refresh().await.unwrap();
+    town.until("the read", |town| !town.sink.texts().is_empty()).await;
+    assert_eq!(town.sink.sealed.lock().unwrap()[0].0.captured_at, NOW_MS - 10_000);
+    let asked = camera.0.lock().unwrap().asked.clone();
+    assert!(asked.iter().any(|(_, body)| body.contains("20260320T043140")), "{asked:?}");
+}
+
+#[tokio::test]
 async fn axis_and_milesight_cameras_are_asked_in_their_ways() {
     let axis = format!("<events><event><TS>{NOW_MS}</TS><LPR>AX123</LPR><LP_BMP>a</LP_BMP></event></events>");
     let milesight = "time_0=2026-03-20 05:46:40\nplate_0=MS123\npath_0=a.jpg\n".to_owned();
