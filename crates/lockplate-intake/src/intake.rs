@@ -2,7 +2,7 @@
 //! It never drops a good read in silence: each is sealed, held, or counted as a duplicate. What it returns goes to the
 //! sealer; what could not be made durable must be given back with [`Intake::not_durable`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_core::read::Read;
 
@@ -183,6 +183,12 @@ impl Intake {
             heartbeat: parsed.heartbeat,
             ..Outcome::default()
         };
+        if let Some((beat, at)) = out.heartbeat.as_ref().and_then(|beat| Some((beat, beat.agent_time?))) {
+            // The time of the agent is that of its cameras' reads.
+            for camera in beat.cameras.iter().filter_map(|(key, _)| camera_of(key)) {
+                self.clock_of(now_ms, camera).judge(at, now_ms);
+            }
+        }
         if let Some(agent) = &parsed.group_agent {
             self.frames.group_seen(now_ms, rules.source, agent);
         }
@@ -232,6 +238,20 @@ impl Intake {
         for note in &sealable.notes {
             self.duplicates.forget(*note);
         }
+    }
+
+    /// What was known of clocks when the process before this one ended ([`right_clocks`](Self::right_clocks)): what a camera or a broker kept
+    /// meanwhile is late, and no wrong clock.
+    pub fn know_clocks(&mut self, now_ms: i64, right: impl IntoIterator<Item = u32>) {
+        for camera in right.into_iter().take(CLOCKS_MAX) {
+            self.clocks.insert(camera, (now_ms, CameraClock::known(now_ms)));
+        }
+    }
+
+    /// Cameras whose clock was right when they were heard last.
+    #[must_use]
+    pub fn right_clocks(&self) -> BTreeSet<u32> {
+        self.clocks.iter().filter(|(_, (_, clock))| clock.is_right()).map(|(camera, _)| *camera).collect()
     }
 
     /// What the clock of a camera shows ([`CameraClock::reading`]); none before its first live read.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, NESTING_MAX, TEXT_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, JSON_VALUES_MAX, NESTING_MAX, TEXT_BYTES_MAX};
 use crate::source::{Ignored, Observation, Parsed, Problem, Slug};
 use crate::time::{SourceTime, Zone, from_text};
 
@@ -13,15 +13,13 @@ use crate::time::{SourceTime, Zone, from_text};
 ///
 /// # Errors
 /// `Malformed` for anything that is not JSON, deeper than [`NESTING_MAX`], or has NUL in it; `TooLarge` beyond
-/// [`BODY_BYTES_MAX`].
+/// [`BODY_BYTES_MAX`] or [`JSON_VALUES_MAX`].
 pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     if bytes.len() > BODY_BYTES_MAX {
         return Err(Problem::whole(Slug::TooLarge));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if !is_bounded(bytes) {
-        return Err(Problem::whole(Slug::Malformed));
-    }
+    bounded(bytes).map_err(Problem::whole)?;
     serde_json::from_slice(bytes).map_err(|_no_json| Problem::whole(Slug::Malformed))
 }
 
@@ -44,33 +42,40 @@ where
     parsed
 }
 
-/// One pass without building anything: nesting at most [`NESTING_MAX`], no NUL, raw or escaped.
-fn is_bounded(bytes: &[u8]) -> bool {
+/// One pass without building anything: nesting at most [`NESTING_MAX`], values at most [`JSON_VALUES_MAX`], no NUL, raw or escaped.
+fn bounded(bytes: &[u8]) -> Result<(), Slug> {
     let mut depth = 0_usize;
+    // Each begins with a bracket or stands behind a comma, but for the first.
+    let mut values = 0_usize;
     let mut in_text = false;
     let mut rest = bytes;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
-            0 => return false,
+            0 => return Err(Slug::Malformed),
             b'"' => in_text = !in_text,
             b'\\' if in_text => {
                 if rest.starts_with(b"u0000") {
-                    return false;
+                    return Err(Slug::Malformed);
                 }
                 rest = rest.get(1..).unwrap_or_default();
             }
             b'[' | b'{' if !in_text => {
                 depth = depth.saturating_add(1);
+                values = values.saturating_add(1);
                 if depth > NESTING_MAX {
-                    return false;
+                    return Err(Slug::Malformed);
                 }
             }
             b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            b',' if !in_text => values = values.saturating_add(1),
             _ => {}
         }
+        if values > JSON_VALUES_MAX {
+            return Err(Slug::TooLarge);
+        }
     }
-    true
+    Ok(())
 }
 
 /// A place in the tree, with its JSON pointer for problems. Reads leniently: a wrong type is absent, unless required.
@@ -267,6 +272,17 @@ mod tests {
         assert!(parse(nested(100_000).as_bytes()).is_err());
         // Brackets in text do not nest.
         assert!(parse(format!("\"{}\"", "[{\\\"".repeat(500)).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn values_at_the_bound_and_beyond() {
+        let values = |n: usize| format!("[{}0]", "0,".repeat(n - 2));
+        assert!(parse(values(JSON_VALUES_MAX).as_bytes()).is_ok());
+        assert_eq!(parse(values(JSON_VALUES_MAX + 2).as_bytes()), Err(Problem::whole(Slug::TooLarge)));
+        let objects = format!("[{}0]", r#"{"a":0},"#.repeat(1_000_000));
+        assert_eq!(parse(objects.as_bytes()), Err(Problem::whole(Slug::TooLarge)));
+        // Those in text are none.
+        assert!(parse(format!("\"{}\"", "{,".repeat(JSON_VALUES_MAX)).as_bytes()).is_ok());
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub const LINE_WITH_CROP_BYTES_MAX: usize = 512 * 1024;
 pub const PARTS_MAX: usize = 32;
 /// Nested arrays and objects of a JSON payload, nested elements of an XML payload.
 pub const NESTING_MAX: usize = 64;
+/// Values of a JSON payload, arrays and objects among them; an engine's has some thousands. A small value takes a hundred bytes in memory.
+pub const JSON_VALUES_MAX: usize = 50_000;
 /// Tags, texts, references and comments of an XML payload; a camera's event has some hundreds.
 pub const XML_EVENTS_MAX: usize = 20_000;
 /// Lines `key=value` of a payload of Dahua's event stream.

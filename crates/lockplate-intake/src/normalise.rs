@@ -102,6 +102,18 @@ pub struct CameraClock {
 }
 
 impl CameraClock {
+    /// One that was right when its camera was heard last, before `now` and before this process.
+    #[must_use]
+    pub fn known(now: i64) -> Self {
+        Self { right_at: Some(now), ..Self::default() }
+    }
+
+    /// It was right once, and was not found wrong since.
+    #[must_use]
+    pub const fn is_right(&self) -> bool {
+        self.right_at.is_some() && self.wrong_reads == 0
+    }
+
     /// Judges one read and remembers it.
     pub fn judge(&mut self, captured_at: i64, received_at: i64) -> Clock {
         let own = received_at.saturating_sub(captured_at);

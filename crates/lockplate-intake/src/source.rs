@@ -264,7 +264,8 @@ pub enum PoisonAnswer {
 pub enum BusyAnswer {
     /// 503 with `Retry-After`.
     Unavailable {
-        /// Storing is tried for so long first, ms: for a source that never repeats.
+        /// Storing is tried for so long and no longer, ms: for a source that never repeats, or does not wait. 0: as long as the recorder
+        /// keeps a read waiting for its epoch.
         tried_ms: u32,
         /// Seconds.
         retry_after_s: u32,

@@ -639,7 +639,12 @@ fn answers_of_the_page() {
         (SourceKind::UniFi, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
         (SourceKind::Genetec, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
         (SourceKind::BlueIris, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
-        (SourceKind::Verkada, SuccessBody::Empty, PoisonAnswer::Success, busy_503),
+        (
+            SourceKind::Verkada,
+            SuccessBody::Empty,
+            PoisonAnswer::Success,
+            BusyAnswer::Unavailable { tried_ms: 1_500, retry_after_s: 5 },
+        ),
     ] {
         assert_eq!(kind.answer_rule(), AnswerRule { success, poison, busy });
         assert_eq!(SourceKind::from_name(kind.name()), Some(kind));

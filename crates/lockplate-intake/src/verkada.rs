@@ -5,12 +5,18 @@ use crate::confidence::confidence;
 use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::ID_BYTES_MAX;
-use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
+use crate::source::{
+    AnswerRule, BusyAnswer, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig,
+};
 use crate::time::from_number;
 
 /// It wants an answer within 2 s and repeats once. The id of the webhook is not that of a read: a repeat is known by camera,
 /// plate and time.
-pub(crate) const PROFILE: Profile = Profile::plain("verkada", &Verkada);
+/// It waits 2 s for an answer, and repeats once.
+pub(crate) const PROFILE: Profile = Profile {
+    answer: AnswerRule { busy: BusyAnswer::Unavailable { tried_ms: 1_500, retry_after_s: 5 }, ..AnswerRule::ONCE },
+    ..Profile::plain("verkada", &Verkada)
+};
 
 /// Verkada as a [`Source`].
 #[derive(Clone, Copy, Debug)]

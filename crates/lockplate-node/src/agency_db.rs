@@ -3,6 +3,7 @@
 
 mod cameras;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use lockplate_core::Timestamp;
@@ -51,7 +52,9 @@ CREATE UNIQUE INDEX camera_key ON camera (source, key) WHERE state <> 2;
     alerts::store::MIGRATION_SHARED, crate::hotlist::store::MIGRATION_CHANGES, "
 CREATE TABLE asked (source INTEGER PRIMARY KEY REFERENCES source (number), read_to INTEGER NOT NULL,
     answered INTEGER NOT NULL) STRICT;
-", crate::account::MIGRATION_ONCE];
+", crate::account::MIGRATION_ONCE, "
+CREATE TABLE right_clock (camera INTEGER PRIMARY KEY REFERENCES camera (number)) STRICT;
+"];
 
 /// Version of `agency.db`.
 pub(crate) fn schema() -> u32 {
@@ -242,6 +245,37 @@ impl AgencyDb {
                     "INSERT OR REPLACE INTO asked (source, read_to, answered) VALUES (?1, ?2, ?3)",
                     params![source, asked.read_to_ms, asked.answered_ms],
                 )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Cameras whose clock was right.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn right_clocks(&self) -> Result<BTreeSet<u32>, DbError> {
+        self.db
+            .call(|db| {
+                let mut rows = db.prepare_cached("SELECT camera FROM right_clock")?;
+                Ok(rows.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Remembers those, and no others.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn set_right_clocks(&self, cameras: BTreeSet<u32>) -> Result<(), DbError> {
+        self.db
+            .transaction(move |db| {
+                db.execute("DELETE FROM right_clock", ())?;
+                let mut insert =
+                    db.prepare_cached("INSERT INTO right_clock SELECT number FROM camera WHERE number = ?1")?;
+                for camera in cameras {
+                    insert.execute(params![camera])?;
+                }
                 Ok(())
             })
             .await

@@ -15,6 +15,7 @@ mod files;
 mod load;
 mod login;
 mod mqtt;
+mod passing;
 mod payload;
 mod pull;
 mod register;
@@ -29,7 +30,7 @@ mod webhook;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ use lockplate_intake::limits::BODY_BYTES_MAX;
 use lockplate_intake::time::Zone;
 use lockplate_intake::{Intake, Sealable};
 use rand_core::CryptoRng;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 pub use access::{AddressRange, PAYLOADS_PER_SECOND_MAX, TokenHash, token_text};
@@ -77,7 +78,9 @@ use counters::Counters;
 use digest::Nonces;
 use load::Load;
 use login::{Users, users_of};
+use passing::Passing;
 use shapes::Shapes;
+use webhook::{PARSERS_MAX, ROOM_KIB};
 
 /// How often the register of cameras and sources is read again: a revoked token is dead within 5 s (D14).
 const REFRESH: Duration = Duration::from_secs(4);
@@ -160,10 +163,8 @@ enum Way {
 
 struct Lane {
     intake: Mutex<Intake>,
-    /// Read while a payload is between its judgement and its sealing; taken whole to wait for all of them.
-    on_its_way: Arc<tokio::sync::RwLock<()>>,
-    /// Payloads that could not be made durable.
-    failures: AtomicU64,
+    /// Payloads between their judgement and their sealing.
+    passing: Arc<Passing>,
 }
 
 impl Lane {
@@ -171,7 +172,7 @@ impl Lane {
         let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(key.as_mut_slice());
         let intake = Intake::new(&key).forgetting_after(retention_ms);
-        Self { intake: Mutex::new(intake), on_its_way: Arc::default(), failures: AtomicU64::new(0) }
+        Self { intake: Mutex::new(intake), passing: Arc::default() }
     }
 }
 
@@ -191,7 +192,12 @@ struct Inner {
     book: RwLock<Arc<Book>>,
     refreshed: Mutex<Duration>,
     paces: Mutex<BTreeMap<u16, Pace>>,
+    rooms: Mutex<BTreeMap<u16, Arc<Semaphore>>>,
+    /// Large payloads are parsed a few at a time: what is built of one may be many times its size.
+    parsers: Semaphore,
     counters: Counters,
+    /// Cameras whose clock is known to be right, as the register has it, and since when.
+    right_clocks: Mutex<(Duration, BTreeSet<u32>)>,
     /// Alarms of cameras that were traced and are not over.
     alarms: Mutex<BTreeSet<(u32, CameraAlarm)>>,
     nonces: Nonces,
@@ -313,6 +319,12 @@ impl Inner {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         paces.entry(source).or_insert_with(|| Pace::new(now)).admits(now)
     }
+
+    /// KiB of payloads that a source may have here at a time.
+    fn room(&self, source: u16) -> Arc<Semaphore> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(rooms.entry(source).or_insert_with(|| Arc::new(Semaphore::new(ROOM_KIB))))
+    }
 }
 
 impl IntakeState {
@@ -339,7 +351,10 @@ impl IntakeState {
             book: RwLock::default(),
             refreshed: Mutex::default(),
             paces: Mutex::default(),
+            rooms: Mutex::default(),
+            parsers: Semaphore::new(PARSERS_MAX),
             counters: Counters::default(),
+            right_clocks: Mutex::default(),
             alarms: Mutex::default(),
             nonces: Nonces::new(nonce_key),
             shapes: Shapes::default(),
@@ -351,6 +366,9 @@ impl IntakeState {
             closing: AtomicBool::new(false),
         };
         inner.refresh().await?;
+        let right = inner.register.right_clocks().await?;
+        inner.with(Way::Live, |intake| intake.know_clocks(inner.started_ms, right.iter().copied()));
+        *inner.right_clocks.lock().unwrap_or_else(PoisonError::into_inner) = (inner.clock.monotonic(), right);
         Ok(Self(Arc::new(inner)))
     }
 

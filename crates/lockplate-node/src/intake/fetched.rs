@@ -13,7 +13,7 @@ use super::counters::add;
 use super::mqtt::{self, MqttSettings};
 use super::payload::Unpacked;
 use super::pull::{self, PullSettings};
-use super::webhook::{TRY_AGAIN, parse};
+use super::webhook::TRY_AGAIN;
 use super::{Inner, NotTaken, REFRESH, SourceSettings};
 
 /// First pause before a lost connection is made again; each further one is twice as long.
@@ -120,7 +120,7 @@ impl Inner {
             tokio::time::sleep(PACE_PAUSE).await;
         }
         self.counters.of(name, |counts| add(&mut counts.payloads, 1));
-        let parsed = parse(&source, unpacked).await;
+        let parsed = self.parse(&source, unpacked).await;
         Some((source, parsed))
     }
 

@@ -175,7 +175,7 @@ async fn settle_chunk(
     book: Arc<Book>,
     body: Bytes,
 ) -> Result<ImportAnswer, ProblemKind> {
-    let entered = inner.enter(Way::Import).await;
+    let entered = inner.import.passing.enter(chunk.config.number);
     if inner.closing.load(Ordering::SeqCst) {
         return Err(ProblemKind::IntakeUnavailable);
     }
@@ -254,7 +254,7 @@ pub(super) async fn done(State(state): State<IntakeState>, request: Request) -> 
                 let (tell, ended) = watch::channel(None);
                 let working = Arc::clone(&inner);
                 inner.tasks.spawn("close late epochs", async move {
-                    drop(working.import.on_its_way.write().await);
+                    working.import.passing.all_ended().await;
                     let result = working.sink.late_done().await;
                     tell.send_replace(Some(result));
                 });

@@ -101,8 +101,7 @@ pub(super) async fn bounded_body(request: Request) -> Result<Bytes, Problem> {
 /// Reads and unpacks a request of a source.
 pub(super) async fn unpack(request: Request, kind: SourceKind) -> Result<Unpacked, Problem> {
     let headers = request.headers().clone();
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if declared.and_then(|text| text.parse::<usize>().ok()).is_some_and(|len| len > BODY_BYTES_MAX) {
+    if bytes_declared(&headers).is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
         return Err(Problem::whole(Slug::TooLarge));
     }
     let content_type = text_of(&headers, &CONTENT_TYPE, CONTENT_TYPE_BYTES_MAX).unwrap_or_default();
@@ -120,6 +119,16 @@ pub(super) async fn unpack(request: Request, kind: SourceKind) -> Result<Unpacke
     }
     let parts = split(&content_type, body).await?;
     Ok(Unpacked { parts, camera_header, ..Unpacked::answer(&content_type, Bytes::new()) })
+}
+
+fn bytes_declared(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The most that may come of a body, unpacked.
+pub(super) fn bytes_at_most(headers: &HeaderMap) -> usize {
+    let as_it_is = bytes_declared(headers).filter(|_| !headers.contains_key(CONTENT_ENCODING));
+    as_it_is.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX)
 }
 
 fn text_of(headers: &HeaderMap, name: &HeaderName, bytes_max: usize) -> Option<String> {

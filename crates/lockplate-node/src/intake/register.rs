@@ -1,5 +1,6 @@
 //! The real ends of intake's seams: the recorder, and the register in the agency's database. Nothing is decided here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -219,6 +220,14 @@ impl Register for AgencyRegister {
 
     fn set_asked(&self, source: u16, asked: Asked) -> BoxFuture<'_, Result<(), RegisterDown>> {
         async move { self.db.set_asked(source, asked).await.map_err(|_db| RegisterDown) }.boxed()
+    }
+
+    fn right_clocks(&self) -> BoxFuture<'_, Result<BTreeSet<u32>, RegisterDown>> {
+        async move { self.db.right_clocks().await.map_err(|_db| RegisterDown) }.boxed()
+    }
+
+    fn set_right_clocks(&self, cameras: BTreeSet<u32>) -> BoxFuture<'_, Result<(), RegisterDown>> {
+        async move { self.db.set_right_clocks(cameras).await.map_err(|_db| RegisterDown) }.boxed()
     }
 
     fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>> {

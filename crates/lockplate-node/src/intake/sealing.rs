@@ -9,8 +9,9 @@ use std::time::Duration;
 use lockplate_core::read::Read;
 use lockplate_intake::normalise::Placement;
 use lockplate_intake::{Intake, Sealable};
-use tokio::sync::{OwnedRwLockReadGuard, oneshot};
+use tokio::sync::oneshot;
 
+use super::passing::OnItsWay;
 use super::sink::{Fate, NotTaken, SINK_READS_MAX};
 use super::{Inner, Way};
 
@@ -25,6 +26,9 @@ const INTERRUPTIONS_MAX: u32 = 3;
 
 /// So long after a read was refused, and none was sealed since, reads count as refused: without one nobody knows whether they still are.
 const REFUSED: Duration = Duration::from_secs(30);
+
+/// How often it is written down whose clock is right.
+const KEEP_CLOCKS: Duration = Duration::from_secs(60);
 
 /// What sealing can wait at the end of the process: well within the 45 s of a shutdown.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
@@ -41,20 +45,7 @@ pub(super) struct Settled {
     pub(super) too_old: Vec<Option<[u8; 8]>>,
 }
 
-/// A payload between its judgement and its sealing.
-pub(super) struct OnItsWay {
-    place: OwnedRwLockReadGuard<()>,
-    failures: u64,
-}
-
 impl Inner {
-    /// Announces a payload before the state machine sees it.
-    pub(super) async fn enter(&self, way: Way) -> OnItsWay {
-        let lane = self.lane(way);
-        let place = Arc::clone(&lane.on_its_way).read_owned().await;
-        OnItsWay { place, failures: lane.failures.load(Ordering::SeqCst) }
-    }
-
     /// Seals `reads` and waits until they are durable. `duplicates`: the payload also had repeats; then those they repeat
     /// must be durable too.
     ///
@@ -66,28 +57,26 @@ impl Inner {
         reads: Vec<Sealable>,
         duplicates: bool,
     ) -> Result<Settled, NotTaken> {
-        let OnItsWay { place, failures } = entered;
+        let repeats = entered.repeats();
         let mut settled = Settled::default();
         if reads.is_empty() {
-            drop(place);
+            drop(entered);
         } else {
             let (tell, told) = oneshot::channel();
             let inner = Arc::clone(self);
             self.tasks.spawn("seal reads", async move {
                 let result = inner.seal(way, reads).await;
-                drop(place);
+                if result.is_err() {
+                    inner.lane(way).passing.failed(repeats.source());
+                }
+                drop(entered);
                 // Nobody waits where the caller went away: the reads are durable or forgotten all the same.
                 drop(tell.send(result));
             });
             settled = told.await.map_err(|_task_ended| NotTaken::Stopping)??;
         }
-        if duplicates {
-            let lane = self.lane(way);
-            // Everything that was on its way when this payload was judged has ended once the lane is free.
-            drop(lane.on_its_way.write().await);
-            if lane.failures.load(Ordering::SeqCst) != failures {
-                return Err(NotTaken::Busy);
-            }
+        if duplicates && !self.lane(way).passing.are_durable(repeats).await {
+            return Err(NotTaken::Busy);
         }
         Ok(settled)
     }
@@ -104,9 +93,8 @@ impl Inner {
                 if theirs.is_empty() {
                     return Ok(settled);
                 }
-                // Forgotten first, counted second: whoever judged a repeat before it was forgotten sees the count.
+                // Forgotten first, counted by the caller: whoever judged a repeat before it was forgotten sees the count.
                 self.with(way, |intake| theirs.iter().for_each(|read| intake.not_durable(read)));
-                self.lane(way).failures.fetch_add(1, Ordering::SeqCst);
                 return Err(why);
             }
             reads = rest;
@@ -224,6 +212,23 @@ impl Inner {
             self.with(Way::Import, |intake| intake.forget_old(now));
             self.load.watch(self.clock.monotonic());
             self.refresh_when_due().await;
+            self.keep_clocks(false).await;
+        }
+    }
+
+    /// Remembers over a restart whose clock is right, once a minute and at the end.
+    async fn keep_clocks(&self, at_the_end: bool) {
+        let now = self.clock.monotonic();
+        let right = self.with(Way::Live, |intake| intake.right_clocks());
+        {
+            let kept = self.right_clocks.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.1 == right || !(at_the_end || now.saturating_sub(kept.0) >= KEEP_CLOCKS) {
+                return;
+            }
+        }
+        match self.register.set_right_clocks(right.clone()).await {
+            Ok(()) => *self.right_clocks.lock().unwrap_or_else(PoisonError::into_inner) = (now, right),
+            Err(down) => tracing::warn!(%down, "whose clock is right is not remembered over a restart"),
         }
     }
 
@@ -287,8 +292,9 @@ impl Inner {
     /// The end: takes no payload any more, waits for those on their way, seals what is held.
     pub(super) async fn finish(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        drop(self.lane(Way::Import).on_its_way.write().await);
-        drop(self.lane(Way::Live).on_its_way.write().await);
+        self.import.passing.all_ended().await;
+        self.live.passing.all_ended().await;
+        self.keep_clocks(true).await;
         let started = self.clock.monotonic();
         while !self.release(true).await {
             if self.clock.monotonic().saturating_sub(started) > DRAIN_MAX {

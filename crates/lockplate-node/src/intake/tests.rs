@@ -1,6 +1,7 @@
 mod mqtt;
 mod pull;
 mod signing_in;
+mod waiting;
 
 use super::*;
 use crate::api::{CameraChanged, CameraEdit, CameraListed, CameraState};
@@ -16,6 +17,7 @@ use lockplate_intake::SourceKind;
 use lockplate_intake::normalise::Placement;
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -43,6 +45,10 @@ pub(crate) struct FakeSink {
 impl FakeSink {
     pub(crate) fn texts(&self) -> Vec<String> {
         self.sealed.lock().unwrap().iter().map(|(read, _)| read.plate.expose_text().to_owned()).collect()
+    }
+
+    fn placements(&self) -> Vec<Placement> {
+        self.sealed.lock().unwrap().iter().map(|(_, place)| *place).collect()
     }
 }
 
@@ -103,7 +109,11 @@ pub(super) fn camera(number: u32, source: u16, key: &str) -> KnownCamera {
 }
 
 /// A register in memory.
-pub(crate) struct FakeRegister(pub(crate) Mutex<Registered>, pub(super) Mutex<BTreeMap<u16, Asked>>);
+pub(crate) struct FakeRegister(
+    pub(crate) Mutex<Registered>,
+    pub(super) Mutex<BTreeMap<u16, Asked>>,
+    pub(super) Mutex<BTreeSet<u32>>,
+);
 
 impl Register for FakeRegister {
     fn registered(&self) -> BoxFuture<'_, Result<Registered, RegisterDown>> {
@@ -123,6 +133,15 @@ impl Register for FakeRegister {
 
     fn set_asked(&self, source: u16, asked: Asked) -> BoxFuture<'_, Result<(), RegisterDown>> {
         self.1.lock().unwrap().insert(source, asked);
+        core::future::ready(Ok(())).boxed()
+    }
+
+    fn right_clocks(&self) -> BoxFuture<'_, Result<BTreeSet<u32>, RegisterDown>> {
+        core::future::ready(Ok(self.2.lock().unwrap().clone())).boxed()
+    }
+
+    fn set_right_clocks(&self, cameras: BTreeSet<u32>) -> BoxFuture<'_, Result<(), RegisterDown>> {
+        *self.2.lock().unwrap() = cameras;
         core::future::ready(Ok(())).boxed()
     }
 
@@ -234,6 +253,11 @@ fn password_file(folder: &std::path::Path, password: &str) -> std::path::PathBuf
 }
 
 pub(crate) async fn town() -> Town {
+    town_that_knows(BTreeSet::new()).await
+}
+
+/// One whose run before this one knew the clocks of these cameras.
+async fn town_that_knows(right_clocks: BTreeSet<u32>) -> Town {
     let numbered = || (1_u16..).zip(SourceKind::ALL.iter().map(|&kind| name_of(kind)));
     let registered = Registered {
         cameras: numbered().map(|(number, _)| camera(u32::from(number), number, "1")).collect(),
@@ -241,7 +265,7 @@ pub(crate) async fn town() -> Town {
         import_source: IMPORT_NUMBER,
     };
     let (onlooker, sink) = (Arc::new(Onlooker::default()), Arc::new(FakeSink::default()));
-    let register = Arc::new(FakeRegister(Mutex::new(registered), Mutex::default()));
+    let register = Arc::new(FakeRegister(Mutex::new(registered), Mutex::default(), Mutex::new(right_clocks)));
     let clock = Arc::new(TestClock::new(NOW_MS));
     let tasks = Tasks::new();
     let parts = IntakeParts {

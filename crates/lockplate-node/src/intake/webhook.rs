@@ -19,6 +19,7 @@ use lockplate_intake::normalise::{Arrival, Rules};
 use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind, SuccessBody};
 use lockplate_intake::{Outcome, Sealable};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::access::TokenHash;
 use super::counters::add;
@@ -29,6 +30,12 @@ use crate::problem::{Problem, ProblemKind};
 
 /// Payloads from this size on are parsed beside the event loop, bytes.
 pub(super) const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// KiB of payloads that one source may have here at a time, read, parsed or on their way: eight of the largest.
+pub(super) const ROOM_KIB: usize = 64 * 1_024;
+
+/// Large payloads that are parsed at a time.
+pub(super) const PARSERS_MAX: usize = 4;
 
 /// How long a body may take to come.
 const BODY_MAX: Duration = Duration::from_secs(30);
@@ -116,8 +123,8 @@ impl Inner {
                 }
             };
         }
-        let unpacked = match tokio::time::timeout(BODY_MAX, payload::unpack(request, kind)).await {
-            Ok(Ok(unpacked)) => Arc::new(unpacked),
+        let (unpacked, _room) = match tokio::time::timeout(BODY_MAX, self.receive(source, request)).await {
+            Ok(Ok((unpacked, room))) => (Arc::new(unpacked), room),
             Ok(Err(refusal)) => {
                 self.counters.rejected(&source.name, refusal.slug, 1);
                 return poison(kind, &[refusal], 1);
@@ -125,7 +132,7 @@ impl Inner {
             // Sent again it may come whole: nothing that its source takes for a delivery.
             Err(_elapsed) => return self.busy(source),
         };
-        let parsed = parse(source, &unpacked).await;
+        let parsed = self.parse(source, &unpacked).await;
         match self.deliver_patiently(source, parsed).await {
             Ok(delivered) => {
                 self.note_shape(source, &delivered, &unpacked).await;
@@ -133,6 +140,35 @@ impl Inner {
             }
             Err(_why) => self.busy(source),
         }
+    }
+
+    /// Reads a payload once the source has room for it: one that sends much at a time waits for itself, and takes no memory of others.
+    async fn receive(
+        &self,
+        source: &SourceSettings,
+        request: Request,
+    ) -> Result<(Unpacked, Option<OwnedSemaphorePermit>), Refusal> {
+        let kib = payload::bytes_at_most(request.headers()).div_ceil(1_024);
+        // Never closed.
+        let places = self.room(source.config.number).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
+        let mut room = places.await.ok();
+        let unpacked = payload::unpack(request, source.config.kind).await?;
+        if let Some(room) = &mut room {
+            drop(room.split(kib.saturating_sub(unpacked.len().div_ceil(1_024))));
+        }
+        Ok((unpacked, room))
+    }
+
+    /// Runs the parser of `source`, beside the event loop where there is much to do.
+    pub(super) async fn parse(&self, source: &Arc<SourceSettings>, unpacked: &Arc<Unpacked>) -> Parsed {
+        if unpacked.len() <= PARSE_INLINE_BYTES_MAX {
+            return unpacked.parse(&source.config);
+        }
+        let _one_of_few = self.parsers.acquire().await;
+        let (source, unpacked) = (Arc::clone(source), Arc::clone(unpacked));
+        let parsed = tokio::task::spawn_blocking(move || unpacked.parse(&source.config)).await;
+        // Parsers are total: a task that did not come back is a bug of ours, and the payload cannot be read.
+        parsed.unwrap_or_else(|_panicked| Parsed::refused(Refusal::whole(Slug::Malformed)))
     }
 
     /// Delivers, and tries it again for as long as this kind of source is to be kept waiting.
@@ -148,6 +184,7 @@ impl Inner {
         if tried.is_zero() {
             return self.deliver(source, parsed, 0).await;
         }
+        // A try that is given up goes on by itself; what it makes durable, a repeat finds.
         let patient = async {
             loop {
                 match self.deliver(source, parsed.clone(), 0).await {
@@ -156,10 +193,7 @@ impl Inner {
                 }
             }
         };
-        match tokio::time::timeout(tried, patient).await {
-            Ok(done) => done,
-            Err(_elapsed) => self.deliver(source, parsed.clone(), 0).await,
-        }
+        tokio::time::timeout(tried, patient).await.unwrap_or(Err(NotTaken::Busy))
     }
 
     /// Takes what one payload says. On success every read of it is durable, held, a repeat, or refused for good. `pause_ms` is that of
@@ -170,7 +204,7 @@ impl Inner {
         parsed: Parsed,
         pause_ms: i64,
     ) -> Result<Delivered, NotTaken> {
-        let entered = self.enter(Way::Live).await;
+        let entered = self.live.passing.enter(source.config.number);
         if self.closing.load(Ordering::SeqCst) {
             return Err(NotTaken::Stopping);
         }
@@ -229,17 +263,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// Runs the parser of `source`, beside the event loop where there is much to do.
-pub(super) async fn parse(source: &Arc<SourceSettings>, unpacked: &Arc<Unpacked>) -> Parsed {
-    if unpacked.len() <= PARSE_INLINE_BYTES_MAX {
-        return unpacked.parse(&source.config);
-    }
-    let (source, unpacked) = (Arc::clone(source), Arc::clone(unpacked));
-    let parsed = tokio::task::spawn_blocking(move || unpacked.parse(&source.config)).await;
-    // Parsers are total: a task that did not come back is a bug of ours, and the payload cannot be read.
-    parsed.unwrap_or_else(|_panicked| Parsed::refused(Refusal::whole(Slug::Malformed)))
 }
 
 fn answer(kind: SourceKind, outcome: &Outcome, accepted: u64, in_memory: bool) -> Response {
