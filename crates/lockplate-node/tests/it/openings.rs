@@ -302,14 +302,20 @@ async fn what_is_private_opens_after_the_embargo_by_two_clocks_and_is_gone_after
         [(0, (index[0], bare.register + 1, 2)), (1, (index[1], index[1] + 1, 1)), (2, (index[2], index[2] + 1, 1))]
     {
         assert_eq!(opened(&town, place, index[place]).await, Err(ProblemKind::OpeningErased));
-        let said: Vec<_> = entries(&town, place)
-            .await
-            .into_iter()
-            .filter_map(|entry| match entry {
-                LogEntry::OpeningsErased(entry) => Some((entry.from, entry.to, entry.count)),
-                _ => None,
-            })
-            .collect();
+        // The key goes first, the entry follows.
+        let said = loop {
+            let entries = entries(&town, place).await.into_iter();
+            let said: Vec<_> = entries
+                .filter_map(|entry| match entry {
+                    LogEntry::OpeningsErased(entry) => Some((entry.from, entry.to, entry.count)),
+                    _ => None,
+                })
+                .collect();
+            if !said.is_empty() {
+                break said;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
         assert_eq!(said, [erased], "keeper {place}");
     }
     let size = town.leaves(2).await.len();
