@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lockplate_core::Timestamp;
-use lockplate_core::entry::{CanaryResult, Disposition, EntryAge, ListAge, ListClass};
+use lockplate_core::entry::{CanaryResult, Disposition, EntryAge, ListAge, ListClass, ListKind};
 use lockplate_core::id::b64url;
 use lockplate_core::vocabulary::Purpose;
 use serde::Serialize;
@@ -99,9 +99,10 @@ pub struct ListClassLine {
     pub class: &'static str,
     /// Loads that had the class.
     pub loads: u64,
-    /// Entries received: in the list after its load, dropped, or refused.
+    /// Entries received, as far as the log says it: loaded, dropped or refused. Lines of one file for the same plate and state count
+    /// once, and removals are no entries.
     pub received: u64,
-    /// Of them, in the list after its load.
+    /// Of them, loaded: of a complete file those in the list after it, of one that says what changes the new ones.
     pub loaded: u64,
     /// Of them, dropped because the policy does not let the class in.
     pub dropped: u64,
@@ -544,7 +545,9 @@ fn most_first<K: Ord>(table: BTreeMap<K, Counts>) -> Vec<Line<K>> {
 fn hot_lists(logs: &Logs, period: Period) -> Vec<ListClassLine> {
     let mut lines: BTreeMap<&'static str, ListClassLine> = BTreeMap::new();
     let loads = logs.recorder().lists().flat_map(|(_, changes)| changes).filter(|said| period.holds(said.time));
-    for one in loads.flat_map(|said| &said.entry.classes) {
+    for (kind, one) in loads.flat_map(|said| said.entry.classes.iter().map(|one| (said.entry.kind, one))) {
+        // What an incremental file leaves as it was did not come with it.
+        let loaded = if kind == ListKind::Full { one.accepted } else { one.added };
         let class = one.class.name();
         let line = lines.entry(class).or_insert_with(|| ListClassLine {
             class,
@@ -558,10 +561,10 @@ fn hot_lists(logs: &Logs, period: Period) -> Vec<ListClassLine> {
         });
         let add = |counter: &mut u64, number: u64| *counter = counter.saturating_add(number);
         add(&mut line.loads, 1);
-        for number in [one.accepted, one.dropped, one.refused] {
+        for number in [loaded, one.dropped, one.refused] {
             add(&mut line.received, number);
         }
-        add(&mut line.loaded, one.accepted);
+        add(&mut line.loaded, loaded);
         add(&mut line.dropped, one.dropped);
         add(&mut line.refused, one.refused);
         add(&mut line.added, one.added);

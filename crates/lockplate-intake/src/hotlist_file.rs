@@ -341,6 +341,15 @@ impl<'a> HotlistFile<'a> {
         Self::start(Rows::Own(OwnRows::new(form)), None, load)
     }
 
+    /// In the own format: a file that its source, or whoever brings it, calls so. It counts as the file of each line.
+    #[must_use]
+    pub fn of_source_file(mut self, name: &str) -> Self {
+        if let Rows::Own(rows) = &mut self.reading.rows {
+            rows.name(name);
+        }
+        self
+    }
+
     /// A file of another source, read by its template.
     ///
     /// # Errors

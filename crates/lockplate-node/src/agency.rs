@@ -48,7 +48,7 @@ use crate::founding::{self, FoundingError};
 use crate::gate::Gate;
 use crate::hotlist::law::ListLaw;
 use crate::hotlist::{HotListError, HotListParts, HotLists, Matcher};
-use crate::http::{Limits, ListenError, ListenOn, Server, TlsMode};
+use crate::http::{Limits, ListenError, ListenOn, Server, SlowDoor, TlsMode};
 use crate::intake::{AgencyRegister, Beside, Door, IntakeParts, IntakeState, Nobody, RegisterDown, SourcesRefused};
 use crate::log_door;
 use crate::party_log::{LogOnDisk, LogWitnesses, OpenError, PartyLog};
@@ -68,6 +68,8 @@ use settings::RecorderSection;
 const CLOSE_MAX: Duration = Duration::from_secs(20);
 /// Requests of an import are whole chunks, durable before they are answered.
 const REQUEST_MAX: Duration = Duration::from_secs(120);
+/// A list of millions is judged while it comes. As long as a connection lives.
+const LIST_LOAD_MAX: Duration = Duration::from_secs(600);
 
 /// Why an agency does not start, or has ended.
 #[derive(Debug)]
@@ -423,7 +425,8 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
 }
 
 fn limits() -> Limits {
-    Limits { request: REQUEST_MAX, ..Limits::default() }
+    let slow = SlowDoor { begins: "/v1/hotlists/", ends: "/loads", request: LIST_LOAD_MAX };
+    Limits { request: REQUEST_MAX, slow: Some(slow), ..Limits::default() }
 }
 
 fn listen_on(listen: &ListenConfig, settings: &AgencySettings) -> Result<ListenOn, AgencyError> {

@@ -121,6 +121,12 @@ impl PeerError {
     pub fn problem(&self) -> Option<ProblemKind> {
         if let Self::Problem(problem) = self { Some(problem.kind()) } else { None }
     }
+
+    /// Which part of what was asked it said no to; none where it did not say.
+    #[must_use]
+    pub fn pointer(&self) -> Option<&str> {
+        if let Self::Problem(problem) = self { problem.pointer() } else { None }
+    }
 }
 
 impl fmt::Display for PeerError {

@@ -138,6 +138,8 @@ struct List {
 struct Note {
     /// The last load that was not taken, and why.
     refused: Option<&'static str>,
+    /// What somebody must be told of the last load, until a better one.
+    alarm: Option<&'static str>,
     canary_at: u64,
     canary: Option<bool>,
     /// The log knows of a load of it.

@@ -65,6 +65,8 @@ pub struct Limits {
     pub header_read: Duration,
     /// From the end of the headers to the beginning of the response, the body included.
     pub request: Duration,
+    /// A door whose requests have a bound of their own.
+    pub slow: Option<SlowDoor>,
     /// Life of a connection, however busy: ends callers that read a response one byte at a time.
     pub connection_age: Duration,
     /// What an old connection, or any at shutdown, still gets to finish the response it is in.
@@ -75,11 +77,30 @@ pub struct Limits {
     pub connections: usize,
 }
 
+/// A door that takes what takes long: all of a path that begins and ends so. Its handler asks who calls before it reads a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowDoor {
+    /// Begin of its path.
+    pub begins: &'static str,
+    /// End of its path.
+    pub ends: &'static str,
+    /// As [`Limits::request`].
+    pub request: Duration,
+}
+
+impl Limits {
+    fn request_to(&self, path: &str) -> Duration {
+        let slow = self.slow.filter(|door| path.starts_with(door.begins) && path.ends_with(door.ends));
+        slow.map_or(self.request, |door| door.request)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             header_read: Duration::from_secs(10),
             request: Duration::from_secs(30),
+            slow: None,
             connection_age: Duration::from_secs(600),
             drain: Duration::from_secs(15),
             body_bytes: 1024 * 1024,
@@ -204,7 +225,7 @@ impl Server {
             TlsMode::Pinned(config) => Some(TlsAcceptor::from(Arc::clone(config))),
             TlsMode::PlainLoopback | TlsMode::PlainLan => None,
         };
-        let edge = Edge { request: self.limits.request, over_tls: acceptor.is_some() };
+        let edge = Edge { limits: self.limits, over_tls: acceptor.is_some() };
         let app = app
             .layer(DefaultBodyLimit::max(self.limits.body_bytes))
             .layer(middleware::from_fn_with_state(edge, at_the_edge));
@@ -327,7 +348,7 @@ impl core::error::Error for Unanswered {}
 /// What the outermost layer needs to know.
 #[derive(Debug, Clone, Copy)]
 struct Edge {
-    request: Duration,
+    limits: Limits,
     over_tls: bool,
 }
 
@@ -341,7 +362,8 @@ async fn at_the_edge(State(edge): State<Edge>, mut request: Request, next: Next)
         .unwrap_or_else(|| RequestId::random(&mut SystemRng));
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
-    let answered = tokio::time::timeout(edge.request, AssertUnwindSafe(next.run(request)).catch_unwind()).await;
+    let most = edge.limits.request_to(request.uri().path());
+    let answered = tokio::time::timeout(most, AssertUnwindSafe(next.run(request)).catch_unwind()).await;
     let response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(_panic)) => Problem::new(ProblemKind::Internal).into_response(),

@@ -298,6 +298,12 @@ impl Problem {
         self.citation.as_deref()
     }
 
+    /// Part of the request that does not fit.
+    #[must_use]
+    pub fn pointer(&self) -> Option<&str> {
+        self.pointer.as_deref()
+    }
+
     /// The number of the decision on the public register.
     #[must_use]
     pub const fn register(&self) -> Option<u64> {

@@ -389,7 +389,7 @@ impl Neighbour {
     }
 
     /// Registers a list of this agency at the town's recorder; `None` where it is refused.
-    fn register(&self, town: &Town, name: &str, with_second: bool) -> Option<[u8; 16]> {
+    fn register(&self, town: &Town, name: &str, second: &SigningKey) -> Option<[u8; 16]> {
         let now = Timestamp(u64::try_from(now_ms() / 1_000).unwrap());
         let list: [u8; 16] = self.id.0.map(|byte| byte ^ 0x5a);
         let alert = HpkeSecretKey::random(&mut SystemRng).public_key().unwrap();
@@ -426,7 +426,7 @@ impl Neighbour {
             template: None,
             directory: Some(B64(self.directory.clone())),
             session: Some(B64(session.sign(&[&self.desk_key]).unwrap())),
-            approval: with_second.then(|| B64(ByPerson::with_key(&self.supervisor, config.clone()).to_bytes())),
+            approval: Some(B64(ByPerson::with_key(second, config.clone()).to_bytes())),
         };
         let peer = town.agency_peer();
         let said = town.runtime().block_on(peer.post_json::<_, Done>("/v1/hotlists", &asked, None));
@@ -472,7 +472,7 @@ fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_s
         entry("i1", "ZKX5503", Some("US-CT"), "immigrationViolator"),
     ];
     let name = "HSI MASTER";
-    let master = bureau.register(town, name, true).unwrap();
+    let master = bureau.register(town, name, &bureau.supervisor).unwrap();
     let report = bureau.load(town, master, name, 1, &entries);
     assert_eq!(report.entries, 0, "{report:?}");
     assert!(report.classes.iter().all(|class| class.accepted == 0 && class.dropped == 1), "{report:?}");
@@ -482,7 +482,11 @@ fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_s
     assert_eq!(leaf.classes.iter().map(|one| one.dropped).sum::<u64>(), 3);
 
     // A neighbour's list of the same kind: without a second person nothing of it is matched, with one what the law lets in.
-    let shared = neighbour.register(town, "eastport stolen", true).unwrap();
+    assert!(
+        neighbour.register(town, "eastport stolen", &neighbour.officer).is_none(),
+        "nobody is his own second person"
+    );
+    let shared = neighbour.register(town, "eastport stolen", &neighbour.supervisor).unwrap();
     let report = neighbour.load(town, shared, "eastport stolen", 1, &entries);
     let accepted: BTreeMap<&str, u64> = report.classes.iter().map(|one| (one.class.as_str(), one.accepted)).collect();
     assert_eq!(
@@ -503,7 +507,7 @@ fn a_list_called_hsi_master_of_a_federal_agency_loads_nothing_and_the_log_says_s
 
     // Strangers, and what was signed for something else, get nowhere.
     let stranger = Neighbour { id: bureau.id, ..Neighbour::of(town, &cards[0], "eastport") };
-    assert!(stranger.register(town, "other", true).is_none());
+    assert!(stranger.register(town, "other", &stranger.supervisor).is_none());
     lists.town.nobody_panicked();
 }
 
@@ -531,6 +535,8 @@ fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_
         here.run(&[&["new", "--name", "shared", "--kind", kind, "--at", at], more].concat(), None)
     };
     let signed = ["--second", second.as_str()];
+    let own = home.join("officer.pem").display().to_string();
+    let signed_twice = ["--second", own.as_str()];
     let change = |more: &[&str]| {
         here.run(&[&["change", "--list", "shared", "--at", "North", "--conf-min", "810"], more].concat(), None)
     };
@@ -540,6 +546,7 @@ fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_
         (new("North", "extract", &[]), 2, "--second"),
         (change(&[]), 2, "--second"),
         (new("North", "amber", &signed), 2, "--kind"),
+        (new("North", "extract", &signed_twice), 2, "another person"),
         (new("Harbour", "extract", &signed), 4, "the charter of Harbour does not name your agency"),
     ] {
         assert_eq!(said.code, code, "{what}: {} {}", said.document, said.stderr);
@@ -548,6 +555,7 @@ fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_
     there.new_list("of the north", &["--kind", "extract"]);
     let made = new("north", "extract", &signed);
     assert_eq!(made.code, 0, "{} {}", made.document, made.stderr);
+    assert_eq!(change(&signed_twice).code, 2);
     let changed = change(&signed);
     assert_eq!((changed.code, &changed.document["serial"]), (0, &json!(2)), "{}", changed.stderr);
     assert_eq!(here.health("shared"), Value::Null, "it is at the other recorder, and not at the own one");
@@ -618,6 +626,30 @@ fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_
     assert_eq!((&event["event"], &event["alert"]["class"]), (&json!("alert"), &json!("stolenVehicle")), "{event}");
     assert_eq!(here.alerts(&shift).len(), 1);
     assert!(there.alerts(&there.shift()).is_empty(), "another agency's alert is shown there");
+
+    // The owner of the cameras ends a list at them, by a supervisor's word.
+    let ended = here.run(&["new", "--name", "second", "--kind", "extract", "--at", "North", "--second", &second], None);
+    assert_eq!(ended.code, 0, "{} {}", ended.document, ended.stderr);
+    let retire = ["retire", "--list", "second"];
+    assert_eq!((there.run(&retire, None).code, &there.health("second")["state"]), (4, &json!("absent")), "an officer");
+    let owners = there.town.home("officer");
+    let chief = owners.join("chief.pem").display().to_string();
+    let passcode = owners.join("passcode").display().to_string();
+    let add =
+        ["officer", "add", "--key", &chief, "--trained-until", &until, "--role", role, "--passcode-file", &passcode];
+    assert_eq!(there.town.agency_says(&add).0, 0);
+    let officer = std::fs::read_to_string(owners.join("officer.toml")).unwrap();
+    write(&owners.join("chief.toml"), officer.replace("officer.pem", "chief.pem").as_bytes());
+    let mut line = command(BINARY);
+    line.args(["--json", "agency", "hotlist"]).args(retire).arg("--config").arg(owners.join("chief.toml"));
+    let done = line.output().unwrap();
+    assert!(
+        done.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr)
+    );
+    assert_eq!(there.health("second")["state"], "retired");
 
     // It is its steward's.
     let other = std::fs::read_to_string(home.join("officer.toml")).unwrap().replace("officer.pem", "late.pem");
@@ -782,6 +814,66 @@ fn the_same_file_once_more_confirms_no_entry_whatever_its_number_and_date() {
     lists.pass("ZKX4411", Some("US-CT"), "7");
     wait_until("the entry is matched again", || lists.alerts(&shift).len() > found.len());
     lists.town.stop_and_check();
+    lists.town.nobody_panicked();
+}
+
+#[test]
+fn a_command_that_changes_nothing_fails_and_says_why() {
+    let lists = Lists::start();
+    lists.new_list("own", &["--kind", "custom", "--purpose", "missingPerson"]);
+    let home = lists.town.home("officer");
+    let (second, own_key) = (lists.second.display().to_string(), home.join("officer.pem").display().to_string());
+    let add = |second: &str, case: &str, plate: &str| {
+        let line = ["add", "--list", "own", "--state", "US-CT", "--basis", "reasonableSuspicion", "--ori", "CT0000000"];
+        lists.run(&[&line[..], &["--case", case, "--second", second]].concat(), Some(&format!("{plate}\n")))
+    };
+    let nothing = |said: Said, reason: &str| {
+        let load = &said.document["load"];
+        assert_eq!((said.code, &load["state"]), (4, &json!("refused")), "{reason}: {} {}", said.document, said.stderr);
+        assert!(load["why"][0].as_str().unwrap().contains("nothing changes"), "{load}");
+        assert!(reason.is_empty() || load["refusals"][reason] == 1, "{reason}: {load}");
+        assert!(!said.stderr.contains("The entry's id"), "{}", said.stderr);
+    };
+    // The first and every later one.
+    for is_first in [true, false] {
+        nothing(add(&second, "26-1", "AD*"), "wildcard in the plate");
+        nothing(add(&second, "26-1", "A"), "plate too short or too long");
+        nothing(add(&second, " ", "ADX11"), "no case number");
+        nothing(add(&own_key, "26-1", "ADX11"), "");
+        if is_first {
+            let added = add(&second, "26-1", "ADX10");
+            assert_eq!((added.code, &added.document["load"]["entries"]), (0, &json!(1)), "{}", added.stderr);
+        }
+    }
+    let unknown = lists.run(&["remove", "--list", "own", "--entry", "no-such-id"], None);
+    assert_eq!(unknown.document["load"]["removals_unknown"], 1, "{}", unknown.document);
+    nothing(unknown, "");
+    assert_eq!(lists.loads().len(), 1, "nothing of it is a load");
+
+    // The name that a source has for a file counts, whatever its lines say.
+    lists.new_list("state", &["--kind", "extract"]);
+    let file = home.join("list.ndjson");
+    let mut stolen = entry("s1", "ZKX5501", Some("US-CT"), "stolenVehicle");
+    stolen["source_file"] = json!("");
+    write(&file, full_file("state", 1, &[stolen]).as_bytes());
+    let path = file.display().to_string();
+    let load = ["load", &path, "--list", "state", "--source-file", "Immigration Violator", "--second", &second];
+    let said = lists.run(&load, None);
+    let class = &said.document["load"]["classes"][0];
+    assert_eq!(
+        (&class["class"], &class["accepted"], &class["dropped"]),
+        (&json!("immigrationViolator"), &json!(0), &json!(1))
+    );
+
+    // A template that cannot be read, by its key or line.
+    let template = home.join("template.toml");
+    for (text, what) in [("kind = \"hot\"\n= 1\n", "line 2"), ("kind = \"hot\"\nlayout = 1\n", "`format`")] {
+        write(&template, text.as_bytes());
+        let path = template.display().to_string();
+        let new = lists.run(&["new", "--name", "by template", "--kind", "extract", "--template", &path], None);
+        assert_eq!(new.code, 2, "{} {}", new.document, new.stderr);
+        assert!(new.document["detail"].as_str().unwrap().contains(what), "{}", new.document);
+    }
     lists.town.nobody_panicked();
 }
 
@@ -967,6 +1059,17 @@ fn lists_that_are_fetched_are_in_force_by_themselves_and_again_after_a_restart()
     let health = lists.health("watched");
     assert_eq!((&health["state"], &health["entries"]), (&json!("live"), &json!(2)));
 
+    // The source renames its codes: nothing of it could be matched. Nobody waits for the answer, so it is an alarm.
+    let renamed = [entry("e1", "ZKX4411", Some("US-CT"), "SV")];
+    write(&home.join("drop/c.ndjson"), full_file("watched", 3, &renamed).as_bytes());
+    wait_until("the file was judged", || refused(&lists, "watched").contains("the list would be empty"));
+    let rings =
+        |lists: &Lists| lists.health("watched")["alarm"].as_str().unwrap_or_default().starts_with("list-not-taken");
+    let health = lists.health("watched");
+    assert_eq!((&health["state"], &health["entries"]), (&json!("live"), &json!(2)));
+    assert!(rings(&lists), "{health}");
+    wait_until("it is told", || lists.town.all_said().contains("list-not-taken"));
+
     // Nothing of them is on a disk but in the folder, and nobody said the secret. After a restart they are fetched again, past the bad one,
     // and the log says nothing new: they are the files that it spoke of.
     assert_eq!(lists.loads().len(), 4);
@@ -984,6 +1087,7 @@ fn lists_that_are_fetched_are_in_force_by_themselves_and_again_after_a_restart()
     wait_until("that the newer one is bad is said", || {
         refused(&lists, "watched") == "a newer file was refused: the one before it is in force"
     });
+    assert!(rings(&lists));
     lists.town.stop_and_check();
     lists.town.nobody_panicked();
 }

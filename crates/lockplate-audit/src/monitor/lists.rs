@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lockplate_core::entry::{HotlistLeaf, ListKind};
+use lockplate_core::entry::{HotlistLeaf, ListClass, ListKind};
 
 use super::{Alarm, MonitorRule};
 use crate::logs::{LeafRef, LogName, Logs, Said};
@@ -59,8 +59,10 @@ impl List {
             let before = self.entries.get(one.class.name()).copied().unwrap_or(0);
             let after = before.checked_add(one.added).and_then(|sum| sum.checked_sub(one.removed));
             let taken_out = leaf.kind != ListKind::Retire || one.accepted == 0;
-            // The policy lets a class in or not; no policy lets in those that are never loaded.
-            let one_way = one.dropped == 0 || (one.accepted == 0 && one.added == 0);
+            // The policy lets a class of a load in or not; no policy lets in those that are never loaded. What others signed for in a custom
+            // list stays in it, whoever brings what changes.
+            let stays = one.class == ListClass::Custom && leaf.kind == ListKind::Incremental;
+            let one_way = one.dropped == 0 || (one.added == 0 && (one.accepted == 0 || stays));
             let lawful = one.accepted == 0 || one.class.may_be_loaded();
             after == Some(one.accepted) && one.added <= one.accepted && taken_out && one_way && lawful
         });

@@ -789,6 +789,25 @@ fn m11_no_list_has_more_entries_than_the_charter_lets() {
     assert_eq!(listed(&[load(Full, 1, &[counts(StolenVehicle, 1_000_001, 1_000_001, 0)])]).len(), 1);
 }
 
+/// An officer brings an entry that nobody signed for, or takes one off in the same file: what others signed for stays.
+#[test]
+fn m11_custom_entries_of_before_stay_beside_what_is_dropped() {
+    use ListClass::{Custom, StolenVehicle};
+    use ListKind::{Full, Incremental};
+    let next = |class, kind, accepted, added, removed| {
+        let first = load(Full, 1, &[counts(class, 8, 8, 0)]);
+        let one = ListCounts { dropped: 1, ..counts(class, accepted, added, removed) };
+        listed(&[first, load(kind, 2, &[one])]).len()
+    };
+    assert_eq!(next(Custom, Incremental, 8, 0, 0), 0);
+    assert_eq!(next(Custom, Incremental, 7, 0, 1), 0);
+    assert_eq!(next(Custom, Incremental, 8, 1, 1), 1, "dropped and let in at once");
+    assert_eq!(next(Custom, Incremental, 9, 0, 0), 1, "an entry out of nowhere");
+    assert_eq!(next(Custom, Incremental, 8, 0, 1), 1, "it does not add up");
+    assert_eq!(next(Custom, Full, 8, 0, 0), 1, "a complete file is decided as a whole");
+    assert_eq!(next(StolenVehicle, Incremental, 8, 0, 0), 1, "of an extract a class is let in or not");
+}
+
 #[test]
 fn m11_what_is_dropped_is_not_loaded() {
     use ListClass::{ImmigrationViolator, WantedPerson};

@@ -250,6 +250,7 @@ impl Load {
         match self.run(before).unwrap() {
             LoadOutcome::Ready(loaded) => *loaded,
             LoadOutcome::Held(held) => panic!("held: {:?}", held.reasons()),
+            LoadOutcome::Void(void) => panic!("void: {:?}", void.why()),
         }
     }
 }

@@ -298,6 +298,10 @@ pub enum LoadRefusal {
     LineCount,
     /// A complete extract without a line.
     Empty,
+    /// What would be left of the list is nothing, and not because it was taken off.
+    Emptied,
+    /// Of a custom list: a file of which nothing is taken. Nothing would change.
+    NothingTaken,
     /// Too many bad lines.
     BadLines,
     /// More entries, or more lines, than the list may have.
@@ -322,6 +326,12 @@ impl LoadRefusal {
             Self::ProducedAt => "the file was made before the last one, or in the future",
             Self::LineCount => "the file has another number of lines than it says",
             Self::Empty => "the file is empty",
+            Self::Emptied => {
+                "nothing of the file may be matched, and the list would be empty; to end a list, retire it"
+            }
+            Self::NothingTaken => {
+                "no entry of the file is accepted, and none that is listed is taken off: nothing changes"
+            }
             Self::BadLines => "too many lines cannot be read",
             Self::TooMany => "the list is larger than allowed",
             Self::CustomUpload => "too many plates in one upload",
@@ -375,6 +385,13 @@ pub struct Loaded {
     named: Option<BTreeSet<String>>,
 }
 
+/// A load that was read to its end and comes to nothing. The old set stays.
+#[derive(Debug)]
+pub struct VoidLoad {
+    loaded: Loaded,
+    why: LoadRefusal,
+}
+
 /// A load that two people, or a human keeper, must release. Until then the old set stays.
 #[derive(Debug)]
 pub struct HeldLoad {
@@ -412,6 +429,28 @@ pub enum LoadOutcome {
     Ready(Box<Loaded>),
     /// To be released first.
     Held(Box<HeldLoad>),
+    /// Refused for what it came to.
+    Void(Box<VoidLoad>),
+}
+
+impl VoidLoad {
+    /// Why it is refused.
+    #[must_use]
+    pub const fn why(&self) -> LoadRefusal {
+        self.why
+    }
+
+    /// The load as it would be, to be looked at.
+    #[must_use]
+    pub const fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// The load, because it is in the log from before: what is decided otherwise today goes all the same.
+    #[must_use]
+    pub fn into_loaded(self: Box<Self>) -> Loaded {
+        self.loaded
+    }
 }
 
 /// Two people of one agency, as its directory knows them.
@@ -609,6 +648,8 @@ pub struct Loading<'a, P: ListPolicy> {
     fault: Option<LoadRefusal>,
     lines: u64,
     bad: u64,
+    /// Lines that were taken: entries that were accepted, listed ones that were taken off.
+    taken: u64,
     rulings: BTreeMap<ListClass, Ruling>,
     custom_digests: Vec<[u8; 32]>,
     dropped: BTreeMap<ListClass, u64>,
@@ -690,6 +731,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             fault: None,
             lines: 0,
             bad: 0,
+            taken: 0,
             rulings: BTreeMap::new(),
             custom_digests: Vec::new(),
             dropped: BTreeMap::new(),
@@ -774,14 +816,33 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             LoadMode::Incremental { .. } => (ListKind::Incremental, Some(core::mem::take(&mut self.added_ids))),
         };
         let alarms = self.alarms(&set);
+        let void = self.void(&set);
         let (cut, near_unsigned) = (self.cut, self.near_unsigned);
         let loaded =
             Loaded { set, kind, counts, decisions, refusals, alarms, cut, near_unsigned, removals_unknown, named };
-        Ok(if reasons.is_empty() {
-            LoadOutcome::Ready(Box::new(loaded))
-        } else {
-            LoadOutcome::Held(Box::new(HeldLoad { loaded, reasons }))
+        Ok(match void {
+            Some(why) => LoadOutcome::Void(Box::new(VoidLoad { loaded, why })),
+            None if reasons.is_empty() => LoadOutcome::Ready(Box::new(loaded)),
+            None => LoadOutcome::Held(Box::new(HeldLoad { loaded, reasons })),
         })
+    }
+
+    /// Why the load comes to nothing, if it does. A list ends by the word of its steward and entries go by being taken off, not because
+    /// a file lost its codes, its form or its second signature.
+    fn void(&self, set: &ListSet) -> Option<LoadRefusal> {
+        let kind = self.rules.settings.kind;
+        // That an alert is over, or an entry, is said in this way too. A whole extract or custom list whose entries are all over is old.
+        let may_be_over = kind == SetKind::Amber || self.header.mode != LoadMode::Full;
+        let mut lost = self.refused.keys().filter(|(_, why)| !(may_be_over && *why == Refusal::Expired));
+        let loses = self.bad > 0 || !self.dropped.is_empty() || lost.next().is_some();
+        let had_any = || match self.before {
+            Some(before) => before.views().any(|view| view.expires_at > self.now),
+            None => self.rules.lost.values().any(|n| *n > 0),
+        };
+        if loses && set.entries() == 0 && had_any() {
+            return Some(LoadRefusal::Emptied);
+        }
+        (kind == SetKind::Custom && self.lines > 0 && self.taken == 0).then_some(LoadRefusal::NothingTaken)
     }
 
     fn line(&mut self) {
@@ -831,6 +892,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         if u64::try_from(self.builder.len()).unwrap_or(u64::MAX) > entries_max(&self.rules) {
             self.fault.get_or_insert(LoadRefusal::TooMany);
         }
+        self.taken = self.taken.saturating_add(1);
         self.cut = self.cut.saturating_add(u64::from(cut));
         self.near_unsigned = self.near_unsigned.saturating_add(u64::from(near_unsigned));
         Ok(())
@@ -871,6 +933,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             !superseded.contains(view.entry_id) && view.expires_at > now && allowed.contains(&view.class)
         };
         self.builder.carry_from(before, keep).map_err(|_too_large| LoadRefusal::TooMany)?;
+        self.taken = self.taken.saturating_add(u64::try_from(found.len()).unwrap_or(u64::MAX));
         Ok(u64::try_from(removed.len().saturating_sub(found.len())).unwrap_or(u64::MAX))
     }
 
@@ -973,7 +1036,8 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         if self.rules.settings.kind != SetKind::Extract {
             return BTreeSet::new();
         }
-        let before = self.before.map_or(0, ListSet::entries);
+        let logged = || self.rules.lost.values().fold(0, |sum: u64, n| sum.saturating_add(*n));
+        let before = self.before.map_or_else(logged, ListSet::entries);
         let lost = before.saturating_sub(set.entries());
         let shrunk = lost.saturating_mul(100) > before.saturating_mul(SHRINK_PERCENT_ALARM);
         shrunk.then_some(LoadAlarm::Shrunk).into_iter().collect()

@@ -285,6 +285,12 @@ impl ListSet {
         self.under(entry.text).any(|own| own.is_like(entry))
     }
 
+    /// Ids of entries that have not ended and that a later set has none like.
+    pub fn gone_in<'a>(&'a self, later: &'a Self, now: Timestamp) -> impl Iterator<Item = &'a str> {
+        let gone = self.views().filter(move |view| view.expires_at > now && !later.has_like(view));
+        gone.map(|view| view.entry_id)
+    }
+
     /// Id of the custom entry for the same plate, state and case.
     #[must_use]
     pub fn id_of_like<'a>(&'a self, entry: &'a ListEntry) -> Option<&'a str> {

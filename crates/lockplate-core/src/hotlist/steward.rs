@@ -167,7 +167,8 @@ pub struct OrderedDelivery {
     pub sequence: u64,
     /// When its source made it.
     pub produced_at: Timestamp,
-    /// The source's own name of the file, the code of every row where a source makes one file a class; may be empty.
+    /// The source's own name of the file, the code of every row where a source makes one file a class; may be empty. A file whose class
+    /// nobody loads is never loaded.
     pub source_file: String,
     /// The whole file is of entries to remove.
     pub removes: bool,
@@ -181,7 +182,7 @@ pub struct LoadOrder {
     pub list: [u8; 16],
     /// SHA-256 of the file.
     pub file: [u8; 32],
-    /// What the file does not say of itself; none in the own format.
+    /// What the file does not say of itself; in the own format none, or its source's name for the file.
     pub delivery: Option<OrderedDelivery>,
     /// The first signer's clock.
     pub time: Timestamp,

@@ -7,7 +7,7 @@ use lockplate_core::read::Vehicle;
 use lockplate_core::vocabulary::{Basis, Offence};
 use serde_json::{Map, Value};
 
-use super::classes::counted_as;
+use super::classes::{counted_as, never_loaded};
 use super::dates::rfc3339;
 use super::entry::Row;
 use super::limits::{
@@ -48,11 +48,20 @@ pub(super) struct OwnRows {
     form: OwnForm,
     has_header: bool,
     columns: Option<Vec<String>>,
+    /// The file's name at its source; empty where nobody says it.
+    file: String,
+    /// The class of such a file, where nobody loads it.
+    never: Option<ListClass>,
 }
 
 impl OwnRows {
     pub(super) const fn new(form: OwnForm) -> Self {
-        Self { form, has_header: false, columns: None }
+        Self { form, has_header: false, columns: None, file: String::new(), never: None }
+    }
+
+    pub(super) fn name(&mut self, file: &str) {
+        file.clone_into(&mut self.file);
+        self.never = never_loaded(file);
     }
 
     pub(super) const fn is_started(&self) -> bool {
@@ -86,7 +95,40 @@ impl OwnRows {
         let Some(object) = object else {
             return Ok(Said::refused(ListClass::Unknown, Refusal::BadLine));
         };
-        Ok(row(&object, header, load))
+        Ok(self.row(&object, header, load))
+    }
+
+    fn row(&self, object: &Map<String, Value>, header: &Header, load: &Load<'_>) -> Said {
+        let fields = Fields(object);
+        let class = match fields.class().map(|class| self.never.or(class)) {
+            Ok(class) => class,
+            Err(reason) => return Said::refused(self.never.unwrap_or(ListClass::Unknown), reason),
+        };
+        match fields.operation() {
+            Err(reason) => Said::refused(class.unwrap_or(ListClass::Unknown), reason),
+            Ok(Operation::Remove) if header.mode == Mode::Full => {
+                Said::refused(class.unwrap_or(ListClass::Unknown), Refusal::BadValue)
+            }
+            Ok(Operation::Remove) => match fields.entry_id() {
+                Ok(id) => Said::row(Outcome::Remove(id)),
+                Err(reason) => Said::refused(class.unwrap_or(ListClass::Unknown), reason),
+            },
+            Ok(Operation::Add) => match class {
+                // Nothing more of it is read.
+                Some(class) if !class.may_be_loaded() => Said::row(Outcome::Drop(class)),
+                None => Said::row(Outcome::Drop(ListClass::Unknown)),
+                Some(class) => match fields.row(class, load) {
+                    Err(reason) => Said::refused(class, reason),
+                    Ok(mut row) => {
+                        if row.source_file.is_empty() {
+                            row.source_file.clone_from(&self.file);
+                        }
+                        let (outcome, life_cut) = judge(load, header, None).judge(row);
+                        Said::Row { outcome, life_cut, note_cut: false }
+                    }
+                },
+            },
+        }
     }
 }
 
@@ -195,36 +237,6 @@ pub(super) fn cells(text: &str, delimiter: u8) -> Option<Vec<String>> {
     let mut record = csv::StringRecord::new();
     let found = reader.read_record(&mut record).ok()?;
     (found && record.len() <= CELLS_MAX).then(|| record.iter().map(str::to_owned).collect())
-}
-
-fn row(object: &Map<String, Value>, header: &Header, load: &Load<'_>) -> Said {
-    let fields = Fields(object);
-    let class = match fields.class() {
-        Ok(class) => class,
-        Err(reason) => return Said::refused(ListClass::Unknown, reason),
-    };
-    match fields.operation() {
-        Err(reason) => Said::refused(class.unwrap_or(ListClass::Unknown), reason),
-        Ok(Operation::Remove) if header.mode == Mode::Full => {
-            Said::refused(class.unwrap_or(ListClass::Unknown), Refusal::BadValue)
-        }
-        Ok(Operation::Remove) => match fields.entry_id() {
-            Ok(id) => Said::row(Outcome::Remove(id)),
-            Err(reason) => Said::refused(class.unwrap_or(ListClass::Unknown), reason),
-        },
-        Ok(Operation::Add) => match class {
-            // Nothing more of it is read.
-            Some(class) if !class.may_be_loaded() => Said::row(Outcome::Drop(class)),
-            None => Said::row(Outcome::Drop(ListClass::Unknown)),
-            Some(class) => match fields.row(class, load) {
-                Err(reason) => Said::refused(class, reason),
-                Ok(row) => {
-                    let (outcome, life_cut) = judge(load, header, None).judge(row);
-                    Said::Row { outcome, life_cut, note_cut: false }
-                }
-            },
-        },
-    }
 }
 
 enum Operation {

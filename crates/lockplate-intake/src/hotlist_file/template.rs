@@ -33,8 +33,8 @@ pub struct TemplateProblem {
 /// What can be wrong with a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateFault {
-    /// Not TOML.
-    NotToml,
+    /// Not TOML, in this line, from 1.
+    NotToml(usize),
     /// Too large, or a map or text in it.
     TooLarge,
     /// A key that the form does not have, or not together with the others.
@@ -48,6 +48,23 @@ pub enum TemplateFault {
     /// The template would let an entry that ran out come back with the next load.
     EndlessLife,
 }
+
+impl core::fmt::Display for TemplateProblem {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let what = match self.fault {
+            TemplateFault::NotToml(line) => return write!(f, "line {line} is no TOML"),
+            TemplateFault::TooLarge => "is too large, or has too many rows or too long a text",
+            TemplateFault::UnknownKey => "is no key of a template, or does not go with its other keys",
+            TemplateFault::Missing => "is missing",
+            TemplateFault::BadValue => "has a value that may not stand there",
+            TemplateFault::NotAHotList => "is not \"hot\": a list of plates that may pass is no hot list",
+            TemplateFault::EndlessLife => "would let an entry that ran out come back with the next file",
+        };
+        write!(f, "`{}` {what}", self.at)
+    }
+}
+
+impl core::error::Error for TemplateProblem {}
 
 fn problem<T>(at: &'static str, fault: TemplateFault) -> Result<T, TemplateProblem> {
     Err(TemplateProblem { at, fault })
@@ -176,7 +193,13 @@ impl Template {
         if text.len() > TEMPLATE_BYTES_MAX {
             return problem("template", TemplateFault::TooLarge);
         }
-        let Ok(table) = text.parse::<Table>() else { return problem("template", TemplateFault::NotToml) };
+        let table = match text.parse::<Table>() {
+            Ok(table) => table,
+            Err(error) => {
+                let read = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                return problem("template", TemplateFault::NotToml(read.matches('\n').count().saturating_add(1)));
+            }
+        };
         let mut top = Section { name: "template", table };
         match top.needed("kind")?.as_str() {
             "hot" => {}

@@ -13,7 +13,7 @@ use lockplate_core::read::Vehicle;
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::classes::counted_as;
+use super::classes::{counted_as, never_loaded};
 use super::entry::{Row, listed_plate};
 use super::limits::{
     AGENCY_BYTES_MAX, CASE_BYTES_MAX, CODE_BYTES_MAX, ENTRY_ID_BYTES_MAX, LIFE_DAYS_MAX, NOTE_CHARS_MAX,
@@ -33,7 +33,7 @@ pub struct Delivery {
     /// As the first line of the own format; `entries` if the source tells it elsewhere.
     pub header: Header,
     /// The source's own name of the file, as the steward configured it for this list: the code of every row where a source makes one file a
-    /// class. It is not the name of the list.
+    /// class. It is not the name of the list. A file whose class nobody loads is never loaded, whatever its rows say.
     pub source_file: Option<String>,
     /// The whole file is of entries to remove.
     pub removes: bool,
@@ -55,6 +55,8 @@ pub(super) struct TemplateRows<'a> {
     /// Where the fields stand, names of columns resolved.
     places: BTreeMap<Field, Place>,
     cells: Option<usize>,
+    /// The class of the whole file, where nobody loads one of its name.
+    never: Option<ListClass>,
     /// A JSON body.
     body: Vec<u8>,
 }
@@ -66,7 +68,8 @@ impl<'a> TemplateRows<'a> {
             Layout::Fixed { has_header, .. } => (!has_header, None),
             Layout::Json { .. } => (true, None),
         };
-        Self { template, delivery, has_header, places: template.columns.clone(), cells, body: Vec::new() }
+        let never = delivery.source_file.as_deref().and_then(never_loaded);
+        Self { template, delivery, has_header, places: template.columns.clone(), cells, never, body: Vec::new() }
     }
 
     pub(super) const fn is_started(&self) -> bool {
@@ -239,7 +242,7 @@ impl<'t, F: Fn(&Place) -> Result<Option<Cow<'t, str>>, Refusal>> Cells<'_, '_, F
         if text.as_ref().is_none_or(|text| is_plain(text, bytes_max)) { Ok(text) } else { Err(Refusal::BadValue) }
     }
 
-    /// The source's code, and its class by the template alone.
+    /// The source's code, and its class by the file's name or the template alone.
     fn class(&self) -> Result<(String, ListClass), Refusal> {
         let template = self.rows.template;
         let code = match template.class_from {
@@ -248,7 +251,9 @@ impl<'t, F: Fn(&Place) -> Result<Option<Cow<'t, str>>, Refusal>> Cells<'_, '_, F
             ClassFrom::Nothing => None,
         };
         let code = code.unwrap_or_default();
-        let class = template.classes.get(&code).copied().unwrap_or_else(|| counted_as(&code));
+        let class = || template.classes.get(&code).copied().unwrap_or_else(|| counted_as(&code));
+        // Whatever a row calls itself: it is of a file whose class nobody loads.
+        let class = self.rows.never.unwrap_or_else(class);
         Ok((code, class))
     }
 

@@ -181,6 +181,17 @@ fn a_line_of_a_file_that_nobody_loads_is_of_its_class_whatever_it_calls_itself()
 }
 
 #[test]
+fn the_name_of_a_file_counts_for_each_of_its_lines() {
+    let row = |file: Option<&str>| with("source_file", file.map(|file| format!("\"{file}\"")).as_deref());
+    let text = format!("{}\n{}\n{}\n", header("full", 2), row(None), row(Some("INV")));
+    let of = |name: &str| told(HotlistFile::own(OwnForm::Ndjson, load()).of_source_file(name), text.as_bytes(), 64);
+    let files: Vec<String> = of("desk").entries().iter().map(|entry| entry.source_file.clone()).collect();
+    assert_eq!(files, ["desk", "INV"]);
+    let never = of("Immigration Violator");
+    assert_eq!((never.entries().len(), never.counts().dropped["immigrationViolator"]), (0, 2));
+}
+
+#[test]
 fn every_reason_that_refuses_a_row() {
     use Refusal::*;
     let text = |text: &str| Some(format!("\"{text}\""));

@@ -115,7 +115,10 @@ impl HotLists {
         let config = signed.claimed().clone();
         let is_own = config.agency == self.own();
         let now = self.now();
-        let (party, mfa) = self.stewards(headers, &asked, &config, *signed.claimed_key(), is_own).await?;
+        // Whoever owns the cameras ends what is matched at them: no directory of the other agency's is needed for that.
+        let ends_here = !is_own && config.retired && asked.directory.is_none();
+        let by_own = is_own || ends_here;
+        let (party, mfa) = self.stewards(headers, &asked, &config, *signed.claimed_key(), by_own).await?;
         let refuse = |pointer: &'static str| Problem::new(ProblemKind::Invalid).with_pointer(pointer);
         let steward = party.signer(&signed).ok_or_else(|| Problem::new(ProblemKind::NotSignedIn))?;
         if !party.directory.is_in_service(&steward.0.key_id, now) {
@@ -127,8 +130,9 @@ impl HotLists {
         }
         // A second person signs this very configuration, or another list's approval would do.
         let approves = |B64(second): &B64| {
-            let second = ByPerson::<ListConfig>::from_bytes(second);
-            second.is_ok_and(|second| *second.claimed() == config && party.signer(&second).is_some())
+            let second = ByPerson::<ListConfig>::from_bytes(second).ok().filter(|second| *second.claimed() == config);
+            let second = second.and_then(|second| party.signer(&second));
+            second.is_some_and(|(second, _)| party.is_second(&steward.0.key_id, &second.key_id, now))
         };
         if asked.approval.as_ref().is_some_and(|approval| !approves(approval)) {
             return Err(refuse("/approval"));
@@ -165,6 +169,7 @@ impl HotLists {
         }
         if known
             .as_ref()
+            .filter(|_| !by_own)
             .and_then(|known| registered_serial(known))
             .is_some_and(|least| party.directory.serial() < least)
         {
@@ -183,8 +188,8 @@ impl HotLists {
         if template != config.template {
             return Err(refuse("/template"));
         }
-        // A list is its steward's; when he has left, a supervisor takes it over or ends it.
-        let takes_over = is_own && steward.1.contains(&Role::Supervisor);
+        // A list is its steward's; when he has left, a supervisor takes it over or ends it. Another agency's one only ends.
+        let takes_over = by_own && steward.1.contains(&Role::Supervisor);
         if known.as_ref().is_some_and(|known| known.steward != steward.0.key_id) && !takes_over {
             return Err(ProblemKind::NotSignedIn.into());
         }
@@ -208,7 +213,8 @@ impl HotLists {
             config: asked.config.0,
             approval,
             template: template_text,
-            directory: asked.directory.map(|B64(bytes)| bytes),
+            // Alerts that were raised on it are still fetched.
+            directory: asked.directory.map(|B64(bytes)| bytes).or_else(|| known.as_ref()?.row.directory.clone()),
             mfa,
         };
         let mut list = List::of(row.clone()).ok_or_else(malformed)?;
@@ -222,17 +228,17 @@ impl HotLists {
         self.change(leaf, Effect::Signed(row)).await
     }
 
-    /// The agency whose list it is, and whether the steward showed two factors: here, or at the own desk.
+    /// The agency whose list it is, or the own one, and whether the steward showed two factors: here, or at the own desk.
     async fn stewards(
         &self,
         headers: &HeaderMap,
         asked: &ListRegistered,
         config: &ListConfig,
         steward: [u8; 32],
-        is_own: bool,
+        by_own: bool,
     ) -> Result<(Party, bool), Problem> {
         let refused = || Problem::new(ProblemKind::NotSignedIn);
-        if is_own {
+        if by_own {
             if self.0.shifts.officer(headers)? != steward {
                 return Err(refused());
             }

@@ -29,6 +29,7 @@ use zeroize::Zeroizing;
 
 pub(super) use self::sftp::{Machine, host_key};
 use super::doors::pump;
+use super::health::NOT_TAKEN;
 use super::load::Brought;
 use super::settings::{Fetched, From, PullTable};
 use super::{HotLists, List, LoadReport, PIECES_MAX, locked};
@@ -107,6 +108,9 @@ impl NotFetched {
 /// What could not be judged because the log or the desk was away is tried again.
 const AWAY: NotFetched = NotFetched::later("a file is there and cannot be judged now: the log or the desk is away");
 
+/// After a restart: what is in force is of an older file.
+const NEWER_REFUSED: &str = "a newer file was refused: the one before it is in force";
+
 impl HotLists {
     /// For ever, until the role stops.
     pub(super) async fn fetch(self, fetched: Fetched) {
@@ -181,6 +185,9 @@ struct Trouble {
 impl Trouble {
     fn is(&mut self, list: &List, why: &'static str) {
         let mut note = locked(&list.note);
+        if why == NEWER_REFUSED {
+            note.alarm = Some(NOT_TAKEN);
+        }
         if note.refused != Some(why) {
             if self.now.is_none() || note.refused != self.now {
                 self.before = note.refused;
@@ -343,7 +350,7 @@ impl Folder {
             return Err(NotFetched::soon("a file has a time in the future: it is left out"));
         }
         if self.is_live && !self.passed.is_empty() {
-            return Err(NotFetched::soon("a newer file was refused: the one before it is in force"));
+            return Err(NotFetched::soon(NEWER_REFUSED));
         }
         Ok(())
     }

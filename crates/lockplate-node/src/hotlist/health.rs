@@ -19,6 +19,13 @@ const CANARY_SECONDS: u64 = 3_600;
 /// How long it may take.
 const CANARY_MAX: Duration = Duration::from_secs(60);
 
+/// A load that took away far more than a day does. It is in force: what was taken off must not alert.
+pub(super) const SHRUNK: &str =
+    "list-shrunk: the load in force is much smaller than the one before: see with its source that nothing is missing";
+/// Of files that nobody brings.
+pub(super) const NOT_TAKEN: &str =
+    "list-not-taken: the last file that was fetched is not in force: see why, and bring one";
+
 /// `GET /v1/hotlists`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +60,9 @@ pub struct ListHealth {
     pub classes: BTreeMap<String, u64>,
     /// Why the last file was not taken.
     pub refused: Option<String>,
+    /// What somebody must be told, in words.
+    #[serde(default)]
+    pub alarm: Option<String>,
     /// A change of it is logged, and takes effect once the log's witnesses have confirmed it.
     pub waits: bool,
 }
@@ -115,11 +125,11 @@ impl HotLists {
 
     /// Says an alarm when it begins, and once.
     fn tell(&self, list: &List) {
-        let alarm = self.state_of(list, self.now()).alarm();
+        let alarm = self.alarm_of(list, self.now());
         let told = core::mem::replace(&mut locked(&list.note).told, alarm);
         match alarm {
             Some(alarm) if told != Some(alarm) => tracing::error!(list = list.config.name, "{alarm}"),
-            None if told.is_some() => tracing::info!(list = list.config.name, "the list is matched again, and in time"),
+            None if told.is_some() => tracing::info!(list = list.config.name, "the list has no alarm any more"),
             Some(_) | None => {}
         }
     }
@@ -169,7 +179,13 @@ impl HotLists {
     #[must_use]
     pub fn is_well(&self) -> bool {
         let now = self.now();
-        self.all().iter().all(|list| self.state_of(list, now).alarm().is_none())
+        self.all().iter().all(|list| self.alarm_of(list, now).is_none())
+    }
+
+    /// How the list is comes before how its last load was.
+    fn alarm_of(&self, list: &List, now: Timestamp) -> Option<&'static str> {
+        let of_load = || locked(&list.note).alarm.filter(|_| !list.config.retired);
+        self.state_of(list, now).alarm().or_else(of_load)
     }
 
     fn state_of(&self, list: &List, now: Timestamp) -> State {
@@ -203,6 +219,7 @@ impl HotLists {
             entries: in_force.map_or(0, |in_force| in_force.set.entries()),
             classes: classes.into_iter().map(|(class, n)| (class.name().to_owned(), n)).collect(),
             refused: note.refused.map(str::to_owned),
+            alarm: self.alarm_of(list, now).map(str::to_owned),
             waits: note.waits,
         }
     }

@@ -9,7 +9,9 @@ use lockplate_core::Timestamp;
 use lockplate_core::entry::{HotlistLeaf, ListClass};
 use lockplate_core::facts::OfficerFacts;
 use lockplate_core::hotlist::kept::{Kept, KeptLoad, seal_kept};
-use lockplate_core::hotlist::load::{HoldReason, HumanKeeper, LoadOutcome, LoadRefusal, Loaded, PastLoad, TwoPeople};
+use lockplate_core::hotlist::load::{
+    HoldReason, HumanKeeper, LoadOutcome, LoadRefusal, Loaded, PastLoad, TwoPeople, VoidLoad,
+};
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery, steward_digests};
 use lockplate_core::person::ByPerson;
@@ -20,6 +22,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::change::{Change, Effect, Patience, Settled};
+use super::health::{NOT_TAKEN, SHRUNK};
 use super::law::Acted;
 use super::loading::{self, FileRead, Judged, NotRead, Read};
 use super::matcher::InForce;
@@ -105,6 +108,9 @@ pub struct LoadReport {
     pub refusals: BTreeMap<String, u64>,
     /// Entries whose end was brought forward to the longest life of their class.
     pub cut: u64,
+    /// Entries that were to be taken off and are not in the list.
+    #[serde(default)]
+    pub removals_unknown: u64,
     /// What somebody must be told, in words.
     pub alarms: Vec<String>,
 }
@@ -126,7 +132,13 @@ impl HotLists {
         }
         let taken = match self.take(list, &brought, pieces).await? {
             Ok(taken) => taken,
-            Err(report) => return Ok(*report),
+            Err(report) => {
+                // Nobody waits for the answer.
+                if matches!(brought, Brought::Fetched { .. }) && report.state != "live" {
+                    locked(&list.note).alarm = Some(NOT_TAKEN);
+                }
+                return Ok(*report);
+            }
         };
         let report = report_of(list, &taken.loaded);
         if taken.is_logged {
@@ -197,6 +209,8 @@ impl HotLists {
         let history = store::loads(self.db(), id).await.map_err(down)?;
         let (acted, delivery, ordered) = self.acting(list, &party, brought, now)?;
         let officer = acted.officer.key_id;
+        let is_supervised = acted.approvers.iter().any(|(_, roles)| roles.contains(&Role::Supervisor))
+            || party.officer(&officer).is_some_and(|(_, roles)| roles.contains(&Role::Supervisor));
         let file = ordered.as_ref().map(|order| order.file);
         let read = match self.judge(list, brought, (acted, delivery, file), &history, pieces, now).await? {
             Ok(read) => read,
@@ -213,6 +227,8 @@ impl HotLists {
         let mut loaded = match outcome {
             LoadOutcome::Ready(loaded) => *loaded,
             // What is kept, or known, was released before it was logged.
+            LoadOutcome::Void(void) if brought.is_kept() || again(void.loaded()).is_some() => void.into_loaded(),
+            LoadOutcome::Void(void) => return Ok(Err(Box::new(void_report(list, &void)))),
             LoadOutcome::Held(held) if brought.is_kept() || again(held.loaded()).is_some() => held.into_loaded(),
             LoadOutcome::Held(held) => {
                 let reasons: Vec<HoldReason> = held.reasons().iter().copied().collect();
@@ -233,12 +249,23 @@ impl HotLists {
             loaded.confirms_nothing();
         }
         let is_logged = brought.is_kept() || last.is_some();
+        let is_stewards = officer == list.steward || list.config.settings.kind != SetKind::Custom;
+        if !is_logged && !is_stewards && !is_supervised && self.takes_from_others(&loaded, officer, now) {
+            return Ok(Err(Box::new(refused(list, NotRead::OthersEntries))));
+        }
         // An earlier one would bring back what was taken off.
         let sequence = loaded.set().stamp().sequence;
         if !is_logged && history.last().is_some_and(|last| last.sequence >= sequence) {
             return Ok(Err(Box::new(refused(list, NotRead::Load(LoadRefusal::Gap)))));
         }
         Ok(Ok(Taken { loaded, read, officer, is_logged }))
+    }
+
+    /// Whether a load takes entries off a custom list that have not ended and that somebody else brought.
+    fn takes_from_others(&self, loaded: &Loaded, officer: [u8; 32], now: Timestamp) -> bool {
+        let Some(before) = self.0.matcher.list(&loaded.set().settings().list) else { return false };
+        let is_others = |id: &str| before.creators.get(id).is_none_or(|creator| *creator != officer);
+        before.set.gone_in(loaded.set(), now).any(is_others)
     }
 
     async fn judge(
@@ -315,6 +342,7 @@ impl HotLists {
                 self.keep_marks(list).await;
             }
         }
+        let alarm = (!loaded.alarms().is_empty()).then_some(SHRUNK);
         let in_force = InForce {
             set: loaded.into_set(),
             marks: Arc::clone(&list.marks),
@@ -326,6 +354,7 @@ impl HotLists {
         {
             let mut note = locked(&list.note);
             note.refused = None;
+            note.alarm = alarm;
             note.was_loaded = true;
         }
         if is_new {
@@ -479,6 +508,15 @@ fn refused(list: &List, why: NotRead) -> LoadReport {
     }
 }
 
+/// Its entries stay out, and none of the set before goes: of its numbers those are shown that say why.
+fn void_report(list: &List, void: &VoidLoad) -> LoadReport {
+    let LoadReport { list, state, why, .. } = refused(list, NotRead::Load(void.why()));
+    let report = numbers_of(void.loaded());
+    let left_out = |class: ClassReport| ClassReport { accepted: 0, added: 0, removed: 0, ..class };
+    let classes = report.classes.into_iter().map(left_out).collect();
+    LoadReport { list, state, why, sequence: 0, entries: 0, classes, alarms: Vec::new(), ..report }
+}
+
 fn held_back(list: &List, loaded: &Loaded, reasons: &[HoldReason]) -> LoadReport {
     locked(&list.note).refused = Some("it waits for people to release it");
     let why = reasons.iter().map(|reason| reason.label().to_owned()).collect();
@@ -509,6 +547,10 @@ fn known(list: &List, row: &LoadRow) -> LoadReport {
 }
 
 fn report_of(list: &List, loaded: &Loaded) -> LoadReport {
+    LoadReport { list: list.config.name.clone(), state: "live".to_owned(), ..numbers_of(loaded) }
+}
+
+fn numbers_of(loaded: &Loaded) -> LoadReport {
     let class = |one: &lockplate_core::entry::ListCounts| ClassReport {
         class: one.class.name().to_owned(),
         accepted: one.accepted,
@@ -518,14 +560,13 @@ fn report_of(list: &List, loaded: &Loaded) -> LoadReport {
         refused: one.refused,
     };
     LoadReport {
-        list: list.config.name.clone(),
-        state: "live".to_owned(),
-        why: Vec::new(),
         sequence: loaded.set().stamp().sequence,
         entries: loaded.set().entries(),
         classes: loaded.counts().iter().map(class).collect(),
         refusals: loaded.refusals().iter().map(|(why, n)| (why.label().to_owned(), *n)).collect(),
         cut: loaded.cut(),
+        removals_unknown: loaded.removals_unknown(),
         alarms: loaded.alarms().iter().map(|alarm| alarm.label().to_owned()).collect(),
+        ..LoadReport::default()
     }
 }

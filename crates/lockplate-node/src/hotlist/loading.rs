@@ -87,6 +87,8 @@ pub(super) enum NotRead {
     Behind,
     /// The same of another custom list: caps are counted over all of them.
     OtherBefore,
+    /// It takes off what others have on the list.
+    OthersEntries,
 }
 
 impl NotRead {
@@ -107,6 +109,9 @@ impl NotRead {
             }
             Self::OtherBefore => {
                 "a load of another list of the agency's own waits for the log's witnesses: bring this file once that has taken effect"
+            }
+            Self::OthersEntries => {
+                "it takes entries off that others brought: only the list's steward, or a supervisor who signs for it, does that"
             }
         }
     }
@@ -179,7 +184,8 @@ pub(super) fn read(
     let mut parser = match (judged.template, &delivery) {
         (None, _) => {
             let form = if start.trim_ascii_start().first() == Some(&b'{') { OwnForm::Ndjson } else { OwnForm::Csv };
-            HotlistFile::own(form, load)
+            let source_file = delivery.as_ref().and_then(|delivery| delivery.source_file.as_deref());
+            HotlistFile::own(form, load).of_source_file(source_file.unwrap_or_default())
         }
         (Some(template), Some(delivery)) => HotlistFile::by_template(template, delivery, load)?,
         (Some(_), None) => return Err(NotRead::NoDelivery),

@@ -59,6 +59,11 @@ impl Party {
         Some((facts, self.directory.roles(key).cloned().unwrap_or_default()))
     }
 
+    /// Whether somebody counts as a second person beside another: not the same under a second key, and in service now.
+    pub(super) fn is_second(&self, first: &[u8; 32], second: &[u8; 32], now: Timestamp) -> bool {
+        self.directory.are_two_persons(first, second) && self.directory.is_in_service(second, now)
+    }
+
     /// What the first of these people does with the others as second persons: each another person than the first.
     pub(super) fn acted(
         &self,
@@ -68,13 +73,7 @@ impl Party {
         now: Timestamp,
     ) -> Acted {
         let first = officer.key_id;
-        let approvers = seconds
-            .into_iter()
-            .filter(|(second, _)| {
-                self.directory.are_two_persons(&first, &second.key_id)
-                    && self.directory.is_in_service(&second.key_id, now)
-            })
-            .collect();
+        let approvers = seconds.into_iter().filter(|(second, _)| self.is_second(&first, &second.key_id, now)).collect();
         Acted { officer, approvers, on_behalf_of: self.agency.clone(), judicial: false, mfa, now }
     }
 }

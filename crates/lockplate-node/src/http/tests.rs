@@ -215,6 +215,26 @@ async fn a_request_that_takes_too_long_is_503_with_retry_after() {
 }
 
 #[tokio::test]
+async fn a_door_that_takes_what_takes_long_has_a_bound_of_its_own() {
+    let slow = SlowDoor { begins: "/ne", ends: "er", request: Duration::from_millis(1_200) };
+    let (addr, _tasks) = plain(Limits { slow: Some(slow), ..limits() }).await;
+    for (path, least, most) in [("/never", 1_200, 10_000), ("/never?at=once", 1_200, 10_000), ("/nevermore", 0, 600)] {
+        let started = tokio::time::Instant::now();
+        let answer = get_path(addr, path).await;
+        let took = started.elapsed();
+        assert!(
+            (Duration::from_millis(least)..Duration::from_millis(most)).contains(&took),
+            "{path} {took:?} {answer}"
+        );
+    }
+    let other = SlowDoor { begins: "/raw", ..slow };
+    let (addr, _tasks) = plain(Limits { slow: Some(other), ..limits() }).await;
+    let started = tokio::time::Instant::now();
+    assert_eq!(problem(&get_path(addr, "/never").await).kind(), ProblemKind::Unavailable);
+    assert!(started.elapsed() < Duration::from_millis(1_100), "the others are as strict as before");
+}
+
+#[tokio::test]
 async fn slow_headers_silence_and_idle_connections_are_cut() {
     let (addr, _tasks) = plain(limits()).await;
     let cut = async |first: &str| {

@@ -337,7 +337,7 @@ pub(super) fn report(site: &Site, lang: Lang, month: Month) -> Result<String, Re
         drawn(Topic::Purposes, w.report_purposes, purposes(site, lang, &shell, figures))?,
         plain(w.report_rules, english, rules(site, lang, &shell, figures)),
         plain(w.report_officers, Some(officers_text), officers(lang, figures)),
-        plain(w.report_hotlists, None, hot_lists(lang, figures)),
+        plain(w.report_hotlists, Some(w.report_hotlists_text.to_owned()), hot_lists(lang, figures)),
         plain(w.report_alerts, None, alerts(lang, figures)),
         plain(w.report_reads, None, reads(site, lang, figures)),
         plain(w.report_oversight, None, oversight(lang, figures)),

@@ -211,7 +211,7 @@ words! {
     col_what: "What", "Qué";
     col_number: "Number", "Número";
     col_class: "Kind of entry", "Tipo de entrada";
-    col_accepted: "On the list", "En la lista";
+    col_accepted: "Loaded", "Cargadas";
     col_dropped: "Left out", "Descartadas";
     col_received: "Received", "Recibidas";
     row_rest: "{0} others", "{0} más";
@@ -387,6 +387,8 @@ words! {
     report_officers_text: "Officers are shown by made-up names that change each year. The {0} with most requests are shown.",
         "Los agentes figuran con nombres inventados que cambian cada año. Se muestran los {0} con más solicitudes.";
     report_hotlists: "Hot lists", "Listas de alerta";
+    report_hotlists_text: "All files of the time together. Of a file with the whole list all its entries count, of a file with changes the new ones.",
+        "Todos los archivos del período juntos. De un archivo con la lista entera cuentan todas sus entradas; de uno con cambios, las nuevas.";
     report_alerts: "Alerts", "Alertas";
     report_oversight: "Tests and checks", "Pruebas y controles";
     report_reads: "Reads and keys", "Lecturas y llaves";

@@ -373,11 +373,10 @@ async fn the_sixth_plate_of_a_case_needs_a_human_keeper_in_whichever_list_it_is(
     let keeper = || read_person_key(&town.human()).unwrap();
     let unsupervised = officer.bring(&town, &other, &file, &[keeper()]).await.unwrap();
     assert_eq!(
-        (unsupervised.state.as_str(), unsupervised.entries),
-        ("live", 0),
+        (unsupervised.state.as_str(), unsupervised.classes[0].dropped),
+        ("refused", 3),
         "a keeper is no supervisor of officers"
     );
-    let file = self::file(&other, 2, now(&town), &lines(3..6, "26 0042"));
     let loaded = officer.bring(&town, &other, &file, &[supervisor(), keeper()]).await.unwrap();
     assert_eq!((loaded.state.as_str(), loaded.entries), ("live", 3), "{loaded:?}");
     agency.end().await.unwrap();
@@ -534,6 +533,97 @@ async fn a_load_that_waited_for_its_turn_does_not_bring_back_a_list_that_ended()
     agency.end().await.unwrap();
 }
 
+/// What `/readyz` says of hot lists. Not before it seals.
+async fn hot_lists(town: &Town) -> Value {
+    let client = town.client_within(CallLimits::default());
+    until("it is ready", async || client.get_json::<Value>("/readyz", &[]).await.is_ok()).await;
+    client.get_json::<Value>("/readyz", &[]).await.unwrap()["hot_lists"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_list_is_not_switched_off_by_an_officer_alone_and_what_changes_nothing_is_not_logged() {
+    let town = town().await;
+    let agency = town.start().await;
+    let [officer, other] = [Shift::of(&town, steward()).await, Shift::of(&town, colleague()).await];
+    let own = config(&town, 1, SetKind::Custom);
+    officer.begin(&town, &own, &lines(0..3, "26-1")).await;
+    let off = |id: &str| json!({"entry_id": id, "op": "remove"});
+    let state = |said: LoadReport| (said.state, said.entries);
+    let (refused, live) = (("refused".to_owned(), 0), |entries| ("live".to_owned(), entries));
+
+    // A whole file of one line that nobody else signed; the same with a supervisor is the list.
+    let header = json!({
+        "list": own.name, "mode": "full", "sequence": 2, "produced_at": time_text(now(&town)), "entries": 1,
+    });
+    let whole = format!("{header}\n{}\n", line("z", "ZZX999", "custom", "26-2")).into_bytes();
+    for shift in [&other, &officer] {
+        let said = shift.bring(&town, &own, &whole, &[]).await.unwrap();
+        assert_eq!((said.state.as_str(), said.classes[0].dropped), ("refused", 1), "{said:?}");
+        assert!(said.why[0].contains("the list would be empty"), "{said:?}");
+    }
+    // One entry of others, or all but one.
+    for ids in [&["e0"][..], &["e0", "e1"]] {
+        let ids: Vec<Value> = ids.iter().map(|id| off(id)).collect();
+        let said = other.bring(&town, &own, &file(&own, 2, now(&town), &ids), &[]).await.unwrap();
+        assert!(said.state == "refused" && said.why[0].contains("others brought"), "{said:?}");
+    }
+    // What would change nothing.
+    for (lines, others) in [(vec![off("nobody")], vec![supervisor()]), (lines(7..8, "26-7"), vec![])] {
+        let said = officer.bring(&town, &own, &file(&own, 2, now(&town), &lines), &others).await.unwrap();
+        assert!(said.state == "refused" && said.why[0].contains("nothing changes"), "{said:?}");
+    }
+    assert_eq!(officer.health(&own).await.unwrap().entries, 3);
+    assert_eq!(said(&leaves(&town).await, 1), [(Config, 1), (Full, 1)], "nothing of it is a load");
+
+    // One's own goes by one's own word, others' by the steward's or a supervisor's.
+    let more = file(&own, 2, now(&town), &lines(3..4, "26-3"));
+    assert_eq!(state(other.bring(&town, &own, &more, &[supervisor()]).await.unwrap()), live(4));
+    let own_off = file(&own, 3, now(&town), &[off("e3")]);
+    assert_eq!(state(other.bring(&town, &own, &own_off, &[]).await.unwrap()), live(3));
+    let others_off = file(&own, 4, now(&town), &[off("e0")]);
+    assert_eq!(state(other.bring(&town, &own, &others_off, &[]).await.unwrap()), refused);
+    assert_eq!(state(other.bring(&town, &own, &others_off, &[supervisor()]).await.unwrap()), live(2));
+    let last_off = file(&own, 5, now(&town), &[off("e1"), off("e2")]);
+    assert_eq!(state(officer.bring(&town, &own, &last_off, &[]).await.unwrap()), live(0), "by its steward");
+    agency.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extract_that_shrinks_is_told_until_the_next_good_load_and_one_that_loses_all_is_not_loaded() {
+    let traces = Traces::begin();
+    let town = town().await;
+    let agency = town.start().await;
+    let officer = Shift::of(&town, steward()).await;
+    let list = config(&town, 1, SetKind::Extract);
+    let some = |n: usize, class: &str| -> Vec<Value> {
+        (0..n).map(|at| line(&format!("e{at}"), &format!("ZK{at:04}"), class, "")).collect()
+    };
+    officer.begin(&town, &list, &some(10, "stolenVehicle")).await;
+    assert_eq!(hot_lists(&town).await, "ok");
+    let load = async |sequence, lines: &[Value]| {
+        officer.bring(&town, &list, &file(&list, sequence, now(&town), lines), &[]).await.unwrap()
+    };
+    let renamed = load(2, &some(10, "SV")).await;
+    assert_eq!((renamed.state.as_str(), renamed.sequence), ("refused", 0), "{renamed:?}");
+    assert_eq!((officer.health(&list).await.unwrap().entries, hot_lists(&town).await), (10, json!("ok")));
+    assert_eq!(load(2, &some(5, "stolenVehicle")).await.entries, 5);
+    let health = officer.health(&list).await.unwrap();
+    assert!(health.state == "live" && health.alarm.unwrap().starts_with("list-shrunk"));
+    assert_eq!(hot_lists(&town).await, "warning");
+    until("it is told", async || traces.count("list-shrunk") == 1).await;
+    assert_eq!(load(3, &some(6, "stolenVehicle")).await.entries, 6);
+    assert_eq!((officer.health(&list).await.unwrap().alarm, hot_lists(&town).await), (None, json!("ok")));
+    agency.end().await.unwrap();
+
+    // Nothing is in force after a restart: what the log speaks of counts.
+    let agency = town.start().await;
+    let officer = Shift::of(&town, steward()).await;
+    let renamed = file(&list, 4, now(&town), &some(10, "SV"));
+    assert_eq!(officer.bring(&town, &list, &renamed, &[]).await.unwrap().state, "refused");
+    assert_eq!(officer.health(&list).await.unwrap().state, "absent");
+    agency.end().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_overdue_too_old_or_away_is_told_once_and_stops_no_read() {
     let traces = Traces::begin();
@@ -543,29 +633,23 @@ async fn a_list_that_is_overdue_too_old_or_away_is_told_once_and_stops_no_read()
     let (list, never) = (config(&town, 1, SetKind::Extract), config(&town, 2, SetKind::Extract));
     officer.begin(&town, &list, &[line("s1", "QQX001", "stolenVehicle", "")]).await;
     officer.say(&never).await.unwrap();
-    // Not before it seals.
-    let ready = async || -> Value {
-        let client = town.client_within(CallLimits::default());
-        until("it is ready", async || client.get_json::<Value>("/readyz", &[]).await.is_ok()).await;
-        client.get_json("/readyz", &[]).await.unwrap()
-    };
-    assert_eq!(ready().await["hot_lists"], "ok", "a list that was never loaded is no alarm");
+    assert_eq!(hot_lists(&town).await, "ok", "a list that was never loaded is no alarm");
     town.clock.advance(Duration::from_secs(13 * HOUR));
     // Shifts end after twelve hours.
     let officer = Shift::of(&town, steward()).await;
     assert_eq!(officer.health(&list).await.unwrap().state, "overdue");
-    assert_eq!(ready().await["hot_lists"], "warning");
+    assert_eq!(hot_lists(&town).await, "warning");
     until("it is told", async || traces.count("list-overdue") == 1).await;
     town.clock.advance(Duration::from_secs(13 * HOUR));
     until("it is told", async || traces.count("list-too-old") == 1).await;
     let officer = Shift::of(&town, steward()).await;
     let newer = file(&list, 2, now(&town), &[line("s1", "QQX001", "stolenVehicle", "")]);
     assert_eq!(officer.bring(&town, &list, &newer, &[supervisor()]).await.unwrap().state, "live");
-    assert_eq!(ready().await["hot_lists"], "ok");
+    assert_eq!(hot_lists(&town).await, "ok");
     agency.end().await.unwrap();
     let agency: Agency = town.start().await;
     until("it is told", async || traces.count("list-absent") == 1).await;
-    assert_eq!(ready().await["hot_lists"], "warning");
+    assert_eq!(hot_lists(&town).await, "warning");
     // Two more looks at the lists.
     tokio::time::sleep(Duration::from_secs(21)).await;
     assert_eq!(["list-overdue", "list-too-old", "list-absent"].map(|alarm| traces.count(alarm)), [1, 1, 1]);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lockplate_core::Timestamp;
+use lockplate_core::entry::ListClass;
 use lockplate_core::hotlist::load::LoadMode;
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, LoadOrder, OrderedDelivery};
@@ -68,6 +69,9 @@ enum HotlistTask {
         /// Id of the entry, as `add` printed it
         #[arg(long)]
         entry: String,
+        /// Key file of a supervisor, where neither the list nor the entry is yours
+        #[arg(long, value_name = "FILE")]
+        second: Vec<PathBuf>,
     },
     /// Show the lists and what is in force
     List {
@@ -113,7 +117,7 @@ struct LoadArgs {
     /// The whole file is of entries to take off
     #[arg(long)]
     removes: bool,
-    /// The source's own name of the file, where it makes one file a class
+    /// The source's own name of the file: it counts as the file of every line, and of one that nobody loads nothing is loaded
     #[arg(long, default_value = "")]
     source_file: String,
     /// Load nothing; write here what a human keeper signs with `lockplate sign load`
@@ -170,7 +174,7 @@ pub(crate) async fn run(mut args: HotlistArgs, globals: &Globals, screen: &Scree
     // Wrong words are said before anybody signs in.
     match &args.task {
         HotlistTask::New(new) => new.check()?,
-        HotlistTask::Change(change) => change.shared.check()?,
+        HotlistTask::Change(change) => change.check()?,
         HotlistTask::Load(_)
         | HotlistTask::Add(_)
         | HotlistTask::Remove { .. }
@@ -203,7 +207,7 @@ pub(crate) async fn run(mut args: HotlistArgs, globals: &Globals, screen: &Scree
         HotlistTask::Change(change) => steward.sign_anew(&change, screen).await,
         HotlistTask::Load(load) => steward.load_file(&load, screen).await,
         HotlistTask::Add(add) => steward.add(&add, screen).await,
-        HotlistTask::Remove { list, entry } => steward.remove(&list, &entry, screen).await,
+        HotlistTask::Remove { list, entry, second } => steward.remove(&list, &entry, &second, screen).await,
         HotlistTask::List { .. } => steward.list(screen).await,
         HotlistTask::Retire { list, .. } => steward.retire(&list, screen).await,
     }
@@ -277,7 +281,10 @@ impl Steward {
             let OrderFile { order, signed } = OrderFile::read(path)?;
             return self.bring(order, file, (&args.second, signed), screen).await;
         }
-        let delivery = if config.template == [0; 32] { None } else { Some(delivery(args)?) };
+        // The own format says all of it but its source's name for the file.
+        let is_own = config.template == [0; 32];
+        let is_said = is_own && args.source_file.is_empty();
+        let delivery = if is_said { None } else { Some(delivery(args, is_own.then_some(0))?) };
         let order = order_for(config, &file, delivery);
         if let Some(path) = &args.ask {
             OrderFile { order, signed: Vec::new() }.write(path)?;
@@ -385,9 +392,9 @@ impl Steward {
         Ok(ended)
     }
 
-    async fn remove(&self, list: &str, entry: &str, screen: &Screen) -> Result<ExitKind> {
+    async fn remove(&self, list: &str, entry: &str, seconds: &[PathBuf], screen: &Screen) -> Result<ExitKind> {
         let line = json!({ "entry_id": entry, "op": "remove" });
-        self.change(list, &[line], &[], screen).await
+        self.change(list, &[line], seconds, screen).await
     }
 
     async fn list(&self, screen: &Screen) -> Result<ExitKind> {
@@ -415,6 +422,9 @@ impl Steward {
                 screen
                     .line("    a change of it is logged, and takes effect once the log's witnesses have confirmed it");
             }
+            if let Some(alarm) = &list.alarm {
+                screen.line(&format!("    alarm: {alarm}"));
+            }
             if let Some(why) = &list.refused {
                 screen.line(&format!("    the last file was not taken: {why}"));
             }
@@ -430,9 +440,10 @@ fn order_for(config: &ListConfig, file: &[u8], delivery: Option<OrderedDelivery>
     LoadOrder { list: config.settings.list, file: Sha256::digest(file).into(), delivery, time: now() }
 }
 
-fn delivery(args: &LoadArgs) -> Result<OrderedDelivery> {
+fn delivery(args: &LoadArgs, unsaid: Option<u64>) -> Result<OrderedDelivery> {
     let sequence = args
         .sequence
+        .or(unsaid)
         .ok_or_else(|| usage("--sequence", "the number of the load: this list's format does not say it"))?;
     let produced_at = match &args.produced_at {
         None => now(),
@@ -468,7 +479,10 @@ fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
         screen.line(&format!("    {why}"));
     }
     for class in &report.classes {
-        let mut parts = vec![format!("{} in the list", class.accepted)];
+        let mut parts = Vec::new();
+        if report.state != "refused" {
+            parts.push(format!("{} in the list", class.accepted));
+        }
         let mut part = |n: u64, what: &str| {
             if n > 0 {
                 parts.push(format!("{n} {what}"))
@@ -476,12 +490,20 @@ fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
         };
         part(class.added, "new");
         part(class.removed, "gone");
-        part(class.dropped, "dropped: this class is not matched here");
+        let dropped = if class.class == ListClass::Custom.name() {
+            "dropped: a supervisor must sign for entries of the agency's own (--second), and the rules must let them in"
+        } else {
+            "dropped: this class is not matched here, or a second person must sign for it"
+        };
+        part(class.dropped, dropped);
         part(class.refused, "refused");
         screen.line(&format!("    {}: {}", class.class, parts.join(", ")));
     }
     for (why, n) in &report.refusals {
         screen.line(&format!("    refused, {why}: {n}"));
+    }
+    if report.removals_unknown > 0 {
+        screen.line(&format!("    to be taken off and not in the list: {}", report.removals_unknown));
     }
     if report.cut > 0 {
         screen.line(&format!(

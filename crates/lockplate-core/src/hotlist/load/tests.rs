@@ -277,7 +277,7 @@ fn growth_and_a_new_class_wait_for_two_people() {
         let load = Load { history, ..Load::full(SetKind::Extract, entries) };
         match load.run(None).unwrap() {
             LoadOutcome::Held(held) => held,
-            LoadOutcome::Ready(_) => panic!("not held"),
+            LoadOutcome::Ready(_) | LoadOutcome::Void(_) => panic!("not held"),
         }
     };
     let grown = held(history(0), many(1_001));
@@ -306,6 +306,62 @@ fn shrinking_is_applied_at_once_with_an_alarm_beyond_thirty_percent() {
     let shrunk = smaller(6);
     assert_eq!(shrunk.alarms(), &BTreeSet::from([LoadAlarm::Shrunk]));
     assert!(compared(shrunk.set(), &read("P00009", CT, Some(900))).hits.is_empty());
+}
+
+fn void(load: Load, before: Option<&ListSet>) -> Option<LoadRefusal> {
+    match load.run(before).unwrap() {
+        LoadOutcome::Void(void) => Some(void.why()),
+        LoadOutcome::Ready(_) | LoadOutcome::Held(_) => None,
+    }
+}
+
+/// The source renamed its codes, the template does not fit any more, a signature is missing: the set before stays.
+#[test]
+fn no_load_empties_a_list_by_what_it_leaves_out() {
+    let emptied = Some(LoadRefusal::Emptied);
+    let renamed = || many(20).into_iter().map(|one| ListEntry { class: ListClass::Unknown, ..one }).collect::<Vec<_>>();
+    let expired = || many(20).into_iter().map(|one| ListEntry { expires_at: NOW, ..one }).collect::<Vec<_>>();
+    let set = Load::full(SetKind::Extract, many(20)).ready(None).into_set();
+    let next = |add| Load { sequence: 2, ..Load::full(SetKind::Extract, add) };
+    for add in [renamed(), expired(), vec![stolen("w", "NONE", CT)]] {
+        assert_eq!(void(next(add), Some(&set)), emptied);
+    }
+    assert_eq!(void(Load { bad: 1, ..next(vec![]) }, Some(&set)), emptied, "no line can be read");
+    assert_eq!(void(next(renamed()), None), None, "there was none: the attempt is logged");
+    let mut one_left = renamed();
+    one_left.push(stolen("id0", "P00000", CT));
+    assert_eq!(void(next(one_left), Some(&set)), None, "it shrinks, with an alarm");
+    // What is taken off is gone, whatever else the file says; an alert that is over as well.
+    let one = extract(vec![stolen("only", "ONLY12", CT)]);
+    assert_eq!(void(Load::change(SetKind::Extract, 2, vec![], vec!["only"]), Some(&one)), None);
+    let over = ListEntry { expires_at: NOW, ..stolen("only", "ONLY12", CT) };
+    assert_eq!(void(Load::change(SetKind::Extract, 2, vec![over], vec![]), Some(&one)), None);
+    let alert = ListEntry { class: ListClass::AmberAlert, ..stolen("a", "AM0001", CT) };
+    let amber = Load::full(SetKind::Amber, vec![alert.clone()]).ready(None).into_set();
+    let again = |one| Load { sequence: 2, ..Load::full(SetKind::Amber, vec![one]) };
+    assert_eq!(void(again(ListEntry { expires_at: NOW, ..alert.clone() }), Some(&amber)), None);
+    assert_eq!(void(again(ListEntry { class: ListClass::Unknown, ..alert }), Some(&amber)), emptied);
+    // Nobody beside the officer: a whole custom list is not switched off by a file that nobody signed.
+    let own = set_of(SetKind::Custom, some_custom(5));
+    let alone = Load { alone: true, sequence: 2, ..Load::full(SetKind::Custom, some_custom(1)) };
+    assert_eq!(void(alone, Some(&own)), emptied);
+}
+
+#[test]
+fn a_custom_file_that_changes_nothing_is_refused() {
+    let nothing = Some(LoadRefusal::NothingTaken);
+    let set = set_of(SetKind::Custom, some_custom(5));
+    let more = || vec![ListEntry { case: "9".into(), ..custom("x", "X123") }];
+    let change = |add, remove| Load::change(SetKind::Custom, 2, add, remove);
+    assert_eq!(void(Load { alone: true, ..change(more(), vec![]) }, Some(&set)), nothing, "no supervisor");
+    assert_eq!(void(Load { alone: true, ..Load::full(SetKind::Custom, more()) }, None), nothing);
+    assert_eq!(void(change(vec![], vec!["nobody"]), Some(&set)), nothing, "no such entry");
+    assert_eq!(void(change(vec![custom("x", "A")], vec![]), Some(&set)), nothing, "no plate");
+    assert_eq!(void(change(more(), vec!["nobody"]), Some(&set)), None);
+    assert_eq!(void(change(vec![custom("x", "A")], vec!["c0"]), Some(&set)), None);
+    let extract = Load::full(SetKind::Extract, many(5)).ready(None).into_set();
+    let unknown = Load::change(SetKind::Extract, 2, vec![], vec!["nobody"]);
+    assert_eq!(void(unknown, Some(&extract)), None, "a feed goes on with its next number");
 }
 
 #[test]
@@ -531,6 +587,7 @@ proptest! {
         let loaded = match load.run(None) {
             Ok(LoadOutcome::Ready(loaded)) => *loaded,
             Ok(LoadOutcome::Held(held)) => held.release(None, Some(HumanKeeper(()))).unwrap(),
+            Ok(LoadOutcome::Void(void)) => void.into_loaded(),
             Err(refusal) => {
                 prop_assert!(matches!(refusal, LoadRefusal::CustomDay | LoadRefusal::CustomUpload));
                 return Ok(());

@@ -328,6 +328,17 @@ fn what_vigilant_made_inactive_does_not_come_back() {
     );
 }
 
+/// A source that makes one file a class, and yet names one in each row.
+#[test]
+fn of_a_file_that_nobody_loads_no_row_is_loaded_whatever_it_calls_itself() {
+    let row = ncic_line("V1", "XK41200", "CT", "Vehicle");
+    assert_eq!(full(NCIC, "Vehicle", &row).counts().added["stolenVehicle"], 1);
+    for name in ["Immigration Violator", "immigration_violator", "IMMIGRATION VIOLATOR"] {
+        let told = full(NCIC, name, &row);
+        assert_eq!((told.counts().added.len(), told.counts().dropped["immigrationViolator"]), (0, 1), "{name}");
+    }
+}
+
 #[test]
 fn genetec_item_by_item() {
     let long_ago = "QC;DEF228;2012-01-31;2012-05-31;PermitID_1\n";
@@ -481,7 +492,10 @@ fn what_a_template_may_not_say() {
     ] {
         assert_eq!(at(template, from, to), problem, "{from} -> {to}");
     }
-    assert_eq!(Template::parse("a = ").unwrap_err().fault, NotToml);
+    let no_toml = Template::parse("kind = \"hot\"\n\na = ").unwrap_err();
+    assert_eq!((no_toml.fault, no_toml.to_string().as_str()), (NotToml(3), "line 3 is no TOML"));
+    let missing = Template::parse("source = \"Invented\"").unwrap_err();
+    assert_eq!(missing.to_string(), "`kind` is missing");
     let padded = format!("{REKOR}{}", "#".repeat(TEMPLATE_BYTES_MAX - REKOR.len()));
     assert!(Template::parse(&padded).is_ok());
     assert_eq!(Template::parse(&format!("{padded}#")).unwrap_err().fault, TooLarge);

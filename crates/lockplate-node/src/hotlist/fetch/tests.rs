@@ -112,6 +112,7 @@ impl Loads for Recorder {
             let loaded = match read.outcome {
                 LoadOutcome::Ready(loaded) => *loaded,
                 LoadOutcome::Held(held) => held.into_loaded(),
+                LoadOutcome::Void(void) => panic!("void: {:?}", void.why()),
             };
             Ok(loaded.set().entries())
         });

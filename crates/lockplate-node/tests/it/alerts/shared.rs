@@ -54,19 +54,21 @@ impl Keys {
         }
     }
 
-    /// Signed at a time, with the steward in it.
+    /// Signed at a time, with the steward, who has two keys, a second person, and one who is out of service.
     fn directory(&self, serial: u64, issued: u64) -> Vec<u8> {
-        let officer = OfficerRow {
-            person: "01".repeat(32),
-            keys: vec![hex::encode(steward().verify_key().0)],
+        let officer = |person: &str, keys: &[u8], active| OfficerRow {
+            person: person.repeat(32),
+            keys: keys.iter().map(|seed| hex::encode(key(*seed).verify_key().0)).collect(),
             trained_until: NOW + 100 * DAY,
-            active: true,
+            active,
             roles: Vec::new(),
             passcode: None,
         };
+        let officers =
+            [officer("01", &[0x61, 0x62], true), officer("02", &[0x63], true), officer("03", &[0x64], false)];
         let (log, desk) = (self.desk.verifier_key().name().as_str(), self.desk.verifier_key());
         let made = (serial, Timestamp(issued));
-        sign_directory(&self.identity, &[officer], made, log, desk, &self.agency, &mut SystemRng).unwrap()
+        sign_directory(&self.identity, &officers, made, log, desk, &self.agency, &mut SystemRng).unwrap()
     }
 
     /// The list, signed at a time.
@@ -102,13 +104,13 @@ impl Keys {
         B64(session.sign(&[&self.desk]).unwrap())
     }
 
-    /// Registers a list at the recorder of the cameras; `approved` is what the second person signs.
+    /// Registers a list at the recorder of the cameras; `approved` is what somebody else signs, by the seed of the key.
     async fn register(
         &self,
         cameras: &Town,
         config: &ListConfig,
         serial: u64,
-        approved: Option<&ListConfig>,
+        approved: Option<(&ListConfig, u8)>,
     ) -> Result<(), Option<ProblemKind>> {
         let time = now(&cameras.clock);
         let asked = ListRegistered {
@@ -116,7 +118,7 @@ impl Keys {
             template: None,
             directory: Some(B64(self.directory(serial, time.0))),
             session: Some(self.session(time, ListConfig::signed_hash(&config.encode()))),
-            approval: approved.map(|config| B64(ByPerson::with_key(&steward(), config.clone()).to_bytes())),
+            approval: approved.map(|(config, seed)| B64(ByPerson::with_key(&key(seed), config.clone()).to_bytes())),
         };
         let client = cameras.client_within(CallLimits::default());
         let said: Result<Done, _> = client.post_json("/v1/hotlists", &asked, None).await;
@@ -134,8 +136,12 @@ impl Keys {
     }
 }
 
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&Secret::new([seed; 32]))
+}
+
 fn steward() -> SigningKey {
-    SigningKey::from_seed(&Secret::new([0x61; 32]))
+    key(0x61)
 }
 
 /// What somebody shows at the door of the cameras' recorder.
@@ -210,9 +216,17 @@ async fn an_alert_on_another_agencys_list_is_looked_at_and_closed_there_and_by_n
     until("it is said that the recorder is silent", async || health(&owner).await.silent_recorders == 1).await;
     let config = keys.config(to.clone(), now(&cameras.clock));
     let other = ListConfig { entries_max: 999, ..config.clone() };
-    let approved = keys.register(&cameras, &config, 5, Some(&other)).await;
-    assert_eq!(approved, Err(Some(ProblemKind::Invalid)), "what the second person signed is another list");
-    keys.register(&cameras, &config, 5, Some(&config)).await.unwrap();
+    for (signed, by, why) in [
+        (&other, 0x63, "what the second person signed is another list"),
+        (&config, 0x61, "the steward himself"),
+        (&config, 0x62, "the steward himself, with another key"),
+        (&config, 0x64, "somebody out of service"),
+        (&config, 0x65, "a stranger"),
+    ] {
+        let approved = keys.register(&cameras, &config, 5, Some((signed, by))).await;
+        assert_eq!(approved, Err(Some(ProblemKind::Invalid)), "{why}");
+    }
+    keys.register(&cameras, &config, 5, Some((&config, 0x63))).await.unwrap();
     assert_eq!(keys.lists(&cameras, charter, 200).await.unwrap(), [hex::encode(LIST)]);
     assert_eq!(
         keys.lists(&cameras, charter, 400).await,

@@ -197,6 +197,10 @@ impl Elsewhere {
                 ExitKind::Unavailable,
                 "has logged it, and the log's witnesses have not confirmed it: it takes effect by itself once they have",
             ),
+            Some(ProblemKind::Invalid) if error.pointer() == Some("/approval") => (
+                ExitKind::Refused,
+                "takes as second person another officer of your agency who is in service, and nobody else",
+            ),
             None if matches!(error, PeerError::Unreachable | PeerError::TimedOut) => {
                 (ExitKind::Unavailable, "does not answer: see with `list --at` what it has before you try again")
             }

@@ -1,6 +1,6 @@
 //! What a steward signs about a list: that it is matched and how, and that it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -8,7 +8,9 @@ use lockplate_core::hotlist::limits::{CONF_MIN, EXTRACT_ENTRIES_DEFAULT};
 use lockplate_core::hotlist::set::{ListSettings, SetKind};
 use lockplate_core::hotlist::steward::ListConfig;
 use lockplate_core::person::ByPerson;
+use lockplate_core::sign::SigningKey;
 use lockplate_core::vocabulary::Purpose;
+use lockplate_intake::hotlist_file::Template;
 use lockplate_node::api::{B64, Done};
 use lockplate_node::hotlist::ListRegistered;
 use lockplate_node::problem::ProblemKind;
@@ -90,10 +92,30 @@ impl SharedArg {
         Ok(())
     }
 
-    /// What the second person signs.
-    fn approval(&self, config: &ListConfig) -> Result<Option<ByPerson<ListConfig>>> {
+    /// What the second person signs, who is not `first`.
+    fn approval(&self, config: &ListConfig, first: &SigningKey) -> Result<Option<ByPerson<ListConfig>>> {
         let Some(second) = &self.second else { return Ok(None) };
-        Ok(Some(ByPerson::with_key(&read_person_key(second)?, config.clone())))
+        let second = read_person_key(second)?;
+        if second.verify_key() == first.verify_key() {
+            return Err(usage("--second", "the key file of another person: this is your own").into());
+        }
+        Ok(Some(ByPerson::with_key(&second, config.clone())))
+    }
+}
+
+/// A template that can be read as one; otherwise what is wrong with it, and where.
+fn read_template(path: &Path) -> Result<String> {
+    let text = read_text(path)?;
+    match Template::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(problem) => Err(usage("--template", &format!("a template; in {} {problem}", path.display())).into()),
+    }
+}
+
+impl ChangeArgs {
+    pub(super) fn check(&self) -> Result<()> {
+        self.template.as_deref().map(read_template).transpose()?;
+        self.shared.check()
     }
 }
 
@@ -102,6 +124,7 @@ impl NewArgs {
         if self.shared.there.at.is_some() && self.kind != SetKind::Extract.name() {
             return Err(usage("--kind", "extract: what lives with a recorder is matched at the own one alone").into());
         }
+        self.template.as_deref().map(read_template).transpose()?;
         self.shared.check()
     }
 }
@@ -139,7 +162,7 @@ impl Steward {
         if purpose.is_some() != (kind == SetKind::Custom) {
             return Err(usage("--purpose", "what the entries are for, for a custom list and for no other").into());
         }
-        let template = args.template.as_deref().map(read_text).transpose()?;
+        let template = args.template.as_deref().map(read_template).transpose()?;
         let config = ListConfig {
             agency: self.agency,
             name: args.name.clone(),
@@ -157,7 +180,7 @@ impl Steward {
             retired: false,
             time: now(),
         };
-        let approval = args.shared.approval(&config)?;
+        let approval = args.shared.approval(&config, self.officer.key())?;
         self.say(&config, template, approval.as_ref()).await?;
         let id = hex_of(&config.settings.list);
         let section = self.there.as_ref().map(|there| there.section(&config.settings.list));
@@ -193,21 +216,28 @@ impl Steward {
         }
         let asked =
             ListRegistered { config: B64(signed.to_bytes()), template, directory: None, session: None, approval: None };
-        match self.officer.post("/v1/hotlists", &asked).await {
-            Ok(Done {}) => Ok(()),
-            Err(error) if error.problem() == Some(ProblemKind::LogUnwitnessed) => Err(Ended::of(
+        let Err(error) = self.officer.post::<Done>("/v1/hotlists", &asked).await else { return Ok(()) };
+        let (kind, what) = match error.problem() {
+            Some(ProblemKind::LogUnwitnessed) => (
                 ExitKind::Unavailable,
                 "it is logged, and the log's witnesses have not confirmed it: it takes effect by itself once they have",
-            )
-            .into()),
-            Err(error) => Err(error.into()),
-        }
+            ),
+            Some(ProblemKind::NotSignedIn) => (
+                ExitKind::Refused,
+                "only the list's steward, or a supervisor, changes or ends it; another agency's list is ended here by a supervisor",
+            ),
+            Some(ProblemKind::Conflicting) => {
+                (ExitKind::Refused, "another list has this name, or a newer word on this list stands")
+            }
+            Some(_) | None => return Err(error.into()),
+        };
+        Err(Ended::of(kind, what).into())
     }
 
     pub(super) async fn sign_anew(&self, args: &ChangeArgs, screen: &Screen) -> Result<ExitKind> {
         let (_, signed) = self.named(&args.list).await?;
         let known = signed.claimed();
-        let template = args.template.as_deref().map(read_text).transpose()?;
+        let template = args.template.as_deref().map(read_template).transpose()?;
         let config = ListConfig {
             settings: ListSettings {
                 conf_min: args.conf_min.unwrap_or(known.settings.conf_min),
@@ -220,7 +250,7 @@ impl Steward {
             time: now(),
             ..known.clone()
         };
-        let approval = args.shared.approval(&config)?;
+        let approval = args.shared.approval(&config, self.officer.key())?;
         self.say(&config, template, approval.as_ref()).await?;
         if screen.json() {
             screen.document(&json!({
