@@ -974,9 +974,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             return BTreeSet::new();
         }
         let before = self.before.map_or(0, ListSet::entries);
-        let lost = before.saturating_sub(set.entries());
-        let shrunk = lost.saturating_mul(100) > before.saturating_mul(SHRINK_PERCENT_ALARM);
-        shrunk.then_some(LoadAlarm::Shrunk).into_iter().collect()
+        has_shrunk(before, set.entries()).then_some(LoadAlarm::Shrunk).into_iter().collect()
     }
 
     fn decision(&mut self, class: ListClass) -> [u8; 32] {
@@ -992,6 +990,12 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
 fn entries_max(rules: &LoadRules<'_>) -> u64 {
     let most = if rules.settings.kind == SetKind::Amber { AMBER_LIVE_MAX } else { EXTRACT_ENTRIES_MAX };
     rules.entries_max.min(most)
+}
+
+/// A list has lost so much of itself that its file may be cut off.
+#[must_use]
+pub const fn has_shrunk(before: u64, now: u64) -> bool {
+    before.saturating_sub(now).saturating_mul(100) > before.saturating_mul(SHRINK_PERCENT_ALARM)
 }
 
 /// More than 1% of the lines are bad, and at least 10.
