@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::id::{EpochId, b64url};
 use crate::json::{Field, Fields, Json, JsonObject, json_object, parse_canonical_within, time_ms_text};
 use crate::limits::{ELEMENT_EPOCHS_MAX, ELEMENTS_MAX, KEEPERS_MAX};
-use crate::read::Read;
+use crate::read::{Read, ReadFlag, TimeQuality, remarks};
 use crate::salted::SaltedName;
 use crate::sign::{Signed, SigningKey, Statement, VerifyKey};
 use crate::spellings::why_matched;
@@ -105,6 +105,10 @@ json_object! {
     ReadShown {
         /// Capture time, UTC with milliseconds.
         time: String,
+        /// How good that time is.
+        time_quality: TimeQuality,
+        /// The camera's own time where that is not the capture time, or "".
+        source_time: String,
         /// Number of the camera.
         camera: u32,
         /// Text as read.
@@ -113,6 +117,8 @@ json_object! {
         state: String,
         /// Confidence of the text, or "".
         confidence: String,
+        /// Flags of the read.
+        flags: Vec<ReadFlag>,
         /// Why it matches the plate asked for.
         why: String,
         /// A further copy of an event that is shown above.
@@ -179,6 +185,15 @@ json_object! {
         case_key: Option<[u8; 32]>,
         /// The officer's signature over all of the above.
         signature: Option<[u8; 64]>,
+    }
+}
+
+impl ReadShown {
+    /// What its time and text do not say of themselves, in words.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let source_time = Some(self.source_time.as_str()).filter(|time| !time.is_empty());
+        remarks(self.time_quality, source_time, &self.flags)
     }
 }
 
@@ -329,10 +344,13 @@ fn words<'a>(reads: impl Iterator<Item = &'a Read>, statement: &StatementText) -
         let why = why(read, statement);
         ReadShown {
             time: time_ms_text(read.captured_at),
+            time_quality: read.time_quality,
+            source_time: read.source_time.map(time_ms_text).unwrap_or_default(),
             camera: read.camera,
             plate: read.plate.expose_text().to_owned(),
             state: read.jurisdiction.map(|code| code.code().to_owned()).unwrap_or_default(),
             confidence: read.conf.map(|conf| format!("{}.{} %", conf / 10, conf % 10)).unwrap_or_default(),
+            flags: read.flags.names(),
             why: format!("{}; {}", why.text.label(), why.state.label()),
             repeat: read.engine_ref.is_some_and(|event| !seen.insert((read.source, event))),
         }

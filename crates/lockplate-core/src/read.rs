@@ -5,22 +5,37 @@ use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 
 use crate::error::{Error, Result};
+use crate::json::json_names;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::plate::{Jurisdiction, Plate};
 
-/// How good the capture time is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeQuality {
-    /// 1: an offset or epoch number came with it.
-    Exact,
-    /// 2: local text in the zone configured for the source.
-    AssumedZone,
-    /// 3: local text in a repeated or skipped hour.
-    Ambiguous,
-    /// 4: start of the tracked object.
-    ObjectStart,
-    /// 5: the camera's clock is wrong; the time of receipt is used and the source's time kept beside it.
-    ReceiveTime,
+json_names! {
+    /// How good the capture time is.
+    TimeQuality {
+        /// 1: an offset or epoch number came with it.
+        Exact = "exact",
+        /// 2: local text in the zone configured for the source.
+        AssumedZone = "assumed_zone",
+        /// 3: local text in a repeated or skipped hour.
+        Ambiguous = "ambiguous",
+        /// 4: start of the tracked object.
+        ObjectStart = "object_start",
+        /// 5: the camera's clock is wrong; the time of receipt is used and the source's time kept beside it.
+        ReceiveTime = "receive_time",
+    }
+    /// A flag by its name.
+    ReadFlag {
+        /// [`ReadFlags::OVERLONG`].
+        Overlong = "overlong",
+        /// [`ReadFlags::CLOCK_OFF`].
+        ClockOff = "clock_off",
+        /// [`ReadFlags::LATE`].
+        Late = "late",
+        /// [`ReadFlags::HELD_OUT`].
+        HeldOut = "held_out",
+        /// [`ReadFlags::CUT`].
+        Cut = "cut",
+    }
 }
 
 impl TimeQuality {
@@ -105,6 +120,47 @@ impl ReadFlags {
     pub const fn with(self, bit: u16) -> Self {
         Self(self.0 | bit)
     }
+
+    /// The flags that are set, in the order of their bits.
+    #[must_use]
+    pub fn names(self) -> Vec<ReadFlag> {
+        let all = [
+            (Self::OVERLONG, ReadFlag::Overlong),
+            (Self::CLOCK_OFF, ReadFlag::ClockOff),
+            (Self::LATE, ReadFlag::Late),
+            (Self::HELD_OUT, ReadFlag::HeldOut),
+            (Self::CUT, ReadFlag::Cut),
+        ];
+        all.into_iter().filter(|(bit, _)| self.has(*bit)).map(|(_, name)| name).collect()
+    }
+}
+
+/// What a time or text that looks certain does not say of itself, in words for whoever is shown the read; `source_time` is text. A late
+/// read is none: its time is as good as any.
+#[must_use]
+pub fn remarks(quality: TimeQuality, source_time: Option<&str>, flags: &[ReadFlag]) -> Vec<String> {
+    let mut said: Vec<String> = match quality {
+        TimeQuality::Exact => None,
+        TimeQuality::AssumedZone => Some("time in the zone set for the camera, which named none"),
+        TimeQuality::Ambiguous => Some("clocks were changed in that hour: the time may be an hour off"),
+        TimeQuality::ObjectStart => Some("time when the vehicle came into view"),
+        TimeQuality::ReceiveTime => Some("camera clock wrong: time of receipt"),
+    }
+    .map(str::to_owned)
+    .into_iter()
+    .collect();
+    said.extend(source_time.map(|time| format!("the camera said {time}")));
+    said.extend(flags.iter().filter_map(|flag| {
+        let words = match flag {
+            ReadFlag::Overlong => "the text was longer and is cut",
+            ReadFlag::ClockOff if quality != TimeQuality::ReceiveTime => "camera clock wrong",
+            ReadFlag::ClockOff | ReadFlag::Late => return None,
+            ReadFlag::HeldOut => "taken before the camera's last word on it",
+            ReadFlag::Cut => "some details did not fit and are left out",
+        };
+        Some(words.to_owned())
+    }));
+    said
 }
 
 /// A normalised read. Confidences are 1/1000; times are Unix milliseconds.
@@ -469,6 +525,28 @@ mod tests {
         assert!(Read::from_record(&record[..record.len() - 1]).is_err());
         record.push(0);
         assert!(Read::from_record(&record).is_err());
+    }
+
+    #[test]
+    fn what_a_time_does_not_say_of_itself_is_said() {
+        use TimeQuality as Q;
+        let said =
+            |quality, source_time, flags: u16| remarks(quality, source_time, &ReadFlags(flags).names()).join("; ");
+        let camera = Some("2026-11-22T14:00:07.250Z");
+        assert_eq!(said(Q::Exact, None, 0), "");
+        assert_eq!(said(Q::Exact, None, ReadFlags::LATE), "", "its time is the camera's");
+        assert_eq!(
+            said(Q::ReceiveTime, camera, ReadFlags::CLOCK_OFF),
+            "camera clock wrong: time of receipt; the camera said 2026-11-22T14:00:07.250Z"
+        );
+        assert_eq!(said(Q::Exact, None, ReadFlags::CLOCK_OFF), "camera clock wrong");
+        for quality in [Q::AssumedZone, Q::Ambiguous, Q::ObjectStart] {
+            assert!(!said(quality, None, 0).is_empty(), "{quality:?}");
+        }
+        let all = ReadFlags(0b1_1111).names();
+        let names: Vec<_> = all.iter().map(|flag| flag.name()).collect();
+        assert_eq!(names, ["overlong", "clock_off", "late", "held_out", "cut"]);
+        assert_eq!(remarks(Q::ReceiveTime, None, &all).len(), 4);
     }
 
     proptest! {

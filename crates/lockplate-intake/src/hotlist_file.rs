@@ -27,6 +27,7 @@ use lockplate_core::hotlist::ListEntry;
 use crate::lines::{Line, Lines};
 
 pub use classes::NCIC_FILES;
+pub use entry::listed_plate;
 pub use states::{NCIC_STATES, StateTable};
 pub use template::{Template, TemplateFault, TemplateProblem};
 pub use template_rows::Delivery;

@@ -17,12 +17,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use lockplate_core::Timestamp;
 use lockplate_core::envelope::HpkePublicKey;
 use lockplate_core::hotlist::account::{AccountEntry, AccountSet, AccountSettings, Passage, seal_passage};
+use lockplate_core::hotlist::load::{has_shrunk, too_many_bad};
 use lockplate_core::json::parse_time;
-use lockplate_core::plate::{Jurisdiction, Plate};
+use lockplate_core::plate::Jurisdiction;
 use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_core::wire::th;
 use lockplate_intake::Seen;
 use lockplate_intake::duplicates::Hasher;
+use lockplate_intake::hotlist_file::{Refusal, listed_plate};
 use lockplate_oprf::Secret;
 use rusqlite::{OptionalExtension as _, params};
 use tokio::runtime::Handle;
@@ -49,6 +51,11 @@ pub(crate) const MIGRATION_ONCE: &str = "
 CREATE TABLE passage_key (key INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 CREATE INDEX passage_key_at ON passage_key (at);
 ";
+
+/// How many accounts the file had that was taken last: a restart must not take a file that was cut off; an entry of the migrations of
+/// `agency.db`.
+pub(crate) const MIGRATION_SIZE: &str =
+    "CREATE TABLE account_list (id INTEGER PRIMARY KEY CHECK (id = 1), accounts INTEGER NOT NULL) STRICT;";
 
 /// Reads of one engine id and one text within so long are one pass, as intake has it for sources that send again.
 const SAME_WITHIN_SECONDS: u64 = 24 * 3_600;
@@ -150,6 +157,15 @@ enum NotTaken {
     Unreadable,
     Line(u64),
     Refused(&'static str),
+    /// Many lines name no plate that an account can have.
+    Plates(u64),
+    /// It has none, or far fewer accounts than before, and nobody says that this is meant.
+    Shrunk {
+        before: u64,
+        now: u64,
+    },
+    /// How many there were before is not known.
+    Db,
 }
 
 impl fmt::Display for NotTaken {
@@ -158,6 +174,13 @@ impl fmt::Display for NotTaken {
             Self::Unreadable => f.write_str("it cannot be read, or is larger than an account list can be"),
             Self::Line(line) => write!(f, "line {line} is no account"),
             Self::Refused(what) => f.write_str(what),
+            Self::Plates(lines) => write!(f, "{lines} lines have no whole plate of 2 to 16 characters"),
+            Self::Shrunk { before, now } => write!(
+                f,
+                "it has {now} accounts after {before}, as a file has that was cut off; if that is meant, write {now} into a file of its name \
+                 with .entries behind it"
+            ),
+            Self::Db => f.write_str("the database does not say how many accounts there were"),
         }
     }
 }
@@ -386,22 +409,19 @@ impl Inner {
         let (mut seen, mut taken, mut is_first) = (None, None, true);
         loop {
             let path = file.clone();
-            let found = tokio::task::spawn_blocking(move || version(&path)).await.unwrap_or(None);
+            let look = move || version(&path).map(|found| (found, version(&said_path(&path))));
+            let found = tokio::task::spawn_blocking(look).await.unwrap_or(None);
             // A file that still grows is not there yet. At the start reads wait for it, so that an old one is taken at once.
             let settled_by =
                 u128::from(seconds(self.clock.as_ref()).saturating_sub(LOOK.as_secs())).saturating_mul(1_000_000_000);
-            let is_settled = found == seen || (is_first && found.is_some_and(|(_, modified)| modified <= settled_by));
+            let is_settled =
+                found == seen || (is_first && found.is_some_and(|((_, modified), _)| modified <= settled_by));
             if found.is_some() && is_settled && found != taken {
-                let (inner, path) = (Arc::clone(&self), file.clone());
-                match tokio::task::spawn_blocking(move || inner.read(&path)).await {
-                    Ok(Ok(set)) => {
-                        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
-                        self.loaded.cancel();
-                    }
-                    Ok(Err(why)) => tracing::error!(%why, "the account list is not taken: the accounts before stay"),
-                    Err(_panicked) => tracing::error!("the account list could not be read: internal error, our bug"),
+                let why = self.take(&file).await.err();
+                if let Some(why) = why {
+                    tracing::error!(%why, "account-list-refused: the accounts before stay");
                 }
-                taken = found;
+                taken = if why == Some(NotTaken::Db) { None } else { found };
             }
             if self.set().is_none() {
                 tracing::warn!("there is no account list: passes wait to be compared, and a gate is not answered");
@@ -415,6 +435,36 @@ impl Inner {
         }
     }
 
+    /// Takes the file, if it is one.
+    async fn take(self: &Arc<Self>, file: &Path) -> Result<(), NotTaken> {
+        let select = "SELECT accounts FROM account_list WHERE id = 1";
+        let before =
+            self.db.db().call(move |db| Ok(db.query_row(select, [], |row| row.get::<_, i64>(0)).optional()?));
+        let before = before.await.map_err(|_db| NotTaken::Db)?.map_or(0, |known| u64::try_from(known).unwrap_or(0));
+        let (inner, path) = (Arc::clone(self), file.to_path_buf());
+        let read = move || {
+            let set = inner.read(&path)?;
+            let now = set.accounts();
+            let is_meant =
+                || std::fs::read_to_string(said_path(&path)).is_ok_and(|said| said.trim().parse() == Ok(now));
+            if (now == 0 || has_shrunk(before, now)) && !is_meant() {
+                return Err(NotTaken::Shrunk { before, now });
+            }
+            Ok(set)
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        let set = read.unwrap_or(Err(NotTaken::Refused("it could not be read: internal error, our bug")))?;
+        let now = i64::try_from(set.accounts()).unwrap_or(i64::MAX);
+        let note = self.db.db().transaction(move |db| {
+            db.execute("INSERT OR REPLACE INTO account_list (id, accounts) VALUES (1, ?1)", [now])?;
+            Ok(())
+        });
+        note.await.map_err(|_db| NotTaken::Db)?;
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+        self.loaded.cancel();
+        Ok(())
+    }
+
     fn read(&self, path: &Path) -> Result<AccountSet, NotTaken> {
         let mut reader = csv::ReaderBuilder::new().from_path(path).map_err(|_io| NotTaken::Unreadable)?;
         let header = reader.headers().map_err(|_csv| NotTaken::Unreadable)?;
@@ -423,6 +473,7 @@ impl Inner {
         }
         let mut fault = None;
         let mut line: u64 = 1;
+        let mut refused: BTreeMap<Refusal, u64> = BTreeMap::new();
         let entries = reader.records().map_while(|record| {
             line = line.saturating_add(1);
             let entry = record.ok().and_then(|record| entry_of(&record));
@@ -431,23 +482,44 @@ impl Inner {
             }
             entry
         });
+        let entries = entries.filter_map(|entry| {
+            let counted = |why: Refusal| {
+                let count = refused.entry(why).or_default();
+                *count = count.saturating_add(1);
+            };
+            entry.map_err(counted).ok()
+        });
         let set = AccountSet::build(self.settings, self.index_key, entries);
-        match (fault, set) {
-            (Some(line), _) => Err(NotTaken::Line(line)),
-            (None, Ok(set)) => Ok(set),
-            (None, Err(error)) => Err(NotTaken::Refused(error.what())),
+        if let Some(line) = fault {
+            return Err(NotTaken::Line(line));
         }
+        for (why, lines) in &refused {
+            tracing::warn!(reason = why.name(), lines, "account-lines-refused: they name no whole plate");
+        }
+        let bad = refused.values().fold(0, |sum: u64, lines| sum.saturating_add(*lines));
+        if too_many_bad(bad, line.saturating_sub(1)) {
+            return Err(NotTaken::Plates(bad));
+        }
+        set.map_err(|error| NotTaken::Refused(error.what()))
     }
 }
 
-fn entry_of(record: &csv::StringRecord) -> Option<AccountEntry> {
+/// None of a line that is no account; a refusal where it is one and its plate is none.
+fn entry_of(record: &csv::StringRecord) -> Option<Result<AccountEntry, Refusal>> {
     let mut cells = record.iter();
     let mut next = || cells.next().map(str::trim);
-    let plate = Plate::parse(next()?)?;
+    let plate = listed_plate(next()?);
     let jurisdiction = Jurisdiction::parse(next()?)?;
     let account_id = next()?.to_owned();
     let (valid_from, valid_to) = (parse_time(next()?)?, parse_time(next()?)?);
-    Some(AccountEntry { plate, jurisdiction, account_id, valid_from, valid_to })
+    Some(plate.map(|plate| AccountEntry { plate, jurisdiction, account_id, valid_from, valid_to }))
+}
+
+/// Where the operator says how many accounts the file has, if it has far fewer than before.
+fn said_path(file: &Path) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(".entries");
+    path.into()
 }
 
 /// Length and time of the file: another of either is another file.
@@ -456,3 +528,6 @@ fn version(path: &Path) -> Option<(u64, u128)> {
     let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some((metadata.len(), modified.as_nanos()))
 }
+
+#[cfg(test)]
+mod tests;

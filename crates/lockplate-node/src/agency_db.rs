@@ -52,7 +52,7 @@ CREATE UNIQUE INDEX camera_key ON camera (source, key) WHERE state <> 2;
     alerts::store::MIGRATION_SHARED, crate::hotlist::store::MIGRATION_CHANGES, "
 CREATE TABLE asked (source INTEGER PRIMARY KEY REFERENCES source (number), read_to INTEGER NOT NULL,
     answered INTEGER NOT NULL) STRICT;
-", crate::account::MIGRATION_ONCE, "
+", crate::account::MIGRATION_ONCE, crate::account::MIGRATION_SIZE, alerts::store::MIGRATION_CHANGES, "
 CREATE TABLE right_clock (camera INTEGER PRIMARY KEY REFERENCES camera (number)) STRICT;
 "];
 

@@ -144,15 +144,21 @@ impl Mailer {
             .subject(subject)
             .header(ContentType::TEXT_PLAIN)
             .body(body)
-            .map_err(|_form| NotSent)?;
+            .map_err(|_form| NotSent::Ever)?;
         let sent = tokio::time::timeout(SEND_MAX, self.transport.send(message)).await;
         match sent {
             Ok(Ok(_server_text)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(NotSent),
+            Ok(Err(error)) if error.is_permanent() => Err(NotSent::Ever),
+            Ok(Err(_)) | Err(_) => Err(NotSent::Yet),
         }
     }
 }
 
 /// A mail was not sent.
-#[derive(Debug)]
-pub(crate) struct NotSent;
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NotSent {
+    /// The server cannot be reached, or wants it later (4xx).
+    Yet,
+    /// The server refuses it (5xx), or it is no mail.
+    Ever,
+}

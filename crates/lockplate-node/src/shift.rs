@@ -33,8 +33,8 @@ use crate::rng::SystemRng;
 
 /// Length of a shift.
 pub const SHIFT: Duration = Duration::from_secs(12 * 3_600);
-/// Shifts at a time; beyond it the one that began first ends.
-const SHIFTS_MAX: usize = 1_000;
+/// Shifts of one person at a time: each command at a terminal begins one. Beyond it that person's first ends, and nobody else's.
+const SHIFTS_PERSON_MAX: usize = 100;
 
 /// `POST /v1/officers/sign-in`.
 #[derive(Serialize, Deserialize)]
@@ -72,7 +72,23 @@ impl fmt::Debug for SignInGiven {
 
 struct Shift {
     key: [u8; 32],
+    /// A second key is no second person.
+    person: [u8; 32],
     until: Duration,
+    /// Streams that are open by it.
+    watching: usize,
+}
+
+/// A stream that is open by a shift.
+pub(crate) struct Watching {
+    shifts: Shifts,
+    token: [u8; 32],
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.shifts.watched(&self.token, |watching| watching.saturating_sub(1));
+    }
 }
 
 struct Inner {
@@ -111,12 +127,25 @@ impl Shifts {
     /// `not-signed-in`.
     pub fn officer(&self, headers: &HeaderMap) -> Result<[u8; 32], ProblemKind> {
         let refused = ProblemKind::NotSignedIn;
-        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(refused)?;
-        let token = token.strip_prefix("Bearer ").ok_or(refused)?;
+        let token = token_of(headers).ok_or(refused)?;
         let now = self.0.clock.monotonic();
         let mut shifts = self.0.shifts.lock().unwrap_or_else(PoisonError::into_inner);
         shifts.retain(|_, shift| now < shift.until);
-        shifts.get(&digest(token)).map(|shift| shift.key).ok_or(refused)
+        shifts.get(&token).map(|shift| shift.key).ok_or(refused)
+    }
+
+    /// A stream is open by the shift of these headers until this is dropped: of its person's shifts it is the last to end for another.
+    pub(crate) fn watch(&self, headers: &HeaderMap) -> Option<Watching> {
+        let token = token_of(headers)?;
+        self.watched(&token, |watching| watching.saturating_add(1));
+        Some(Watching { shifts: self.clone(), token })
+    }
+
+    fn watched(&self, token: &[u8; 32], change: impl FnOnce(usize) -> usize) {
+        let mut shifts = self.0.shifts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shift) = shifts.get_mut(token) {
+            shift.watching = change(shift.watching);
+        }
     }
 
     /// The officers of this agency.
@@ -141,19 +170,29 @@ impl Shifts {
         Timestamp(seconds(self.0.clock.as_ref()))
     }
 
-    fn begin(&self, key: [u8; 32]) -> SignInGiven {
+    fn begin(&self, key: [u8; 32], person: [u8; 32]) -> SignInGiven {
         let token = lockplate_core::id::b64url(Secret::<32>::random(&mut SystemRng).expose_secret());
         let now = self.0.clock.monotonic();
         let mut shifts = self.0.shifts.lock().unwrap_or_else(PoisonError::into_inner);
         shifts.retain(|_, shift| now < shift.until);
-        if shifts.len() >= SHIFTS_MAX {
-            let first = shifts.iter().min_by_key(|(_, shift)| shift.until).map(|(digest, _)| *digest);
-            first.map(|first| shifts.remove(&first));
-        }
-        shifts.insert(digest(&token), Shift { key, until: now.saturating_add(SHIFT) });
+        enter(&mut shifts, digest(&token), Shift { key, person, until: now.saturating_add(SHIFT), watching: 0 });
         let until = seconds(self.0.clock.as_ref()).saturating_add(SHIFT.as_secs());
         SignInGiven { token, until }
     }
+}
+
+/// Of a person with as many as one may have the first ends, one by which somebody watches last.
+fn enter(shifts: &mut BTreeMap<[u8; 32], Shift>, token: [u8; 32], new: Shift) {
+    let own = shifts.iter().filter(|(_, shift)| shift.person == new.person);
+    if own.clone().count() >= SHIFTS_PERSON_MAX {
+        let first = own.min_by_key(|(_, shift)| (shift.watching > 0, shift.until)).map(|(token, _)| *token);
+        first.map(|first| shifts.remove(&first));
+    }
+    shifts.insert(token, new);
+}
+
+fn token_of(headers: &HeaderMap) -> Option<[u8; 32]> {
+    Some(digest(headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?))
 }
 
 fn digest(token: &str) -> [u8; 32] {
@@ -166,7 +205,9 @@ async fn sign_in(
 ) -> Result<Json<SignInGiven>, Problem> {
     let key = asked.officer_key.0.as_slice().try_into().map_err(|_length| ProblemKind::Malformed)?;
     shifts.0.desk.admits(key, &asked.call, Zeroizing::new(asked.passcode)).await?;
-    Ok(Json(shifts.begin(key)))
+    // A key of nobody can do nothing with a shift.
+    let person = shifts.officers().await?.person(&key).unwrap_or(key);
+    Ok(Json(shifts.begin(key, person)))
 }
 
 /// The own desk's word, for somebody else, that an officer has signed in with key and passcode for what has this digest; `now` is the
@@ -197,6 +238,7 @@ pub struct SignedIn {
     client: PeerClient,
     key: SigningKey,
     bearer: HeaderValue,
+    until: Timestamp,
 }
 
 impl fmt::Debug for SignedIn {
@@ -226,7 +268,13 @@ impl SignedIn {
         let bearer = Zeroizing::new(format!("Bearer {}", given.token));
         let mut bearer = HeaderValue::from_str(&bearer).map_err(|_characters| PeerError::Malformed)?;
         bearer.set_sensitive(true);
-        Ok(Self { client, key, bearer })
+        Ok(Self { client, key, bearer, until: Timestamp(given.until) })
+    }
+
+    /// When the shift ends, by the desk's clock.
+    #[must_use]
+    pub const fn until(&self) -> Timestamp {
+        self.until
     }
 
     /// The officer's key.
@@ -264,5 +312,31 @@ impl SignedIn {
         let mut headers = self.headers();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         decode(&self.client.post_with(path, headers, body.into()).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_signs_in_without_end_throws_out_nobody_else_and_no_terminal_of_their_own() {
+        let mut shifts = BTreeMap::new();
+        let shift = |person: u8, at: u64, watching| Shift {
+            key: [person; 32],
+            person: [person; 32],
+            until: Duration::from_secs(at),
+            watching,
+        };
+        let token = |number: u64| digest(&number.to_string());
+        enter(&mut shifts, token(0), shift(1, 0, 0));
+        enter(&mut shifts, token(1), shift(2, 1, 1));
+        for number in 2..1_100 {
+            enter(&mut shifts, token(number), shift(2, number, 0));
+        }
+        assert_eq!(shifts.len(), 1 + SHIFTS_PERSON_MAX);
+        assert!(shifts.contains_key(&token(0)), "another person's");
+        assert!(shifts.contains_key(&token(1)), "the first of all, by which somebody watches");
+        assert!(shifts.contains_key(&token(1_099)) && !shifts.contains_key(&token(2)));
     }
 }

@@ -548,6 +548,13 @@ fn officer(task: OfficerTask, globals: &Globals, screen: &Screen) -> Result<Exit
     let roster = Roster::at(path);
     let refused = |error: lockplate_node::officers::RosterError| Ended::config(error.to_string());
     let public = |key: &Path| Ok::<_, anyhow::Error>(founding::statement_signer(key)?.verify_key().0);
+    let done = |what: &str, key: &[u8; 32], line: &str| {
+        if screen.json() {
+            screen.document(&json!({ "schema": "lockplate/agency/1", "key": hex_of(key), "done": what }));
+        } else {
+            screen.line(line);
+        }
+    };
     match task {
         OfficerTask::Add { key, trained_until, role, passcode_file } => {
             let until = parse_time(&trained_until)
@@ -559,17 +566,17 @@ fn officer(task: OfficerTask, globals: &Globals, screen: &Screen) -> Result<Exit
             let passcode = passcode(passcode_file.as_deref())?;
             let id = founding::make_person_key(&key, &mut SystemRng)?;
             roster.add_officer(&id, until, &roles, Some(&passcode), &mut SystemRng).map_err(refused)?;
-            screen.line(&format!("Officer added; key {}.", b64url(&id)));
+            done("added", &id, &format!("Officer added; key {}.", b64url(&id)));
         }
         OfficerTask::Passcode { key, passcode_file } => {
-            roster
-                .set_passcode(&public(&key)?, &passcode(passcode_file.as_deref())?, &mut SystemRng)
-                .map_err(refused)?;
-            screen.line("Passcode set.");
+            let id = public(&key)?;
+            roster.set_passcode(&id, &passcode(passcode_file.as_deref())?, &mut SystemRng).map_err(refused)?;
+            done("passcode set", &id, "Passcode set.");
         }
         OfficerTask::Suspend { key } => {
-            roster.set_active(&public(&key)?, false).map_err(refused)?;
-            screen.line("Taken out of service: at the desk at once, at keepers with the next list.");
+            let id = public(&key)?;
+            roster.set_active(&id, false).map_err(refused)?;
+            done("suspended", &id, "Taken out of service: at the desk at once, at keepers with the next list.");
         }
         OfficerTask::List => {
             let officers = roster.officers().map_err(refused)?;

@@ -144,9 +144,9 @@ pub(crate) async fn run(args: AlertsArgs, globals: &Globals, screen: &Screen) ->
     let said = said(&task)?;
     let path = globals.config.clone().unwrap_or_else(|| PathBuf::from("officer.toml"));
     let reads_plate = matches!(&task, AlertsTask::Look(look) if look.plate_file.as_deref() == Some(Path::new("-")));
-    let terminal = sign_in(&path, reads_plate).await?;
+    let (terminal, has_passcode) = sign_in(&path, reads_plate).await?;
     match (&task, said) {
-        (AlertsTask::Watch, _) => watch(&terminal, screen).await,
+        (AlertsTask::Watch, _) => watch(terminal, has_passcode.then_some(&path), screen).await,
         (AlertsTask::Show { alert, crop }, _) => show(&terminal, alert, crop.as_deref(), screen).await,
         (AlertsTask::Look(LookArgs { alert, .. }), Some(said))
         | (AlertsTask::Confirm(ConfirmArgs { alert, .. }), Some(said))
@@ -226,7 +226,8 @@ impl ConfirmArgs {
     }
 }
 
-async fn sign_in(path: &Path, reads_plate: bool) -> Result<Terminal> {
+/// Signed in, and whether that goes without a person: the passcode is in a file.
+async fn sign_in(path: &Path, reads_plate: bool) -> Result<(Terminal, bool)> {
     let limits = CallLimits { total: STREAM_MAX, ..CallLimits::default() };
     let OwnDesk { client, key, passcode_file, .. } = OwnDesk::open(path, limits)?;
     if reads_plate && passcode_file.is_none() {
@@ -234,17 +235,20 @@ async fn sign_in(path: &Path, reads_plate: bool) -> Result<Terminal> {
         return Err(Ended::usage(what).into());
     }
     let passcode = crate::agency::passcode(passcode_file.as_deref())?;
-    Terminal::sign_in(client, key, &passcode, Arc::new(SystemClock::new())).await.map_err(explained)
+    let terminal = Terminal::sign_in(client, key, &passcode, Arc::new(SystemClock::new())).await;
+    Ok((terminal.map_err(explained)?, passcode_file.is_some()))
 }
 
-/// Shows events until somebody ends it. A desk that is away is tried again, from where it was.
-async fn watch(terminal: &Terminal, screen: &Screen) -> Result<ExitKind> {
+/// Shows events until somebody ends it. A desk that is away is tried again, from where it was. One that was started anew knows no shifts:
+/// with the passcode in a file (`again` is the configuration) the terminal signs in once more, as long as its shift would have lasted.
+async fn watch(mut terminal: Terminal, again: Option<&PathBuf>, screen: &Screen) -> Result<ExitKind> {
+    let until = terminal.until();
     if !screen.json() {
         screen.heading(BANNER);
     }
     let (mut after, mut told) = (None, false);
     loop {
-        let ended = follow(terminal, &mut after, screen).await;
+        let ended = follow(&terminal, &mut after, screen).await;
         match ended {
             Ok(()) => told = false,
             Err(PeerError::Unreachable | PeerError::TimedOut) => {
@@ -256,7 +260,13 @@ async fn watch(terminal: &Terminal, screen: &Screen) -> Result<ExitKind> {
             Err(error) if error.problem() == Some(ProblemKind::Rate) => {
                 return Err(Ended::of(ExitKind::Refused, "you watch at as many terminals as one may: end one").into());
             }
-            Err(error) => return Err(explained(error)),
+            Err(error) => match again {
+                Some(path) if error.problem() == Some(ProblemKind::NotSignedIn) && now() < until => {
+                    terminal = sign_in(path, false).await?.0;
+                    screen.note("The desk has ended the shift; signed in again.");
+                }
+                Some(_) | None => return Err(explained(error)),
+            },
         }
     }
 }
@@ -277,7 +287,8 @@ async fn follow(terminal: &Terminal, after: &mut Option<u64>, screen: &Screen) -
 fn event_line(name: &str, event: &AlertEvent) -> String {
     let what = match name {
         "alert" => matched_words(&event.matched),
-        "escalated" => "NOBODY HAS LOOKED YET",
+        "escalated" if event.state == "raised" => "NOBODY HAS LOOKED YET",
+        "escalated" => "NOBODY HAS SAID HOW IT ENDED",
         "stale" => "entry out of date; its agency is told",
         _ => event.state.as_str(),
     };

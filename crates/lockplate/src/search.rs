@@ -751,7 +751,8 @@ fn table(fetched: &Fetched, owner: Option<&str>) -> Table {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
     let columns = ["time", "camera", "place", "read as", "confidence", "why"];
-    table.set_header(owner.map(|_| "owner").into_iter().chain(columns));
+    let remarked = fetched.found.iter().any(|found| !found.remarks().is_empty());
+    table.set_header(owner.map(|_| "owner").into_iter().chain(columns).chain(remarked.then_some("remarks")));
     for found in &fetched.found {
         let read_as =
             found.state.as_ref().map_or_else(|| found.text.clone(), |state| format!("{} ({state})", found.text));
@@ -765,7 +766,8 @@ fn table(fetched: &Fetched, owner: Option<&str>) -> Table {
             confidence,
             format!("{}; {}", found.why_text(), found.why_state()),
         ];
-        table.add_row(owner.map(str::to_owned).into_iter().chain(cells));
+        let remarks = remarked.then(|| found.remarks().join("\n"));
+        table.add_row(owner.map(str::to_owned).into_iter().chain(cells).chain(remarks));
     }
     table
 }
@@ -979,6 +981,53 @@ mod tests {
             "  Court (register no. 9): a.one",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn the_table_says_what_a_time_is() {
+        use lockplate_core::read::{ReadFlags, TimeQuality};
+        use lockplate_core::spellings::{StateMatch, TextMatch, Why};
+        use lockplate_node::search::{Found, Proof, Snapped};
+        let found = |time_quality, source_time_ms| Found {
+            time_ms: 1_795_345_200_042,
+            time_quality,
+            source_time_ms,
+            flags: ReadFlags::default(),
+            camera: 7,
+            place: None,
+            text: "AB12345".to_owned(),
+            confidence: None,
+            state: None,
+            why: Why { text: TextMatch::Same, state: StateMatch::NotRead },
+            proof: Proof { epoch_id: [1; 16], header_hash: [2; 32], segment_root: [3; 32], bucket: 5, tag: [4; 32] },
+            merged: 0,
+        };
+        let shown = |found| {
+            let (from, to) = (Timestamp(1_795_345_200), Timestamp(1_795_348_800));
+            let fetched = Fetched {
+                request_digest: [0; 32],
+                grant_digest: [0; 32],
+                window: Snapped { from, to, moved: false },
+                elements: 1,
+                epochs: 1,
+                epochs_destroyed: 0,
+                epochs_not_searched: 0,
+                found,
+                cells: 2,
+                others: 0,
+                culprits: Vec::new(),
+                register: Vec::new(),
+                disclosure: None,
+                kept: None,
+            };
+            table(&fetched, None).to_string()
+        };
+        let exact = found(TimeQuality::Exact, None);
+        let wrong = found(TimeQuality::ReceiveTime, Some(1_774_000_000_000));
+        assert!(!shown(vec![exact.clone()]).contains("remarks"));
+        let text = shown(vec![exact, wrong]);
+        assert!(text.contains("camera clock wrong: time of receipt"), "{text}");
+        assert!(text.contains("the camera said 2026-03-20T09:46:40.000Z"), "{text}");
     }
 
     #[test]

@@ -572,7 +572,8 @@ fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_
     let (until, role) = (time(now_ms() + 86_400_000), "supervisor");
     let add =
         ["officer", "add", "--key", &late, "--trained-until", &until, "--role", role, "--passcode-file", &passcode];
-    assert_eq!(here.town.agency_says(&add).0, 0);
+    let (code, added) = here.town.agency_says(&add);
+    assert_eq!((code, &added["done"], added["key"].as_str().unwrap().len()), (0, &json!("added"), 64), "{added}");
     here.town.start_agency();
     here.town.wait_sealing();
 
@@ -618,13 +619,20 @@ fn a_list_at_another_agencys_recorder_is_registered_loaded_and_ended_by_command_
     let mut watch = command(BINARY);
     watch.args(["--json", "agency", "alerts", "--config"]).arg(home.join("officer.toml")).stdout(Stdio::piped());
     let mut watch = watch.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let event = next();
+    assert_eq!((&event["event"], &event["alert"]["class"]), (&json!("alert"), &json!("stolenVehicle")), "{event}");
+    // An agency that is started anew has forgotten its shifts: the terminal signs in again and misses nothing.
+    here.town.agency.take().unwrap().stop();
+    here.town.start_agency();
+    here.town.wait_sealing();
+    there.pass("ZKX5501", Some("US-CT"), "7");
+    let again = next();
     watch.kill().unwrap();
     watch.wait().unwrap();
-    let event: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&event["event"], &event["alert"]["class"]), (&json!("alert"), &json!("stolenVehicle")), "{event}");
-    assert_eq!(here.alerts(&shift).len(), 1);
+    assert!(again["event"] == "alert" && again["alert"]["id"] != event["alert"]["id"], "{again}");
+    assert_eq!(here.alerts(&here.shift()).len(), 2);
     assert!(there.alerts(&there.shift()).is_empty(), "another agency's alert is shown there");
 
     // The owner of the cameras ends a list at them, by a supervisor's word.

@@ -177,6 +177,12 @@ impl AccountSet {
         self.account_of(read, now).is_some()
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn accounts(&self) -> u64 {
+        u64::try_from(self.packed.len()).unwrap_or(u64::MAX)
+    }
+
     /// Id of the list.
     #[must_use]
     pub const fn list(&self) -> &[u8; 16] {

@@ -59,19 +59,6 @@ impl From<Option<Coded>> for Given {
 }
 
 json_names! {
-    /// How good the time of a read is, in the words of an alert.
-    TimeWords {
-        /// The camera's own, with its offset.
-        Exact = "exact",
-        /// In the zone configured for the camera.
-        AssumedZone = "assumed_zone",
-        /// In a repeated or skipped hour.
-        Ambiguous = "ambiguous",
-        /// When the vehicle came into view.
-        ObjectStart = "object_start",
-        /// Camera clock wrong, time of receipt.
-        ReceiveTime = "receive_time",
-    }
     /// Motion of the vehicle.
     MotionWords {
         /// Not known.
@@ -147,7 +134,7 @@ json_object! {
         /// When, UTC.
         captured_at: String,
         /// How good that time is.
-        time_quality: TimeWords,
+        time_quality: TimeQuality,
         /// Camera.
         camera: u32,
         /// Where it stands, in words of the camera register.
@@ -326,13 +313,7 @@ fn read_of(read: &Read, place: &str) -> AlertRead {
         jurisdiction_conf: Given(read.jur_conf),
         conf: Given(read.conf),
         captured_at: time_ms_text(read.captured_at),
-        time_quality: match read.time_quality {
-            TimeQuality::Exact => TimeWords::Exact,
-            TimeQuality::AssumedZone => TimeWords::AssumedZone,
-            TimeQuality::Ambiguous => TimeWords::Ambiguous,
-            TimeQuality::ObjectStart => TimeWords::ObjectStart,
-            TimeQuality::ReceiveTime => TimeWords::ReceiveTime,
-        },
+        time_quality: read.time_quality,
         camera: read.camera,
         place: shown(place),
         motion: match read.motion {
@@ -794,16 +775,18 @@ impl AlertRecord {
         waits && now >= self.dispose_by()
     }
 
-    /// When it is erased; none while something is to be done. Where somebody was stopped, after two years or what records law says.
+    /// When it is erased; none before a look. Where somebody was stopped, after two years or what records law says. One that nobody
+    /// disposes of goes as if it had been closed when it should have been: nothing lies for ever.
     #[must_use]
     pub fn erase_at(&self, records_law_seconds: Option<u64>) -> Option<Timestamp> {
         let (at, kept) = match self.state {
             AlertState::Expired { at } => (at, EXPIRED_KEPT_SECONDS),
             AlertState::Closed { stopped: true, at, .. } => (at, records_law_seconds.unwrap_or(STOPPED_KEPT_SECONDS)),
             AlertState::Closed { stopped: false, at, .. } => (at, CLOSED_KEPT_SECONDS),
-            AlertState::Raised | AlertState::Looked { .. } | AlertState::Verified | AlertState::Rejected { .. } => {
-                return None;
+            AlertState::Looked { .. } | AlertState::Verified | AlertState::Rejected { .. } => {
+                (self.dispose_by(), CLOSED_KEPT_SECONDS)
             }
+            AlertState::Raised => return None,
         };
         Some(Timestamp(at.0.saturating_add(kept)))
     }

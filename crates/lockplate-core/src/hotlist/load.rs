@@ -1038,9 +1038,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         }
         let logged = || self.rules.lost.values().fold(0, |sum: u64, n| sum.saturating_add(*n));
         let before = self.before.map_or_else(logged, ListSet::entries);
-        let lost = before.saturating_sub(set.entries());
-        let shrunk = lost.saturating_mul(100) > before.saturating_mul(SHRINK_PERCENT_ALARM);
-        shrunk.then_some(LoadAlarm::Shrunk).into_iter().collect()
+        has_shrunk(before, set.entries()).then_some(LoadAlarm::Shrunk).into_iter().collect()
     }
 
     fn decision(&mut self, class: ListClass) -> [u8; 32] {
@@ -1056,6 +1054,12 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
 fn entries_max(rules: &LoadRules<'_>) -> u64 {
     let most = if rules.settings.kind == SetKind::Amber { AMBER_LIVE_MAX } else { EXTRACT_ENTRIES_MAX };
     rules.entries_max.min(most)
+}
+
+/// A list has lost so much of itself that its file may be cut off.
+#[must_use]
+pub const fn has_shrunk(before: u64, now: u64) -> bool {
+    before.saturating_sub(now).saturating_mul(100) > before.saturating_mul(SHRINK_PERCENT_ALARM)
 }
 
 /// More than 1% of the lines are bad, and at least 10.

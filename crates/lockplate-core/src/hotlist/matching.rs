@@ -521,9 +521,10 @@ pub enum Repeat {
     },
 }
 
-type RepeatKey = ([u8; 16], String, u32, bool);
+/// List, entry, plate and state listed, camera, live.
+type RepeatKey = ([u8; 16], String, (String, Option<Jurisdiction>), u32, bool);
 
-/// Rule 10: the same entry and camera within 10 minutes of the alert is the same alert. Counted from when it was raised, so that a car
+/// Rule 10: the same entry, as it is listed, and camera within 10 minutes of the alert is the same alert. Counted from when it was raised, so that a car
 /// that stays before a camera is said again; late reads and live ones apart, so that an old read silences no live one.
 #[derive(Default)]
 pub struct Repeats {
@@ -541,12 +542,15 @@ impl Repeats {
     /// Takes a hit at `camera`; `alert` is the id of the alert that it raises if it is the first. If that alert then cannot be stored,
     /// [`withdraw`](Self::withdraw) it: an alert that is not there must silence no later one.
     pub fn take(&mut self, hit: &Hit, camera: u32, alert: [u8; 16], now: Timestamp) -> Repeat {
-        self.remember((hit.list, hit.entry.entry_id.clone(), camera, hit.live), alert, now)
+        let listed = (hit.entry.plate.expose_text().to_owned(), hit.entry.jurisdiction);
+        self.remember((hit.list, hit.entry.entry_id.clone(), listed, camera, hit.live), alert, now)
     }
 
     /// Takes an alert that an earlier run raised; oldest first. Its minute is the begin of its ten: at the worst it is said once more.
     pub fn restore(&mut self, text: &AlertText, record: &AlertRecord) {
-        let key = (record.list, text.entry.entry_id.clone(), text.read.camera, record.live);
+        let entry = &text.entry;
+        let listed = (entry.plate.clone(), entry.jurisdiction);
+        let key = (record.list, entry.entry_id.clone(), listed, text.read.camera, record.live);
         self.remember(key, record.alert, record.raised_at);
     }
 

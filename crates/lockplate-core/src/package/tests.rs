@@ -12,6 +12,7 @@ use crate::hold::{HeldFor, latest_until};
 use crate::id::KeeperIndex;
 use crate::open::CellKey;
 use crate::open::{OpenedRead, combine, open, verify_evaluation};
+use crate::read::ReadFlags;
 use crate::request::DisclosureClaim;
 use crate::town::{Asked, Closed, NOON, OWNER, TestPolicy, Town, read};
 use crate::vocabulary::{Action, Purpose};
@@ -62,7 +63,13 @@ fn made(hold: bool) -> Made {
     far.jurisdiction_trusted = false;
     far.jur_conf = Some(900);
     let first = town.epoch(NOON - 7_200, &[twice.clone(), twice, read("A812345", Some("US-CT"), NOON - 6_900)]);
-    let second = town.epoch(NOON - 3_600, &[read(PLATE, None, NOON - 60), far]);
+    let wrong_clock = Read {
+        source_time: Some(1_774_000_000_000),
+        time_quality: TimeQuality::ReceiveTime,
+        flags: ReadFlags(ReadFlags::CLOCK_OFF),
+        ..read(PLATE, None, NOON - 60)
+    };
+    let second = town.epoch(NOON - 3_600, &[wrong_clock, far]);
     let mut epochs = [&first, &second];
     epochs.sort_by_key(|epoch| epoch.header.claimed().epoch_id);
     let asked = town.ask(PLATE, Purpose::StolenVehicle);
@@ -203,6 +210,9 @@ fn a_package_comes_back_and_shows_who_approved_what() {
     assert_eq!(checked.keep_until, Timestamp(NOON + 7_200 + 90 * DAY), "the shortest duty, from the decision");
     let shown: Vec<_> = package.reads.iter().map(|one| (one.plate.as_str(), one.repeat)).collect();
     assert_eq!(shown, [(PLATE, false), (PLATE, true), ("A812345", false), (PLATE, false)]);
+    let said: Vec<_> = package.reads.iter().map(|one| one.remarks().join("; ")).collect();
+    let clock = "camera clock wrong: time of receipt; the camera said 2026-03-20T09:46:40.000Z";
+    assert_eq!((said.iter().filter(|said| said.is_empty()).count(), said.iter().any(|said| said == clock)), (3, true));
     assert!(package.check(&made.town.charter, &made.proven, None).is_ok_and(|checked| !checked.replayed));
     let printed = format!("{package:?} {:?} {:?} {:?}", package.reads, package.cells, package.elements);
     assert!(!printed.contains(PLATE) && !printed.contains("Elm"));
@@ -234,9 +244,12 @@ fn whatever_is_changed_is_named() {
     use PackageFault as F;
     let made = made(false);
     let changed = |change: fn(&mut Package)| made.changed(change);
-    // Reads: time, camera, plate, state, confidence, why, a repeat; one left out, one shown twice, two swapped.
+    // Reads: time and what it is, camera, plate, state, confidence, flags, why, a repeat; one left out, one shown twice, two swapped.
     for change in [
         (|p: &mut Package| p.reads[0].time = p.reads[3].time.clone()) as fn(&mut Package),
+        |p| p.reads[0].time_quality = TimeQuality::AssumedZone,
+        |p| p.reads[0].source_time = p.reads[0].time.clone(),
+        |p| p.reads[0].flags.push(ReadFlag::Late),
         |p| p.reads[0].camera = 8,
         |p| p.reads[0].plate = "AB12346".to_owned(),
         |p| p.reads[0].state = "US-NY".to_owned(),

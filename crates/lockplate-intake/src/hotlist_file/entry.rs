@@ -53,8 +53,11 @@ pub(super) struct Judge<'a> {
     pub(super) life_seconds: Option<u64>,
 }
 
-/// The plate of a raw text that may stand in a list, apart from placeholders.
-pub(super) fn listed_plate(raw: &str) -> Result<Plate, Refusal> {
+/// The plate of a raw text that may stand in a list, apart from placeholders: whole, with two to sixteen characters.
+///
+/// # Errors
+/// Why it may not: `Wildcard`, `TooShort`, `TooLong`.
+pub fn listed_plate(raw: &str) -> Result<Plate, Refusal> {
     if raw.len() > PLATE_RAW_BYTES_MAX {
         return Err(Refusal::TooLong);
     }

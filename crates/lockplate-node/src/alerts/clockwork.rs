@@ -50,15 +50,16 @@ impl Alerts {
                 "alerts-not-fetched: the agency whose list it is did not come in time"
             );
         }
-        if ticked.overdue > 0 {
-            tracing::warn!(count = ticked.overdue, "alerts-overdue: nobody said in time how they ended");
+        if !ticked.overdue.is_empty() {
+            tracing::warn!(count = ticked.overdue.len(), "alerts-overdue: nobody said in time how they ended");
         }
-        for row in ticked.escalate {
+        let unseen = ticked.escalate.into_iter().map(|row| (row, Why::Escalated));
+        for (row, why) in unseen.chain(ticked.overdue.into_iter().map(|row| (row, Why::Overdue))) {
             let sealed = self.0.store.own(row.record.alert).await;
             let Ok(Some((_, sealed))) = sealed else { continue };
             let Some(content) = self.open(&row, &sealed) else { continue };
-            self.0.feed.escalated(&row, &content.text.read.place);
-            self.0.notifier.notify(self.notice(&row, Why::Escalated, &content.text.read.place));
+            self.0.feed.news(&row, &content.text.read.place);
+            self.0.notifier.notify(self.notice(&row, why, &content.text.read.place));
         }
     }
 

@@ -90,25 +90,26 @@ async fn list(State(door): State<Door>, headers: HeaderMap) -> Result<Json<Alert
     Ok(Json(AlertList { alerts }))
 }
 
-/// Without `Last-Event-ID` from the oldest alert that nobody has looked at. It ends with the shift, and where the officer goes out of
+/// Without `Last-Event-ID` what nobody has looked at, with it how everything stands that has changed since; then what comes. It ends with the shift, and where the officer goes out of
 /// service.
 async fn events(State(door): State<Door>, headers: HeaderMap) -> Result<impl IntoResponse, Problem> {
     let officer = on_duty(&door.inner().shifts, &headers).await?;
     let place = door.inner().duty.enter(&officer)?;
+    let watching = door.inner().shifts.watch(&headers);
     let over = door.inner().duty.over(&officer, door.inner().shifts.clone(), headers.clone());
-    let seen = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0_u64);
+    let seen = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok());
     // Before the look at what is there, so that nothing falls between.
     let fresh = door.inner().feed.events();
-    let missed = door.inner().store.unseen_after(seen).await?;
-    let last = missed.last().map_or(seen, |row| row.number);
+    let (missed, last) = door.inner().store.news(seen).await?;
     // A terminal that missed more than is read at once comes again for the rest.
     let is_all = u32::try_from(missed.len()).is_ok_and(|missed| missed < SHOWN_MAX);
     let alerts = door.alerts.clone();
     let missed = stream::iter(missed).filter_map(move |row| {
         let alerts = alerts.clone();
         async move {
-            let (row, sealed) = alerts.0.store.own(row.record.alert).await.ok()??;
-            alerts.open(&row, &sealed).map(|says| Event::alert(&row, &says.text.read.place))
+            // Its state may be newer by now: then that comes as the event of its own.
+            let (_, sealed) = alerts.0.store.own(row.record.alert).await.ok()??;
+            alerts.open(&row, &sealed).map(|says| Event::news(&row, &says.text.read.place))
         }
     });
     let fresh = fresh.take(if is_all { usize::MAX } else { 0 });
@@ -118,7 +119,7 @@ async fn events(State(door): State<Door>, headers: HeaderMap) -> Result<impl Int
         tokio::select! { () = over => {}, () = stopping.cancelled() => {} }
     };
     let all = missed.chain(fresh).take_until(over).map(move |event| {
-        let _place = &place;
+        let _held = (&place, &watching);
         event
     });
     Ok(Sse::new(body(all)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
@@ -220,8 +221,8 @@ async fn take_step(door: &Door, id: &str, officer: &OnDuty, asked: StepAsked) ->
     };
     mark(door.inner(), &row, &content, &effects);
     let misread = step.misread;
-    door.inner().store.step(row.number, step, now).await?;
-    door.inner().feed.step(&record);
+    let change = door.inner().store.step(row.number, step, now).await?;
+    door.inner().feed.step(change, &record);
     if effects.contains(&Effect::NotifyAgency) {
         let agency = content.text.entry.agency.clone();
         door.inner().feed.stale(&record, &agency);

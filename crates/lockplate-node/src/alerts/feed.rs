@@ -1,11 +1,11 @@
 //! Events of alerts for the terminals of officers: in clear, without a plate, each terminal's backlog bounded. A terminal that falls
-//! behind is cut off and comes again with the last number it saw; what it missed and what still waits is read from the database.
+//! behind is cut off and comes again with the last number it saw; what has changed since and what still waits is read from the database.
 
 use std::convert::Infallible;
 
 use axum::response::sse;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use lockplate_core::hotlist::alert::AlertRecord;
+use lockplate_core::hotlist::alert::{AlertRecord, AlertState};
 use tokio::sync::broadcast;
 
 use super::store::AlertRow;
@@ -17,7 +17,7 @@ const BEHIND_MAX: usize = 1_024;
 /// One event.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
-    /// Of an alert that was raised: what a terminal names when it comes again.
+    /// Of the change that it tells: what a terminal names when it comes again. None of what is told once and to those who are there.
     pub(super) number: Option<u64>,
     name: &'static str,
     data: AlertEvent,
@@ -32,30 +32,28 @@ impl Feed {
         Self(broadcast::Sender::new(BEHIND_MAX))
     }
 
-    fn send(&self, number: Option<u64>, name: &'static str, data: AlertEvent) {
+    fn send(&self, event: Event) {
         // With no terminal there it is nobody's.
-        let _terminals = self.0.send(Event { number, name, data });
+        let _terminals = self.0.send(event);
     }
 
-    /// An alert was raised.
-    pub(super) fn alert(&self, row: &AlertRow, place: &str) {
-        let event = Event::alert(row, place);
-        self.send(event.number, event.name, event.data);
-    }
-
-    /// Nobody has looked at an alert.
-    pub(super) fn escalated(&self, row: &AlertRow, place: &str) {
-        self.send(None, "escalated", AlertEvent { place: Some(place.to_owned()), ..of(&row.record) });
+    /// An alert was raised, or nobody has looked, or said how it ended.
+    pub(super) fn news(&self, row: &AlertRow, place: &str) {
+        self.send(Event::news(row, place));
     }
 
     /// An officer took a step.
-    pub(super) fn step(&self, record: &AlertRecord) {
-        self.send(None, "step", of(record));
+    pub(super) fn step(&self, change: u64, record: &AlertRecord) {
+        self.send(Event { number: Some(change), name: "step", data: of(record) });
     }
 
     /// The entry of an agency is out of date.
     pub(super) fn stale(&self, record: &AlertRecord, agency: &str) {
-        self.send(None, "stale", AlertEvent { agency: Some(agency.to_owned()), ..of(record) });
+        self.send(Event {
+            number: None,
+            name: "stale",
+            data: AlertEvent { agency: Some(agency.to_owned()), ..of(record) },
+        });
     }
 
     /// Events from now on. Ends where the terminal is too far behind.
@@ -66,10 +64,19 @@ impl Feed {
 }
 
 impl Event {
-    /// An alert that was raised.
-    pub(super) fn alert(row: &AlertRow, place: &str) -> Self {
+    /// How an alert stands.
+    pub(super) fn news(row: &AlertRow, place: &str) -> Self {
+        let name = match row.record.state {
+            _ if row.late => "escalated",
+            AlertState::Raised => "alert",
+            AlertState::Looked { .. }
+            | AlertState::Verified
+            | AlertState::Rejected { .. }
+            | AlertState::Closed { .. }
+            | AlertState::Expired { .. } => "step",
+        };
         let data = AlertEvent { place: Some(place.to_owned()), ..of(&row.record) };
-        Self { number: Some(row.number), name: "alert", data }
+        Self { number: Some(row.change), name, data }
     }
 
     /// As it is sent.

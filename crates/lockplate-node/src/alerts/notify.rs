@@ -10,6 +10,7 @@ pub(super) mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lockplate_core::entry::{ListClass, MatchKind};
@@ -26,6 +27,14 @@ use crate::tls::{self, TlsError};
 
 /// Notices that wait for one receiver.
 const QUEUE_MAX: usize = 256;
+/// Pauses between tries: after them it is too late for somebody to look.
+const PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+];
 
 /// Why a notice is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +43,8 @@ pub(super) enum Why {
     Raised,
     /// Nobody has looked at it.
     Escalated,
+    /// Nobody has said in time how it ended.
+    Overdue,
     /// The entry of this agency (ORI) is out of date.
     Stale(String),
 }
@@ -44,6 +55,7 @@ impl Why {
         match self {
             Self::Raised => "alert.raised",
             Self::Escalated => "alert.escalated",
+            Self::Overdue => "alert.overdue",
             Self::Stale(_) => "entry.stale",
         }
     }

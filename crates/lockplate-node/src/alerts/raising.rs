@@ -13,7 +13,7 @@ use rand_core::Rng as _;
 use tokio::sync::mpsc;
 
 use super::notify::Why;
-use super::store::{AlertRow, NewAlert, Sightings};
+use super::store::{AlertRow, NewAlert, Sightings, Stored};
 use super::{Alerts, Sighted};
 use crate::db::DbErrorKind;
 use crate::hotlist::law::{Acted, Matter};
@@ -80,27 +80,27 @@ impl Alerts {
         if sightings.alerts.is_empty() && sightings.again.is_empty() && sightings.suppressed.is_empty() {
             return;
         }
-        let Some(numbers) = self.stored(&sightings, now).await else {
+        let Some(all) = self.stored(&sightings, now).await else {
             sightings.alerts.iter().for_each(|new| repeats.withdraw(&new.record.alert));
             return;
         };
         if sightings.alerts.iter().any(|new| !new.own) {
             self.0.handing.wake();
         }
-        for ((new, number), place) in sightings.alerts.into_iter().zip(numbers).zip(places) {
+        for ((new, stored), place) in sightings.alerts.into_iter().zip(all).zip(places) {
             // Another agency's list is that agency's to look at.
             if new.own {
-                self.tell(new, number, place);
+                self.tell(new, stored, place);
             }
         }
     }
 
     /// Tells everybody of an alert that is stored. A late one is only recorded.
-    pub(super) fn tell(&self, new: NewAlert, number: u64, place: &str) {
+    pub(super) fn tell(&self, new: NewAlert, Stored { number, change }: Stored, place: &str) {
         let NewAlert { record, purpose, own, here, count, .. } = new;
-        let row = AlertRow { number, record, purpose, own, taken: here.is_none(), count };
+        let row = AlertRow { number, change, late: false, record, purpose, own, taken: here.is_none(), count };
         if row.record.live {
-            self.0.feed.alert(&row, place);
+            self.0.feed.news(&row, place);
             self.0.notifier.notify(self.notice(&row, Why::Raised, place));
         }
     }
@@ -128,10 +128,10 @@ impl Alerts {
 
     /// Stores all of it. While the disk is full or held it waits, and so do the hits behind, up to the queue's bound; none if the
     /// database does not take it, which is counted.
-    async fn stored(&self, sightings: &Sightings, now: Timestamp) -> Option<Vec<u64>> {
+    async fn stored(&self, sightings: &Sightings, now: Timestamp) -> Option<Vec<Stored>> {
         loop {
             match self.0.store.sighted(sightings.clone(), now).await {
-                Ok(numbers) => return Some(numbers),
+                Ok(stored) => return Some(stored),
                 Err(error) if waits(error.kind()) && !self.0.finished.is_cancelled() => {
                     tracing::warn!(%error, "alerts wait for the database");
                     tokio::time::sleep(PAUSE).await;

@@ -18,8 +18,8 @@ const WEBHOOKS_MAX: usize = 16;
 const FROM_LISTS_MAX: usize = 256;
 /// Addresses of each kind that mail goes to.
 const ADDRESSES_MAX: usize = 64;
-/// Minutes until it is said again that nobody has looked: an alert is expired after 30.
-const ESCALATE_MINUTES_MAX: u32 = 29;
+/// Minutes until it is said again that nobody has looked: an alert is expired 30 after its full minute.
+const ESCALATE_MINUTES_MAX: u32 = 28;
 /// Days that records law may want alerts kept on which somebody was stopped: a century.
 const RECORDS_DAYS_MAX: u64 = 36_500;
 
@@ -142,7 +142,7 @@ impl AlertSettings {
     pub fn check(file: &Path, data: &Path, config: AlertsConfig) -> Result<Self, ConfigError> {
         let refuse = |what: &str| ConfigError::refused(file, None, what);
         if config.escalate_minutes == 0 || config.escalate_minutes > ESCALATE_MINUTES_MAX {
-            return Err(refuse("`alerts.escalate_minutes` is from 1 to 29: after 30 minutes an alert is expired"));
+            return Err(refuse("`alerts.escalate_minutes` is from 1 to 28: after 30 minutes an alert is expired"));
         }
         if config.records_days.is_some_and(|days| days == 0 || days > RECORDS_DAYS_MAX) {
             return Err(refuse("`alerts.records_days` is from 1 to 36500"));

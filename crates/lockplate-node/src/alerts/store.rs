@@ -47,6 +47,15 @@ UPDATE alert_day SET counts = CAST(json_object(
     WHERE logged = 0;
 ";
 
+/// Each alert has the number of its last change, by which a terminal that was away says what it saw; and what was looked at and never
+/// closed ends as well.
+pub(crate) const MIGRATION_CHANGES: &str = "
+CREATE TABLE alert_change (number INTEGER PRIMARY KEY AUTOINCREMENT,
+    alert INTEGER NOT NULL UNIQUE REFERENCES alert (number) ON DELETE CASCADE) STRICT;
+INSERT INTO alert_change (number, alert) SELECT number, number FROM alert ORDER BY number;
+UPDATE alert SET erase_at = dispose_by + 2592000 WHERE state IN (1, 2, 3) AND erase_at IS NULL;
+";
+
 /// Alerts that a list or a stream shows at once.
 pub(super) const SHOWN_MAX: u32 = 1_000;
 /// Alerts that are handed over at once, and bytes of them; whoever fetches comes again for the others.
@@ -59,13 +68,22 @@ const CHANGED_MAX: u32 = 1_000;
 /// Days of counts that are kept after their leaf, and months of misreads, s.
 const COUNTS_KEPT_SECONDS: u64 = 400 * 86_400;
 
+/// Of the second in which an alert was raised its minute is known: what must not come too early waits for the last one, s.
+const MINUTE_REST: u64 = 59;
+
 const COLUMNS: &str = "number, id, list, kind, class, matched, purpose, own, live, raised_at, state, officer, disposition, stopped, \
-                       verified, state_at, count, taken";
+                       verified, state_at, count, taken,
+                       (SELECT c.number FROM alert_change c WHERE c.alert = alert.number) AS change,
+                       CASE state WHEN 0 THEN escalated WHEN 1 THEN overdue WHEN 2 THEN overdue WHEN 3 THEN overdue ELSE 0 END AS late";
 
 /// An alert without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AlertRow {
     pub(super) number: u64,
+    /// Number of its last change that was told; over all alerts, and none comes twice.
+    pub(super) change: u64,
+    /// It was said that nobody has looked, or how it ended.
+    pub(super) late: bool,
     pub(super) record: AlertRecord,
     pub(super) purpose: Purpose,
     /// Sealed to the own key.
@@ -133,7 +151,15 @@ pub(super) struct Ticked {
     pub(super) expired: u64,
     /// Of other agencies' lists: nobody fetched them in time.
     pub(super) unfetched: u64,
-    pub(super) overdue: u64,
+    /// Looked at, and nobody said in time how they ended.
+    pub(super) overdue: Vec<AlertRow>,
+}
+
+/// An alert that was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) number: u64,
+    pub(super) change: u64,
 }
 
 /// Numbers for whoever watches over the process.
@@ -155,8 +181,8 @@ impl AlertStore {
         Self(db)
     }
 
-    /// Stores alerts and counts, all or none. The number of each alert, in order.
-    pub(super) async fn sighted(&self, sightings: Sightings, now: Timestamp) -> Result<Vec<u64>, DbError> {
+    /// Stores alerts and counts, all or none. The numbers of each alert, in order.
+    pub(super) async fn sighted(&self, sightings: Sightings, now: Timestamp) -> Result<Vec<Stored>, DbError> {
         self.0
             .transaction(move |db| {
                 let mut numbers = Vec::new();
@@ -184,13 +210,13 @@ impl AlertStore {
             .await
     }
 
-    /// Takes over alerts that another recorder handed over, all or none. The number of each in order; none of one that is here already.
+    /// Takes over alerts that another recorder handed over, all or none. The numbers of each in order; none of one that is here already.
     /// Nothing at all if too many came in a day: another agency's machine must not fill this one's disk.
     pub(super) async fn take(
         &self,
         alerts: Vec<NewAlert>,
         now: Timestamp,
-    ) -> Result<Option<Vec<Option<u64>>>, DbError> {
+    ) -> Result<Option<Vec<Option<Stored>>>, DbError> {
         self.0
             .transaction(move |db| {
                 let since = integer(now.0.saturating_sub(86_400))?;
@@ -261,9 +287,24 @@ impl AlertStore {
         self.rows("state <= 3 AND own = 1 AND number > ?1 ORDER BY state > 0, number", 0).await
     }
 
-    /// Own alerts after a number that somebody is to look at, oldest first.
-    pub(super) async fn unseen_after(&self, number: u64) -> Result<Vec<AlertRow>, DbError> {
-        self.rows("state = 0 AND own = 1 AND live = 1 AND number > ?1 ORDER BY number", number).await
+    /// What a terminal is told at first, by last change, and the number of the last change of all: without a number, or with one that no
+    /// change has yet, what somebody is to look at; with one, the present state of everything of which something was told since.
+    pub(super) async fn news(&self, seen: Option<u64>) -> Result<(Vec<AlertRow>, u64), DbError> {
+        self.0
+            .call(move |db| {
+                let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'alert_change'";
+                let last = unsigned(db.query_row(sql, [], |row| row.get(0))?);
+                let (condition, after) = match seen.filter(|seen| *seen <= last) {
+                    None => ("state = 0 AND own = 1 AND live = 1 AND change > ?1 ORDER BY change", 0),
+                    Some(seen) => (
+                        "number IN (SELECT c.alert FROM alert_change c WHERE c.number > ?1) AND own = 1
+                          AND (live = 1 OR state BETWEEN 1 AND 4) ORDER BY change",
+                        seen,
+                    ),
+                };
+                Ok((rows(db, condition, integer(after)?, SHOWN_MAX)?, last))
+            })
+            .await
     }
 
     async fn rows(&self, condition: &'static str, after: u64) -> Result<Vec<AlertRow>, DbError> {
@@ -321,11 +362,11 @@ impl AlertStore {
             .await
     }
 
-    /// Stores a step with everything that it counts.
+    /// Stores a step with everything that it counts; the number of the change.
     ///
     /// # Errors
     /// [`DbErrorKind::NoRow`] if the alert is gone; others as they are.
-    pub(super) async fn step(&self, number: u64, step: NewStep, now: Timestamp) -> Result<(), DbError> {
+    pub(super) async fn step(&self, number: u64, step: NewStep, now: Timestamp) -> Result<u64, DbError> {
         self.0
             .transaction(move |db| {
                 let kind = match step.kind {
@@ -349,7 +390,8 @@ impl AlertStore {
                     (StepKind::LiveCheck, _) if step.record.state == AlertState::Verified => tally.verified(),
                     (StepKind::Close, Some(closing)) => tally.closed(step.record.class, closing),
                     (StepKind::LiveCheck | StepKind::Close, _) => {}
-                })
+                })?;
+                changed(db, number)
             })
             .await
     }
@@ -373,20 +415,23 @@ impl AlertStore {
                     db.execute("UPDATE alert SET escalated = 1 WHERE number = ?1", [integer(row.number)?])?;
                     ticked.unfetched = ticked.unfetched.saturating_add(1);
                 }
-                let since = integer(now.0.saturating_sub(escalate_seconds))?;
+                let since = integer(now.0.saturating_sub(escalate_seconds).saturating_sub(MINUTE_REST))?;
                 let unseen = "state = 0 AND live = 1 AND own = 1 AND escalated = 0 AND raised_at <= ?1";
                 ticked.escalate = rows(db, unseen, since, CHANGED_MAX)?;
-                for row in &ticked.escalate {
+                for row in &mut ticked.escalate {
                     db.execute("UPDATE alert SET escalated = 1 WHERE number = ?1", [integer(row.number)?])?;
+                    (row.change, row.late) = (changed(db, row.number)?, true);
                 }
                 let waits = "state IN (1, 2, 3) AND overdue = 0 AND dispose_by <= ?1";
-                for row in rows(db, waits, at, CHANGED_MAX)?.iter().filter(|row| row.record.is_overdue(now)) {
+                ticked.overdue = rows(db, waits, at, CHANGED_MAX)?;
+                ticked.overdue.retain(|row| row.record.is_overdue(now));
+                for row in &mut ticked.overdue {
                     db.execute("UPDATE alert SET overdue = 1 WHERE number = ?1", [integer(row.number)?])?;
-                    ticked.overdue = ticked.overdue.saturating_add(1);
+                    (row.change, row.late) = (changed(db, row.number)?, true);
                 }
                 // The row of the day is there even if it stays empty: a day without alerts has a leaf too.
                 tally(db, now, |tally| {
-                    tally.overdue(ticked.overdue);
+                    tally.overdue(u64::try_from(ticked.overdue.len()).unwrap_or(u64::MAX));
                     tally.expired(ticked.expired);
                 })?;
                 db.execute(
@@ -456,7 +501,13 @@ impl AlertStore {
     }
 }
 
-fn insert(db: &Transaction<'_>, new: &NewAlert) -> Result<u64, DbError> {
+/// Something of an alert is to be told: the number of this change.
+fn changed(db: &Transaction<'_>, number: u64) -> Result<u64, DbError> {
+    db.execute("INSERT OR REPLACE INTO alert_change (alert) VALUES (?1)", [integer(number)?])?;
+    Ok(unsigned(db.last_insert_rowid()))
+}
+
+fn insert(db: &Transaction<'_>, new: &NewAlert) -> Result<Stored, DbError> {
     let record = &new.record;
     let kind = match record.kind {
         SetKind::Extract => 1,
@@ -484,7 +535,8 @@ fn insert(db: &Transaction<'_>, new: &NewAlert) -> Result<u64, DbError> {
             new.here.is_none()
         ],
     )?;
-    Ok(unsigned(db.last_insert_rowid()))
+    let number = unsigned(db.last_insert_rowid());
+    Ok(Stored { number, change: changed(db, number)? })
 }
 
 fn count_new(tally: &mut DayTally, new: &NewAlert) {
@@ -600,8 +652,17 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
         state,
     };
     let purpose = Purpose::from_name(&text("purpose")?).ok_or_else(|| bad("purpose"))?;
-    let (number, count) = (unsigned(row.get("number")?), unsigned(row.get("count")?));
-    Ok(AlertRow { number, record, purpose, own: row.get("own")?, taken: row.get("taken")?, count })
+    let number = |name: &'static str| row.get(name).map(unsigned);
+    Ok(AlertRow {
+        number: number("number")?,
+        change: number("change")?,
+        late: row.get("late")?,
+        record,
+        purpose,
+        own: row.get("own")?,
+        taken: row.get("taken")?,
+        count: number("count")?,
+    })
 }
 
 /// `2026-11`.

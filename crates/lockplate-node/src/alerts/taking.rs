@@ -141,11 +141,11 @@ impl Alerts {
                 None => tracing::error!("an alert of another recorder does not open, or is none: it is passed over"),
             }
         }
-        let numbers = self.0.store.take(alerts.clone(), self.now()).await.map_err(NotTaken::Db)?;
-        let numbers = numbers.ok_or(NotTaken::TooMany)?;
-        for ((new, number), place) in alerts.into_iter().zip(numbers).zip(places) {
-            if let Some(number) = number {
-                self.tell(new, number, &place);
+        let stored = self.0.store.take(alerts.clone(), self.now()).await.map_err(NotTaken::Db)?;
+        let stored = stored.ok_or(NotTaken::TooMany)?;
+        for ((new, stored), place) in alerts.into_iter().zip(stored).zip(places) {
+            if let Some(stored) = stored {
+                self.tell(new, stored, &place);
             }
         }
         Ok(Some(last))

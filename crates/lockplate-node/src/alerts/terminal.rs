@@ -45,6 +45,12 @@ impl Terminal {
         Ok(Self { officer: SignedIn::sign_in(client, key, passcode, now).await?, clock })
     }
 
+    /// When the shift ends, by the desk's clock.
+    #[must_use]
+    pub const fn until(&self) -> Timestamp {
+        self.officer.until()
+    }
+
     /// What waits for a look or a disposition.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use lockplate_core::hotlist::alert::{AlertRecord, AlertState, Closing, StepKind}
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::tally::{Ages, MisreadRate};
 
-use super::store::{NewAlert, NewStep, Sightings};
+use super::store::{NewAlert, NewStep, Sightings, Stored};
 use super::*;
 use crate::agency_db::AgencyDb;
 
@@ -37,6 +37,10 @@ async fn day(store: &AlertStore) -> AlertsLeaf {
     store.unlogged(Timestamp(NOON + DAY)).await.unwrap().remove(0)
 }
 
+fn numbers(stored: Vec<Stored>) -> Vec<u64> {
+    stored.into_iter().map(|one| one.number).collect()
+}
+
 fn step(record: &AlertRecord, state: AlertState, kind: StepKind) -> NewStep {
     let record = AlertRecord { state, ..record.clone() };
     let closing = match state {
@@ -61,7 +65,7 @@ async fn every_state_comes_back_as_it_was() {
     for (id, state) in (1..).zip(states) {
         let new = alert(id, NOON);
         let sightings = Sightings { alerts: vec![new.clone()], ..Sightings::default() };
-        let number = store.sighted(sightings, Timestamp(NOON)).await.unwrap()[0];
+        let number = store.sighted(sightings, Timestamp(NOON)).await.unwrap()[0].number;
         let (row, sealed) = store.own([id; 16]).await.unwrap().unwrap();
         assert_eq!((&row.record, row.number, sealed), (&new.record, number, vec![id; 40]));
         store.step(number, step(&new.record, state, StepKind::Look), Timestamp(NOON)).await.unwrap();
@@ -81,7 +85,7 @@ async fn what_time_does_it_does_once() {
     let store = store(folder.path());
     let alerts = vec![alert(1, NOON), alert(2, NOON), alert(3, NOON)];
     let records: Vec<_> = alerts.iter().map(|one| one.record.clone()).collect();
-    let numbers = store.sighted(Sightings { alerts, ..Sightings::default() }, Timestamp(NOON)).await.unwrap();
+    let numbers = numbers(store.sighted(Sightings { alerts, ..Sightings::default() }, Timestamp(NOON)).await.unwrap());
     let looked = AlertState::Looked { by: [9; 32] };
     store.step(numbers[1], step(&records[1], looked, StepKind::Look), Timestamp(NOON)).await.unwrap();
     let closed =
@@ -90,11 +94,12 @@ async fn what_time_does_it_does_once() {
     let tick = async |at: u64| {
         let ticked = store.tick(Timestamp(NOON + at), 600).await.unwrap();
         let numbers: Vec<_> = ticked.escalate.iter().map(|row| row.number).collect();
-        (numbers, ticked.expired, ticked.overdue)
+        (numbers, ticked.expired, ticked.overdue.len())
     };
-    assert_eq!(tick(599).await, (vec![], 0, 0));
-    assert_eq!(tick(600).await, (vec![numbers[0]], 0, 0));
-    assert_eq!(tick(601).await, (vec![], 0, 0));
+    // The alert may have been raised in the last second of its minute.
+    assert_eq!(tick(658).await, (vec![], 0, 0));
+    assert_eq!(tick(659).await, (vec![numbers[0]], 0, 0));
+    assert_eq!(tick(660).await, (vec![], 0, 0));
     assert_eq!(tick(1_800).await, (vec![], 1, 0));
     assert_eq!(tick(1_801).await, (vec![], 0, 0));
     assert_eq!(store.counts().await.unwrap().expired, 1);
@@ -106,9 +111,54 @@ async fn what_time_does_it_does_once() {
     tick(30 * DAY).await;
     assert!(store.own([3; 16]).await.unwrap().is_none(), "closed ones after thirty");
     assert!(store.steps(numbers[2]).await.unwrap().is_empty(), "with what was said");
-    assert!(store.own([2; 16]).await.unwrap().is_some(), "and what is to be done stays");
+    tick(33 * DAY - 1).await;
+    assert!(store.own([2; 16]).await.unwrap().is_some(), "what is to be done stays");
+    tick(33 * DAY).await;
+    assert!(store.own([2; 16]).await.unwrap().is_none(), "and thirty days after it should have been done it goes");
     let more = store.sighted(Sightings { alerts: vec![alert(4, NOON)], ..Sightings::default() }, Timestamp(NOON));
-    assert!(more.await.unwrap()[0] > numbers[2], "no number comes twice: terminals go by them");
+    assert!(more.await.unwrap()[0].number > numbers[2], "no number comes twice: terminals go by them");
+}
+
+#[tokio::test]
+async fn a_terminal_that_was_away_is_told_how_everything_stands_that_changed_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let late = NewAlert { record: AlertRecord { live: false, ..alert(5, NOON).record }, ..alert(5, NOON) };
+    let alerts = vec![alert(1, NOON), alert(2, NOON), alert(3, NOON), NewAlert { own: false, ..alert(4, NOON) }, late];
+    let records: Vec<_> = alerts.iter().map(|one| one.record.clone()).collect();
+    let stored = store.sighted(Sightings { alerts, ..Sightings::default() }, Timestamp(NOON)).await.unwrap();
+    let seen = stored[4].change;
+    let told = async |seen: Option<u64>| {
+        let (rows, last) = store.news(seen).await.unwrap();
+        let shown = |row: AlertRow| (row.record.alert[0], row.late, row.record.state == AlertState::Raised);
+        (rows.into_iter().map(shown).collect::<Vec<_>>(), last)
+    };
+    assert_eq!(told(Some(seen)).await, (vec![], seen));
+    let waiting = vec![(1, false, true), (2, false, true), (3, false, true)];
+    assert_eq!(told(None).await, (waiting.clone(), seen));
+    assert_eq!(told(Some(seen + 1)).await, (waiting, seen), "a number that no change has is none");
+    assert_eq!(told(Some(stored[1].change)).await.0, [(3, false, true)]);
+
+    // Alerts that it has seen: one is looked at, of one it is said that nobody has.
+    let looked = AlertState::Looked { by: [9; 32] };
+    let step = step(&records[0], looked, StepKind::Look);
+    let change = store.step(stored[0].number, step, Timestamp(NOON)).await.unwrap();
+    let ticked = store.tick(Timestamp(NOON + 700), 600).await.unwrap();
+    assert!(change > seen && ticked.escalate.iter().all(|row| row.change > change && row.late));
+    let changed = vec![(1, false, false), (2, true, true), (3, true, true)];
+    assert_eq!(told(Some(seen)).await, (changed, ticked.escalate[1].change));
+    assert_eq!(told(Some(change)).await.0, [(2, true, true), (3, true, true)]);
+
+    // And nobody says how the first ended.
+    let ticked = store.tick(Timestamp(NOON + 3 * DAY), 600).await.unwrap();
+    assert_eq!(ticked.overdue.iter().map(|row| row.record.alert[0]).collect::<Vec<_>>(), [1]);
+    let last = ticked.overdue[0].change;
+    assert_eq!(told(Some(last - 1)).await, (vec![(1, true, false)], last));
+    // No number comes twice, whatever was erased.
+    store.tick(Timestamp(NOON + 40 * DAY), 600).await.unwrap();
+    assert_eq!(told(None).await, (vec![], last));
+    let more = Sightings { alerts: vec![alert(6, NOON)], ..Sightings::default() };
+    assert_eq!(store.sighted(more, Timestamp(NOON)).await.unwrap()[0].change, last + 1);
 }
 
 #[tokio::test]
@@ -146,7 +196,7 @@ async fn misreads_count_against_the_camera_and_month_of_the_alert() {
     let store = store(folder.path());
     let alerts: Vec<_> = (1..=4).map(|id| alert(id, NOON)).collect();
     let record = alerts[0].record.clone();
-    let numbers = store.sighted(Sightings { alerts, ..Sightings::default() }, Timestamp(NOON)).await.unwrap();
+    let numbers = numbers(store.sighted(Sightings { alerts, ..Sightings::default() }, Timestamp(NOON)).await.unwrap());
     let rejected = AlertState::Rejected { reason: Disposition::Misread };
     let misread = NewStep { misread: Some(7), ..step(&record, rejected, StepKind::Look) };
     store.step(numbers[0], misread, Timestamp(NOON)).await.unwrap();
@@ -232,7 +282,7 @@ async fn the_days_numbers_of_looks_and_ages_are_counted() {
     let old = Some((7, Ages { entry: EntryAge::YearOrMore, list: ListAge::DayOrMore }));
     let alerts = vec![alert(1, NOON), alert(2, NOON), NewAlert { here: old, ..alert(3, NOON) }];
     let record = alerts[0].record.clone();
-    let numbers = store.sighted(Sightings { alerts, ..Sightings::default() }, Timestamp(NOON)).await.unwrap();
+    let numbers = numbers(store.sighted(Sightings { alerts, ..Sightings::default() }, Timestamp(NOON)).await.unwrap());
     let at = Timestamp(NOON);
     store.step(numbers[0], step(&record, AlertState::Looked { by: [9; 32] }, StepKind::Look), at).await.unwrap();
     store.step(numbers[0], step(&record, AlertState::Verified, StepKind::LiveCheck), at).await.unwrap();
@@ -265,6 +315,7 @@ async fn a_day_that_an_older_database_counts_goes_on() {
         )
         .unwrap();
         old.execute_batch(store::MIGRATION_SHARED).unwrap();
+        old.execute_batch(store::MIGRATION_CHANGES).unwrap();
     }
     let db = crate::db::Db::open(&path, &[]).unwrap();
     let store = AlertStore::new(db);

@@ -113,7 +113,7 @@ pub struct AlertEvent {
     pub raised_at: String,
     /// Its state now.
     pub state: String,
-    /// Where the camera stands; only of `alert` and `escalated`.
+    /// Where the camera stands; not of a step as it is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
     /// ORI of the agency that entered the entry; only of `stale`.

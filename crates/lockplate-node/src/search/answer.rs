@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use lockplate_core::json::{time_ms_text, time_text};
 use lockplate_core::open::OpenedRead;
 use lockplate_core::plate::Jurisdiction;
+use lockplate_core::read::{ReadFlag, ReadFlags, TimeQuality, remarks};
 use lockplate_core::spellings::{Why, why_matched};
 use serde_json::{Value, json};
 
@@ -38,6 +39,12 @@ pub struct Proof {
 pub struct Found {
     /// Capture time, Unix ms.
     pub time_ms: i64,
+    /// How good that time is.
+    pub time_quality: TimeQuality,
+    /// The camera's own time where the time of receipt stands instead of it, Unix ms.
+    pub source_time_ms: Option<i64>,
+    /// Flags of the read.
+    pub flags: ReadFlags,
     /// Camera number.
     pub camera: u32,
     /// The place in words, where the camera register names it.
@@ -69,6 +76,13 @@ impl Found {
         time_ms_text(self.time_ms)
     }
 
+    /// What its time and text do not say of themselves, in words.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let source_time = self.source_time_ms.map(time_ms_text);
+        remarks(self.time_quality, source_time.as_deref(), &self.flags.names())
+    }
+
     /// Why its text matched, in words without a character of a plate.
     #[must_use]
     pub const fn why_text(&self) -> &'static str {
@@ -84,6 +98,9 @@ impl Found {
     fn to_json(&self) -> Value {
         json!({
             "time": self.time_text(),
+            "time_quality": self.time_quality.name(),
+            "source_time": self.source_time_ms.map(time_ms_text),
+            "flags": self.flags.names().into_iter().map(ReadFlag::name).collect::<Vec<_>>(),
             "camera": self.camera,
             "place": self.place,
             "text": self.text,
@@ -225,6 +242,9 @@ pub(super) fn lines(
         }
         found.push(Found {
             time_ms: read.captured_at,
+            time_quality: read.time_quality,
+            source_time_ms: read.source_time,
+            flags: read.flags,
             camera: read.camera,
             place: cameras.get(&read.camera).map(|camera| camera.place.clone()).filter(|place| !place.is_empty()),
             text: read.plate.expose_text().to_owned(),

@@ -475,9 +475,11 @@ async fn from_a_hit_to_its_disposition_and_the_days_leaf() {
     assert_eq!((health.hits_lost, health.notices_lost, health.raised), (0, 0, 0));
     assert_eq!(health.misreading_cameras, [] as [u32; 0], "one of six is no fifth");
 
-    // Receivers were told, and of nothing that they must not know.
-    until("webhooks", async || hooks.bodies("/all").len() == 6 && hooks.bodies("/late").len() == 1).await;
-    until("mails", async || mails.to("chief@").len() == 1).await;
+    // Receivers were told, and of nothing that they must not know; also of the two of which nobody said how they ended.
+    until("webhooks", async || hooks.bodies("/all").len() == 8 && hooks.bodies("/late").len() == 3).await;
+    until("mails", async || mails.to("chief@").len() == 3).await;
+    let overdue = hooks.bodies("/late").iter().filter(|body| body.contains("\"alert.overdue\"")).count();
+    assert_eq!(overdue, 2);
     assert_eq!(mails.to("desk@").len(), 5);
     assert_eq!(mails.to("records@other.example").len(), 1);
     let key = std::fs::read_to_string(town.folder.path().join("agency/keys/hook.key")).unwrap();

@@ -240,6 +240,18 @@ fn rule_10_the_same_entry_and_camera_within_ten_minutes() {
 }
 
 #[test]
+fn an_entry_that_was_corrected_is_another_one() {
+    const NY: Option<&str> = Some("US-NY");
+    let hit =
+        |text, state, seen| only(compared(&extract(vec![stolen("a", text, state)]), &read(text, seen, Some(900))));
+    let mut repeats = Repeats::default();
+    assert_eq!(repeats.take(&hit("AB12345", CT, CT), 1, [7; 16], NOW), Repeat::First);
+    assert_eq!(repeats.take(&hit("AB12346", CT, CT), 1, [8; 16], after(1)), Repeat::First, "another plate");
+    assert_eq!(repeats.take(&hit("AB12345", NY, NY), 1, [9; 16], after(1)), Repeat::First, "another state");
+    assert_eq!(repeats.take(&hit("AB12345", CT, None), 1, [6; 16], after(1)), Repeat::Again { alert: [7; 16] });
+}
+
+#[test]
 fn an_alert_that_is_not_stored_silences_nobody_and_one_of_an_earlier_run_does() {
     let set = extract(vec![stolen("a", "AB12345", CT)]);
     let seen = read("AB12345", CT, Some(900));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use futures_util::future::BoxFuture;
 use lettre::Address;
 
-use super::{NoNotices, Notice, Receiver, Why};
-use crate::mail::{MailSettings, Mailer};
+use super::{NoNotices, Notice, PAUSES, Receiver, Why};
+use crate::mail::{MailSettings, Mailer, NotSent};
 
 /// Whom mail goes to.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl MailReceiver {
     fn addresses(&self, why: &Why) -> Vec<Address> {
         match why {
             Why::Raised => self.notices.to.clone(),
-            Why::Escalated => self.notices.escalate_to.clone(),
+            Why::Escalated | Why::Overdue => self.notices.escalate_to.clone(),
             Why::Stale(agency) => self.notices.agencies.get(agency).cloned().into_iter().collect(),
         }
     }
@@ -49,6 +49,7 @@ impl Receiver for MailReceiver {
             let (subject, first) = match notice.why {
                 Why::Raised => ("Alert", "An alert was raised. It is no probable cause: look at it first."),
                 Why::Escalated => ("Nobody has looked at an alert", "Nobody has looked at this alert yet."),
+                Why::Overdue => ("An alert is not closed", "Nobody has said in time how this alert ended."),
                 Why::Stale(_) => (
                     "Entry out of date",
                     "An entry of yours was found to be out of date. Ask for it under this address.",
@@ -57,11 +58,23 @@ impl Receiver for MailReceiver {
             let class = notice.class.name();
             let subject = format!("{subject}: {class}, {}", notice.place);
             let body = format!("{first}\r\n{class}\r\n{}\r\n{}\r\n", notice.place, notice.link);
-            let mut told = true;
-            for address in self.addresses(&notice.why) {
-                told &= self.mailer.send(address, subject.clone(), body.clone()).await.is_ok();
+            let (mut told, mut waiting, mut pauses) = (true, self.addresses(&notice.why), PAUSES.into_iter());
+            loop {
+                let mut again = Vec::new();
+                for address in waiting {
+                    match self.mailer.send(address.clone(), subject.clone(), body.clone()).await {
+                        Ok(()) => {}
+                        Err(NotSent::Yet) => again.push(address),
+                        Err(NotSent::Ever) => told = false,
+                    }
+                }
+                if again.is_empty() {
+                    return told;
+                }
+                let Some(pause) = pauses.next() else { return false };
+                tokio::time::sleep(pause).await;
+                waiting = again;
             }
-            told
         })
     }
 }

@@ -127,7 +127,7 @@ async fn keep_connected(mut connection: EventLoop, stopping: CancellationToken) 
 impl Receiver for MqttReceiver {
     fn wants(&self, why: &Why) -> bool {
         match why {
-            Why::Raised | Why::Escalated => true,
+            Why::Raised | Why::Escalated | Why::Overdue => true,
             Why::Stale(_) => false,
         }
     }

@@ -11,12 +11,17 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
 use super::address::{Lookup, system_lookup};
+use super::mail::{MailNotices, MailReceiver};
 use super::webhook::{HookNotices, Webhook};
 use super::*;
 use crate::alerts::settings::WebhookConfig;
 use crate::clock::TestClock;
 use crate::http::{Limits, ListenOn, Server, TlsMode};
+use crate::mail::{MailConfig, MailSecurity, MailSettings};
 
 fn notice() -> Notice {
     Notice {
@@ -214,4 +219,61 @@ async fn a_receiver_that_hangs_holds_up_nobody_and_what_it_misses_is_counted() {
     notifier.notify(Notice { why: Why::Stale("CT0000001".to_owned()), ..notice() });
     assert_eq!(notifier.lost(), 1, "not for it");
     tasks.finish(Duration::from_secs(5)).await.unwrap();
+}
+
+/// A mail server that says one thing after the other to whoever names a receiver, the last for ever; how often it was asked.
+async fn mail_server(answers: &'static [&'static str]) -> (u16, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, asked) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU64::new(0)));
+    let count = Arc::clone(&asked);
+    drop(tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let count = Arc::clone(&count);
+            drop(tokio::spawn(async move {
+                let (read, mut write) = stream.into_split();
+                let mut lines = BufReader::new(read).lines();
+                write.write_all(b"220 ready\r\n").await.unwrap();
+                let mut is_mail = false;
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let answer = match line.get(..4) {
+                        _ if is_mail && line != "." => continue,
+                        Some("RCPT") => {
+                            let at = usize::try_from(count.fetch_add(1, Ordering::SeqCst)).unwrap();
+                            answers[at.min(answers.len() - 1)]
+                        }
+                        Some("DATA") => "354 go on",
+                        Some(_) | None => "250 good",
+                    };
+                    is_mail = line == "DATA";
+                    write.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
+                }
+            }));
+        }
+    }));
+    (port, asked)
+}
+
+fn mail_at(port: u16) -> MailReceiver {
+    let config = MailConfig {
+        server: "127.0.0.1".to_owned(),
+        port,
+        security: MailSecurity::PlainLoopback,
+        from: "alpr@pd.example".to_owned(),
+        user: None,
+        password_file: None,
+    };
+    let smtp = MailSettings::check(Path::new("agency.toml"), "alerts.mail.smtp", config).unwrap();
+    let to = vec!["desk@pd.example".parse().unwrap()];
+    MailReceiver::new(&MailNotices { to, escalate_to: Vec::new(), agencies: Default::default(), smtp }).unwrap()
+}
+
+#[tokio::test]
+async fn mail_that_is_wanted_later_is_sent_again_and_mail_that_is_refused_is_not() {
+    let (port, asked) = mail_server(&["451 4.7.1 greylisted", "250 good"]).await;
+    assert!(mail_at(port).tell(&notice()).await);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    let (port, asked) = mail_server(&["550 5.1.1 nobody of that name"]).await;
+    assert!(!mail_at(port).tell(&notice()).await);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }

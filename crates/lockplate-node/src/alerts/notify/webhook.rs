@@ -20,7 +20,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::address::{Allowed, Judged, Lookup};
-use super::{NoNotices, Notice, Receiver, Why};
+use super::{NoNotices, Notice, PAUSES, Receiver, Why};
 use crate::alerts::settings::WebhookConfig;
 use crate::clock::Clock;
 use crate::intake::AddressRange;
@@ -34,14 +34,6 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// Longest time for one try.
 const TRY_MAX: Duration = Duration::from_secs(10);
-/// Pauses between tries: after them it is too late for somebody to look.
-const PAUSES: [Duration; 5] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(16),
-];
 
 /// A webhook of the configuration.
 #[derive(Clone, Debug)]
@@ -140,7 +132,7 @@ impl Receiver for Webhook {
     fn wants(&self, why: &Why) -> bool {
         match why {
             Why::Raised => !self.escalation,
-            Why::Escalated => true,
+            Why::Escalated | Why::Overdue => true,
             Why::Stale(_) => false,
         }
     }

@@ -87,6 +87,25 @@ fn one_engine_event_in_two_cells_is_one_line() {
     assert_eq!((merged, others), (vec![0, 0, 0, 0, 1], 0));
 }
 
+#[test]
+fn a_time_of_receipt_is_said_to_be_one() {
+    let wrong = Read {
+        source_time: Some(1_774_000_000_000),
+        time_quality: TimeQuality::ReceiveTime,
+        flags: ReadFlags(ReadFlags::CLOCK_OFF),
+        ..read("AB12345", 1_795_345_200_042, None, None)
+    };
+    let (found, _) = found(vec![cell(wrong), cell(read("AB12345", 1_795_345_200_050, None, None))], "AB12345");
+    let words = ["camera clock wrong: time of receipt", "the camera said 2026-03-20T09:46:40.000Z"];
+    assert_eq!(found[0].remarks(), words);
+    assert!(found[1].remarks().is_empty());
+    let document = fetched(found).to_json();
+    let first = &document["found"][0];
+    assert_eq!(first["time_quality"], "receive_time");
+    assert_eq!(first["source_time"], "2026-03-20T09:46:40.000Z");
+    assert_eq!(first["flags"], json!(["clock_off"]));
+}
+
 fn fetched(found: Vec<Found>) -> Fetched {
     Fetched {
         request_digest: [0xaa; 32],
@@ -112,9 +131,9 @@ fn the_document_is_the_one_that_scripts_know() {
     let golden = format!(
         concat!(
             r#"{{"culprits":[{{"evidence":null,"keeper":2,"name":"Clerk"}}],"disclosure":4,"elements":2,"epochs":3,"#,
-            r#""epochs_destroyed":1,"epochs_not_searched":0,"found":[{{"camera":7,"confidence":0.98,"merged":0,"place":"Bridge","#,
+            r#""epochs_destroyed":1,"epochs_not_searched":0,"found":[{{"camera":7,"confidence":0.98,"flags":[],"merged":0,"place":"Bridge","#,
             r#""proof":{{"bucket":5,"epoch":"{}","header_hash":"{}","segment_root":"{}","tag":"{}"}},"#,
-            r#""state":"US-CT","text":"AB12345","time":"2026-11-22T11:00:00.042Z","#,
+            r#""source_time":null,"state":"US-CT","text":"AB12345","time":"2026-11-22T11:00:00.042Z","time_quality":"exact","#,
             r#""why":{{"possible_misread":false,"state":"state the same","text":"same text"}}}}],"#,
             r#""grant":"{}","others":0,"register":[{{"entry":17,"keeper":1,"name":"Court"}}],"request":"{}","#,
             r#""result":"found","schema":"lockplate/search/1","#,

@@ -12,6 +12,7 @@ use super::{CheckedPackage, RuleSaid};
 struct Row {
     number: usize,
     time: String,
+    remarks: Vec<String>,
     place: String,
     read_as: String,
     confidence: String,
@@ -111,6 +112,7 @@ pub(super) fn render(it: &CheckedPackage) -> Result<String, askama::Error> {
     let rows = package.reads.iter().zip(1..).map(|(read, number)| Row {
         number,
         time: human(&read.time),
+        remarks: read.remarks(),
         place: place(read.camera),
         read_as: if read.state.is_empty() { read.plate.clone() } else { format!("{} ({})", read.plate, read.state) },
         confidence: if read.confidence.is_empty() { "not said".to_owned() } else { read.confidence.clone() },
