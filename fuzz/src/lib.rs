@@ -154,13 +154,14 @@ pub fn openalpr(data: &[u8]) {
     through(&config(kind), &Payload { content_type: "application/json", body, ..Payload::default() });
 }
 
-/// Plate Recognizer's three forms of transport.
+/// Plate Recognizer's three forms of transport, and Stream's CSV.
 pub fn platerecognizer(data: &[u8]) {
     let (choice, body) = split(data);
     let config = config(SourceKind::PlateRecognizer);
     let part = [Part { name: "json", content_type: None, body }];
-    let payload = match choice % 4 {
+    let payload = match choice % 5 {
         0 => Payload { content_type: "application/json", body, ..Payload::default() },
+        4 => Payload { content_type: "text/csv", body, ..Payload::default() },
         1 => Payload { content_type: "application/x-www-form-urlencoded", body, ..Payload::default() },
         2 => Payload { content_type: "multipart/form-data; boundary=b", parts: &part, ..Payload::default() },
         _ => Payload { content_type: "application/json", body, camera_header: Some("c1"), ..Payload::default() },

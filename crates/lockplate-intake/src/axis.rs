@@ -9,7 +9,7 @@ use crate::crop::crop_bytes;
 use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{ID_BYTES_MAX, PARTS_MAX};
-use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage};
+use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage};
 use crate::time::from_text;
 use crate::vehicle::{CLASSES, COLOURS, coded};
 use crate::xml::{self, Element};
@@ -20,6 +20,9 @@ use crate::xml::{self, Element};
 pub(crate) const PROFILE: Profile = Profile { keeps_time: true, delay_ms: 10_000, ..Profile::plain("axis", &Axis) };
 
 const DAY_MS: i64 = 86_400_000;
+
+/// Digits of a time in ms, Unix time, as `intake.md` section 3 tells units by size: below 1e14.
+const MS_DIGITS_MAX: usize = 14;
 
 /// Axis License Plate Verifier as a [`Source`].
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +42,7 @@ impl Source for Axis {
         let value = event.ok_or_else(|| Problem::at(Slug::MissingField, "/event")).and_then(json::object);
         let mut parsed = Parsed::default();
         let observation =
-            value.and_then(|value| observation(&Cursor::root(&value), part("image"), config, &mut parsed.ignored));
+            value.and_then(|value| observation(&Cursor::root(&value), part("image"), config, &mut parsed));
         parsed.observe(observation);
         parsed
     }
@@ -51,7 +54,7 @@ fn logged(body: &[u8], config: &SourceConfig) -> Result<Parsed, Problem> {
     let root = xml::parse(&text)?;
     let mut parsed = Parsed::default();
     for event in root.children().filter(|child| child.name() == "event") {
-        let observation = logged_event(event, config, &mut parsed.ignored);
+        let observation = logged_event(event, config, &mut parsed);
         parsed.observe(observation);
     }
     if root.children().next().is_none() {
@@ -60,10 +63,20 @@ fn logged(body: &[u8], config: &SourceConfig) -> Result<Parsed, Problem> {
     Ok(parsed)
 }
 
+/// Whether a camera that was asked counts the times of its log in us, else in ms; none where the answer tells no time.
+#[must_use]
+pub fn counts_in_us(answer: &[u8]) -> Option<bool> {
+    let text = xml::text_of(answer).ok()?;
+    let root = xml::parse(&text).ok()?;
+    let stamps = root.children().filter(|child| child.name() == "event").filter_map(|event| event.text("TS"));
+    let digits = stamps.map(|stamp| stamp.trim().bytes().take_while(u8::is_ascii_digit).count());
+    digits.max().filter(|digits| *digits > 0).map(|digits| digits > MS_DIGITS_MAX)
+}
+
 fn logged_event(
     event: &Element<'_>,
     config: &SourceConfig,
-    ignored: &mut Ignored,
+    parsed: &mut Parsed,
 ) -> Result<Option<Observation>, Problem> {
     let missing = |pointer| Problem::at(Slug::MissingField, pointer);
     let raw = event.get("LPR").ok_or_else(|| missing("/LPR"))?.as_text();
@@ -71,7 +84,8 @@ fn logged_event(
     let stamp = event.text("TS").ok_or_else(|| missing("/TS"))?;
     let time = from_text(stamp, None).ok_or_else(|| Problem::at(Slug::OutOfRange, "/TS"))?;
     let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
-    let Some(plate) = config.readable(raw, ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera, raw) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let car = event.text("CAR_ID").or_else(|| event.text("LP_BMP")).unwrap_or_default();
     let id = format!("{stamp}\u{1f}{car}");
     let mut out = Observation::new(camera, time, plate);
@@ -93,7 +107,7 @@ fn observation(
     root: &Cursor<'_>,
     image: Option<&[u8]>,
     config: &SourceConfig,
-    ignored: &mut Ignored,
+    parsed: &mut Parsed,
 ) -> Result<Option<Observation>, Problem> {
     const PLATE: [&str; 3] = ["plateUTF8", "plateText", "plateASCII"];
     let raw = PLATE.iter().find_map(|key| root.text(key));
@@ -103,7 +117,8 @@ fn observation(
     let time = root.required_time("capture_timestamp", None)?;
     let camera = root.get("camera_info").ok_or_else(|| Problem::at(Slug::MissingField, "/camera_info"))?;
     let serial = camera.required_text("SerialNumber", ID_BYTES_MAX)?.into_owned();
-    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &serial, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let car = root.short("carID");
     let mut out = Observation::new(serial, time, plate);
     // The camera counts anew after a restart; a car that passes at midnight is still one car, held under its number alone.

@@ -54,13 +54,14 @@ fn alert(root: &Cursor<'_>, config: &SourceConfig) -> Result<Parsed, Problem> {
     }
     if found.is_empty() {
         parsed.other_event();
+        parsed.hear(&camera);
     }
     if found.len() > OBSERVATIONS_MAX {
         parsed.refuse(Problem::whole(Slug::TooLarge));
         found.truncate(OBSERVATIONS_MAX);
     }
     for one in found {
-        let Some(plate) = config.readable(Some(&one.raw), &mut parsed.ignored) else { continue };
+        let Some(plate) = parsed.readable(config, &camera, Some(&one.raw)) else { continue };
         // Several pictures of one alert: the text counts once, with the best confidence.
         if let Some(same) = parsed.observations.iter_mut().find(|o| o.plate == plate) {
             same.conf = same.conf.max(one.conf);

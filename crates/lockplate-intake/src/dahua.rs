@@ -12,8 +12,7 @@ use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{FLAT_KEY_BYTES_MAX, ID_BYTES_MAX, NESTING_MAX};
 use crate::source::{
-    AnswerRule, Heartbeat, Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig,
-    SuccessBody,
+    AnswerRule, Heartbeat, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, SuccessBody,
 };
 use crate::time::from_text;
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
@@ -64,7 +63,7 @@ fn notification(root: &Cursor<'_>, config: &SourceConfig) -> Parsed {
     }
     let picture = root.get("Picture").filter(Cursor::is_object).unwrap_or_else(|| root.clone());
     if root.has("Picture") || picture.has("Plate") {
-        let observation = observation(root, &picture, config, &mut parsed.ignored);
+        let observation = observation(root, &picture, config, &mut parsed);
         parsed.observe(observation);
     } else {
         // `KeepAlive` and `DeviceInfo`.
@@ -80,7 +79,7 @@ fn observation(
     root: &Cursor<'_>,
     picture: &Cursor<'_>,
     config: &SourceConfig,
-    ignored: &mut Ignored,
+    parsed: &mut Parsed,
 ) -> Result<Option<Observation>, Problem> {
     let missing = |pointer: &str| Problem::at(Slug::MissingField, &picture.pointer_to(pointer));
     let said = picture.get("Plate");
@@ -94,10 +93,8 @@ fn observation(
     let text = snap.required_text("AccurateTime", 64)?;
     let time = from_text(&text, config.zone_of(&camera))
         .ok_or_else(|| Problem::at(Slug::OutOfRange, &snap.pointer_to("AccurateTime")))?;
-    let Some(plate) = config.plate(raw.as_deref()) else {
-        ignored.unreadable = ignored.unreadable.saturating_add(1);
-        return Ok(None);
-    };
+    let Some(plate) = parsed.readable(config, &camera, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let part = |key: &str| picture.get(key).or_else(|| root.get(key));
     let mut out = Observation::new(camera.clone().into_owned(), time, plate);
     // The name is unique on its camera, not among cameras.

@@ -257,10 +257,11 @@ impl Stream<'_> {
                 plates.push(plate);
             }
         }
-        let ignored = &mut self.parsed.ignored;
         if plates.is_empty() {
-            ignored.unreadable = ignored.unreadable.saturating_add(1);
+            self.parsed.ignored.unreadable = self.parsed.ignored.unreadable.saturating_add(1);
+            self.parsed.hear(&camera);
         }
+        let ignored = &mut self.parsed.ignored;
         let pass = pass_id(data, car.as_ref());
         let mut out = Vec::new();
         for (at, plate) in plates.into_iter().enumerate() {

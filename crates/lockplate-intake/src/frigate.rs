@@ -45,6 +45,7 @@ fn message(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) {
         Some("lpr") => plate_update(root, config, parsed),
         Some(_) => {
             parsed.other_event();
+            root.short("camera").iter().for_each(|camera| parsed.hear(camera));
             Ok(None)
         }
         None => Err(Problem::at(Slug::MissingField, "/type")),
@@ -66,11 +67,12 @@ fn tracked_object(
     let Some((raw, score)) = recognized(&object).filter(|_| !object.flag("false_positive")) else {
         // Most objects never show a plate. That of a known car may have come with `lpr` alone: here is only its name.
         parsed.other_event();
+        parsed.hear(&camera);
         parsed.over.extend((stage == Stage::Ending).then(|| id.into_owned()));
         return Ok(None);
     };
     let time = frame_time(&object)?;
-    let Some(plate) = config.readable(Some(&raw), &mut parsed.ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera, Some(&raw)) else { return Ok(None) };
     let mut out = Observation::new(camera.into_owned(), time, plate);
     out.engine_id = Some(id.into_owned());
     out.conf = confidence(score, 1.0, &mut parsed.ignored);
@@ -112,7 +114,7 @@ fn plate_update(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) -
     let camera = root.required_text("camera", ID_BYTES_MAX)?;
     let raw = root.plate("plate")?;
     let time = root.required_time("timestamp", None)?;
-    let Some(plate) = config.readable(raw.as_deref(), &mut parsed.ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera, raw.as_deref()) else { return Ok(None) };
     let mut out = Observation::new(camera.into_owned(), object_start(time), plate);
     out.engine_id = Some(id.into_owned());
     out.conf = confidence(root.number("score"), 1.0, &mut parsed.ignored);

@@ -7,7 +7,7 @@ use crate::confidence::confidence;
 use crate::json::{self, Cursor};
 use crate::jurisdiction::{TwoLetters, named};
 use crate::limits::ID_BYTES_MAX;
-use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
+use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
 use crate::time::{SourceTime, Zone, from_text};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
 
@@ -22,22 +22,19 @@ pub struct Genetec;
 
 impl Source for Genetec {
     fn parse(&self, payload: &Payload<'_>, config: &SourceConfig) -> Parsed {
-        json::one_read(payload.body, |root, ignored| match root.has("PlateRead") {
-            true => of_sharp(root, config, ignored),
-            false => observation(root, config, ignored),
+        json::one_read(payload.body, |root, parsed| match root.has("PlateRead") {
+            true => of_sharp(root, config, parsed),
+            false => observation(root, config, parsed),
         })
     }
 }
 
-fn observation(
-    root: &Cursor<'_>,
-    config: &SourceConfig,
-    ignored: &mut Ignored,
-) -> Result<Option<Observation>, Problem> {
+fn observation(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) -> Result<Option<Observation>, Problem> {
     let raw = root.plate("Plate")?;
     let camera = root.required_text("CameraName", ID_BYTES_MAX)?;
     let time = captured_at(root)?;
-    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let mut out = Observation::new(camera.into_owned(), time, plate);
     out.conf = confidence(score(root, "ConfidenceScore"), SCALE, ignored);
     out.jurisdiction = root.text("State").and_then(|state| named(&state, config.two_letters));
@@ -54,14 +51,15 @@ fn observation(
 }
 
 /// SharpV: what it found out beside the plate stands in a list of `Key`, `Value` and `Score`.
-fn of_sharp(root: &Cursor<'_>, config: &SourceConfig, ignored: &mut Ignored) -> Result<Option<Observation>, Problem> {
+fn of_sharp(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) -> Result<Option<Observation>, Problem> {
     let raw = root.plate("PlateRead")?;
     let camera = root.required_text("LprCameraName", ID_BYTES_MAX)?;
     // Without an offset; whether it is UTC or the site's time is unconfirmed. A zone is configured for the latter. Where that
     // is wrong, the camera's clock is off by hours, and the time of receipt is taken.
     let utc = Zone::parse("UTC");
     let time = root.required_time("Timestamp", config.zone.as_ref().or(utc.as_ref()))?;
-    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let mut out = Observation::new(camera.into_owned(), time, plate);
     out.engine_id = root.short("Id");
     let analytics = root.list("PlateAnalytics");

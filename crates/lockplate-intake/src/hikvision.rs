@@ -10,8 +10,7 @@ use crate::crop::crop_bytes;
 use crate::jurisdiction::named;
 use crate::limits::ID_BYTES_MAX;
 use crate::source::{
-    AnswerRule, BusyAnswer, Heartbeat, Ignored, Observation, Parsed, Part, Payload, Problem, Profile, Slug, Source,
-    SourceConfig,
+    AnswerRule, BusyAnswer, Heartbeat, Observation, Parsed, Part, Payload, Problem, Profile, Slug, Source, SourceConfig,
 };
 use crate::time::{SourceTime, Zone, from_text};
 use crate::vehicle::{CLASSES, COLOURS, coded};
@@ -64,7 +63,7 @@ fn event(bytes: &[u8], parts: &[Part<'_>], config: &SourceConfig, parsed: &mut P
     let root = xml::parse(&text)?;
     if root.name() == "Plates" {
         for plate in root.children().filter(|child| child.name() == "Plate") {
-            let observation = listed(plate, config, &mut parsed.ignored);
+            let observation = listed(plate, config, parsed);
             parsed.observe(observation);
         }
         if parsed.observations.is_empty() {
@@ -74,7 +73,7 @@ fn event(bytes: &[u8], parts: &[Part<'_>], config: &SourceConfig, parsed: &mut P
     }
     let is_alert = root.name() == "EventNotificationAlert";
     if is_alert && root.text("eventType").is_some_and(|kind| kind.eq_ignore_ascii_case("ANPR")) {
-        let observation = observation(&root, parts, config, &mut parsed.ignored)?;
+        let observation = observation(&root, parts, config, parsed)?;
         parsed.observe(Ok(observation));
     } else {
         parsed.ignored.other_events = parsed.ignored.other_events.saturating_add(1);
@@ -91,17 +90,15 @@ fn observation(
     root: &Element<'_>,
     parts: &[Part<'_>],
     config: &SourceConfig,
-    ignored: &mut Ignored,
+    parsed: &mut Parsed,
 ) -> Result<Option<Observation>, Problem> {
     let missing = |pointer| Problem::at(Slug::MissingField, pointer);
     let anpr = root.get("ANPR").ok_or_else(|| missing("/ANPR/licensePlate"))?;
     let raw = anpr.get("licensePlate").ok_or_else(|| missing("/ANPR/licensePlate"))?.as_text();
     let camera = camera_key(root)?;
     let time = captured_at(root, config.zone_of(&camera))?;
-    let Some(plate) = config.plate(raw) else {
-        ignored.unreadable = ignored.unreadable.saturating_add(1);
-        return Ok(None);
-    };
+    let Some(plate) = parsed.readable(config, &camera, raw) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let mut out = Observation::new(camera, time, plate);
     out.engine_id = anpr.text("UUID").or_else(|| root.text("UUID")).filter(|id| is_id(id)).map(str::to_owned);
     out.conf = confidence(anpr.number("confidenceLevel"), SCALE, ignored);
@@ -117,7 +114,7 @@ fn observation(
 }
 
 /// One read of the list. It does not say which camera it is of.
-fn listed(plate: &Element<'_>, config: &SourceConfig, ignored: &mut Ignored) -> Result<Option<Observation>, Problem> {
+fn listed(plate: &Element<'_>, config: &SourceConfig, parsed: &mut Parsed) -> Result<Option<Observation>, Problem> {
     let missing = |pointer| Problem::at(Slug::MissingField, pointer);
     let raw = plate.get("plateNumber").ok_or_else(|| missing("/plateNumber"))?.as_text();
     let stamp = plate.text("captureTime").ok_or_else(|| missing("/captureTime"))?;
@@ -127,10 +124,7 @@ fn listed(plate: &Element<'_>, config: &SourceConfig, ignored: &mut Ignored) -> 
     let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
     let time = spaced(&digits).and_then(|text| from_text(&text, config.zone_of(&camera)));
     let time = time.ok_or_else(|| Problem::at(Slug::OutOfRange, "/captureTime"))?;
-    let Some(read) = config.plate(raw) else {
-        ignored.unreadable = ignored.unreadable.saturating_add(1);
-        return Ok(None);
-    };
+    let Some(read) = parsed.readable(config, &camera, raw) else { return Ok(None) };
     let mut out = Observation::new(camera, time, read);
     let id = format!("{stamp}/{}", plate.text("picName").unwrap_or_default());
     out.engine_id = (id.len() <= ID_BYTES_MAX).then_some(id);

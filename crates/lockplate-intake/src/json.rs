@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, JSON_VALUES_MAX, NESTING_MAX, TEXT_BYTES_MAX};
-use crate::source::{Ignored, Observation, Parsed, Problem, Slug};
+use crate::source::{Observation, Parsed, Problem, Slug};
 use crate::time::{SourceTime, Zone, from_text};
 
 /// Parses one JSON text in UTF-8, with or without BOM.
@@ -34,10 +34,10 @@ pub fn object(bytes: &[u8]) -> Result<Value, Problem> {
 /// What a payload says that is one JSON object about one pass; `read` maps its fields.
 pub(crate) fn one_read<F>(body: &[u8], read: F) -> Parsed
 where
-    F: FnOnce(&Cursor<'_>, &mut Ignored) -> Result<Option<Observation>, Problem>,
+    F: FnOnce(&Cursor<'_>, &mut Parsed) -> Result<Option<Observation>, Problem>,
 {
     let mut parsed = Parsed::default();
-    let observation = object(body).and_then(|value| read(&Cursor::root(&value), &mut parsed.ignored));
+    let observation = object(body).and_then(|value| read(&Cursor::root(&value), &mut parsed));
     parsed.observe(observation);
     parsed
 }

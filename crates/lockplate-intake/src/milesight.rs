@@ -12,7 +12,7 @@ use crate::crop::crop;
 use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{FLAT_LINES_MAX, ID_BYTES_MAX, TEXT_BYTES_MAX};
-use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
+use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
 use crate::time::from_text;
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
 
@@ -28,7 +28,7 @@ pub struct Milesight;
 impl Source for Milesight {
     fn parse(&self, payload: &Payload<'_>, config: &SourceConfig) -> Parsed {
         if payload.body.trim_ascii_start().starts_with(b"{") {
-            return json::one_read(payload.body, |root, ignored| observation(root, config, ignored));
+            return json::one_read(payload.body, |root, parsed| observation(root, config, parsed));
         }
         match core::str::from_utf8(payload.body) {
             Ok(text) if text.contains('=') => last_reads(text, config),
@@ -51,7 +51,7 @@ fn last_reads(text: &str, config: &SourceConfig) -> Parsed {
     }
     let mut parsed = Parsed::default();
     for fields in reads.values().filter(|fields| fields.contains_key("plate")) {
-        let observation = last_read(fields, config, &mut parsed.ignored);
+        let observation = last_read(fields, config, &mut parsed);
         parsed.observe(observation);
     }
     if reads.is_empty() {
@@ -63,13 +63,13 @@ fn last_reads(text: &str, config: &SourceConfig) -> Parsed {
 fn last_read(
     fields: &BTreeMap<&str, &str>,
     config: &SourceConfig,
-    ignored: &mut Ignored,
+    parsed: &mut Parsed,
 ) -> Result<Option<Observation>, Problem> {
     let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty() && *value != "-");
     let clock = field("time").ok_or_else(|| Problem::at(Slug::MissingField, "/time"))?;
     let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
     let time = from_text(clock, config.zone_of(&camera)).ok_or_else(|| Problem::at(Slug::OutOfRange, "/time"))?;
-    let Some(plate) = config.readable(field("plate"), ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera, field("plate")) else { return Ok(None) };
     // The name of a picture may be used again; with the time it is that of one read.
     let picture = field("path").unwrap_or(plate.expose_text());
     let id = format!("{clock}/{picture}");
@@ -84,15 +84,12 @@ fn last_read(
     Ok(Some(out))
 }
 
-fn observation(
-    root: &Cursor<'_>,
-    config: &SourceConfig,
-    ignored: &mut Ignored,
-) -> Result<Option<Observation>, Problem> {
+fn observation(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) -> Result<Option<Observation>, Problem> {
     let raw = root.plate("plate")?;
     let camera = config.camera.clone().ok_or(Problem::whole(Slug::UnknownCamera))?;
     let time = root.required_time("time", config.zone_of(&camera))?;
-    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let mut out = Observation::new(camera, time, plate);
     out.conf = confidence(root.number("confidence"), SCALE, ignored);
     out.jurisdiction = root.text("region").and_then(|code| named(&code, config.two_letters));

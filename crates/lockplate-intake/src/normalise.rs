@@ -186,8 +186,12 @@ pub fn normalise(held: &Held, clock: &mut CameraClock) -> Placed {
     let (o, rules, received_at) = (&held.observation, held.rules, held.received_at);
     let age = received_at.saturating_sub(o.time.ms);
     let judged = match rules.arrival {
-        // What is known of the clock stays.
-        Arrival::Live if waited(rules, age) => clock.reading().map_or(Clock::Good, |(_, known)| known),
+        // What is known of the clock stays, also where the time is that of an object's start, however long ago.
+        Arrival::Live
+            if waited(rules, age) || (o.time.quality == TimeQuality::ObjectStart && age >= -CLOCK_OFFSET_MS_MAX) =>
+        {
+            clock.reading().map_or(Clock::Good, |(_, known)| known)
+        }
         Arrival::Live => {
             let delay = received_at.saturating_sub(o.time.ms).min(rules.delay_ms).max(0);
             clock.judge(o.time.ms, received_at.saturating_sub(delay))

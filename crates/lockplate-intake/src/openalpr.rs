@@ -87,6 +87,7 @@ fn alpr_line(at: u64, bytes: &[u8], config: &SourceConfig, parsed: &mut Parsed) 
     let mut of_line = Parsed::default();
     frames(&Cursor::root(&value), config, &mut of_line);
     parsed.ignored.add(&of_line.ignored);
+    of_line.heard.iter().for_each(|camera| parsed.hear(camera));
     parsed.observations.extend(of_line.observations.into_iter().map(|o| Observation { line: Some(at), ..o }));
     for problem in of_line.problems {
         parsed.refuse(problem.on_line(at));
@@ -106,7 +107,10 @@ fn message(root: &Cursor<'_>, config: &SourceConfig) -> Parsed {
         },
         Some("alpr_results") => frames(root, config, &mut parsed),
         Some("heartbeat") => parsed.heartbeat = Some(heartbeat(root)),
-        Some(_) => parsed.ignored.other_events = 1,
+        Some(_) => {
+            parsed.other_event();
+            camera_key(root, config).iter().for_each(|camera| parsed.hear(camera));
+        }
         None => match root.get("group") {
             Some(inner) => group(&inner, config, &mut parsed),
             None if root.has("results") => frames(root, config, &mut parsed),
@@ -118,7 +122,7 @@ fn message(root: &Cursor<'_>, config: &SourceConfig) -> Parsed {
 }
 
 fn group(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) {
-    let observation = group_observation(root, config, &mut parsed.ignored);
+    let observation = group_observation(root, config, parsed);
     if observation.is_ok() {
         parsed.group_agent = Some(agent(root));
     }
@@ -128,12 +132,13 @@ fn group(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) {
 fn group_observation(
     root: &Cursor<'_>,
     config: &SourceConfig,
-    ignored: &mut Ignored,
+    parsed: &mut Parsed,
 ) -> Result<Option<Observation>, Problem> {
     let raw = root.plate("best_plate_number")?;
     let camera_key = camera_key(root, config)?;
     let start = root.required_time("epoch_start", None)?;
-    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera_key, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let best = root.short("best_uuid");
     let mut out = Observation::new(camera_key, best_time(root, start, best.as_deref()), plate);
     out.agent = agent(root);
@@ -172,10 +177,11 @@ fn frames(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) {
     }
     let results = root.list("results");
     if results.is_empty() {
-        parsed.ignored.other_events = parsed.ignored.other_events.saturating_add(1);
+        parsed.other_event();
+        camera_key(root, config).iter().for_each(|camera| parsed.hear(camera));
     }
     for result in &results {
-        let observation = frame_observation(root, result, config, &mut parsed.ignored);
+        let observation = frame_observation(root, result, config, parsed);
         parsed.observe(observation);
     }
 }
@@ -184,13 +190,14 @@ fn frame_observation(
     root: &Cursor<'_>,
     result: &Cursor<'_>,
     config: &SourceConfig,
-    ignored: &mut Ignored,
+    parsed: &mut Parsed,
 ) -> Result<Option<Observation>, Problem> {
     let raw = result.plate("plate")?;
     let camera_key = camera_key(root, config)?;
     let place = if root.get("epoch_time").is_some() { root } else { result };
     let time = place.required_time("epoch_time", None)?;
-    let Some(plate) = config.readable(raw.as_deref(), ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera_key, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let mut out = Observation::new(camera_key, time, plate);
     out.agent = agent(root);
     out.engine_id = root.short("uuid");

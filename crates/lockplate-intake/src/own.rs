@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use lockplate_core::plate::Plate;
 use lockplate_core::read::{Motion, Vehicle};
 use serde_json::{Map, Value};
 
@@ -13,9 +12,7 @@ use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
 use crate::limits::{BODY_BYTES_MAX, COLUMNS_MAX, ID_BYTES_MAX, LINE_BYTES_MAX};
 use crate::lines::{Line, Lines};
-use crate::source::{
-    AnswerRule, Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage,
-};
+use crate::source::{AnswerRule, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage};
 use crate::time::{SourceTime, from_number, from_text};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
 
@@ -256,13 +253,13 @@ impl Rows<'_> {
         if bytes.len() > LINE_BYTES_MAX && root.image("crop").is_none() {
             return Err(Problem::whole(Slug::TooLarge));
         }
-        let found = observation(&root, self.config, &mut self.parsed.ignored)?;
+        let found = observation(&root, self.config, &mut self.parsed)?;
         Ok(found.map(|o| Observation { line: Some(at), ..o }))
     }
 }
 
 /// Cells of one CSV record; `None` if it is not one, not text, or has NUL in it.
-fn csv_row(bytes: &[u8], form: Form) -> Option<Vec<String>> {
+pub(crate) fn csv_row(bytes: &[u8], form: Form) -> Option<Vec<String>> {
     let text: Cow<'_, str> = match form {
         Form::Csv { latin: true } => Cow::Owned(bytes.iter().map(|b| windows_1252(*b)).collect()),
         Form::Ndjson | Form::Csv { latin: false } => Cow::Borrowed(core::str::from_utf8(bytes).ok()?),
@@ -289,15 +286,12 @@ pub(crate) fn windows_1252(byte: u8) -> char {
     byte.checked_sub(0x80).and_then(|at| HIGH.get(usize::from(at)).copied()).unwrap_or(char::from(byte))
 }
 
-fn observation(
-    root: &Cursor<'_>,
-    config: &SourceConfig,
-    ignored: &mut Ignored,
-) -> Result<Option<Observation>, Problem> {
+fn observation(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) -> Result<Option<Observation>, Problem> {
     if !root.is_object() {
         return Err(Problem::whole(Slug::Malformed));
     }
     let map = &config.fields;
+    let ignored = &mut parsed.ignored;
     let unknown = root.keys().filter(|key| !map.knows(key)).count();
     ignored.unknown_fields = ignored.unknown_fields.saturating_add(u64::try_from(unknown).unwrap_or(u64::MAX));
     let raw = match place(root, &map.plate) {
@@ -308,10 +302,8 @@ fn observation(
     };
     let camera = root.required_text(&map.camera, ID_BYTES_MAX)?;
     let time = required_time(root, &map.captured_at)?;
-    let Some(plate) = raw.filter(|raw| !config.is_placeholder(raw)).and_then(|raw| Plate::parse(&raw)) else {
-        ignored.unreadable = ignored.unreadable.saturating_add(1);
-        return Ok(None);
-    };
+    let Some(plate) = parsed.readable(config, &camera, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let bounded = |key: &str| match root.get(key) {
         None => Ok(None),
         Some(_) if root.text(key).is_none() => Ok(None),

@@ -1,14 +1,15 @@
 //! Plate Recognizer (`intake.md` 8.3): Stream webhooks of both types, Snapshot results, the cloud hook. Multipart, JSON or
-//! urlencoded. Dwell, clip and heartbeat events are counted, driver and context data never looked at.
+//! urlencoded; and Stream's CSV files, of whose cells those with Python in them are not read. Dwell, clip and heartbeat events are
+//! counted, driver and context data never looked at.
 
 use std::borrow::Cow;
-
-use lockplate_core::plate::Plate;
 
 use crate::confidence::confidence;
 use crate::json::{self, Cursor};
 use crate::jurisdiction::named;
-use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX, TEXT_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, COLUMNS_MAX, ID_BYTES_MAX, PARTS_MAX};
+use crate::lines::{Line, Lines};
+use crate::own::{Form, csv_row};
 use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
 use crate::time::{SourceTime, Zone, from_text};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
@@ -23,6 +24,9 @@ pub struct PlateRecognizer;
 
 impl Source for PlateRecognizer {
     fn parse(&self, payload: &Payload<'_>, config: &SourceConfig) -> Parsed {
+        if let Some(form @ Form::Csv { .. }) = Form::of_content_type(payload.content_type) {
+            return stream_csv(payload, form, config);
+        }
         let text = match json_text(payload) {
             Ok(text) => text,
             Err(problem) => return Parsed::refused(problem),
@@ -103,19 +107,17 @@ fn event(root: &Cursor<'_>, camera_header: Option<&str>, config: &SourceConfig, 
     };
     // Snapshot has its results at the top, webhooks under `data`.
     let data = root.get("data").filter(Cursor::is_object).unwrap_or_else(|| root.clone());
-    if !is_recognition || !data.get("results").is_some_and(|results| results.is_array()) {
-        if is_recognition && !root.has("hook") && !root.has("data") {
-            return parsed.refuse(Problem::at(Slug::MissingField, &data.pointer_to("results")));
-        }
-        parsed.ignored.other_events = parsed.ignored.other_events.saturating_add(1);
-        return;
-    }
     let results = data.list("results");
-    if results.is_empty() {
-        parsed.ignored.other_events = parsed.ignored.other_events.saturating_add(1);
-        return;
+    let has_list = data.get("results").is_some_and(|results| results.is_array());
+    if is_recognition && !root.has("hook") && !root.has("data") && !has_list {
+        return parsed.refuse(Problem::at(Slug::MissingField, &data.pointer_to("results")));
     }
     let camera = camera_key(&data, hook.as_ref(), camera_header);
+    if !is_recognition || results.is_empty() {
+        parsed.other_event();
+        camera.iter().for_each(|camera| parsed.hear(camera));
+        return;
+    }
     let head = camera.and_then(|camera| Ok((captured_at(&data, config.zone_of(&camera))?, camera)));
     let (time, camera) = match head {
         Ok(head) => head,
@@ -125,8 +127,7 @@ fn event(root: &Cursor<'_>, camera_header: Option<&str>, config: &SourceConfig, 
     for (index, result) in results.iter().enumerate() {
         let mut found = observation(result, &camera, time, config, parsed);
         if let (Ok(Some(found)), Some(filename)) = (&mut found, &filename) {
-            // The engine has no id of its own.
-            found.engine_id = Some(format!("{camera}\u{1f}{filename}\u{1f}{index}"));
+            found.engine_id = Some(engine_id(&camera, filename, index));
         }
         parsed.observe(found);
     }
@@ -139,7 +140,6 @@ fn observation(
     config: &SourceConfig,
     parsed: &mut Parsed,
 ) -> Result<Option<Observation>, Problem> {
-    let ignored = &mut parsed.ignored;
     if !result.has("plate") {
         return Err(Problem::at(Slug::MissingField, &result.pointer_to("plate")));
     }
@@ -166,11 +166,8 @@ fn observation(
             )
         }
     };
-    let usable = raw.filter(|raw| raw.len() <= TEXT_BYTES_MAX && !config.is_placeholder(raw));
-    let Some(plate) = usable.and_then(|raw| Plate::parse(&raw)) else {
-        ignored.unreadable = ignored.unreadable.saturating_add(1);
-        return Ok(None);
-    };
+    let Some(plate) = parsed.readable(config, camera, raw.as_deref()) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let mut out = Observation::new(camera.to_owned(), time, plate);
     out.conf = confidence(score, 1.0, ignored);
     out.jurisdiction = region.and_then(|code| named(&code, config.two_letters));
@@ -191,6 +188,121 @@ fn observation(
         out.vehicle.colour = coded(COLOURS, colour.text("color").as_deref(), conf);
     }
     Ok(Some(out))
+}
+
+/// A CSV file of Stream, or a part of it with the header. A file of a set-up that looks for vehicles first has no column `score`, and
+/// Python where the plate should stand: it is refused.
+fn stream_csv(payload: &Payload<'_>, form: Form, config: &SourceConfig) -> Parsed {
+    if payload.body.len() > BODY_BYTES_MAX {
+        return Parsed::refused(Problem::whole(Slug::TooLarge));
+    }
+    let mut rows = CsvRows {
+        config,
+        camera_header: payload.camera_header,
+        header: None,
+        picture: None,
+        parsed: Parsed::default(),
+    };
+    let mut take = |at: u64, line: Line<'_>| {
+        if let Err(problem) = rows.line(line, form) {
+            rows.parsed.refuse(problem.on_line(at));
+        }
+    };
+    let body = payload.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload.body);
+    let mut lines = Lines::csv();
+    lines.push(body, &mut take);
+    lines.finish(&mut take);
+    rows.parsed
+}
+
+struct CsvRows<'c> {
+    config: &'c SourceConfig,
+    camera_header: Option<&'c str>,
+    /// Empty where it is none: then nothing is read.
+    header: Option<Vec<String>>,
+    /// Of the row before, with how many rows are of it, less one.
+    picture: Option<(String, usize)>,
+    parsed: Parsed,
+}
+
+impl CsvRows<'_> {
+    fn line(&mut self, line: Line<'_>, form: Form) -> Result<(), Problem> {
+        let cells = match line {
+            Line::Whole(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => return Ok(()),
+            Line::Whole(bytes) => csv_row(bytes, form).ok_or(Problem::whole(Slug::Malformed)),
+            Line::TooLong => Err(Problem::whole(Slug::TooLarge)),
+        };
+        let Some(header) = &self.header else {
+            let names = cells.and_then(|names| is_header(&names).map(|()| names));
+            self.header = Some(names.as_ref().map_or_else(|_no_header| Vec::new(), Clone::clone));
+            return names.map(drop);
+        };
+        if header.is_empty() {
+            return Ok(());
+        }
+        let cells = cells?;
+        if cells.len() != header.len() {
+            return Err(Problem::whole(Slug::Malformed));
+        }
+        let cell = |name: &str| {
+            let at = header.iter().position(|known| known == name)?;
+            cells.get(at).map(|cell| cell.trim()).filter(|cell| !cell.is_empty())
+        };
+        let picture = cell("file").map(|file| file.trim_start_matches('/'));
+        let camera = [cell("camera_id"), picture.and_then(camera_of_picture), self.camera_header]
+            .into_iter()
+            .flatten()
+            .find(|camera| (1..=ID_BYTES_MAX).contains(&camera.len()))
+            .or(self.config.camera.as_deref());
+        let camera = camera.ok_or_else(|| Problem::at(Slug::MissingField, "/camera_id"))?;
+        let stamp = cell("timestamp").ok_or_else(|| Problem::at(Slug::MissingField, "/timestamp"))?;
+        let time =
+            from_text(stamp, self.config.zone_of(camera)).ok_or_else(|| Problem::at(Slug::OutOfRange, "/timestamp"))?;
+        let raw = cell("plate");
+        if raw.is_some_and(|raw| raw.starts_with(['{', '['])) {
+            return Err(Problem::at(Slug::OutOfRange, "/plate"));
+        }
+        let index = match (&mut self.picture, picture) {
+            (Some((same, count)), Some(picture)) if same == picture => {
+                *count = count.saturating_add(1);
+                *count
+            }
+            (_, picture) => {
+                self.picture = picture.map(|picture| (picture.to_owned(), 0));
+                0
+            }
+        };
+        let Some(plate) = self.parsed.readable(self.config, camera, raw) else { return Ok(()) };
+        let mut out = Observation::new(camera.to_owned(), time, plate);
+        out.engine_id =
+            picture.map(|picture| engine_id(camera, picture, index)).filter(|id| id.len() <= 4 * ID_BYTES_MAX);
+        out.conf = confidence(cell("score").and_then(|score| score.parse().ok()), 1.0, &mut self.parsed.ignored);
+        self.parsed.observations.push(out);
+        Ok(())
+    }
+}
+
+fn is_header(names: &[String]) -> Result<(), Problem> {
+    if names.len() > COLUMNS_MAX {
+        return Err(Problem::whole(Slug::Malformed));
+    }
+    for (name, pointer) in [("timestamp", "/timestamp"), ("plate", "/plate"), ("score", "/score")] {
+        if !names.iter().any(|known| known == name) {
+            return Err(Problem::at(Slug::MissingField, pointer));
+        }
+    }
+    Ok(())
+}
+
+/// Stream keeps the pictures of a camera in `CAMERA_screenshots/`.
+fn camera_of_picture(picture: &str) -> Option<&str> {
+    let (folder, _) = picture.split_once('/')?;
+    folder.strip_suffix("_screenshots")
+}
+
+/// The engine has no id of its own.
+fn engine_id(camera: &str, picture: &str, index: usize) -> String {
+    format!("{camera}\u{1f}{picture}\u{1f}{index}")
 }
 
 fn camera_key(data: &Cursor<'_>, hook: Option<&Cursor<'_>>, header: Option<&str>) -> Result<String, Problem> {

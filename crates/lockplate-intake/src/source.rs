@@ -1,13 +1,13 @@
 //! The seam between a payload and a read: what a source says, before the camera register, duplicates and holding. It must
 //! never echo a value of the payload in a problem. Observations go on to [`Intake`](crate::intake::Intake).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_core::plate::{Jurisdiction, Plate};
 use lockplate_core::read::{Motion, Vehicle};
 
 use crate::jurisdiction::TwoLetters;
-use crate::limits::{OBSERVATIONS_MAX, PROBLEMS_MAX, TEXT_BYTES_MAX};
+use crate::limits::{ID_BYTES_MAX, OBSERVATIONS_MAX, PROBLEMS_MAX, TEXT_BYTES_MAX};
 use crate::own::FieldMap;
 use crate::time::{SourceTime, Zone};
 
@@ -484,21 +484,13 @@ impl SourceConfig {
         self.camera_zones.get(camera_key).or(self.zone.as_ref())
     }
 
-    /// The plate of a raw text; none is counted.
-    pub(crate) fn readable(&self, raw: Option<&str>, ignored: &mut Ignored) -> Option<Plate> {
-        let usable = raw.filter(|raw| raw.len() <= TEXT_BYTES_MAX && !self.is_placeholder(raw));
-        let plate = usable.and_then(Plate::parse);
-        ignored.unreadable = ignored.unreadable.saturating_add(u64::from(plate.is_none()));
-        plate
-    }
-
-    pub(crate) fn is_placeholder(&self, raw: &str) -> bool {
+    fn is_placeholder(&self, raw: &str) -> bool {
         self.kind.profile().placeholders.contains(&raw) || self.placeholders.iter().any(|p| p == raw)
     }
 
     /// The plate that `raw` says; none for a placeholder, and where nothing readable is left.
     pub(crate) fn plate(&self, raw: Option<&str>) -> Option<Plate> {
-        raw.filter(|raw| !self.is_placeholder(raw)).and_then(Plate::parse)
+        raw.filter(|raw| raw.len() <= TEXT_BYTES_MAX && !self.is_placeholder(raw)).and_then(Plate::parse)
     }
 }
 
@@ -645,6 +637,8 @@ pub struct Parsed {
     pub rejected: u64,
     /// Sign of life.
     pub heartbeat: Option<Heartbeat>,
+    /// Camera keys of which something was said that is no read: they live. At most [`OBSERVATIONS_MAX`].
+    pub heard: BTreeSet<String>,
     /// Agent that sent a finished group: its frames are superfluous.
     pub group_agent: Option<String>,
     /// Ids of passes that are over, without a plate beside it: what is held under them is as with [`Stage::Ending`].
@@ -672,6 +666,32 @@ impl Parsed {
     #[must_use]
     pub fn is_poison(&self) -> bool {
         self.rejected > 0 && self.observations.is_empty() && self.heartbeat.is_none()
+    }
+
+    /// The camera keys whose cameras live, by what was said that is no read. What names no camera at all is of the one that its
+    /// source is configured for.
+    pub fn alive<'a>(&'a self, config: &'a SourceConfig) -> impl Iterator<Item = &'a str> {
+        let named = self.heartbeat.iter().flat_map(|beat| &beat.cameras).map(|(key, _)| key).chain(&self.heard);
+        let names_none = self.observations.is_empty() && self.heartbeat.is_none() && self.heard.is_empty();
+        let of_source = config.camera.iter().filter(move |_| names_none && !self.is_poison());
+        named.chain(of_source).map(String::as_str)
+    }
+
+    /// Notes that a camera lives.
+    pub(crate) fn hear(&mut self, camera: &str) {
+        if self.heard.len() < OBSERVATIONS_MAX && camera.len() <= ID_BYTES_MAX && !self.heard.contains(camera) {
+            self.heard.insert(camera.to_owned());
+        }
+    }
+
+    /// The plate that a camera's raw text says; where there is none, that is counted, and the camera lives.
+    pub(crate) fn readable(&mut self, config: &SourceConfig, camera: &str, raw: Option<&str>) -> Option<Plate> {
+        let plate = config.plate(raw);
+        if plate.is_none() {
+            self.ignored.unreadable = self.ignored.unreadable.saturating_add(1);
+            self.hear(camera);
+        }
+        plate
     }
 
     pub(crate) const fn other_event(&mut self) {

@@ -6,7 +6,7 @@ use lockplate_core::read::Motion;
 use crate::confidence::confidence;
 use crate::jurisdiction::named;
 use crate::limits::ID_BYTES_MAX;
-use crate::source::{Ignored, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
+use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig};
 use crate::time::{SourceTime, Zone, from_text};
 use crate::xml::{self, Element};
 
@@ -26,13 +26,13 @@ pub struct Tattile;
 impl Source for Tattile {
     fn parse(&self, payload: &Payload<'_>, config: &SourceConfig) -> Parsed {
         let mut parsed = Parsed::default();
-        let observation = read(payload, config, &mut parsed.ignored);
+        let observation = read(payload, config, &mut parsed);
         parsed.observe(observation);
         parsed
     }
 }
 
-fn read(payload: &Payload<'_>, config: &SourceConfig, ignored: &mut Ignored) -> Result<Option<Observation>, Problem> {
+fn read(payload: &Payload<'_>, config: &SourceConfig, parsed: &mut Parsed) -> Result<Option<Observation>, Problem> {
     let bytes = xml::document(payload)?.ok_or(Problem::whole(Slug::Malformed))?;
     let text = xml::text_of(bytes)?;
     let root = xml::parse(&text)?;
@@ -43,10 +43,8 @@ fn read(payload: &Payload<'_>, config: &SourceConfig, ignored: &mut Ignored) -> 
         return Err(Problem::at(Slug::OutOfRange, "/DEVICE_SN"));
     }
     let time = captured_at(&root, config.zone_of(camera))?;
-    let Some(plate) = config.plate(raw) else {
-        ignored.unreadable = ignored.unreadable.saturating_add(1);
-        return Ok(None);
-    };
+    let Some(plate) = parsed.readable(config, camera, raw) else { return Ok(None) };
+    let ignored = &mut parsed.ignored;
     let mut out = Observation::new(camera.to_owned(), time, plate);
     let scale = config.confidence_scale.unwrap_or(SCALE);
     out.conf = confidence(root.number("OCRSCORE"), f64::from(scale), ignored);

@@ -499,6 +499,113 @@ fn plate_recognizer_events_without_a_read_are_counted() {
     assert!(SourceConfig::new(1, SourceKind::PlateRecognizer).check().is_err());
 }
 
+/// Stream's columns; the cells with Python in them, as it writes them, are not read.
+const STREAM_CSV: &str = "timestamp,plate,score,dscore,file,box,model_make,color,vehicle,region,orientation,candidates,source_url,position_sec,direction\n\
+    2026-03-20 05:46:40.250000-04:00,xk41207,0.781,0.441,/gate_screenshots/26-03-20/05-46-40.jpg,\"{'xmin': 1, 'ymin': 80}\",\"[{'make': 'Opel', 'model': 'Corsa', 'score': 0.9}]\",\"[{'color': 'white', 'score': 0.9}]\",\"{'score': 0.9, 'type': 'Sedan'}\",\"{'code': 'us-ct', 'score': 0.9}\",[],\"[{'plate': 'jane'}]\",rtsp://x,4,\n\
+    2026-03-20 05:46:40.250000,ab123,0.5,0.4,/gate_screenshots/26-03-20/05-46-40.jpg,{},[],[],{},{},[],[],rtsp://x,4,\n\
+    2026-03-20 05:46:41,,0.5,0.4,/west_screenshots/26-03-20/05-46-41.jpg,{},[],[],{},{},[],[],rtsp://x,4,\n";
+
+fn stream(text: &str) -> Parsed {
+    parse(SourceKind::PlateRecognizer, "text/csv", text.as_bytes())
+}
+
+#[test]
+fn the_csv_of_plate_recognizer_is_read_by_its_scalars() {
+    let parsed = stream(STREAM_CSV);
+    assert_eq!((texts(&parsed), slugs(&parsed), parsed.ignored.unreadable), (vec!["XK41207", "AB123"], vec![], 1));
+    let [first, second] = parsed.observations.as_slice() else { panic!("two reads") };
+    assert_eq!((first.camera_key.as_str(), first.time.ms, first.time.quality), ("gate", NOW + 250, TimeQuality::Exact));
+    assert_eq!((second.time.ms, second.time.quality), (NOW + 250, TimeQuality::AssumedZone));
+    assert_eq!(
+        (first.conf, first.jurisdiction, first.vehicle),
+        (Some(781), None, lockplate_core::read::Vehicle::default())
+    );
+    assert_eq!(first.engine_id.as_deref(), Some("gate\u{1f}gate_screenshots/26-03-20/05-46-40.jpg\u{1f}0"));
+    assert_ne!(first.engine_id, second.engine_id, "two plates of one picture are two reads");
+    assert_eq!(parsed.heard.iter().collect::<Vec<_>>(), ["west"]);
+
+    let config = config(SourceKind::PlateRecognizer);
+    let cut = STREAM_CSV.replace("_screenshots", "");
+    let payload = Payload {
+        content_type: "text/csv; charset=utf-8",
+        body: cut.as_bytes(),
+        camera_header: Some("h"),
+        ..Payload::default()
+    };
+    assert_eq!(SourceKind::PlateRecognizer.parser().parse(&payload, &config).observations[0].camera_key, "h");
+    assert_eq!(
+        slugs(&stream(&cut)),
+        [(Some(2), Slug::MissingField), (Some(3), Slug::MissingField), (Some(4), Slug::MissingField)]
+    );
+    // No header; a file of vehicles, whose plates are Python; such a plate; a time that is none; a cell too many.
+    let (_, headless) = STREAM_CSV.split_once('\n').unwrap();
+    assert_eq!(slugs(&stream(headless)), [(Some(1), Slug::MissingField)]);
+    let vehicles = "timestamp,file,source_url,position_sec,direction,plate,vehicle\n2026-03-20 05:46:40,/gate_screenshots/a.jpg,x,4,,None,{}\n";
+    assert_eq!(slugs(&stream(vehicles)), [(Some(1), Slug::MissingField)]);
+    for (from, to, slug) in [
+        ("xk41207", "{'type': 'Plate'}", Slug::OutOfRange),
+        ("2026-03-20 05:46:40.250000-04:00", "yesterday", Slug::OutOfRange),
+        ("xk41207", "xk41207,0.1", Slug::Malformed),
+    ] {
+        let parsed = stream(&STREAM_CSV.replace(from, to));
+        assert_eq!((slugs(&parsed), texts(&parsed)), (vec![(Some(2), slug)], vec!["AB123"]), "{to}");
+    }
+    // A day's file has more rows than a payload of another form has reads.
+    let (header, rows) = STREAM_CSV.split_once('\n').unwrap();
+    let day = format!("{header}\n{}", rows.lines().next().map(|row| format!("{row}\n")).unwrap().repeat(1_001));
+    assert_eq!(stream(&day).observations.len(), 1_001);
+}
+
+#[test]
+fn what_is_no_read_is_a_sign_of_life_of_the_camera_that_it_names() {
+    use SourceKind as K;
+    let json = "application/json";
+    let hook = |event: &str, results: &str| {
+        format!(r#"{{"hook":{{"event":"{event}","id":"c"}},"data":{{"timestamp":"2026-03-20T09:46:40Z"{results}}}}}"#)
+    };
+    let said = [
+        (K::PlateRecognizer, hook("heartbeat", "")),
+        (K::PlateRecognizer, hook("recognition", r#","results":[]"#)),
+        (K::PlateRecognizer, hook("recognition", r#","results":[{"plate":null}]"#)),
+        (K::Dahua, r#"{"Picture":{"Plate":{"PlateNumber":"Unknown"},"SnapInfo":{"DeviceID":"c","AccurateTime":"2026-03-20 05:46:40"}}}"#.into()),
+        (K::Dahua, r#"{"DeviceID":"c"}"#.into()),
+        (K::Alprd, r#"{"data_type":"alpr_results","camera_id":"c","results":[]}"#.into()),
+        (K::Rekor, r#"{"data_type":"vehicle","camera_id":"c"}"#.into()),
+        (K::UniFi, r#"{"alarm":{"triggers":[{"key":"vehicle","device":"c","timestamp":1774000000000}]}}"#.into()),
+        (K::Frigate, r#"{"type":"new","after":{"id":"x","camera":"c","label":"car","recognized_license_plate":null}}"#.into()),
+        (K::Verkada, r#"{"webhook_type":"lpr_alert","data":{"camera_id":"c"}}"#.into()),
+        (K::Genetec, r#"{"CameraName":"c","Plate":"","DateUtc":"20/03/2026","TimeUtc":"09:46:40"}"#.into()),
+        (K::BlueIris, r#"{"camera":"c","timestamp":"2026-03-20T05:46:40","ai_dump":[]}"#.into()),
+        (K::Milesight, r#"{"plate":"-","time":"2026-03-20 05:46:40"}"#.into()),
+        (K::Milesight, "nothing=".into()),
+        (K::Axis, r#"{"plateUTF8":"","capture_timestamp":"1774000000000","camera_info":{"SerialNumber":"c"}}"#.into()),
+        (K::Axis, "<events/>".into()),
+        (K::Own, r#"{"plate":"----","camera":"c","captured_at":1774000000000}"#.into()),
+        (K::Tattile, "<r><PLATE_STRING/><DEVICE_SN>c</DEVICE_SN><DATE>2026-03-20</DATE><TIME>05:46:40</TIME></r>".into()),
+        (K::Hikvision, "<EventNotificationAlert><macAddress>c</macAddress><eventType>videoloss</eventType></EventNotificationAlert>".into()),
+        (K::AlprLines, "No license plates found.".into()),
+        (K::DahuaEvents, r#"Code=TrafficJunction;action=Pulse;index=0;data={"TrafficCar":{"PlateNumber":""},"RealUTC":1774000000}"#.into()),
+    ];
+    for (kind, body) in said {
+        let of_camera = SourceConfig { camera: Some("c".into()), ..config(kind) };
+        let parsed = kind
+            .parser()
+            .parse(&Payload { content_type: json, body: body.as_bytes(), ..Payload::default() }, &of_camera);
+        assert_eq!((parsed.observations.len(), slugs(&parsed)), (0, vec![]), "{kind:?} {body}");
+        assert_eq!(parsed.alive(&of_camera).collect::<Vec<_>>(), ["c"], "{kind:?} {body}");
+    }
+    // What cannot be read says nothing, nor does what names another camera about the one configured.
+    let of_camera = SourceConfig { camera: Some("c".into()), ..config(K::Rekor) };
+    for (body, alive) in [("{", vec![]), (r#"{"data_type":"vehicle","camera_id":"d"}"#, vec!["d"])] {
+        assert_eq!(parse(K::Rekor, json, body.as_bytes()).alive(&of_camera).collect::<Vec<_>>(), alive, "{body}");
+    }
+    let kept = Payload { body: br#"{"type":"x","camera":"c"}"#, retained: true, ..Payload::default() };
+    assert_eq!(K::Frigate.parser().parse(&kept, &config(K::Frigate)).heard.len(), 0, "nothing that happens now");
+    let many: String =
+        (0..2000).map(|n| format!("{{\"plate\":\"\",\"camera\":\"{n}\",\"captured_at\":{NOW}}}\n")).collect();
+    assert_eq!(ndjson(&many).heard.len(), crate::limits::OBSERVATIONS_MAX);
+}
+
 #[test]
 fn what_must_never_be_taken_over_is_not_in_the_record() {
     let alert = format!(
@@ -735,4 +842,5 @@ fn ten_thousand_mutated_payloads_of_openalpr() {
 fn ten_thousand_mutated_payloads_of_plate_recognizer() {
     mutate(SourceKind::PlateRecognizer, "application/json", &[TYPE_1.to_owned()]);
     mutate(SourceKind::PlateRecognizer, "application/x-www-form-urlencoded", &[format!("json={TYPE_1}")]);
+    mutate(SourceKind::PlateRecognizer, "text/csv", &[STREAM_CSV.to_owned()]);
 }

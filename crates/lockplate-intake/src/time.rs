@@ -32,6 +32,12 @@ impl Zone {
         TimeZone::get(name).ok().map(Self)
     }
 
+    /// Its IANA name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.iana_name()
+    }
+
     /// The wall clock of an instant as `yyyymmddTHHMMSS`, as cameras are asked in; `ms` is Unix time.
     #[must_use]
     pub fn digits(&self, ms: i64) -> Option<String> {

@@ -35,7 +35,10 @@ fn alarm(root: &Cursor<'_>, config: &SourceConfig) -> Parsed {
                 let observation = observation(&trigger, config, &mut parsed);
                 parsed.observe(observation);
             }
-            _ => parsed.other_event(),
+            _ => {
+                parsed.other_event();
+                trigger.short("device").iter().for_each(|device| parsed.hear(device));
+            }
         }
     }
     parsed
@@ -49,7 +52,7 @@ fn observation(
     let raw = plate_text(trigger)?;
     let device = trigger.required_text("device", ID_BYTES_MAX)?;
     let time = trigger.required_time("timestamp", None)?;
-    let Some(plate) = config.readable(raw.as_deref(), &mut parsed.ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &device, raw.as_deref()) else { return Ok(None) };
     let event = trigger.short("eventId");
     let mut out = Observation::new(device.into_owned(), time, plate);
     // Seen with one camera an event. Should two cameras share one, they are two reads all the same.

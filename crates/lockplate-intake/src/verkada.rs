@@ -36,6 +36,9 @@ fn observation(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) ->
     // The documentation has shown it in both cases.
     if !root.required_text("webhook_type", ID_BYTES_MAX)?.eq_ignore_ascii_case("lpr") {
         parsed.other_event();
+        if let Some(camera) = root.get("data").and_then(|data| data.short("camera_id")) {
+            parsed.hear(&camera);
+        }
         return Ok(None);
     }
     let data = root.get("data").filter(Cursor::is_object).ok_or_else(|| Problem::at(Slug::MissingField, "/data"))?;
@@ -45,7 +48,7 @@ fn observation(root: &Cursor<'_>, config: &SourceConfig, parsed: &mut Parsed) ->
         Some(detected) => detected,
         None => data.required_time("created", None)?,
     };
-    let Some(plate) = config.readable(raw.as_deref(), &mut parsed.ignored) else { return Ok(None) };
+    let Some(plate) = parsed.readable(config, &camera, raw.as_deref()) else { return Ok(None) };
     let mut out = Observation::new(camera.into_owned(), time, plate);
     out.conf = confidence(data.number("confidence"), 1.0, &mut parsed.ignored);
     out.jurisdiction = data.text("license_plate_state").and_then(|state| named(&state, config.two_letters));

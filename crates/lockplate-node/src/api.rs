@@ -310,6 +310,9 @@ pub struct CameraListed {
     pub engine: String,
     /// Whether its reads are taken in.
     pub state: CameraState,
+    /// IANA zone of its local times, where it is not its source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 /// Whether a camera's reads are taken in.

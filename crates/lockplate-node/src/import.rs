@@ -158,7 +158,7 @@ pub enum ImportError {
     File(PathBuf, std::io::Error),
     /// The camera file is not one.
     Cameras(PathBuf, &'static str),
-    /// A setting of the plan is wrong.
+    /// A setting of the plan, or a field of a camera, is wrong; nothing was sent.
     Plan(&'static str),
     /// The agency's address.
     Address(AddressError),
@@ -268,20 +268,27 @@ impl ImportClient {
     /// they are.
     ///
     /// # Errors
-    /// `Cameras` for a file that is none (nothing was sent), `Register`.
+    /// `Cameras` for a file that is none (nothing was sent); `Register` after minutes of trying: some may be registered all the
+    /// same, and a repeat registers the rest.
     pub async fn add_cameras(&self, file: &Path) -> Result<CamerasAdded, ImportError> {
-        self.register(&read_cameras(file)?).await
+        self.register_all(&read_cameras(file)?, TRIES_MAX).await
     }
 
-    /// Registers cameras. Those that are there stay as they are.
+    /// Registers one camera. If it is there it stays as it is.
     ///
     /// # Errors
-    /// `Register`; some may be registered all the same, and a repeat registers the rest.
-    pub async fn register(&self, cameras: &[NewCamera]) -> Result<CamerasAdded, ImportError> {
+    /// `Plan`; `Register`, at once: a repeat is harmless.
+    pub async fn register(&self, camera: NewCamera) -> Result<CamerasAdded, ImportError> {
+        if let Some(fault) = camera.fault() {
+            return Err(ImportError::Plan(fault.says));
+        }
+        self.register_all(&[camera], 1).await
+    }
+
+    async fn register_all(&self, cameras: &[NewCamera], tries: u32) -> Result<CamerasAdded, ImportError> {
         let mut sum = CamerasAdded { added: 0, known: 0 };
         for batch in cameras.chunks(CAMERAS_OF_CALL_MAX) {
-            let added: CamerasAdded =
-                self.tell("/v1/cameras", &CamerasNew { cameras: batch.to_vec() }, TRIES_MAX).await?;
+            let added: CamerasAdded = self.tell("/v1/cameras", &CamerasNew { cameras: batch.to_vec() }, tries).await?;
             sum.added = sum.added.saturating_add(added.added);
             sum.known = sum.known.saturating_add(added.known);
         }
@@ -291,8 +298,11 @@ impl ImportClient {
     /// Changes a camera.
     ///
     /// # Errors
-    /// `Register`; a repeat is harmless.
+    /// `Plan`; `Register`: a repeat is harmless.
     pub async fn change_camera(&self, camera: u32, edit: &CameraEdit) -> Result<CameraChanged, ImportError> {
+        if let Some(fault) = edit.fault() {
+            return Err(ImportError::Plan(fault.says));
+        }
         self.tell(&format!("/v1/cameras/{camera}"), edit, 1).await
     }
 
@@ -568,8 +578,8 @@ fn read_cameras(path: &Path) -> Result<Vec<NewCamera>, ImportError> {
             purpose: cell(purpose).map(str::to_owned),
             zone: cell(zone).map(str::to_owned),
         };
-        if !camera.is_within_bounds() {
-            return Err(refuse("a camera's key, place, group, position or zone is too long or out of range"));
+        if let Some(fault) = camera.fault() {
+            return Err(refuse(fault.says));
         }
         cameras.push(camera);
     }

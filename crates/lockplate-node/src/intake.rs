@@ -66,8 +66,8 @@ pub use settings::{
 };
 pub use shapes::FailedShape;
 pub use sink::{
-    Asked, Beside, Fate, KnownCamera, NewCamera, Nobody, NotTaken, Obstacle, PLACE_CHARS_MAX, ReadSink, Register,
-    RegisterDown, Registered, SINK_READS_MAX,
+    Asked, Beside, Fate, FieldFault, KnownCamera, NewCamera, Nobody, NotTaken, Obstacle, PLACE_CHARS_MAX, ReadSink,
+    Register, RegisterDown, Registered, SINK_READS_MAX,
 };
 
 use crate::clock::Clock;

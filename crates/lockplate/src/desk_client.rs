@@ -1,6 +1,7 @@
 //! What an administrator's command line says to running processes: the way to the own agency, declarations to keepers; and the
 //! tokens of its sources.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -18,6 +19,7 @@ use lockplate_node::settings::{self, read_public_file, read_secret};
 use lockplate_node::shutdown::ExitKind;
 use lockplate_node::tls::TlsIdentity;
 use rand_core::CryptoRng;
+use reqwest::Url;
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -50,6 +52,8 @@ pub(crate) struct OwnAgency {
     /// Its charter's file, if it has cameras.
     charter: Option<PathBuf>,
     sources: Vec<SourceTable>,
+    /// Its listener for cameras that know no TLS.
+    lan: Option<SocketAddr>,
     /// Base address.
     base: String,
     trust: PeerTrust,
@@ -62,6 +66,7 @@ impl OwnAgency {
         let config: AgencyConfig = settings::load_over(path, std::env::vars())?;
         let home = path.parent().unwrap_or_else(|| Path::new(""));
         let data = home.join(&config.data);
+        let lan = config.recorder.as_ref().and_then(|recorder| recorder.lan);
         let charter = config.recorder.map(|recorder| home.join(recorder.charter));
         let keys = AgencyFiles::in_folder(&data.join(&config.keys.folder));
         let mut address = config.listen.address;
@@ -76,7 +81,7 @@ impl OwnAgency {
         let base = format!("{scheme}://{address}");
         let import_key = config.keys.import.map(|file| read_secret(&data.join(file))).transpose()?;
         let client = PeerClient::new(&base, trust, CallLimits::default())?;
-        Ok(Self { client, charter, sources: config.intake.source, base, trust, import_key })
+        Ok(Self { client, charter, sources: config.intake.source, lan, base, trust, import_key })
     }
 
     /// The charter of its archive.
@@ -85,10 +90,19 @@ impl OwnAgency {
         Ok(CharterFile::verify(&read_public_file(path)?)?)
     }
 
-    /// The engine of a source of the configuration.
-    pub(crate) fn engine_of(&self, source: &str) -> Option<SourceKind> {
-        let table = self.sources.iter().find(|table| table.name == source)?;
-        Some(table.check(1).ok()?.config.kind)
+    /// A source of the configuration, with its engine.
+    pub(crate) fn source(&self, name: &str) -> Option<(&SourceTable, SourceKind)> {
+        let table = self.sources.iter().find(|table| table.name == name)?;
+        Some((table, table.check(1).ok()?.config.kind))
+    }
+
+    /// What stands before the path where a source's engine posts to.
+    pub(crate) fn base_for(&self, source: Option<&SourceTable>) -> Result<Url> {
+        let text = match self.lan.filter(|_| source.is_some_and(|source| source.lan)) {
+            Some(lan) => format!("http://{lan}"),
+            None => self.charter()?.charter().archive.url.clone(),
+        };
+        Ok(Url::parse(&text).map_err(|_charter| Ended::config("the charter's address of the archive is none"))?)
     }
 
     /// The door for files, opened with the import key.

@@ -39,6 +39,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::Globals;
+use crate::alerts::plain;
 use crate::exit::{self, Ended};
 use crate::owner_code::{WHOLE_PLATE, read_plate_words, read_words};
 use crate::screen::Screen;
@@ -761,7 +762,7 @@ fn table(fetched: &Fetched, owner: Option<&str>) -> Table {
         let cells = [
             found.time_text(),
             found.camera.to_string(),
-            found.place.clone().unwrap_or_default(),
+            found.place.as_deref().map(plain).unwrap_or_default(),
             read_as,
             confidence,
             format!("{}; {}", found.why_text(), found.why_state()),

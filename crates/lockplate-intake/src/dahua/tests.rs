@@ -36,7 +36,7 @@ fn a_notification_with_all_its_fields() {
     );
     assert_eq!(o.engine_id.as_deref(), Some("D-0001/20260320054640_0007.jpg"));
     assert_eq!(o.crop.as_deref(), Some(b"\xff\xd8\xffplate".as_slice()));
-    assert_eq!((parsed.rejected, parsed.ignored), (0, Ignored::default()));
+    assert_eq!((parsed.rejected, parsed.ignored), (0, crate::source::Ignored::default()));
     assert_eq!(texts(&notify(&NOTIFICATION.replace("Z A12345", "abc-123"))), ["ABC123"]);
     assert!(SourceConfig::new(1, KIND).check().is_err());
 }

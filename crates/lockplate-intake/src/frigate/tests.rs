@@ -263,6 +263,22 @@ fn a_message_delivered_twice_is_one_read() {
 }
 
 #[test]
+fn the_start_of_an_object_says_nothing_of_a_clock_unless_it_is_in_the_future() {
+    let (starts, minute) = (lpr("\"XK41207\""), 60_000);
+    for (age, off) in [(20 * minute, false), (-minute, true)] {
+        let mut intake = fresh();
+        after(&mut intake, age - 9_500, &starts);
+        let out = intake.tick(NOW + age + 60_000);
+        assert_eq!((out.sealables.len(), out.clocks_off.len()), (1, usize::from(off)), "{age}");
+        let read = &out.sealables[0].read;
+        let expected =
+            if off { (TimeQuality::ReceiveTime, NOW + age - 9_500) } else { (TimeQuality::ObjectStart, NOW - 9_500) };
+        assert_eq!((read.time_quality, read.captured_at), expected);
+        assert_eq!(intake.clock_reading(read.camera).is_some(), off);
+    }
+}
+
+#[test]
 fn a_parked_car_is_one_read_a_quarter() {
     let mut intake = fresh();
     let mut reads = 0;

@@ -311,6 +311,7 @@ impl Camera {
             purpose: self.camera.purpose.name().to_owned(),
             engine: self.engine.clone(),
             state: self.state,
+            zone: Some(self.camera.zone.clone()).filter(|zone| !zone.is_empty()),
         }
     }
 }

@@ -3,6 +3,7 @@ use crate::http::{Limits, ListenOn, Server, TlsMode};
 use crate::intake::Door;
 use crate::intake::tests::{IMPORT_KEY, NOW_MS, Town, town};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 async fn served() -> (Town, ImportClient) {
@@ -164,6 +165,24 @@ async fn only_the_cameras_of_a_group_are_taken() {
     assert!(trusted);
     let all = client.import(&plan(file, folder.path()), |_| ()).await.unwrap();
     assert_eq!((all.accepted, all.duplicate), (50, 50), "the other half, and what is there stays there");
+}
+
+#[tokio::test]
+async fn a_camera_that_cannot_be_logged_now_is_said_at_once() {
+    let (town, calls) = (town().await, Arc::new(std::sync::atomic::AtomicU32::new(0)));
+    let on = ListenOn { addr: ([127, 0, 0, 1], 0).into(), tls: TlsMode::PlainLoopback };
+    let server = Server::bind(on, Limits::default()).await.unwrap();
+    let base = format!("http://{}", server.local_addr());
+    let counted = calls.clone();
+    let away = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { axum::response::IntoResponse::into_response(ProblemKind::Unavailable) }
+    };
+    server.serve(axum::Router::new().fallback(away), &town.tasks);
+    let client = ImportClient::new(&base, PeerTrust::PlainLoopback, &Zeroizing::new(IMPORT_KEY)).unwrap();
+    let camera = serde_json::from_str(r#"{"key":"c","place":"Main Street"}"#).unwrap();
+    let refused = client.register(camera).await.unwrap_err();
+    assert_eq!((refused.exit_kind(), calls.load(Ordering::SeqCst)), (ExitKind::Unavailable, 1));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use lockplate_intake::hold::Held;
 use lockplate_intake::normalise::{Arrival, CameraClock, Clock as Judged, Placement, Rules, normalise};
 use lockplate_intake::sample::sample;
 use lockplate_intake::source::{Observation, SourceConfig, SourceKind};
+use lockplate_intake::time::Zone;
 use serde::{Deserialize, Serialize};
 
 use super::fetched::Fetched;
@@ -70,6 +71,8 @@ pub struct CameraHealth {
     /// Smallest time from capture to receipt of its last 64 reads, ms; before eight of them that of the last. Positive: its
     /// clock is behind, or its reads are that long on their way. None before its first read as it passed.
     pub clock_offset_ms: Option<i64>,
+    /// IANA zone in which its local times are read: its own, else its source's; none where neither has one.
+    pub zone: Option<String>,
     /// What is wrong with it.
     pub alarms: Vec<CameraAlarm>,
 }
@@ -99,6 +102,9 @@ pub(super) async fn change(
         Ok(edit) => edit,
         Err(problem) => return problem.into_response(),
     };
+    if let Some(fault) = edit.fault() {
+        return Problem::new(ProblemKind::Invalid).with_pointer(fault.pointer).into_response();
+    }
     let changed = match inner.register.change(camera, edit).await {
         Ok(changed) => changed,
         Err(kind) => return kind.into_response(),
@@ -301,12 +307,16 @@ impl Inner {
         let clocks: BTreeMap<u32, (i64, Judged)> = self.with(Way::Live, |intake| {
             book.known.keys().filter_map(|camera| Some((*camera, intake.clock_reading(*camera)?))).collect()
         });
+        let zones: BTreeMap<u16, &Zone> = (book.sources.values())
+            .filter_map(|source| Some((source.config.number, source.config.zone.as_ref()?)))
+            .collect();
         let health = |camera: &KnownCamera| {
             let heard = heard.get(&camera.number).copied().unwrap_or_default();
             let clock = clocks.get(&camera.number).copied();
             let changed_ms = i64::try_from(camera.changed_at.saturating_mul(1_000)).unwrap_or(i64::MAX);
             let since = heard.last_seen_ms.unwrap_or(self.started_ms).max(changed_ms);
             let silent = camera.source != book.import_source && now.saturating_sub(since) > CAMERA_SILENT_MS;
+            let zone = camera.zone.as_ref().or_else(|| zones.get(&camera.source).copied());
             let off = clock.is_some_and(|(_, judged)| judged == Judged::Off);
             let alarms = [(CameraAlarm::Clock, off), (CameraAlarm::Silent, silent)].into_iter();
             CameraHealth {
@@ -317,6 +327,7 @@ impl Inner {
                 last_seen_ms: heard.last_seen_ms,
                 reads: heard.reads,
                 clock_offset_ms: clock.map(|(offset, _)| offset),
+                zone: zone.and_then(Zone::name).map(str::to_owned),
                 alarms: alarms.filter(|(_, rings)| camera.active && *rings).map(|(alarm, _)| alarm).collect(),
             }
         };

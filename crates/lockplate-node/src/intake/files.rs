@@ -311,8 +311,8 @@ async fn add_cameras(inner: &Arc<Inner>, cameras: Vec<NewCamera>) -> Result<Came
         if camera.purpose.as_deref().is_some_and(|purpose| purpose != inner.archive_kind.name()) {
             return Err(invalid("/cameras/purpose"));
         }
-        if !camera.is_within_bounds() {
-            return Err(problem(ProblemKind::Invalid));
+        if let Some(fault) = camera.fault() {
+            return Err(invalid(fault.pointer));
         }
         if inner.archive_kind != ArchiveKind::Police {
             // Or its passages could not be billed.

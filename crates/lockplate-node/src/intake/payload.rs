@@ -1,12 +1,16 @@
 //! From a request body to the bytes a parser may see: bounded, unpacked, split into parts. It must never build anything
-//! larger than [`BODY_BYTES_MAX`], and refuses a bomb before it has gone off.
+//! larger than [`BODY_BYTES_MAX`], and refuses a bomb before it has gone off. What is too large is read on for a while and thrown
+//! away: a client that is still sending takes an answer for a broken connection, and sends it again.
 
 use std::io::Read as _;
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
 use lockplate_intake::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX};
 use lockplate_intake::sample::Sample;
 use lockplate_intake::shape::shape_of;
@@ -16,6 +20,12 @@ use crate::packed::Packing;
 
 /// Unpacked bytes to packed bytes (`intake.md` section 3).
 const UNPACK_RATIO_MAX: usize = 100;
+
+/// Bytes of a payload that is too large, with those that are thrown away.
+const TOO_LARGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a payload may come that turns out too large: less than any may take.
+const TOO_LARGE_MAX: Duration = Duration::from_secs(25);
 
 /// Longest `Content-Type` that is looked at.
 const CONTENT_TYPE_BYTES_MAX: usize = 512;
@@ -86,31 +96,54 @@ impl Unpacked {
 
 /// Reads a body whole, at most [`BODY_BYTES_MAX`].
 pub(super) async fn bounded_body(request: Request) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|error| {
-        let mut cause: Option<&(dyn core::error::Error + 'static)> = Some(&error);
-        while let Some(current) = cause {
-            if current.is::<http_body_util::LengthLimitError>() {
-                return Problem::whole(Slug::TooLarge);
+    let too_large = Problem::whole(Slug::TooLarge);
+    let is_too_large = bytes_declared(request.headers()).is_some_and(|bytes| bytes > BODY_BYTES_MAX);
+    if is_too_large && request.headers().contains_key(EXPECT) {
+        // It sends nothing before it has an answer.
+        return Err(too_large);
+    }
+    let too_long = tokio::time::sleep(TOO_LARGE_MAX);
+    let mut body = request.into_body().into_data_stream();
+    let mut whole = BytesMut::new();
+    if !is_too_large {
+        loop {
+            match body.next().await {
+                None => return Ok(whole.freeze()),
+                Some(Err(_broken)) => return Err(Problem::whole(Slug::Malformed)),
+                Some(Ok(chunk)) if whole.len().saturating_add(chunk.len()) > BODY_BYTES_MAX => break,
+                Some(Ok(chunk)) => whole.extend_from_slice(&chunk),
             }
-            cause = current.source();
         }
-        Problem::whole(Slug::Malformed)
-    })
+    }
+    drop(whole);
+    // However it ends: the answer is the same.
+    tokio::select! {
+        () = too_long => {}
+        () = throw_away(body) => {}
+    }
+    Err(too_large)
+}
+
+async fn throw_away(mut body: BodyDataStream) {
+    let mut left = TOO_LARGE_BYTES_MAX.saturating_sub(BODY_BYTES_MAX);
+    while let Some(Ok(chunk)) = body.next().await {
+        match left.checked_sub(chunk.len()) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
 }
 
 /// Reads and unpacks a request of a source.
 pub(super) async fn unpack(request: Request, kind: SourceKind) -> Result<Unpacked, Problem> {
     let headers = request.headers().clone();
-    if bytes_declared(&headers).is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        return Err(Problem::whole(Slug::TooLarge));
-    }
     let content_type = text_of(&headers, &CONTENT_TYPE, CONTENT_TYPE_BYTES_MAX).unwrap_or_default();
     let camera_header = text_of(&headers, &CAMERA_ID, ID_BYTES_MAX);
     let encoding = headers.get(CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes());
+    let body = bounded_body(request).await?;
     let packing = Packing::of_encoding(encoding)
         .filter(|packing| *packing == Packing::Plain || kind == SourceKind::Own)
         .ok_or_else(|| Problem::whole(Slug::UnsupportedType))?;
-    let body = bounded_body(request).await?;
     let body = if packing == Packing::Plain { body } else { Bytes::from(unpacked(packing, &body)?) };
     let is_multipart =
         content_type.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));

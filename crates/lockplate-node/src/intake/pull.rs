@@ -18,6 +18,7 @@ use std::time::Duration;
 use axum::http::Method;
 use bytes::Bytes;
 use lockplate_core::read::TimeQuality;
+use lockplate_intake::axis::counts_in_us;
 use lockplate_intake::limits::DUPLICATE_ID_MS;
 use lockplate_intake::source::Heartbeat;
 use lockplate_intake::time::{SourceTime, Zone};
@@ -91,7 +92,7 @@ impl PullTable {
     /// Checks it for a source of `kind`.
     pub(super) fn check(&self, kind: SourceKind, has_camera: bool) -> Result<PullSettings, &'static str> {
         const ADDRESS: &str = "pull.url is an address such as http://10.1.0.7 or https://10.1.0.7:8443, without a path";
-        if question(kind, None, 0).is_none() {
+        if question(kind, None, 0, false).is_none() {
             return Err("pull is for the engines dahua-events, hikvision, axis and milesight");
         }
         if !has_camera {
@@ -147,7 +148,8 @@ struct Question {
 
 /// The question to a camera of this kind for what it read from `since_ms` on, Unix time; `None` for what cannot be asked.
 #[expect(clippy::wildcard_enum_match_arm, reason = "asks for four kinds; the others come by themselves")]
-fn question(kind: SourceKind, zone: Option<&Zone>, since_ms: i64) -> Option<Question> {
+/// `in_us`: it counts so, where cameras of its kind differ.
+fn question(kind: SourceKind, zone: Option<&Zone>, since_ms: i64, in_us: bool) -> Option<Question> {
     let get = |path_and_query: String| Question {
         method: Method::GET,
         path_and_query,
@@ -169,10 +171,9 @@ fn question(kind: SourceKind, zone: Option<&Zone>, since_ms: i64) -> Option<Ques
                 ..get("/ISAPI/Traffic/channels/1/vehicledetect/plates".to_owned())
             })
         }
-        // In us, as the one program asks that was seen to; a camera that counts in ms would answer with nothing.
         SourceKind::Axis => {
-            let since_us = since_ms.saturating_mul(1_000);
-            Some(get(format!("/local/fflprapp/search.cgi?TimestampFrom={since_us}")))
+            let since = if in_us { since_ms.saturating_mul(1_000) } else { since_ms };
+            Some(get(format!("/local/fflprapp/search.cgi?TimestampFrom={since}")))
         }
         SourceKind::Milesight => {
             let path = "/cgi-bin/operator/operator.cgi?action=get.lpr.lastdata&format=inf";
@@ -198,7 +199,7 @@ pub(super) async fn ask(inner: &Arc<Inner>, name: &str, settings: &PullSettings)
         }
     };
     pause.reset();
-    if kept.is_some() && question(kind, None, 0).is_some_and(|question| question.is_stream) {
+    if kept.is_some() && question(kind, None, 0, false).is_some_and(|question| question.is_stream) {
         inner.lost(name, "nobody listened to the camera until now");
     }
     let mut seen = Seen { kept, ..Seen::default() };
@@ -227,17 +228,32 @@ async fn questions(
     stands: &mut bool,
     pause: &mut Pause,
 ) -> Option<&'static str> {
+    // An Axis camera is asked in ms until it is known to count in us: to a moment in ms, one that counts in us answers with its whole log,
+    // and one that counts in ms would answer to a moment in us with nothing, for ever. Known anew where it was away: it may be another.
+    let mut in_us = None;
     loop {
         let source = inner.book().sources.get(name).cloned()?;
         let asked_ms = inner.clock.now_ms();
         let since_ms = seen.since(asked_ms);
         let zone = source.config.zone_of(source.config.camera.as_deref().unwrap_or_default());
-        let question = question(source.config.kind, zone, since_ms)?;
+        let kind = source.config.kind;
+        let is_unit_open = kind == SourceKind::Axis && in_us.is_none();
+        let ask_from = |since_ms| question(kind, zone, since_ms, in_us == Some(true));
+        let question = ask_from(since_ms)?;
         if question.is_stream {
             return stream(inner, name, camera, &question, seen, stands, pause).await;
         }
         let (content_type, body) = match camera.answer(&question).await {
             Ok(answer) => answer,
+            // Asked in ms for nothing of the past, one that counts in us still tells everything.
+            Err(TOO_LARGE) if is_unit_open => {
+                match camera.answer(&ask_from(asked_ms)?).await {
+                    Ok(_nothing) => in_us = Some(false),
+                    Err(TOO_LARGE) => in_us = Some(true),
+                    Err(why) => return Some(why),
+                }
+                continue;
+            }
             // Asked for the same again, it would never be done.
             Err(TOO_LARGE) if !question.is_last_only && seen.skip(since_ms, asked_ms) => {
                 inner.lost(name, "the camera has more to tell than is read at a time: half of it is left out");
@@ -248,9 +264,16 @@ async fn questions(
         };
         *stands = true;
         pause.reset();
+        if is_unit_open {
+            let told = body.clone();
+            in_us = tokio::task::spawn_blocking(move || counts_in_us(&told)).await.ok().flatten();
+        }
         let unpacked = Arc::new(Unpacked::answer(&content_type, body));
         let (source, mut parsed) = inner.parse_fetched(name, &unpacked).await?;
         let now_ms = inner.clock.now_ms();
+        if is_unit_open {
+            parsed.observations.retain(|read| read.time.ms >= since_ms);
+        }
         if question.is_last_only && seen.has_gap(&parsed) {
             inner.lost(name, "the camera's last reads do not go back to those before");
         }

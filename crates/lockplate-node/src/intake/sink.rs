@@ -143,20 +143,76 @@ pub struct NewCamera {
 /// Characters of a camera's place in words.
 pub const PLACE_CHARS_MAX: usize = 200;
 
+/// A field of a camera that cannot be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldFault {
+    /// Its JSON pointer.
+    pub pointer: &'static str,
+    /// What it must be.
+    pub says: &'static str,
+}
+
+/// Registers are shown in terminals and on pages: no line breaks, no codes.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
+fn first_fault(fields: impl IntoIterator<Item = (bool, &'static str, &'static str)>) -> Option<FieldFault> {
+    fields.into_iter().find(|(holds, ..)| !holds).map(|(_, pointer, says)| FieldFault { pointer, says })
+}
+
 impl NewCamera {
-    /// True if every bound of the fields holds.
+    /// The first field whose bounds do not hold.
     #[must_use]
-    pub fn is_within_bounds(&self) -> bool {
-        let degrees = |value: Option<f64>, most: f64| value.is_none_or(|v| v.is_finite() && v.abs() <= most);
-        let id = |text: &str| !text.trim().is_empty() && text.len() <= ID_BYTES_MAX;
-        id(&self.key)
-            && !self.place.trim().is_empty()
-            && self.place.chars().count() <= PLACE_CHARS_MAX
-            && self.group.len() <= ID_BYTES_MAX
-            && self.lat.is_some() == self.lon.is_some()
-            && degrees(self.lat, 90.0)
-            && degrees(self.lon, 180.0)
-            && self.zone.as_deref().is_none_or(|zone| Zone::parse(zone).is_some())
+    pub fn fault(&self) -> Option<FieldFault> {
+        let key = !self.key.trim().is_empty() && self.key.len() <= ID_BYTES_MAX && is_plain(&self.key);
+        let group = self.group.len() <= ID_BYTES_MAX && is_plain(&self.group);
+        let own = [
+            (key, "/cameras/key", "the key of a camera is 1 to 128 bytes without line breaks and control characters"),
+            (
+                group,
+                "/cameras/group",
+                "the group of a camera is at most 128 bytes without line breaks and control characters",
+            ),
+        ];
+        first_fault(own).or_else(|| place_fault(&self.place, self.lat, self.lon, self.zone.as_deref()))
+    }
+}
+
+/// The first field of where a camera stands whose bounds do not hold.
+fn place_fault(place: &str, lat: Option<f64>, lon: Option<f64>, zone: Option<&str>) -> Option<FieldFault> {
+    let degrees = |value: Option<f64>, most: f64| value.is_none_or(|v| v.is_finite() && v.abs() <= most);
+    let is_place = !place.trim().is_empty() && place.chars().count() <= PLACE_CHARS_MAX && is_plain(place);
+    first_fault([
+        (
+            is_place,
+            "/cameras/place",
+            "the place of a camera is 1 to 200 characters without line breaks and control characters",
+        ),
+        (degrees(lat, 90.0), "/cameras/lat", "the latitude of a camera (lat) is from -90 to 90 degrees"),
+        (degrees(lon, 180.0), "/cameras/lon", "the longitude of a camera (lon) is from -180 to 180 degrees"),
+        (lat.is_some() == lon.is_some(), "/cameras/lon", "lat and lon of a camera go together"),
+        (
+            zone.is_none_or(|zone| Zone::parse(zone).is_some()),
+            "/cameras/zone",
+            "the zone of a camera is an IANA name such as America/New_York",
+        ),
+    ])
+}
+
+impl CameraEdit {
+    /// The first field whose bounds do not hold.
+    #[must_use]
+    pub fn fault(&self) -> Option<FieldFault> {
+        match self {
+            // Without a zone of its own it has its source's.
+            Self::Move { place, lat, lon, zone } => {
+                let fault = place_fault(place, *lat, *lon, zone.as_deref().filter(|zone| !zone.is_empty()))?;
+                let pointer = fault.pointer.strip_prefix("/cameras").unwrap_or(fault.pointer);
+                Some(FieldFault { pointer, ..fault })
+            }
+            Self::Pause | Self::Resume | Self::Remove => None,
+        }
     }
 }
 

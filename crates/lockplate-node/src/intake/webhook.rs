@@ -212,6 +212,7 @@ impl Inner {
         let book = self.book();
         let rules = Rules { pause_ms, ..Rules::new(&source.config, Arrival::Live, self.retention_ms) };
         let number = source.config.number;
+        let alive: Vec<u32> = parsed.alive(&source.config).filter_map(|key| book.camera_of(number, key)).collect();
         // INVARIANT: no await between here and the task that `settle` starts, so that a caller that goes away cannot leave a
         // read remembered and not sealed.
         let mut of_paused_cameras = 0;
@@ -228,12 +229,9 @@ impl Inner {
         });
         let mut outcome = taken?;
         self.beside.observe(core::mem::take(&mut outcome.seen));
-        let heard: Vec<u32> = (outcome.heartbeat.iter().flat_map(|beat| &beat.cameras))
-            .filter_map(|(key, _)| book.camera_of(number, key))
-            .collect();
         let reads: Vec<Sealable> = core::mem::take(&mut outcome.sealables);
         let settled = self.settle(Way::Live, entered, reads, outcome.duplicates > 0).await?;
-        self.counters.seen(now, &heard);
+        self.counters.seen(now, &alive);
         self.counters.outcome(&source.name, now, &outcome);
         self.counters.of(&source.name, |counts| add(&mut counts.of_paused_cameras, of_paused_cameras));
         let too_old = u64::try_from(settled.too_old.len()).unwrap_or(u64::MAX);

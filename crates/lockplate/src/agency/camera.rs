@@ -5,21 +5,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use lockplate_core::vocabulary::State;
 use lockplate_node::api::{
     CameraChanged, CameraEdit, CameraList, CameraListed, CameraState, CameraTested, Station, StationResult,
 };
 use lockplate_node::intake::{CameraHealth, CamerasAdded, NewCamera, offset_text};
 use lockplate_node::shutdown::ExitKind;
-use reqwest::Url;
+use lockplate_policy::MinuteLaw;
 use serde_json::{Value, json};
 
-use super::snippet::snippet;
+use super::snippet::Setup;
+use crate::alerts::plain;
 use crate::desk_client::{OwnAgency, new_source};
 use crate::exit::Ended;
 use crate::screen::Screen;
-
-/// In the place of a token that only its hash is known of.
-const TOKEN: &str = "TOKEN";
 
 /// Tasks around cameras.
 #[derive(Debug, Subcommand)]
@@ -174,32 +173,21 @@ async fn add(agency: &OwnAgency, args: AddArgs, screen: &Screen) -> Result<ExitK
     }
     let at_engine = match &source {
         Some(name) => {
-            let engine = agency.engine_of(name);
-            let engine = engine.ok_or_else(|| Ended::usage("agency.toml has no such source: see --new-source"))?;
-            Some((engine, address(agency, name, TOKEN)?))
+            let found = agency.source(name);
+            let (table, kind) =
+                found.ok_or_else(|| Ended::usage("agency.toml has no such source: see --new-source"))?;
+            Some(Setup::of(table, kind, &agency.base_for(Some(table))?, &key)?)
         }
         None => None,
     };
     let camera = NewCamera { key: key.clone(), place, lat, lon, group, source, purpose, zone };
-    let said = agency.import_client()?.register(&[camera]).await?;
-    let more = match &at_engine {
-        Some((kind, at)) => json!({ "address": at.as_str(), "snippet": snippet(*kind, at, &key) }),
-        None => json!({}),
-    };
+    let said = agency.import_client()?.register(camera).await?;
+    let more = at_engine.as_ref().map_or_else(|| json!({}), |setup| setup.document());
     told_added(said, more, screen);
-    if let Some((kind, at)) = at_engine.filter(|_| !screen.json()) {
-        let token = "For TOKEN put the token that `agency source new` showed; the configuration holds only its hash.";
-        show_engine(&at, token, &snippet(kind, &at, &key), screen);
+    if let Some(setup) = at_engine.filter(|_| !screen.json()) {
+        setup.show(screen);
     }
     Ok(ExitKind::Done)
-}
-
-/// What to enter at the engine.
-fn show_engine(address: &Url, token: &str, snippet: &str, screen: &Screen) {
-    screen.line("");
-    screen.line(&format!("# Post to: {address}"));
-    screen.line(&format!("# {token}"));
-    screen.line(snippet);
 }
 
 /// The section of a new source, with everything to enter at the engine. The running agency knows no source that is not in its
@@ -213,26 +201,17 @@ fn made_source(
     screen: &Screen,
 ) -> Result<ExitKind> {
     let made = new_source(name, engine, zone, Some(key))?;
-    let at = address(agency, name, &made.token)?;
-    let text = snippet(made.kind, &at, key);
+    let setup = Setup::by_token(made.kind, &agency.base_for(None)?, name, &made.token, key)?;
     if screen.json() {
-        screen.document(&json!({
-            "schema": "lockplate/agency/1", "section": made.section, "address": at.as_str(), "snippet": text,
-        }));
+        let mut document = json!({ "schema": "lockplate/agency/1", "section": made.section });
+        merge(&mut document, setup.document());
+        screen.document(&document);
     } else {
         screen.line(made.section.trim_end());
-        let token = "The token in this address is shown only once; the configuration holds its hash.";
-        show_engine(&at, token, &text, screen);
+        setup.show(screen);
     }
     screen.note("No camera is added yet: put the section into agency.toml, restart the agency, and run this without --new-source.");
     Ok(ExitKind::Done)
-}
-
-/// Where a source's engine posts to.
-fn address(agency: &OwnAgency, source: &str, token: &str) -> Result<Url> {
-    let charter = agency.charter()?;
-    let text = format!("{}/in/v1/{source}/{token}", charter.charter().archive.url.trim_end_matches('/'));
-    Ok(Url::parse(&text).map_err(|_charter| Ended::config("the charter's address of the archive is none"))?)
 }
 
 async fn list(agency: &OwnAgency, screen: &Screen) -> Result<ExitKind> {
@@ -242,6 +221,9 @@ async fn list(agency: &OwnAgency, screen: &Screen) -> Result<ExitKind> {
         Ok(client) => client.camera_health().await?,
         Err(_no_key) => Vec::new(),
     };
+    // The state whose law counts in minutes what is kept of a read.
+    let state = agency.charter().ok().map(|charter| charter.charter().owner.state);
+    let profile = state.as_ref().filter(|state| MinuteLaw::of(**state).is_some()).map(State::code);
     let of = |camera: &CameraListed| health.iter().find(|health| health.camera == camera.camera);
     if screen.json() {
         let mut cameras = Vec::new();
@@ -250,33 +232,48 @@ async fn list(agency: &OwnAgency, screen: &Screen) -> Result<ExitKind> {
             merge(&mut document, of(camera).map(serde_json::to_value).transpose()?.unwrap_or(Value::Null));
             cameras.push(document);
         }
-        screen.document(&json!({ "schema": "lockplate/agency/1", "cameras": cameras }));
+        screen.document(&json!({ "schema": "lockplate/agency/1", "cameras": cameras, "profile": profile }));
         return Ok(ExitKind::Done);
     }
     let now = super::now().0;
-    screen.line("number  state    engine           purpose  last seen   clock     reads  key, place, alarms");
+    screen.line(LIST_HEADER);
     for camera in &list.cameras {
-        let health = of(camera);
-        let seen = health.and_then(|health| health.last_seen_ms).map(|ms| ago(now, ms));
-        let clock = health.and_then(|health| health.clock_offset_ms).map(offset_text);
-        let reads = health.map(|health| health.reads.to_string());
-        let alarms: String =
-            health.iter().flat_map(|health| &health.alarms).map(|alarm| format!("  {}", alarm.name())).collect();
-        let dash = || "-".to_owned();
-        screen.line(&format!(
-            "{:>6}  {:<7}  {:<15}  {:<7}  {:>9}  {:>8}  {:>6}  {}  {}{alarms}",
-            camera.camera,
-            camera.state.name(),
-            camera.engine,
-            camera.purpose,
-            seen.unwrap_or_else(dash),
-            clock.unwrap_or_else(dash),
-            reads.unwrap_or_else(dash),
-            camera.key,
-            camera.place,
-        ));
+        screen.line(&list_line(camera, of(camera), now));
+    }
+    if let Some(profile) = profile {
+        screen.line(&format!("profile {profile}: {PROFILE_WORDS}"));
     }
     Ok(ExitKind::Done)
+}
+
+const LIST_HEADER: &str =
+    "number  state    engine           purpose  last seen   clock     reads  zone              key, place, alarms";
+
+/// What a law of minutes means for every camera of the archive ([`MinuteLaw`]).
+const PROFILE_WORDS: &str =
+    "every camera is for hot lists alone; reads are in memory for minutes, and nobody opens one (not legal advice)";
+
+fn list_line(camera: &CameraListed, health: Option<&CameraHealth>, now: u64) -> String {
+    let seen = health.and_then(|health| health.last_seen_ms).map(|ms| ago(now, ms));
+    let clock = health.and_then(|health| health.clock_offset_ms).map(offset_text);
+    let reads = health.map(|health| health.reads.to_string());
+    let zone = health.and_then(|health| health.zone.clone()).or_else(|| camera.zone.clone());
+    let alarms: String =
+        health.iter().flat_map(|health| &health.alarms).map(|alarm| format!("  {}", alarm.name())).collect();
+    let dash = || "-".to_owned();
+    format!(
+        "{:>6}  {:<7}  {:<15}  {:<7}  {:>9}  {:>8}  {:>6}  {:<16}  {}  {}{alarms}",
+        camera.camera,
+        camera.state.name(),
+        camera.engine,
+        camera.purpose,
+        seen.unwrap_or_else(dash),
+        clock.unwrap_or_else(dash),
+        reads.unwrap_or_else(dash),
+        zone.unwrap_or_else(dash),
+        plain(&camera.key),
+        plain(&camera.place),
+    )
 }
 
 /// How long ago a moment was.
@@ -300,8 +297,8 @@ async fn change(agency: &OwnAgency, which: &Which, edit: CameraEdit, screen: &Sc
         screen.line(&format!(
             "Camera {} ({}, {}) is {}; {logged}.",
             camera.camera,
-            camera.key,
-            camera.place,
+            plain(&camera.key),
+            plain(&camera.place),
             camera.state.name()
         ));
     }
@@ -354,7 +351,32 @@ mod tests {
             purpose: "police".to_owned(),
             engine: "own".to_owned(),
             state,
+            zone: None,
         }
+    }
+
+    #[test]
+    fn a_line_of_the_list_shows_the_zone_and_moves_no_cursor() {
+        let (health, list) = (
+            |zone: &str| {
+                serde_json::from_value::<CameraHealth>(json!({
+                    "camera": 1, "state": "active", "added_at": 0, "changed_at": 0, "last_seen_ms": null, "reads": 3,
+                    "clock_offset_ms": null, "zone": zone, "alarms": ["camera-silent"],
+                }))
+                .unwrap()
+            },
+            CameraListed { place: "y\nz\u{1b}[31m".to_owned(), ..listed(1, "k\r1", CameraState::Active) },
+        );
+        let line = list_line(&list, Some(&health("America/New_York")), 5);
+        assert!(
+            line.ends_with("3  America/New_York  k1  yz[31m  camera-silent") && !line.contains(char::is_control),
+            "{line}"
+        );
+        let own = CameraListed { zone: Some("America/Chicago".to_owned()), ..list.clone() };
+        assert!(list_line(&own, None, 5).contains("  America/Chicago   k1"), "where no health is told");
+        assert!(list_line(&list, None, 5).contains("  -                 k1"));
+        let at = |text: &str, word: &str| text.find(word).unwrap();
+        assert_eq!(at(LIST_HEADER, "zone"), at(&line, "America"));
     }
 
     #[test]

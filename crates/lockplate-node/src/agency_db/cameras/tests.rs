@@ -117,6 +117,24 @@ async fn each_change_is_one_leaf_with_the_digest_of_the_register_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_zone_of_its_own_is_public() {
+    let office = Office::open().await;
+    office.add("a/1").await.unwrap();
+    let zones = async || -> Vec<_> {
+        listed(&office.db.cameras().await.unwrap()).cameras.into_iter().map(|camera| camera.zone).collect()
+    };
+    let of =
+        |zone: &str| CameraEdit::Move { place: "Main Street".into(), lat: None, lon: None, zone: Some(zone.into()) };
+    assert_eq!(zones().await, [None]);
+    assert_eq!(office.change(1, of("America/Chicago")).await, Ok(true));
+    assert_eq!(zones().await, [Some("America/Chicago".to_owned())]);
+    assert!(office.newest_says(3, CameraChange::Change, 1).await);
+    assert_eq!(office.change(1, of("")).await, Ok(true));
+    assert!(zones().await == [None] && office.newest_says(4, CameraChange::Change, 1).await);
+    office.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_logged_is_not_made_and_bad_values_are_not_logged() {
     let office = Office::open().await;
     office.add("a/1").await.unwrap();

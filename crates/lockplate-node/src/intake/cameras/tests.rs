@@ -93,6 +93,60 @@ async fn local_times_are_read_in_the_zone_of_the_camera_where_it_has_one() {
 }
 
 #[tokio::test]
+async fn a_camera_of_which_something_is_said_that_is_no_read_is_not_silent() {
+    let town = town().await;
+    let number = (1..).zip(SourceKind::ALL).find(|(_, kind)| **kind == SourceKind::UniFi).unwrap().0;
+    let trigger = |device| {
+        format!(r#"{{"alarm":{{"triggers":[{{"key":"vehicle","device":"{device}","timestamp":{NOW_MS}}}]}}}}"#)
+    };
+    town.clock.advance(Duration::from_millis(CAMERA_SILENT_MS.unsigned_abs() + 1));
+    for (device, seen) in [("another", None), ("1", Some(NOW_MS + CAMERA_SILENT_MS + 1))] {
+        let sent = answer(&town, post_of(&address("unifi"), "application/json", trigger(device))).await;
+        let health = health_of(&town, number);
+        assert_eq!((sent.0.as_u16(), health.last_seen_ms), (200, seen), "{device}");
+        assert_eq!(health.alarms.contains(&CameraAlarm::Silent), seen.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_field_of_a_camera_that_cannot_be_so_is_named_and_nothing_of_it_registered() {
+    let town = town().await;
+    let before = town.register.0.lock().unwrap().cameras.len();
+    let camera = |field: &str, value: serde_json::Value| {
+        let mut camera = serde_json::json!({ "key": "k", "place": "Main Street", "lat": 1.0, "lon": 2.0 });
+        camera[field] = value;
+        camera
+    };
+    let bad = [
+        ("key", "a\nb".into()),
+        ("key", "".into()),
+        ("place", "y\nz\u{1b}[31m".into()),
+        ("place", "x".repeat(201).into()),
+        ("group", "north\u{7f}".into()),
+        ("zone", "Mars/Olympus".into()),
+        ("zone", "America/New_York\n".into()),
+        ("lat", 91.0.into()),
+        ("lon", (-181.0).into()),
+        ("lon", serde_json::Value::Null),
+    ];
+    for (field, value) in bad {
+        let body = serde_json::json!({ "cameras": [camera(field, value.clone())] }).to_string();
+        let (status, text, _) = answer(&town, with_key("/v1/cameras", &body)).await;
+        assert!(status == 422 && text.contains(&format!("\"/cameras/{field}\"")), "{field} {value}: {text}");
+        if !["key", "group"].contains(&field) {
+            let mut edit = camera(field, value.clone());
+            edit["change"] = "move".into();
+            edit.as_object_mut().unwrap().remove("key");
+            let (status, text, _) = answer(&town, with_key("/v1/cameras/1", &edit.to_string())).await;
+            assert!(status == 422 && text.contains(&format!("\"/{field}\"")), "{field} {value}: {text}");
+        }
+    }
+    assert_eq!(town.register.0.lock().unwrap().cameras.len(), before);
+    let good = serde_json::json!({ "cameras": [camera("place", "Straße 5, 蓝".into())] }).to_string();
+    assert_eq!(answer(&town, with_key("/v1/cameras", &good)).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_test_read_says_where_it_stops() {
     let town = town().await;
     let refused = Request::post("/v1/cameras/1/test").body(Body::empty()).unwrap();

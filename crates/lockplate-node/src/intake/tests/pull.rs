@@ -187,12 +187,7 @@ async fn axis_and_milesight_cameras_are_asked_in_their_ways() {
     let axis = format!("<events><event><TS>{NOW_MS}</TS><LPR>AX123</LPR><LP_BMP>a</LP_BMP></event></events>");
     let milesight = "time_0=2026-03-20 05:46:40\nplate_0=MS123\npath_0=a.jpg\n".to_owned();
     for (engine, answer, question, plate) in [
-        (
-            "axis",
-            Answer::Text("text/xml", axis),
-            "GET /local/fflprapp/search.cgi?TimestampFrom=1773999100000000",
-            "AX123",
-        ),
+        ("axis", Answer::Text("text/xml", axis), "GET /local/fflprapp/search.cgi?TimestampFrom=1773999100000", "AX123"),
         (
             "milesight",
             Answer::Text("text/plain", milesight),
@@ -205,6 +200,44 @@ async fn axis_and_milesight_cameras_are_asked_in_their_ways() {
         town.until("two answers", |_| camera.0.lock().unwrap().asked.len() >= 2).await;
         assert_eq!(town.sink.texts(), [plate]);
         assert_eq!(camera.0.lock().unwrap().asked[0].0, question);
+    }
+}
+
+#[tokio::test]
+async fn an_axis_camera_is_asked_in_the_unit_that_it_counts_in() {
+    let log = |reads: &[(i64, &str)], scale: i64| {
+        let event = |(ms, plate): &(i64, &str)| format!("<event><TS>{}</TS><LPR>{plate}</LPR></event>", ms * scale);
+        Answer::Text("text/xml", format!("<events>{}</events>", reads.iter().map(event).collect::<String>()))
+    };
+    let (old, now, next) = ((NOW_MS - 7_200_000, "OLD1"), (NOW_MS - 10_000, "AB123"), (NOW_MS - 5_000, "CD456"));
+    let since = |ms: i64| format!("GET /local/fflprapp/search.cgi?TimestampFrom={ms}");
+    let first = since(NOW_MS - 900_000);
+    // Kept to the minute.
+    let again = since(NOW_MS - 900_000 - (NOW_MS - 900_000) % 60_000);
+    let in_us = since(now.0 * 1_000);
+    let cases = [
+        // In ms: what it tells is what it was asked for.
+        (vec![log(&[], 1), log(&[now], 1), log(&[now, next], 1)], vec![first.clone(), again.clone(), since(now.0)]),
+        // In us: a moment in ms is long ago for it, and it tells its whole log, once.
+        (vec![log(&[], 1_000), log(&[old, now], 1_000), log(&[now, next], 1_000)], vec![first.clone(), again, in_us]),
+        // Its log is too large to be told.
+        (
+            vec![Answer::Endless, Answer::Endless, log(&[now], 1_000), log(&[next], 1_000)],
+            vec![first.clone(), since(NOW_MS), since((NOW_MS - 900_000) * 1_000), since(now.0 * 1_000)],
+        ),
+        // In ms, and it has more to tell of that time than is read at once.
+        (
+            vec![Answer::Endless, log(&[], 1), Answer::Endless, log(&[now, next], 1)],
+            vec![first.clone(), since(NOW_MS), first, since(NOW_MS - 450_000)],
+        ),
+    ];
+    for (answers, questions) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let (town, camera) = with_device("axis", folder.path(), PASSWORD, answers).await;
+        town.until("both reads", |town| town.sink.texts().len() >= 2).await;
+        assert_eq!(town.sink.texts(), ["AB123", "CD456"]);
+        let asked = camera.0.lock().unwrap().asked.clone();
+        assert_eq!(asked.iter().take(questions.len()).map(|(line, _)| line.clone()).collect::<Vec<_>>(), questions);
     }
 }
 

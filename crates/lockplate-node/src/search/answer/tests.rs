@@ -42,6 +42,7 @@ fn found(cells: Vec<OpenedCell>, asked: &str) -> (Vec<Found>, u64) {
         purpose: "police".to_owned(),
         engine: "own".to_owned(),
         state: CameraState::Active,
+        zone: None,
     };
     lines(cells, asked, Jurisdiction::parse("US-CT"), &BTreeMap::from([(7, camera)]))
 }
