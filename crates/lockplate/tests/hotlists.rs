@@ -842,6 +842,8 @@ fn a_command_that_changes_nothing_fails_and_says_why() {
         assert!(reason.is_empty() || load["refusals"][reason] == 1, "{reason}: {load}");
         assert!(!said.stderr.contains("The entry's id"), "{}", said.stderr);
     };
+    let empty = lists.run(&["remove", "--list", "own", "--entry", "no-such-id"], None);
+    assert_eq!((empty.code, empty.document["detail"].as_str()), (4, Some("own: no entry is in this list")));
     // The first and every later one.
     for is_first in [true, false] {
         nothing(add(&second, "26-1", "AD*"), "wildcard in the plate");

@@ -513,7 +513,8 @@ fn void_report(list: &List, void: &VoidLoad) -> LoadReport {
     let LoadReport { list, state, why, .. } = refused(list, NotRead::Load(void.why()));
     let report = numbers_of(void.loaded());
     let left_out = |class: ClassReport| ClassReport { accepted: 0, added: 0, removed: 0, ..class };
-    let classes = report.classes.into_iter().map(left_out).collect();
+    let says = |class: &ClassReport| class.dropped > 0 || class.refused > 0;
+    let classes = report.classes.into_iter().filter(says).map(left_out).collect();
     LoadReport { list, state, why, sequence: 0, entries: 0, classes, alarms: Vec::new(), ..report }
 }
 

@@ -344,6 +344,9 @@ impl Steward {
         }
         // The first load is the list; every other one says what changes.
         let is_first = health.state == "absent" && health.sequence == 0;
+        if is_first && lines.iter().any(|line| line["op"] == "remove") {
+            return Err(Ended::of(ExitKind::Refused, format!("{list}: no entry is in this list")).into());
+        }
         let mut header = json!({
             "list": config.name,
             "mode": if is_first { "full" } else { "incremental" },
