@@ -16,10 +16,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lockplate_core::Timestamp;
 use lockplate_core::envelope::HpkePublicKey;
-use lockplate_core::hotlist::account::{AccountEntry, AccountSet, AccountSettings, Passage, seal_passage};
+use lockplate_core::hotlist::account::{
+    AccountEntry, AccountMatch, AccountSet, AccountSettings, Passage, seal_passage,
+};
 use lockplate_core::hotlist::load::{has_shrunk, too_many_bad};
 use lockplate_core::json::parse_time;
 use lockplate_core::plate::Jurisdiction;
+use lockplate_core::read::Read;
 use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_core::wire::th;
 use lockplate_intake::Seen;
@@ -269,6 +272,25 @@ impl Beside for Accounts {
     }
 }
 
+fn unix_seconds(ms: i64) -> u64 {
+    u64::try_from(ms.div_euclid(1_000)).unwrap_or(0)
+}
+
+/// One customer had the plate by the camera's clock, another when the read came, and the clock is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TwoCustomers;
+
+/// Whose plate it was when it passed: a late read may tell of another customer.
+fn customer_of(set: &AccountSet, read: &Read) -> Result<Option<AccountMatch>, TwoCustomers> {
+    let had_it = |ms: i64| set.account_of(read, Timestamp(unix_seconds(ms)));
+    let found = had_it(read.captured_at);
+    let before = read.source_time.and_then(had_it);
+    match (&found, before) {
+        (Some(found), Some(before)) if found.account_id != before.account_id => Err(TwoCustomers),
+        _ => Ok(found),
+    }
+}
+
 impl Inner {
     /// Ends with a `None`, or with the last sender.
     fn run(&self, jobs: &Receiver<Option<Seen>>, runtime: &Handle) {
@@ -324,9 +346,11 @@ impl Inner {
             self.lose(1);
             return None;
         };
-        // Whose plate it was when it passed: a late read may tell of another customer.
-        let at = u64::try_from(seen.read.captured_at.div_euclid(1_000)).unwrap_or(0);
-        let found = set.account_of(&seen.read, Timestamp(at));
+        let Ok(found) = customer_of(&set, &seen.read) else {
+            self.lose(1);
+            return None;
+        };
+        let at = unix_seconds(seen.read.captured_at);
         self.count(&facility, now, found.is_some());
         let passage = Passage::new(found?, &facility, &lane, Timestamp(at));
         let sealed = passage.and_then(|passage| seal_passage(&self.to, &self.list, &passage, &mut SystemRng));

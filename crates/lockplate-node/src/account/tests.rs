@@ -1,7 +1,6 @@
 //! Which files of an operator are taken, without an agency around it.
 
 use lockplate_core::envelope::HpkeSecretKey;
-use lockplate_core::read::Read;
 
 use super::*;
 use crate::clock::TestClock;
@@ -82,6 +81,37 @@ async fn a_file_that_was_cut_off_is_not_taken_unless_somebody_says_that_it_is_me
     assert_eq!(accounts.inner.take(&file(folder.path(), 10, &[])).await, cut(48, 10), "what was said holds once");
     assert!(passes(&accounts, "KXT0047") && !passes(&accounts, "KXT0048"));
     end(accounts, tasks).await;
+}
+
+#[test]
+fn a_pass_whose_time_is_not_believed_is_not_billed_to_the_next_owner() {
+    let at = |ms: i64| Timestamp(unix_seconds(NOW_MS + ms));
+    let hour = 3_600_000;
+    let plate = lockplate_core::plate::Plate::parse("KXT0001").unwrap();
+    let account = |id: &str, from: i64, to: i64| AccountEntry {
+        plate: plate.clone(),
+        jurisdiction: Jurisdiction::parse("US-CT").unwrap(),
+        account_id: id.to_owned(),
+        valid_from: at(from),
+        valid_to: at(to),
+    };
+    let settings = AccountSettings {
+        list: [1; 16],
+        archive: ArchiveKind::Toll,
+        accounts_max: 10,
+        allow_state_unread: false,
+        trust_jurisdiction: false,
+    };
+    let accounts = [account("OLD", -100 * hour, -hour), account("NEW", -hour, 100 * hour)];
+    let set = AccountSet::build(settings, 7, accounts.into_iter()).unwrap();
+    let read = Read::beyond_doubt(plate, Jurisdiction::parse("US-CT"), NOW_MS);
+    let by_camera = |ms: i64| Read { source_time: Some(NOW_MS + ms), ..read.clone() };
+    let of = |read: &Read| customer_of(&set, read).map(|found| found.unwrap().account_id);
+    assert_eq!(of(&read), Ok("NEW".to_owned()));
+    assert_eq!(of(&by_camera(-3 * hour)), Err(TwoCustomers));
+    // The same customer, or nobody, by the camera's clock.
+    assert_eq!(of(&by_camera(hour)), Ok("NEW".to_owned()));
+    assert_eq!(of(&by_camera(-1_000 * hour)), Ok("NEW".to_owned()));
 }
 
 #[tokio::test]
