@@ -21,6 +21,9 @@ pub(crate) const PROFILE: Profile = Profile { keeps_time: true, delay_ms: 10_000
 
 const DAY_MS: i64 = 86_400_000;
 
+/// Reads of one log.
+const LOG_READS_MAX: usize = 20_000;
+
 /// Digits of a time in ms, Unix time, as `intake.md` section 3 tells units by size: below 1e14.
 const MS_DIGITS_MAX: usize = 14;
 
@@ -51,7 +54,10 @@ impl Source for Axis {
 /// `search.cgi`: `event` elements under one root, of which only what another program reads of them was seen.
 fn logged(body: &[u8], config: &SourceConfig) -> Result<Parsed, Problem> {
     let text = xml::text_of(body)?;
-    let root = xml::parse(&text)?;
+    let root = match xml::parse(&text) {
+        Err(problem) if problem.slug == Slug::TooLarge => return Ok(logged_one_by_one(&text, config)),
+        root => root?,
+    };
     let mut parsed = Parsed::default();
     for event in root.children().filter(|child| child.name() == "event") {
         let observation = logged_event(event, config, &mut parsed);
@@ -63,14 +69,31 @@ fn logged(body: &[u8], config: &SourceConfig) -> Result<Parsed, Problem> {
     Ok(parsed)
 }
 
-/// Whether a camera that was asked counts the times of its log in us, else in ms; none where the answer tells no time.
+/// A log of more cars than one document may have: each is a document.
+fn logged_one_by_one(text: &str, config: &SourceConfig) -> Parsed {
+    let mut parsed = Parsed::default();
+    for piece in text.split_inclusive("</event>").filter(|piece| piece.ends_with("</event>")) {
+        let Some(event) = piece.rfind("<event").and_then(|at| piece.get(at..)) else { continue };
+        match xml::parse(event).and_then(|event| logged_event(&event, config, &mut parsed)) {
+            Ok(Some(read)) if parsed.observations.len() < LOG_READS_MAX => parsed.observations.push(read),
+            other => parsed.observe(other),
+        }
+    }
+    if parsed.observations.is_empty() && parsed.ignored.unreadable == 0 && parsed.rejected == 0 {
+        parsed.refuse(Problem::whole(Slug::TooLarge));
+    }
+    parsed
+}
+
+/// Whether a camera that was asked counts the times of its log in us, else in ms; none where the answer tells no time. It says so also
+/// of an answer that cannot be read whole.
 #[must_use]
 pub fn counts_in_us(answer: &[u8]) -> Option<bool> {
-    let text = xml::text_of(answer).ok()?;
-    let root = xml::parse(&text).ok()?;
-    let stamps = root.children().filter(|child| child.name() == "event").filter_map(|event| event.text("TS"));
-    let digits = stamps.map(|stamp| stamp.trim().bytes().take_while(u8::is_ascii_digit).count());
-    digits.max().filter(|digits| *digits > 0).map(|digits| digits > MS_DIGITS_MAX)
+    const STAMP: &[u8] = b"<TS>";
+    let at = answer.windows(STAMP.len()).position(|window| window == STAMP)?;
+    let stamp = answer.get(at..)?.get(STAMP.len()..)?.trim_ascii_start();
+    let digits = stamp.iter().take_while(|byte| byte.is_ascii_digit()).take(MS_DIGITS_MAX.saturating_add(1)).count();
+    (digits > 0).then_some(digits > MS_DIGITS_MAX)
 }
 
 fn logged_event(

@@ -2,6 +2,7 @@
 
 use lockplate_core::read::{Motion, ReadFlags};
 
+use crate::axis::counts_in_us;
 use crate::intake::{Intake, Outcome};
 use crate::limits::{CROP_BYTES_MAX, HOLD_MS_MAX, PARTS_MAX};
 use crate::source::{Parsed, Part, Payload, Slug, SourceKind, Stage};
@@ -228,6 +229,27 @@ fn the_log_of_a_camera_that_is_asked() {
     assert!(asked("<events>").is_poison());
     // Nothing in it says which camera it is of.
     assert_eq!(slugs(&parse(KIND, "text/xml", LOG.as_bytes()))[0], (None, Slug::UnknownCamera));
+}
+
+#[test]
+fn a_log_of_more_cars_than_a_document_may_have_is_read_car_by_car() {
+    let car = |n: i64| format!("<event><TS>{}</TS>{}<LPR>LG{n:05}</LPR></event>", NOW + n, "<x>1</x>".repeat(40));
+    let log = |cars: i64| format!("<events>{}</events>", (0..cars).map(car).collect::<String>());
+    for cars in [10, 2_000] {
+        let parsed = asked(&log(cars));
+        assert_eq!((parsed.observations.len(), parsed.rejected), (usize::try_from(cars).unwrap(), 0));
+        assert_eq!(parsed.observations.last().map(|o| o.time.ms), Some(NOW + cars - 1));
+    }
+    // One of them cannot be read; one has no end.
+    let broken = log(2_000).replacen("<LPR>LG00007", "<LPR><LPR>LG00007", 1).replacen("LG01999</LPR></event>", "", 1);
+    let parsed = asked(&broken);
+    assert_eq!((parsed.observations.len(), slugs(&parsed)), (1_998, vec![(None, Slug::Malformed)]));
+    assert!(asked(&format!("<events>{}</events>", "<x/>".repeat(30_000))).is_poison());
+    let stamps = [("1774000000000", Some(false)), (" 1774000001000250", Some(true)), ("now", None)];
+    for (stamp, in_us) in stamps {
+        assert_eq!(counts_in_us(format!("<events><event><TS>{stamp}</TS>").as_bytes()), in_us);
+    }
+    assert_eq!(counts_in_us(b"<events/>"), None);
 }
 
 #[test]

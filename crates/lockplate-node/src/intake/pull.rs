@@ -22,7 +22,7 @@ use lockplate_intake::axis::counts_in_us;
 use lockplate_intake::limits::DUPLICATE_ID_MS;
 use lockplate_intake::source::Heartbeat;
 use lockplate_intake::time::{SourceTime, Zone};
-use lockplate_intake::{Observation, Parsed, SourceKind};
+use lockplate_intake::{Observation, Parsed, Slug, SourceKind};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
@@ -254,9 +254,7 @@ async fn questions(
                 }
                 continue;
             }
-            // Asked for the same again, it would never be done.
-            Err(TOO_LARGE) if !question.is_last_only && seen.skip(since_ms, asked_ms) => {
-                inner.lost(name, "the camera has more to tell than is read at a time: half of it is left out");
+            Err(TOO_LARGE) if seen.leave_out(inner, name, &question, since_ms, asked_ms) => {
                 tokio::time::sleep(settings.every).await;
                 continue;
             }
@@ -267,12 +265,17 @@ async fn questions(
         if is_unit_open {
             let told = body.clone();
             in_us = tokio::task::spawn_blocking(move || counts_in_us(&told)).await.ok().flatten();
+            if in_us == Some(true) {
+                continue;
+            }
         }
         let unpacked = Arc::new(Unpacked::answer(&content_type, body));
         let (source, mut parsed) = inner.parse_fetched(name, &unpacked).await?;
         let now_ms = inner.clock.now_ms();
-        if is_unit_open {
-            parsed.observations.retain(|read| read.time.ms >= since_ms);
+        let is_too_large = parsed.is_poison() && parsed.problems.iter().any(|refused| refused.slug == Slug::TooLarge);
+        if is_too_large && seen.leave_out(inner, name, &question, since_ms, asked_ms) {
+            tokio::time::sleep(settings.every).await;
+            continue;
         }
         if question.is_last_only && seen.has_gap(&parsed) {
             inner.lost(name, "the camera's last reads do not go back to those before");
@@ -317,7 +320,7 @@ async fn stream(
                 Ok(Some(part)) => part,
                 Ok(None) => break,
                 Err(parts::TooLarge) => {
-                    inner.counters.rejected(name, lockplate_intake::Slug::TooLarge, 1);
+                    inner.counters.rejected(name, Slug::TooLarge, 1);
                     return Some("a part of the stream is larger than 8 MiB");
                 }
             };
@@ -373,6 +376,16 @@ impl Seen {
     fn pause_ms(&self, now_ms: i64) -> i64 {
         let before = self.asked_ms.or(self.kept.map(Asked::goes_on_ms));
         before.map_or(LOOK_BACK_MS, |before| now_ms.saturating_sub(before))
+    }
+
+    /// The camera has more to tell than is read at a time; asked for the same again, it would never be done. False where less cannot
+    /// be asked for.
+    fn leave_out(&mut self, inner: &Inner, name: &str, question: &Question, since_ms: i64, now_ms: i64) -> bool {
+        let helps = !question.is_last_only && self.skip(since_ms, now_ms);
+        if helps {
+            inner.lost(name, "the camera has more to tell than is read at a time: half of it is left out");
+        }
+        helps
     }
 
     /// Leaves the older half out. False where that would not help.

@@ -213,13 +213,15 @@ async fn an_axis_camera_is_asked_in_the_unit_that_it_counts_in() {
     let since = |ms: i64| format!("GET /local/fflprapp/search.cgi?TimestampFrom={ms}");
     let first = since(NOW_MS - 900_000);
     // Kept to the minute.
-    let again = since(NOW_MS - 900_000 - (NOW_MS - 900_000) % 60_000);
-    let in_us = since(now.0 * 1_000);
+    let kept = NOW_MS - 900_000 - (NOW_MS - 900_000) % 60_000;
     let cases = [
         // In ms: what it tells is what it was asked for.
-        (vec![log(&[], 1), log(&[now], 1), log(&[now, next], 1)], vec![first.clone(), again.clone(), since(now.0)]),
+        (vec![log(&[], 1), log(&[now], 1), log(&[now, next], 1)], vec![first.clone(), since(kept), since(now.0)]),
         // In us: a moment in ms is long ago for it, and it tells its whole log, once.
-        (vec![log(&[], 1_000), log(&[old, now], 1_000), log(&[now, next], 1_000)], vec![first.clone(), again, in_us]),
+        (
+            vec![log(&[], 1_000), log(&[old, now], 1_000), log(&[now], 1_000), log(&[now, next], 1_000)],
+            vec![first.clone(), since(kept), since(kept * 1_000), since(now.0 * 1_000)],
+        ),
         // Its log is too large to be told.
         (
             vec![Answer::Endless, Answer::Endless, log(&[now], 1_000), log(&[next], 1_000)],
@@ -389,13 +391,16 @@ async fn a_camera_whose_clock_is_wrong_is_not_believed_after_a_pause_either() {
 #[tokio::test]
 async fn more_than_is_read_at_a_time_is_left_out_counted_and_not_asked_for_again() {
     let folder = tempfile::tempdir().unwrap();
-    let answers = vec![Answer::Endless, plates(&[("20260320T0546300000", "AB123")])];
-    let (town, camera) = with_device("hikvision", folder.path(), PASSWORD, answers).await;
-    town.until("the read", |town| town.sink.texts() == ["AB123"]).await;
-    let asked: Vec<String> = camera.0.lock().unwrap().asked.iter().map(|(_, body)| body.clone()).take(2).collect();
-    let body = |text: &str| format!("<AfterTime><picTime>{text}</picTime></AfterTime>");
-    assert_eq!(asked, [body("20260320T053140"), body("20260320T053910")]);
-    assert_eq!(town.counts("asked").lost_upstream, 1);
+    // In bytes, and in elements.
+    for too_much in [Answer::Endless, plates(&[("20260320T0546300000", "AB123"); 3_000])] {
+        let answers = vec![too_much, plates(&[("20260320T0546300000", "AB123")])];
+        let (town, camera) = with_device("hikvision", folder.path(), PASSWORD, answers).await;
+        town.until("the read", |town| town.sink.texts() == ["AB123"]).await;
+        let asked: Vec<String> = camera.0.lock().unwrap().asked.iter().map(|(_, body)| body.clone()).take(2).collect();
+        let body = |text: &str| format!("<AfterTime><picTime>{text}</picTime></AfterTime>");
+        assert_eq!(asked, [body("20260320T053140"), body("20260320T053910")]);
+        assert_eq!(town.counts("asked").lost_upstream, 1);
+    }
 }
 
 #[tokio::test]
