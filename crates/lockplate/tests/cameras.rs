@@ -90,6 +90,7 @@ fn a_camera_is_added_moved_paused_resumed_tested_and_removed_each_behind_its_lea
 
     // The list of people on this machine: what was heard of it.
     let listed = done(&town, &["camera", "list"]);
+    assert!(listed["profile"].is_null(), "no law of minutes here");
     let camera =
         listed["cameras"].as_array().unwrap().iter().find(|camera| camera["key"] == "bridge-1").unwrap().clone();
     let number = camera["camera"].to_string();
@@ -99,6 +100,7 @@ fn a_camera_is_added_moved_paused_resumed_tested_and_removed_each_behind_its_lea
         ("purpose", json!("police")),
         ("engine", json!("own")),
         ("state", json!("active")),
+        ("zone", json!("America/Chicago")),
         ("reads", json!(3)),
         ("alarms", json!([])),
     ] {

@@ -973,6 +973,7 @@ fn in_new_hampshire_a_hit_is_all_that_leaves_the_recorder() {
         ..Terms::default()
     };
     let town = Town::start(terms);
+    assert_eq!(town.agency_says(&["camera", "list"]).1["profile"], "NH");
     let second = town.supervisor();
     let mut lists = Lists { town, second, sequences: BTreeMap::new() };
     lists.new_list("state", &["--kind", "extract"]);

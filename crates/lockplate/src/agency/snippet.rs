@@ -153,7 +153,8 @@ fn snippet(kind: SourceKind, address: &Url, key: &str) -> String {
              <httpAuthenticationMethod>none</httpAuthenticationMethod></HttpHostNotification>"
         ),
         SourceKind::Dahua => format!(
-            "# ITSAPI knows fixed paths only. In the proxy before the agency (nginx), for the address that the camera is given:\n\
+            "# ITSAPI knows fixed paths only. The agency serves them to a source that signs in (`user`, `password_file`). With a token alone,\n\
+             # in the proxy before the agency (nginx), for the address that the camera is given:\n\
              location /NotificationInfo/ {{ proxy_pass {address}?; }}"
         ),
         SourceKind::DahuaEvents => format!(
