@@ -592,6 +592,28 @@ async fn rule_10_goes_on_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn signing_in_without_end_ends_ones_own_idle_shifts_and_nothing_else() {
+    let town = Town::with("[desk]\ncard = 'card.json'\n").await;
+    enlist(&town);
+    let agency = town.start().await;
+    let [one, two] = officers(&town).await;
+    let events = one.stream(None).await;
+    let idle = Officer::sign_in(&town, &KEYS[0]).await;
+    town.clock.advance(Duration::from_secs(1));
+    for _command in 0..99 {
+        Officer::sign_in(&town, &KEYS[0]).await;
+    }
+    assert_eq!(
+        problem(idle.terminal.waiting().await),
+        Some(ProblemKind::NotSignedIn),
+        "the first that nobody watches by"
+    );
+    assert!(one.list().await.is_empty() && two.list().await.is_empty());
+    drop(events);
+    agency.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hit_whose_alert_could_not_be_stored_silences_no_later_one() {
     let traces = Traces::begin();
     let town = Town::with("[desk]\ncard = 'card.json'\n").await;
