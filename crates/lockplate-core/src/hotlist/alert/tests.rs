@@ -319,7 +319,8 @@ fn effects_come_once() {
 fn overdue_after_72_hours_and_erased_in_time() {
     let at = looked(SetKind::Extract, 1);
     assert!(!at.1.is_overdue(after(72 * HOUR - 1)) && at.1.is_overdue(after(72 * HOUR)));
-    assert_eq!(at.1.erase_at(None), None, "something is to be done");
+    assert_eq!(at.1.erase_at(None), Some(after(72 * HOUR + 30 * DAY)), "also if nobody does what is to be done");
+    assert_eq!(alert(SetKind::Extract).1.erase_at(None), None, "what nobody looks at expires first");
     let closed = |stopped| close(&at, Disposition::Misread, stopped, after(2 * HOUR)).unwrap().record;
     assert!(!closed(false).is_overdue(after(99 * DAY)));
     assert_eq!(closed(false).erase_at(Some(5 * DAY)), Some(after(2 * HOUR + 30 * DAY)));
