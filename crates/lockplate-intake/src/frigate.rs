@@ -9,7 +9,7 @@ use lockplate_core::read::TimeQuality;
 use crate::confidence::confidence;
 use crate::json::{self, Cursor};
 use crate::limits::ID_BYTES_MAX;
-use crate::source::{Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage};
+use crate::source::{Heartbeat, Observation, Parsed, Payload, Problem, Profile, Slug, Source, SourceConfig, Stage};
 use crate::time::{SourceTime, from_number};
 use crate::vehicle::{CLASSES, coded};
 
@@ -64,6 +64,11 @@ fn tracked_object(
         root.get("after").filter(Cursor::is_object).ok_or_else(|| Problem::at(Slug::MissingField, "/after"))?;
     let id = object.required_text("id", ID_BYTES_MAX)?;
     let camera = object.required_text("camera", ID_BYTES_MAX)?;
+    // Also without a plate: it is of now, where the time of a read may be that of its object's start.
+    if let Some(now) = object.number("frame_time").and_then(from_number) {
+        let cameras = vec![(camera.clone().into_owned(), None)];
+        parsed.heartbeat = Some(Heartbeat { agent_time: Some(now.ms), cameras });
+    }
     let Some((raw, score)) = recognized(&object).filter(|_| !object.flag("false_positive")) else {
         // Most objects never show a plate. That of a known car may have come with `lpr` alone: here is only its name.
         parsed.other_event();

@@ -2,7 +2,7 @@
 //! It never drops a good read in silence: each is sealed, held, or counted as a duplicate. What it returns goes to the
 //! sealer; what could not be made durable must be given back with [`Intake::not_durable`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lockplate_core::read::Read;
 
@@ -183,12 +183,6 @@ impl Intake {
             heartbeat: parsed.heartbeat,
             ..Outcome::default()
         };
-        if let Some((beat, at)) = out.heartbeat.as_ref().and_then(|beat| Some((beat, beat.agent_time?))) {
-            // The time of the agent is that of its cameras' reads.
-            for camera in beat.cameras.iter().filter_map(|(key, _)| camera_of(key)) {
-                self.clock_of(now_ms, camera).judge(at, now_ms);
-            }
-        }
         if let Some(agent) = &parsed.group_agent {
             self.frames.group_seen(now_ms, rules.source, agent);
         }
@@ -242,16 +236,22 @@ impl Intake {
 
     /// What was known of clocks when the process before this one ended ([`right_clocks`](Self::right_clocks)): what a camera or a broker kept
     /// meanwhile is late, and no wrong clock.
-    pub fn know_clocks(&mut self, now_ms: i64, right: impl IntoIterator<Item = u32>) {
-        for camera in right.into_iter().take(CLOCKS_MAX) {
-            self.clocks.insert(camera, (now_ms, CameraClock::known(now_ms)));
+    pub fn know_clocks(&mut self, right: BTreeMap<u32, i64>) {
+        for (camera, at) in right.into_iter().take(CLOCKS_MAX) {
+            self.clocks.insert(camera, (at, CameraClock::known(at)));
         }
     }
 
-    /// Cameras whose clock was right when they were heard last.
+    /// Takes the time that an agent says with a sign of life of a camera: it is that of the camera's reads.
+    pub fn hear_clock(&mut self, now_ms: i64, camera: u32, agent_time_ms: i64) {
+        self.clock_of(now_ms, camera).judge(agent_time_ms, now_ms);
+    }
+
+    /// When the clock of each camera was right last, Unix ms, to the minute: when a car passed is nobody's business.
     #[must_use]
-    pub fn right_clocks(&self) -> BTreeSet<u32> {
-        self.clocks.iter().filter(|(_, (_, clock))| clock.is_right()).map(|(camera, _)| *camera).collect()
+    pub fn right_clocks(&self) -> BTreeMap<u32, i64> {
+        let minute = |ms: i64| ms.saturating_sub(ms.rem_euclid(60_000));
+        self.clocks.iter().filter_map(|(camera, (_, clock))| Some((*camera, minute(clock.right_at()?)))).collect()
     }
 
     /// What the clock of a camera shows ([`CameraClock::reading`]); none before its first live read.

@@ -39,8 +39,6 @@ pub const CLOCK_WINDOW_READS: usize = 64;
 pub const CLOCK_READS_MIN: usize = 8;
 /// Largest offset of a good clock, ms.
 pub const CLOCK_OFFSET_MS_MAX: i64 = 5_000;
-/// Longest delay of a network that is ordinary, ms: a clock that was never right needs more to be taken for one that catches up.
-pub const CLOCK_DELAY_MS_MAX: i64 = 20_000;
 /// A clock that was right within so long is good, whatever else the camera sends, ms.
 pub const CLOCK_RIGHT_MS: i64 = 15 * 60_000;
 /// The same before [`CLOCK_READS_MIN`] reads, ms.

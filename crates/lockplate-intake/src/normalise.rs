@@ -10,8 +10,7 @@ use crate::hold::Held;
 use lockplate_core::limits::JURISDICTION_CONF_MIN;
 
 use crate::limits::{
-    CLOCK_DELAY_MS_MAX, CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_RIGHT_MS,
-    CLOCK_WINDOW_READS, LATE_AFTER_MS,
+    CLOCK_OFFSET_EARLY_MS_MAX, CLOCK_OFFSET_MS_MAX, CLOCK_READS_MIN, CLOCK_RIGHT_MS, CLOCK_WINDOW_READS, LATE_AFTER_MS,
 };
 use crate::source::SourceConfig;
 
@@ -93,25 +92,27 @@ pub enum Clock {
 /// The clock of one camera: offset is the smallest `received_at - captured_at` of its last reads.
 #[derive(Clone, Debug, Default)]
 pub struct CameraClock {
-    /// Offset and time of receipt.
-    offsets: VecDeque<(i64, i64)>,
+    offsets: VecDeque<i64>,
+    heard_at: i64,
     /// When it was right last: whoever sends a backlog between two reads of now has a good clock, however many reads that are.
     right_at: Option<i64>,
-    /// Reads since the last one that was not judged wrong.
-    wrong_reads: usize,
+    /// That was before this process: nobody knows what happened to the camera since.
+    is_of_before: bool,
+    /// Offset and time of receipt of the first read since that was not of now.
+    behind: Option<(i64, i64)>,
 }
 
 impl CameraClock {
-    /// One that was right when its camera was heard last, before `now` and before this process.
+    /// One that was right when its camera was heard last, by a process before this one.
     #[must_use]
-    pub fn known(now: i64) -> Self {
-        Self { right_at: Some(now), ..Self::default() }
+    pub fn known(right_at: i64) -> Self {
+        Self { right_at: Some(right_at), is_of_before: true, ..Self::default() }
     }
 
-    /// It was right once, and was not found wrong since.
+    /// When it was right last, Unix ms.
     #[must_use]
-    pub const fn is_right(&self) -> bool {
-        self.right_at.is_some() && self.wrong_reads == 0
+    pub const fn right_at(&self) -> Option<i64> {
+        self.right_at
     }
 
     /// Judges one read and remembers it.
@@ -120,39 +121,43 @@ impl CameraClock {
         if self.offsets.len() >= CLOCK_WINDOW_READS {
             self.offsets.pop_front();
         }
-        self.offsets.push_back((own, received_at));
+        self.offsets.push_back(own);
+        self.heard_at = received_at;
         if own.saturating_abs() <= CLOCK_OFFSET_MS_MAX {
-            self.right_at = Some(received_at);
-            self.wrong_reads = 0;
+            (self.right_at, self.is_of_before, self.behind) = (Some(received_at), false, None);
+        } else {
+            self.behind.get_or_insert((own, received_at));
         }
-        let judged = self.reading().map_or(Clock::Good, |(_, clock)| clock);
-        self.wrong_reads = if judged == Clock::Off { self.wrong_reads.saturating_add(1) } else { 0 };
-        judged
+        self.reading().map_or(Clock::Good, |(_, clock)| clock)
     }
 
     /// The offset, ms, and the judgement of the last read; none before the first. Positive: the camera's clock is behind, or
     /// its reads are that long on their way.
     #[must_use]
     pub fn reading(&self) -> Option<(i64, Clock)> {
-        let (own, heard_at) = *self.offsets.back()?;
+        let own = *self.offsets.back()?;
         let (offset, bound) = if self.offsets.len() >= CLOCK_READS_MIN {
-            (self.offsets.iter().map(|(offset, _)| *offset).min().unwrap_or(own), CLOCK_OFFSET_MS_MAX)
+            (self.offsets.iter().copied().min().unwrap_or(own), CLOCK_OFFSET_MS_MAX)
         } else {
             (own, CLOCK_OFFSET_EARLY_MS_MAX)
         };
-        let right = self.right_at.is_some_and(|at| heard_at.saturating_sub(at) <= CLOCK_RIGHT_MS);
-        let good = right || offset.saturating_abs() <= bound || self.catches_up(own, heard_at);
+        let right = !self.is_of_before && self.right_at.is_some_and(|at| self.passed(at) <= CLOCK_RIGHT_MS);
+        let good = right || offset.saturating_abs() <= bound || self.is_backlog(own);
         Some((offset, if good && own >= -CLOCK_OFFSET_MS_MAX { Clock::Good } else { Clock::Off }))
     }
 
-    /// Whether the times of its reads go by faster than they come, twice as fast or more: so comes a backlog, oldest first, and
-    /// a wrong clock does not do that. One that was wrong for a whole window does it after an outage as well; it has to be
-    /// right first.
-    fn catches_up(&self, own: i64, heard_at: i64) -> bool {
-        let Some((top, top_at)) = self.offsets.iter().max() else { return false };
-        let fell = top.saturating_sub(own);
-        let least = if self.right_at.is_some() { CLOCK_OFFSET_MS_MAX } else { CLOCK_DELAY_MS_MAX };
-        fell > least && fell >= heard_at.saturating_sub(*top_at) && self.wrong_reads < CLOCK_WINDOW_READS
+    /// Whether a read is of the time since the clock was right last, in which nobody could hear the camera: so comes what it, or its broker,
+    /// kept. A clock that went wrong meanwhile by less than that can look the same; it is believed for as long as one that was right is, and
+    /// beyond that only while the times of its reads go by twice as fast as they come, which those of a wrong clock do not.
+    fn is_backlog(&self, own: i64) -> bool {
+        let (Some(right_at), Some((first, first_at))) = (self.right_at, self.behind) else { return false };
+        let captured_at = self.heard_at.saturating_sub(own);
+        let (fell, passed) = (first.saturating_sub(own), self.passed(first_at));
+        captured_at >= right_at.saturating_sub(CLOCK_OFFSET_MS_MAX) && (passed <= CLOCK_RIGHT_MS || fell >= passed)
+    }
+
+    const fn passed(&self, since: i64) -> i64 {
+        self.heard_at.saturating_sub(since)
     }
 }
 

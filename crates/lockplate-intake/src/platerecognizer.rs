@@ -201,7 +201,7 @@ fn stream_csv(payload: &Payload<'_>, form: Form, config: &SourceConfig) -> Parse
         camera_header: payload.camera_header,
         header: None,
         picture: None,
-        parsed: Parsed::default(),
+        parsed: Parsed { is_file: true, ..Parsed::default() },
     };
     let mut take = |at: u64, line: Line<'_>| {
         if let Err(problem) = rows.line(line, form) {
@@ -274,8 +274,10 @@ impl CsvRows<'_> {
         };
         let Some(plate) = self.parsed.readable(self.config, camera, raw) else { return Ok(()) };
         let mut out = Observation::new(camera.to_owned(), time, plate);
-        out.engine_id =
-            picture.map(|picture| engine_id(camera, picture, index)).filter(|id| id.len() <= 4 * ID_BYTES_MAX);
+        // A file that is sent again has the same rows.
+        let of_picture = picture.map(|picture| engine_id(camera, picture, index));
+        let of_row = || format!("{camera} {} {}", time.ms, out.plate.expose_text());
+        out.engine_id = Some(of_picture.filter(|id| id.len() <= 4 * ID_BYTES_MAX).unwrap_or_else(of_row));
         out.conf = confidence(cell("score").and_then(|score| score.parse().ok()), 1.0, &mut self.parsed.ignored);
         self.parsed.observations.push(out);
         Ok(())

@@ -584,12 +584,18 @@ impl core::fmt::Debug for Observation {
 }
 
 /// A sign of life of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Heartbeat {
     /// The agent's own time, Unix ms: a check of its clock.
     pub agent_time: Option<i64>,
     /// Camera keys with the time of their last frame, Unix ms.
     pub cameras: Vec<(String, Option<i64>)>,
+}
+
+impl core::fmt::Debug for Heartbeat {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Heartbeat(..)")
+    }
 }
 
 /// What was seen and not stored. Counts only.
@@ -635,6 +641,8 @@ pub struct Parsed {
     pub problems: Vec<Problem>,
     /// All refused, listed or not.
     pub rejected: u64,
+    /// A file of what was before: its times say nothing of a clock, and nothing in it is compared with a hot list.
+    pub is_file: bool,
     /// Sign of life.
     pub heartbeat: Option<Heartbeat>,
     /// Camera keys of which something was said that is no read: they live. At most [`OBSERVATIONS_MAX`].

@@ -95,12 +95,28 @@ fn a_backlog_before_any_read_of_now_does_not_make_a_clock_wrong() {
     let mut clock = CameraClock::default();
     (0..100).for_each(|n| assert_eq!(clock.judge(now + n * 7_000 - 300, now + n * 7_000), Clock::Good));
     assert_eq!(backlog(&mut clock, now + 2 * hour), 0);
-    // Nothing is known of it after a start: the first reads, of 20 s, stand alone.
-    assert_eq!(backlog(&mut CameraClock::default(), now), 3);
-    // A busy one, fifty reads in a message.
+    // A new one, of which nothing is known: each read stands alone.
+    assert_eq!(backlog(&mut CameraClock::default(), now), 500);
+}
+
+#[test]
+fn what_was_kept_over_a_restart_is_believed_and_no_clock_that_went_wrong_meanwhile() {
+    let (now, hour) = (1_800_000_000_000_i64, 3_600_000_i64);
+    // Right until an hour ago.
+    let known = || CameraClock::known(now - hour);
+    assert_eq!(known().judge(now - 600_000, now), Clock::Good, "kept while nobody listened");
+    assert_eq!(known().judge(now - 2 * hour, now), Clock::Off, "of before that");
+    assert_eq!(known().judge(now - 30 * 24 * hour, now), Clock::Off);
+    assert_eq!(known().judge(now + 6_000, now), Clock::Off);
+    // Behind by less than the hour: for a quarter of an hour nobody can tell.
+    let (mut clock, mut judged) = (known(), Vec::new());
+    (0..40).for_each(|n| judged.push(clock.judge(now - hour / 2 + n * 60_000, now + n * 60_000)));
+    assert_eq!(judged.iter().filter(|judged| **judged == Clock::Good).count(), 16);
+    assert_eq!(judged.last(), Some(&Clock::Off));
+    // What one read says that is far off does not vouch for the next.
     let mut clock = CameraClock::default();
-    let judged = (0..500).map(|n| clock.judge(now - hour + n * 400, now + n / 50 * 200));
-    assert_eq!(judged.filter(|judged| *judged == Clock::Off).count(), 51);
+    clock.judge(now - 20_000 * 24 * hour, now);
+    assert!((1..100).all(|n| clock.judge(now - hour + n * 10_000, now + n * 10_000) == Clock::Off));
 }
 
 #[test]
@@ -523,6 +539,17 @@ fn the_csv_of_plate_recognizer_is_read_by_its_scalars() {
     assert_eq!(first.engine_id.as_deref(), Some("gate\u{1f}gate_screenshots/26-03-20/05-46-40.jpg\u{1f}0"));
     assert_ne!(first.engine_id, second.engine_id, "two plates of one picture are two reads");
     assert_eq!(parsed.heard.iter().collect::<Vec<_>>(), ["west"]);
+    // Of the past, whatever the clock: late, and nobody is told of it.
+    let mut intake = Intake::new(&[5; 32]);
+    let file = Rules::new(&config(SourceKind::PlateRecognizer), Arrival::Import, YEAR_MS);
+    let out = intake.take(NOW + 3_600_000, file, parsed.clone(), |_| Some(7));
+    assert!(parsed.is_file && out.clocks_off.is_empty());
+    assert!(
+        out.sealables
+            .iter()
+            .all(|ready| ready.placement == Placement::Late { captured_at: NOW + 250 } && ready.seen().is_none())
+    );
+    assert_eq!(intake.take(NOW + 3_600_000, file, parsed, |_| Some(7)).duplicates, 2);
 
     let config = config(SourceKind::PlateRecognizer);
     let cut = STREAM_CSV.replace("_screenshots", "");

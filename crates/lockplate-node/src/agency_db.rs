@@ -3,7 +3,7 @@
 
 mod cameras;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use lockplate_core::Timestamp;
@@ -53,7 +53,7 @@ CREATE UNIQUE INDEX camera_key ON camera (source, key) WHERE state <> 2;
 CREATE TABLE asked (source INTEGER PRIMARY KEY REFERENCES source (number), read_to INTEGER NOT NULL,
     answered INTEGER NOT NULL) STRICT;
 ", crate::account::MIGRATION_ONCE, crate::account::MIGRATION_SIZE, alerts::store::MIGRATION_CHANGES, "
-CREATE TABLE right_clock (camera INTEGER PRIMARY KEY REFERENCES camera (number)) STRICT;
+CREATE TABLE right_clock (camera INTEGER PRIMARY KEY REFERENCES camera (number), at INTEGER NOT NULL) STRICT;
 "];
 
 /// Version of `agency.db`.
@@ -250,31 +250,31 @@ impl AgencyDb {
             .await
     }
 
-    /// Cameras whose clock was right.
+    /// When the clock of each camera was right last, Unix ms.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn right_clocks(&self) -> Result<BTreeSet<u32>, DbError> {
+    pub async fn right_clocks(&self) -> Result<BTreeMap<u32, i64>, DbError> {
         self.db
             .call(|db| {
-                let mut rows = db.prepare_cached("SELECT camera FROM right_clock")?;
-                Ok(rows.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?)
+                let mut rows = db.prepare_cached("SELECT camera, at FROM right_clock")?;
+                Ok(rows.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
             })
             .await
     }
 
-    /// Remembers those, and no others.
+    /// Remembers that, and nothing else.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn set_right_clocks(&self, cameras: BTreeSet<u32>) -> Result<(), DbError> {
+    pub async fn set_right_clocks(&self, right: BTreeMap<u32, i64>) -> Result<(), DbError> {
         self.db
             .transaction(move |db| {
                 db.execute("DELETE FROM right_clock", ())?;
                 let mut insert =
-                    db.prepare_cached("INSERT INTO right_clock SELECT number FROM camera WHERE number = ?1")?;
-                for camera in cameras {
-                    insert.execute(params![camera])?;
+                    db.prepare_cached("INSERT INTO right_clock SELECT number, ?2 FROM camera WHERE number = ?1")?;
+                for (camera, at) in right {
+                    insert.execute(params![camera, at])?;
                 }
                 Ok(())
             })

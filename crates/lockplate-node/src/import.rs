@@ -93,7 +93,7 @@ impl ImportPlan {
 
     fn form(&self) -> Form {
         let name = self.file.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        let is_csv = name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv");
+        let is_csv = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name).ends_with(".csv");
         self.form.unwrap_or(if is_csv { Form::Csv { latin: false } } else { Form::Ndjson })
     }
 }

@@ -196,8 +196,8 @@ struct Inner {
     /// Large payloads are parsed a few at a time: what is built of one may be many times its size.
     parsers: Semaphore,
     counters: Counters,
-    /// Cameras whose clock is known to be right, as the register has it, and since when.
-    right_clocks: Mutex<(Duration, BTreeSet<u32>)>,
+    /// When clocks were right last, as the register has it, and since when it has that.
+    right_clocks: Mutex<(Duration, BTreeMap<u32, i64>)>,
     /// Alarms of cameras that were traced and are not over.
     alarms: Mutex<BTreeSet<(u32, CameraAlarm)>>,
     nonces: Nonces,
@@ -367,7 +367,7 @@ impl IntakeState {
         };
         inner.refresh().await?;
         let right = inner.register.right_clocks().await?;
-        inner.with(Way::Live, |intake| intake.know_clocks(inner.started_ms, right.iter().copied()));
+        inner.with(Way::Live, |intake| intake.know_clocks(right.clone()));
         *inner.right_clocks.lock().unwrap_or_else(PoisonError::into_inner) = (inner.clock.monotonic(), right);
         Ok(Self(Arc::new(inner)))
     }

@@ -163,7 +163,7 @@ impl Notifier {
             all.push(Arc::new(webhook::Webhook::new(hook, lookup, tls, Arc::clone(clock))?));
         }
         if let Some(mail) = &settings.mail {
-            all.push(Arc::new(mail::MailReceiver::new(mail)?));
+            all.extend(mail::MailReceiver::each(mail)?.into_iter().map(|one| Arc::new(one) as Arc<dyn Receiver>));
         }
         if let Some(mqtt) = &settings.mqtt {
             all.push(Arc::new(mqtt::MqttReceiver::start(

@@ -27,6 +27,9 @@ const TOO_LARGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long a payload may come that turns out too large: less than any may take.
 const TOO_LARGE_MAX: Duration = Duration::from_secs(25);
 
+/// Counted for a body that does not say how long it is.
+const UNDECLARED_BYTES: usize = 1_024 * 1_024;
+
 /// Longest `Content-Type` that is looked at.
 const CONTENT_TYPE_BYTES_MAX: usize = 512;
 
@@ -158,10 +161,10 @@ fn bytes_declared(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The most that may come of a body, unpacked.
-pub(super) fn bytes_at_most(headers: &HeaderMap) -> usize {
+/// What room is kept for a body: all that it declares. One that does not say, or is packed, is mostly small; it may become larger.
+pub(super) fn bytes_expected(headers: &HeaderMap) -> usize {
     let as_it_is = bytes_declared(headers).filter(|_| !headers.contains_key(CONTENT_ENCODING));
-    as_it_is.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX)
+    as_it_is.map_or(UNDECLARED_BYTES, |bytes| bytes.min(BODY_BYTES_MAX))
 }
 
 fn text_of(headers: &HeaderMap, name: &HeaderName, bytes_max: usize) -> Option<String> {

@@ -1,6 +1,6 @@
 //! The real ends of intake's seams: the recorder, and the register in the agency's database. Nothing is decided here.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -222,12 +222,12 @@ impl Register for AgencyRegister {
         async move { self.db.set_asked(source, asked).await.map_err(|_db| RegisterDown) }.boxed()
     }
 
-    fn right_clocks(&self) -> BoxFuture<'_, Result<BTreeSet<u32>, RegisterDown>> {
+    fn right_clocks(&self) -> BoxFuture<'_, Result<BTreeMap<u32, i64>, RegisterDown>> {
         async move { self.db.right_clocks().await.map_err(|_db| RegisterDown) }.boxed()
     }
 
-    fn set_right_clocks(&self, cameras: BTreeSet<u32>) -> BoxFuture<'_, Result<(), RegisterDown>> {
-        async move { self.db.set_right_clocks(cameras).await.map_err(|_db| RegisterDown) }.boxed()
+    fn set_right_clocks(&self, right: BTreeMap<u32, i64>) -> BoxFuture<'_, Result<(), RegisterDown>> {
+        async move { self.db.set_right_clocks(right).await.map_err(|_db| RegisterDown) }.boxed()
     }
 
     fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>> {

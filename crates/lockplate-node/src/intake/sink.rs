@@ -2,7 +2,7 @@
 //! without a recorder; the real ones stand beside the recorder.
 
 use core::fmt;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use lockplate_core::read::Read;
@@ -265,11 +265,11 @@ pub trait Register: Send + Sync + 'static {
     /// Remembers that.
     fn set_asked(&self, source: u16, asked: Asked) -> BoxFuture<'_, Result<(), RegisterDown>>;
 
-    /// Cameras whose clock was right when the run before this one ended.
-    fn right_clocks(&self) -> BoxFuture<'_, Result<BTreeSet<u32>, RegisterDown>>;
+    /// When the clock of each camera was right last in the runs before this one, Unix ms.
+    fn right_clocks(&self) -> BoxFuture<'_, Result<BTreeMap<u32, i64>, RegisterDown>>;
 
     /// Remembers that, and nothing of before.
-    fn set_right_clocks(&self, cameras: BTreeSet<u32>) -> BoxFuture<'_, Result<(), RegisterDown>>;
+    fn set_right_clocks(&self, right: BTreeMap<u32, i64>) -> BoxFuture<'_, Result<(), RegisterDown>>;
 
     /// Changes a camera, in the same order. On an error it is as it was, and the problem is what the caller is told.
     fn change(&self, camera: u32, edit: CameraEdit) -> BoxFuture<'_, Result<CameraChanged, ProblemKind>>;

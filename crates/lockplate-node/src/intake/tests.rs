@@ -112,7 +112,7 @@ pub(super) fn camera(number: u32, source: u16, key: &str) -> KnownCamera {
 pub(crate) struct FakeRegister(
     pub(crate) Mutex<Registered>,
     pub(super) Mutex<BTreeMap<u16, Asked>>,
-    pub(super) Mutex<BTreeSet<u32>>,
+    pub(super) Mutex<BTreeMap<u32, i64>>,
 );
 
 impl Register for FakeRegister {
@@ -136,12 +136,12 @@ impl Register for FakeRegister {
         core::future::ready(Ok(())).boxed()
     }
 
-    fn right_clocks(&self) -> BoxFuture<'_, Result<BTreeSet<u32>, RegisterDown>> {
+    fn right_clocks(&self) -> BoxFuture<'_, Result<BTreeMap<u32, i64>, RegisterDown>> {
         core::future::ready(Ok(self.2.lock().unwrap().clone())).boxed()
     }
 
-    fn set_right_clocks(&self, cameras: BTreeSet<u32>) -> BoxFuture<'_, Result<(), RegisterDown>> {
-        *self.2.lock().unwrap() = cameras;
+    fn set_right_clocks(&self, right: BTreeMap<u32, i64>) -> BoxFuture<'_, Result<(), RegisterDown>> {
+        *self.2.lock().unwrap() = right;
         core::future::ready(Ok(())).boxed()
     }
 
@@ -253,11 +253,11 @@ fn password_file(folder: &std::path::Path, password: &str) -> std::path::PathBuf
 }
 
 pub(crate) async fn town() -> Town {
-    town_that_knows(BTreeSet::new()).await
+    town_that_knows(BTreeMap::new()).await
 }
 
 /// One whose run before this one knew the clocks of these cameras.
-async fn town_that_knows(right_clocks: BTreeSet<u32>) -> Town {
+async fn town_that_knows(right_clocks: BTreeMap<u32, i64>) -> Town {
     let numbered = || (1_u16..).zip(SourceKind::ALL.iter().map(|&kind| name_of(kind)));
     let registered = Registered {
         cameras: numbered().map(|(number, _)| camera(u32::from(number), number, "1")).collect(),

@@ -31,7 +31,7 @@ use crate::problem::{Problem, ProblemKind};
 /// Payloads from this size on are parsed beside the event loop, bytes.
 pub(super) const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// KiB of payloads that one source may have here at a time, read, parsed or on their way: eight of the largest.
+/// KiB of payloads that one source may have here at a time, read, parsed or on their way: eight of the largest, or 64 that do not say.
 pub(super) const ROOM_KIB: usize = 64 * 1_024;
 
 /// Large payloads that are parsed at a time.
@@ -148,7 +148,7 @@ impl Inner {
         source: &SourceSettings,
         request: Request,
     ) -> Result<(Unpacked, Option<OwnedSemaphorePermit>), Refusal> {
-        let kib = payload::bytes_at_most(request.headers()).div_ceil(1_024);
+        let kib = payload::bytes_expected(request.headers()).div_ceil(1_024);
         // Never closed.
         let places = self.room(source.config.number).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
         let mut room = places.await.ok();
@@ -210,7 +210,8 @@ impl Inner {
         }
         let now = self.clock.now_ms();
         let book = self.book();
-        let rules = Rules { pause_ms, ..Rules::new(&source.config, Arrival::Live, self.retention_ms) };
+        let arrival = if parsed.is_file { Arrival::Import } else { Arrival::Live };
+        let rules = Rules { pause_ms, ..Rules::new(&source.config, arrival, self.retention_ms) };
         let number = source.config.number;
         let alive: Vec<u32> = parsed.alive(&source.config).filter_map(|key| book.camera_of(number, key)).collect();
         // INVARIANT: no await between here and the task that `settle` starts, so that a caller that goes away cannot leave a
@@ -220,6 +221,10 @@ impl Inner {
             // What is held is acknowledged. Of what was held before some cannot be sealed: there is no place for more.
             if !self.may_hold_more() && intake.holds_more(now, &rules, &parsed, |key| book.camera_of(number, key)) {
                 return Err(NotTaken::Busy);
+            }
+            if let Some((beat, at)) = parsed.heartbeat.as_ref().and_then(|beat| Some((beat, beat.agent_time?))) {
+                let cameras = beat.cameras.iter().filter_map(|(key, _)| book.camera_of(number, key));
+                cameras.for_each(|camera| intake.hear_clock(now, camera, at));
             }
             Ok(intake.take(now, rules, parsed, |key| {
                 let camera = book.camera_of(number, key);

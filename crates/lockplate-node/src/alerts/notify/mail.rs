@@ -18,16 +18,33 @@ pub(in crate::alerts) struct MailNotices {
     pub(in crate::alerts) smtp: MailSettings,
 }
 
-/// One mail server with all addresses.
+/// One address: a mailbox that is full keeps nobody else waiting.
 pub(in crate::alerts) struct MailReceiver {
     mailer: Mailer,
     notices: MailNotices,
 }
 
 impl MailReceiver {
-    /// Reads the password; connects to nobody yet.
-    pub(in crate::alerts) fn new(notices: &MailNotices) -> Result<Self, NoNotices> {
-        Ok(Self { mailer: Mailer::new(&notices.smtp)?, notices: notices.clone() })
+    /// One for each address. Reads the password; connects to nobody yet.
+    pub(in crate::alerts) fn each(notices: &MailNotices) -> Result<Vec<Self>, NoNotices> {
+        let MailNotices { to, escalate_to, agencies, smtp } = notices;
+        let mut all: Vec<&Address> = Vec::new();
+        for address in to.iter().chain(escalate_to).chain(agencies.values()) {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+        let only = |one: &Address| {
+            let of = |list: &[Address]| list.iter().filter(|address| *address == one).cloned().collect();
+            let agencies = agencies.iter().filter(|(_, address)| *address == one);
+            MailNotices {
+                to: of(to),
+                escalate_to: of(escalate_to),
+                agencies: agencies.map(|(ori, address)| (ori.clone(), address.clone())).collect(),
+                smtp: smtp.clone(),
+            }
+        };
+        all.into_iter().map(|one| Ok(Self { mailer: Mailer::new(smtp)?, notices: only(one) })).collect()
     }
 
     fn addresses(&self, why: &Why) -> Vec<Address> {

@@ -255,6 +255,10 @@ async fn mail_server(answers: &'static [&'static str]) -> (u16, Arc<AtomicU64>) 
 }
 
 fn mail_at(port: u16) -> MailReceiver {
+    mail_to(port, &["desk@pd.example"]).remove(0)
+}
+
+fn mail_to(port: u16, addresses: &[&str]) -> Vec<MailReceiver> {
     let config = MailConfig {
         server: "127.0.0.1".to_owned(),
         port,
@@ -264,8 +268,9 @@ fn mail_at(port: u16) -> MailReceiver {
         password_file: None,
     };
     let smtp = MailSettings::check(Path::new("agency.toml"), "alerts.mail.smtp", config).unwrap();
-    let to = vec!["desk@pd.example".parse().unwrap()];
-    MailReceiver::new(&MailNotices { to, escalate_to: Vec::new(), agencies: Default::default(), smtp }).unwrap()
+    let to: Vec<lettre::Address> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let escalate_to = to.iter().take(1).cloned().collect();
+    MailReceiver::each(&MailNotices { to, escalate_to, agencies: Default::default(), smtp }).unwrap()
 }
 
 #[tokio::test]
@@ -276,4 +281,12 @@ async fn mail_that_is_wanted_later_is_sent_again_and_mail_that_is_refused_is_not
     let (port, asked) = mail_server(&["550 5.1.1 nobody of that name"]).await;
     assert!(!mail_at(port).tell(&notice()).await);
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+/// A mailbox that is full must not keep others waiting.
+#[test]
+fn each_address_has_a_receiver_of_its_own() {
+    let both = mail_to(25, &["one@pd.example", "two@pd.example", "one@pd.example"]);
+    let wants = |why: Why| both.iter().map(|one| one.wants(&why)).collect::<Vec<_>>();
+    assert_eq!((wants(Why::Raised), wants(Why::Escalated)), (vec![true, true], vec![true, false]));
 }

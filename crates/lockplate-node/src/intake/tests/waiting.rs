@@ -72,12 +72,18 @@ async fn what_was_kept_for_us_over_a_restart_is_late_where_the_clock_was_right()
     send(&before, group("u-1", "CD456", false)).await;
     before.state.finish().await;
     let right = before.register.2.lock().unwrap().clone();
-    assert_eq!(right.len(), 1);
+    assert_eq!(right.values().collect::<Vec<_>>(), [&(NOW_MS - NOW_MS % 60_000)], "to the minute");
+    // That was two hours ago.
+    let right: BTreeMap<u32, i64> = right.into_iter().map(|(camera, at)| (camera, at - 2 * 3_600_000)).collect();
 
     let after = town_that_knows(right).await;
     send(&after, old("u-2")).await;
     assert_eq!(after.sink.placements(), [late(NOW_MS - 3_600_000)]);
     assert_eq!(after.state.health().sources["rekor"].clock_off, 0);
+
+    // Older than what it was then: its clock went wrong.
+    send(&after, old("u-9").replace(&(NOW_MS - 3_600_000).to_string(), &(NOW_MS - 3 * 3_600_000).to_string())).await;
+    assert_eq!(after.sink.placements()[1..], [Placement::Open]);
 
     // Nothing is known, but the agent's own time is right.
     let new = town().await;
@@ -98,4 +104,29 @@ async fn what_was_kept_for_us_over_a_restart_is_late_where_the_clock_was_right()
     let health = wrong.state.health();
     let camera = health.cameras.iter().find(|camera| camera.clock_offset_ms.is_some()).unwrap();
     assert_eq!((camera.clock_offset_ms, camera.alarms.as_slice()), (Some(3 * 3_600_000), &[CameraAlarm::Clock][..]));
+}
+
+/// The plate of a known car comes with the time of its object's start alone; that the clock is wrong is said by the messages of the object.
+#[tokio::test]
+async fn the_clock_of_frigate_is_that_of_its_frames() {
+    let town = town().await;
+    let ms = NOW_MS - 3_600_000;
+    let seconds = ms / 1_000;
+    let send = async |body: String| {
+        assert_eq!(answer(&town, post_of(&address("frigate"), "application/json", body)).await.0, 200);
+    };
+    let object = |kind: &str| {
+        format!(
+            r#"{{"type":"{kind}","before":null,"after":{{"id":"o-1","camera":"1","label":"car","frame_time":{seconds}.5}}}}"#
+        )
+    };
+    send(object("new")).await;
+    send(format!(r#"{{"type":"lpr","id":"o-1","camera":"1","plate":"AB123","score":0.9,"timestamp":{seconds}.0}}"#))
+        .await;
+    send(object("end")).await;
+    town.clock.advance(Duration::from_secs(3));
+    assert!(town.state.0.release(false).await);
+    assert_eq!(town.sink.placements(), [Placement::Open], "at its time of receipt");
+    let read = town.sink.sealed.lock().unwrap()[0].0.clone();
+    assert_eq!((read.time_quality, read.source_time), (lockplate_core::read::TimeQuality::ReceiveTime, Some(ms)));
 }
