@@ -173,14 +173,16 @@ impl Header {
 pub enum FileRefused {
     /// The first line, the row of column names or the frame of a JSON body is missing or has another form; or it comes from the future.
     BadHeader,
-    /// More than 256 MiB.
+    /// More than 256 MiB, or one JSON body of more than 8 MiB or a million values.
     TooLarge,
     /// More rows than a file, or a request of this source, may have.
     TooManyRows,
     /// A full list without a row.
     Empty,
-    /// It ends before its end: another number of rows than stated, no line break at the end, a JSON body that is cut off or none.
+    /// It ends before its end: another number of rows than stated, no line break at the end.
     Truncated,
+    /// A body that is no JSON object, or is cut off.
+    Malformed,
     /// More than 1 in 100 rows, and at least ten, are bad lines; or every row is.
     TooManyBadLines,
 }
@@ -195,6 +197,7 @@ impl FileRefused {
             Self::TooManyRows => "too_many_rows",
             Self::Empty => "empty",
             Self::Truncated => "truncated",
+            Self::Malformed => "malformed",
             Self::TooManyBadLines => "too_many_bad_lines",
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, JSON_VALUES_MAX, NESTING_MAX, TEXT_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, JSON_VALUES_MAX, LIST_VALUES_MAX, NESTING_MAX, TEXT_BYTES_MAX};
 use crate::source::{Observation, Parsed, Problem, Slug};
 use crate::time::{SourceTime, Zone, from_text};
 
@@ -15,11 +15,20 @@ use crate::time::{SourceTime, Zone, from_text};
 /// `Malformed` for anything that is not JSON, deeper than [`NESTING_MAX`], or has NUL in it; `TooLarge` beyond
 /// [`BODY_BYTES_MAX`] or [`JSON_VALUES_MAX`].
 pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    parse_within(bytes, JSON_VALUES_MAX)
+}
+
+/// Parses the JSON object that is a whole list: as [`object`], with at most [`LIST_VALUES_MAX`] values.
+pub(crate) fn list(bytes: &[u8]) -> Result<Value, Problem> {
+    parse_within(bytes, LIST_VALUES_MAX).and_then(only_object)
+}
+
+fn parse_within(bytes: &[u8], values_max: usize) -> Result<Value, Problem> {
     if bytes.len() > BODY_BYTES_MAX {
         return Err(Problem::whole(Slug::TooLarge));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    bounded(bytes).map_err(Problem::whole)?;
+    bounded(bytes, values_max).map_err(Problem::whole)?;
     serde_json::from_slice(bytes).map_err(|_no_json| Problem::whole(Slug::Malformed))
 }
 
@@ -28,7 +37,11 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
 /// # Errors
 /// As [`parse`]; `Malformed` for another type.
 pub fn object(bytes: &[u8]) -> Result<Value, Problem> {
-    parse(bytes).and_then(|value| if value.is_object() { Ok(value) } else { Err(Problem::whole(Slug::Malformed)) })
+    parse(bytes).and_then(only_object)
+}
+
+fn only_object(value: Value) -> Result<Value, Problem> {
+    if value.is_object() { Ok(value) } else { Err(Problem::whole(Slug::Malformed)) }
 }
 
 /// What a payload says that is one JSON object about one pass; `read` maps its fields.
@@ -42,8 +55,8 @@ where
     parsed
 }
 
-/// One pass without building anything: nesting at most [`NESTING_MAX`], values at most [`JSON_VALUES_MAX`], no NUL, raw or escaped.
-fn bounded(bytes: &[u8]) -> Result<(), Slug> {
+/// One pass without building anything: nesting at most [`NESTING_MAX`], values at most `values_max`, no NUL, raw or escaped.
+fn bounded(bytes: &[u8], values_max: usize) -> Result<(), Slug> {
     let mut depth = 0_usize;
     // Each begins with a bracket or stands behind a comma, but for the first.
     let mut values = 0_usize;
@@ -71,7 +84,7 @@ fn bounded(bytes: &[u8]) -> Result<(), Slug> {
             b',' if !in_text => values = values.saturating_add(1),
             _ => {}
         }
-        if values > JSON_VALUES_MAX {
+        if values > values_max {
             return Err(Slug::TooLarge);
         }
     }
@@ -279,6 +292,9 @@ mod tests {
         let values = |n: usize| format!("[{}0]", "0,".repeat(n - 2));
         assert!(parse(values(JSON_VALUES_MAX).as_bytes()).is_ok());
         assert_eq!(parse(values(JSON_VALUES_MAX + 2).as_bytes()), Err(Problem::whole(Slug::TooLarge)));
+        let whole = |n: usize| format!("{{\"a\":{}}}", values(n - 1));
+        assert!(list(whole(LIST_VALUES_MAX).as_bytes()).is_ok());
+        assert_eq!(list(whole(LIST_VALUES_MAX + 2).as_bytes()), Err(Problem::whole(Slug::TooLarge)));
         let objects = format!("[{}0]", r#"{"a":0},"#.repeat(1_000_000));
         assert_eq!(parse(objects.as_bytes()), Err(Problem::whole(Slug::TooLarge)));
         // Those in text are none.

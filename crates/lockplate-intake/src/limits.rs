@@ -12,6 +12,8 @@ pub const PARTS_MAX: usize = 32;
 pub const NESTING_MAX: usize = 64;
 /// Values of a JSON payload, arrays and objects among them; an engine's has some thousands. A small value takes a hundred bytes in memory.
 pub const JSON_VALUES_MAX: usize = 50_000;
+/// Values of a hot list that is one JSON body: thousands of rows, each with keys that nobody reads.
+pub const LIST_VALUES_MAX: usize = 1_000_000;
 /// Tags, texts, references and comments of an XML payload; a camera's event has some hundreds.
 pub const XML_EVENTS_MAX: usize = 20_000;
 /// Lines `key=value` of a payload of Dahua's event stream.

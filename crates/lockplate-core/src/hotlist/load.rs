@@ -298,9 +298,9 @@ pub enum LoadRefusal {
     LineCount,
     /// A complete extract without a line.
     Empty,
-    /// What would be left of the list is nothing, and not because it was taken off.
+    /// A complete file of which so much is left out that nothing would be left of the list.
     Emptied,
-    /// Of a custom list: a file of which nothing is taken. Nothing would change.
+    /// Of a custom list: a complete file of which nothing is taken. Nothing would change.
     NothingTaken,
     /// Too many bad lines.
     BadLines,
@@ -329,9 +329,7 @@ impl LoadRefusal {
             Self::Emptied => {
                 "nothing of the file may be matched, and the list would be empty; to end a list, retire it"
             }
-            Self::NothingTaken => {
-                "no entry of the file is accepted, and none that is listed is taken off: nothing changes"
-            }
+            Self::NothingTaken => "no entry of the file is accepted: nothing changes",
             Self::BadLines => "too many lines cannot be read",
             Self::TooMany => "the list is larger than allowed",
             Self::CustomUpload => "too many plates in one upload",
@@ -648,8 +646,6 @@ pub struct Loading<'a, P: ListPolicy> {
     fault: Option<LoadRefusal>,
     lines: u64,
     bad: u64,
-    /// Lines that were taken: entries that were accepted, listed ones that were taken off.
-    taken: u64,
     rulings: BTreeMap<ListClass, Ruling>,
     custom_digests: Vec<[u8; 32]>,
     dropped: BTreeMap<ListClass, u64>,
@@ -731,7 +727,6 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             fault: None,
             lines: 0,
             bad: 0,
-            taken: 0,
             rulings: BTreeMap::new(),
             custom_digests: Vec::new(),
             dropped: BTreeMap::new(),
@@ -827,22 +822,24 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         })
     }
 
-    /// Why the load comes to nothing, if it does. A list ends by the word of its steward and entries go by being taken off, not because
-    /// a file lost its codes, its form or its second signature.
+    /// Why the load comes to nothing, if it does. A list ends by the word of its steward, not because a whole file lost its codes, its
+    /// form or its second signature. What an incremental file takes off is meant, and one that is refused would be a gap before the next.
     fn void(&self, set: &ListSet) -> Option<LoadRefusal> {
+        if self.header.mode != LoadMode::Full || set.entries() > 0 {
+            return None;
+        }
         let kind = self.rules.settings.kind;
-        // That an alert is over, or an entry, is said in this way too. A whole extract or custom list whose entries are all over is old.
-        let may_be_over = kind == SetKind::Amber || self.header.mode != LoadMode::Full;
-        let mut lost = self.refused.keys().filter(|(_, why)| !(may_be_over && *why == Refusal::Expired));
-        let loses = self.bad > 0 || !self.dropped.is_empty() || lost.next().is_some();
+        // That alerts are over is said in this way too. A whole extract or custom list whose entries are all over is old.
+        let is_over = kind == SetKind::Amber && self.refused.keys().any(|(_, why)| *why == Refusal::Expired);
+        let loses = self.bad > 0 || !self.dropped.is_empty() || !self.refused.is_empty();
         let had_any = || match self.before {
             Some(before) => before.views().any(|view| view.expires_at > self.now),
             None => self.rules.lost.values().any(|n| *n > 0),
         };
-        if loses && set.entries() == 0 && had_any() {
+        if loses && !is_over && had_any() {
             return Some(LoadRefusal::Emptied);
         }
-        (kind == SetKind::Custom && self.lines > 0 && self.taken == 0).then_some(LoadRefusal::NothingTaken)
+        (kind == SetKind::Custom && self.lines > 0).then_some(LoadRefusal::NothingTaken)
     }
 
     fn line(&mut self) {
@@ -892,7 +889,6 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         if u64::try_from(self.builder.len()).unwrap_or(u64::MAX) > entries_max(&self.rules) {
             self.fault.get_or_insert(LoadRefusal::TooMany);
         }
-        self.taken = self.taken.saturating_add(1);
         self.cut = self.cut.saturating_add(u64::from(cut));
         self.near_unsigned = self.near_unsigned.saturating_add(u64::from(near_unsigned));
         Ok(())
@@ -933,7 +929,6 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             !superseded.contains(view.entry_id) && view.expires_at > now && allowed.contains(&view.class)
         };
         self.builder.carry_from(before, keep).map_err(|_too_large| LoadRefusal::TooMany)?;
-        self.taken = self.taken.saturating_add(u64::try_from(found.len()).unwrap_or(u64::MAX));
         Ok(u64::try_from(removed.len().saturating_sub(found.len())).unwrap_or(u64::MAX))
     }
 

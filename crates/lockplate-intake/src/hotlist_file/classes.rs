@@ -1,6 +1,9 @@
 //! Which class a code of a source stands for. A class that describes who somebody is, and not an offence under way, is counted
 //! and never taken over; no name of a list, no text of a reason and no note ever leads to a class.
 
+use std::cmp::Reverse;
+use std::sync::LazyLock;
+
 use lockplate_core::entry::ListClass;
 
 /// The 13 files of the NCIC extract for licence-plate readers, by the FBI's names ("License Plate Reader Data Extract in NCIC", CJIS
@@ -27,11 +30,32 @@ pub(super) fn counted_as(code: &str) -> ListClass {
     never_loaded(code).unwrap_or(ListClass::Unknown)
 }
 
-/// The class of a file of the extract that nobody loads, by its name in letters alone.
+/// The class of a file of the extract that nobody loads, where its name stands anywhere in `file`: sources put dates, endings and their
+/// own name around it. Only letters count.
 pub(super) fn never_loaded(file: &str) -> Option<ListClass> {
-    let letters =
-        |text: &str| text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    let asked: String = letters(file);
-    let known = NCIC_FILES.iter().find(|(name, _)| letters(name) == asked);
-    known.map(|(_, class)| *class).filter(|class| !class.may_be_loaded())
+    if file.is_empty() {
+        return None;
+    }
+    let words = words(file);
+    let joined = words.concat();
+    let is_in = |name: &str| match name {
+        // A short name stands inside of other words.
+        "GANG" => words.iter().any(|word| word == name || word.contains("GANGFILE")),
+        _ => joined.contains(name),
+    };
+    NEVER_LOADED.iter().find(|(name, _)| is_in(name)).map(|(_, class)| *class)
+}
+
+/// Longer names first: "Extreme Risk Protection Order" has another one's name in it.
+static NEVER_LOADED: LazyLock<Vec<(String, ListClass)>> = LazyLock::new(|| {
+    let never = NCIC_FILES.iter().filter(|(_, class)| !class.may_be_loaded());
+    let mut names: Vec<_> = never.map(|(name, class)| (words(name).concat(), *class)).collect();
+    names.sort_by_key(|(name, _)| Reverse(name.len()));
+    names
+});
+
+/// Its words in capital letters, each in the singular.
+fn words(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphabetic()).map(str::to_ascii_uppercase);
+    words.map(|word| word.trim_start_matches("NCIC").trim_end_matches('S').to_owned()).collect()
 }

@@ -134,7 +134,11 @@ impl OwnRows {
 
 /// One JSON object in which no key stands twice. Of two classes in one line the second would win, unseen.
 pub(super) fn read_object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let value = json::object(bytes).ok()?;
+    once_each(json::object(bytes).ok()?, bytes)
+}
+
+/// The members of an object that was read from `bytes`, if none is written twice.
+pub(super) fn once_each(value: Value, bytes: &[u8]) -> Option<Map<String, Value>> {
     if members_written(bytes) != members_kept(&value) {
         return None;
     }

@@ -19,12 +19,13 @@ use super::limits::{
     AGENCY_BYTES_MAX, CASE_BYTES_MAX, CODE_BYTES_MAX, ENTRY_ID_BYTES_MAX, LIFE_DAYS_MAX, NOTE_CHARS_MAX,
     PLATE_RAW_BYTES_MAX, ROWS_MAX, WORD_BYTES_MAX,
 };
-use super::own::{cells, read_object};
+use super::own::{cells, once_each};
 use super::template::{ClassFrom, Field, Layout, Place, Template};
 use super::{FileRefused, Header, Load, Mode, Outcome, Refusal, Said, is_past, is_plain, judge};
 use crate::json;
 use crate::limits::BODY_BYTES_MAX;
 use crate::own::windows_1252;
+use crate::source::Slug;
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
 
 /// What whoever fetched a file knows of it and its format does not say.
@@ -104,8 +105,9 @@ impl<'a> TemplateRows<'a> {
     /// The rows of a JSON body.
     pub(super) fn whole(&self, load: &Load<'_>) -> Result<Vec<Said>, FileRefused> {
         let Layout::Json { rows, rows_max } = &self.template.layout else { return Err(FileRefused::BadHeader) };
-        json::object(&self.body).map_err(|_no_json| FileRefused::Truncated)?;
-        let body = read_object(&self.body).ok_or(FileRefused::BadHeader)?;
+        let why = |slug| if slug == Slug::TooLarge { FileRefused::TooLarge } else { FileRefused::Malformed };
+        let body = json::list(&self.body).map_err(|problem| why(problem.slug))?;
+        let body = once_each(body, &self.body).ok_or(FileRefused::BadHeader)?;
         let elements = body.get(rows).and_then(Value::as_array).ok_or(FileRefused::BadHeader)?;
         if u64::try_from(elements.len()).unwrap_or(u64::MAX) > *rows_max {
             return Err(FileRefused::TooManyRows);

@@ -181,6 +181,34 @@ fn a_line_of_a_file_that_nobody_loads_is_of_its_class_whatever_it_calls_itself()
 }
 
 #[test]
+fn a_file_that_nobody_loads_is_known_whatever_stands_around_its_name() {
+    let never = classes::never_loaded;
+    for (name, class) in NCIC_FILES {
+        let joined = name.replace(' ', "");
+        for spelled in [
+            name.to_owned(),
+            name.to_lowercase(),
+            joined.clone(),
+            format!("{name}s"),
+            format!("{name}.ndjson"),
+            format!("{}.csv", name.replace(' ', "-")),
+            format!("NCIC_{}", name.replace(' ', "_")),
+            format!("NCIC{joined}_20261130.txt"),
+            format!("{} FILE", name.to_uppercase()),
+            format!("ncic{joined}file"),
+            format!("2026-11-30 {name} (2).xml"),
+        ] {
+            assert_eq!(never(&spelled), (!class.may_be_loaded()).then_some(class), "{spelled}");
+        }
+    }
+    let loaded =
+        ["", "stolen vehicle", "Stolen Plates", "missing person", "wanted", "AMBER", "custom-list", "INV", "V"];
+    for name in loaded.into_iter().chain(["Gangway Towing", "Wolfgang file", "person", "order", "release", "ncic"]) {
+        assert_eq!(never(name), None, "{name}");
+    }
+}
+
+#[test]
 fn the_name_of_a_file_counts_for_each_of_its_lines() {
     let row = |file: Option<&str>| with("source_file", file.map(|file| format!("\"{file}\"")).as_deref());
     let text = format!("{}\n{}\n{}\n", header("full", 2), row(None), row(Some("INV")));

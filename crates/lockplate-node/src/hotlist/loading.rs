@@ -95,10 +95,13 @@ impl NotRead {
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::File(FileRefused::BadHeader) => "the first line of the file is missing or not of its format",
-            Self::File(FileRefused::TooLarge) => "the file has more than 256 MiB",
+            Self::File(FileRefused::TooLarge) => {
+                "the file is too large: 256 MiB at most, and where it is one JSON body 8 MiB and a million values"
+            }
             Self::File(FileRefused::TooManyRows) => "the file, or one request of this source, has too many rows",
             Self::File(FileRefused::Empty) => "the file is empty",
             Self::File(FileRefused::Truncated) => "the file ends before its end",
+            Self::File(FileRefused::Malformed) => "the file is no JSON object, or is cut off",
             Self::File(FileRefused::TooManyBadLines) => "too many lines cannot be read",
             Self::Load(refusal) => refusal.label(),
             Self::BrokenOff => "the file broke off on its way",

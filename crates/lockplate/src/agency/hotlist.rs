@@ -43,6 +43,9 @@ use crate::search::{OwnDesk, PinnedOwner, hex_of, usage};
 /// Bytes of a list's file.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const DAY: u64 = 86_400;
+/// Why entries of the agency's own are dropped.
+const NOT_LET_IN: &str =
+    "a supervisor must sign for entries of the agency's own (--second), and the rules must let them in";
 
 /// Register, load and end hot lists.
 #[derive(Debug, Args)]
@@ -279,7 +282,7 @@ impl Steward {
         }
         if let Some(path) = &args.order {
             let OrderFile { order, signed } = OrderFile::read(path)?;
-            return self.bring(order, file, (&args.second, signed), screen).await;
+            return Ok(self.show(&self.bring(order, file, (&args.second, signed)).await?, screen));
         }
         // The own format says all of it but its source's name for the file.
         let is_own = config.template == [0; 32];
@@ -294,7 +297,7 @@ impl Steward {
             ));
             return Ok(ExitKind::Done);
         }
-        self.bring(order, file, (&args.second, Vec::new()), screen).await
+        Ok(self.show(&self.bring(order, file, (&args.second, Vec::new())).await?, screen))
     }
 
     async fn bring(
@@ -302,8 +305,7 @@ impl Steward {
         order: LoadOrder,
         file: Zeroizing<Vec<u8>>,
         (seconds, signed): (&[PathBuf], Vec<ByPerson<LoadOrder>>),
-        screen: &Screen,
-    ) -> Result<ExitKind> {
+    ) -> Result<LoadReport> {
         let mut orders = vec![ByPerson::with_key(self.officer.key(), order.clone())];
         for second in seconds {
             orders.push(ByPerson::with_key(&read_person_key(second)?, order.clone()));
@@ -315,18 +317,23 @@ impl Steward {
             let mut headers = self.officer.headers();
             headers.insert(HEADER_ORDERS, value);
             let answer = self.officer.client().post_with(&path, headers, file.to_vec().into()).await?;
-            return Ok(show(&serde_json::from_slice(&answer)?, screen));
+            return Ok(serde_json::from_slice(&answer)?);
         };
-        let report = there.bring(&path, value, &file).await?;
-        let ended = show(&report, screen);
+        there.bring(&path, value, &file).await
+    }
+
+    /// Says what became of a file.
+    fn show(&self, report: &LoadReport, screen: &Screen) -> ExitKind {
+        let ended = show(report, screen);
+        let Some(there) = &self.there else { return ended };
         if report.state == "live" && report.entries == 0 && report.classes.iter().any(|class| class.dropped > 0) {
             screen.note(&format!(
                 "The rules of {} let nothing of it be matched. A federal agency's list needs a judge's order, for which there is no way yet.",
                 there.name()
             ));
-            return Ok(ExitKind::Refused);
+            return ExitKind::Refused;
         }
-        Ok(ended)
+        ended
     }
 
     /// A load of one line, made in memory.
@@ -361,7 +368,14 @@ impl Steward {
         for line in lines {
             file.extend_from_slice(format!("{line}\n").as_bytes());
         }
-        self.bring(order_for(config, &file, None), file, (seconds, Vec::new()), screen).await
+        let report = self.bring(order_for(config, &file, None), file, (seconds, Vec::new())).await?;
+        let ended = self.show(&report, screen);
+        // To the log it is a load like any other; whoever asked for this one line did not get it.
+        if let Some(why) = why_nothing(&report) {
+            screen.error(&format!("nothing changes: {why}"));
+            return Ok(ExitKind::Refused);
+        }
+        Ok(ended)
     }
 
     async fn add(&self, args: &AddArgs, screen: &Screen) -> Result<ExitKind> {
@@ -461,6 +475,15 @@ fn delivery(args: &LoadArgs, unsaid: Option<u64>) -> Result<OrderedDelivery> {
     })
 }
 
+/// Of a load of one line: why it does nothing, if it does not.
+fn why_nothing(report: &LoadReport) -> Option<String> {
+    let dropped = report.classes.iter().any(|class| class.dropped > 0);
+    let mut reasons: Vec<&str> = report.refusals.keys().map(String::as_str).collect();
+    reasons.extend(dropped.then_some(NOT_LET_IN));
+    reasons.extend((report.removals_unknown > 0).then_some("the list has no such entry"));
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
 fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
     let ended = match report.state.as_str() {
         "live" => ExitKind::Done,
@@ -494,11 +517,11 @@ fn show(report: &LoadReport, screen: &Screen) -> ExitKind {
         part(class.added, "new");
         part(class.removed, "gone");
         let dropped = if class.class == ListClass::Custom.name() {
-            "dropped: a supervisor must sign for entries of the agency's own (--second), and the rules must let them in"
+            NOT_LET_IN
         } else {
-            "dropped: this class is not matched here, or a second person must sign for it"
+            "this class is not matched here, or a second person must sign for it"
         };
-        part(class.dropped, dropped);
+        part(class.dropped, &format!("dropped: {dropped}"));
         part(class.refused, "refused");
         screen.line(&format!("    {}: {}", class.class, parts.join(", ")));
     }

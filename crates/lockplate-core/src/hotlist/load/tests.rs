@@ -336,10 +336,18 @@ fn no_load_empties_a_list_by_what_it_leaves_out() {
     assert_eq!(void(Load::change(SetKind::Extract, 2, vec![], vec!["only"]), Some(&one)), None);
     let over = ListEntry { expires_at: NOW, ..stolen("only", "ONLY12", CT) };
     assert_eq!(void(Load::change(SetKind::Extract, 2, vec![over], vec![]), Some(&one)), None);
+    for left_out in [stolen("new", "NONE", CT), ListEntry { class: ListClass::Gang, ..stolen("new", "GANG12", CT) }] {
+        let change = Load::change(SetKind::Extract, 2, vec![left_out], vec!["only"]);
+        assert_eq!(change.ready(Some(&one)).set().entries(), 0, "taken off beside a line that is left out");
+    }
     let alert = ListEntry { class: ListClass::AmberAlert, ..stolen("a", "AM0001", CT) };
     let amber = Load::full(SetKind::Amber, vec![alert.clone()]).ready(None).into_set();
     let again = |one| Load { sequence: 2, ..Load::full(SetKind::Amber, vec![one]) };
-    assert_eq!(void(again(ListEntry { expires_at: NOW, ..alert.clone() }), Some(&amber)), None);
+    let over = ListEntry { expires_at: NOW, ..alert.clone() };
+    assert_eq!(void(again(over.clone()), Some(&amber)), None);
+    let left_out = ListEntry { class: ListClass::AmberAlert, ..stolen("b", "NONE", CT) };
+    let with = Load { sequence: 2, ..Load::full(SetKind::Amber, vec![over, left_out]) };
+    assert_eq!(void(with, Some(&amber)), None, "it is over, whatever the other line is");
     assert_eq!(void(again(ListEntry { class: ListClass::Unknown, ..alert }), Some(&amber)), emptied);
     // Nobody beside the officer: a whole custom list is not switched off by a file that nobody signed.
     let own = set_of(SetKind::Custom, some_custom(5));
@@ -348,20 +356,20 @@ fn no_load_empties_a_list_by_what_it_leaves_out() {
 }
 
 #[test]
-fn a_custom_file_that_changes_nothing_is_refused() {
+fn a_whole_custom_file_that_changes_nothing_is_refused_and_an_incremental_one_is_no_gap() {
     let nothing = Some(LoadRefusal::NothingTaken);
     let set = set_of(SetKind::Custom, some_custom(5));
     let more = || vec![ListEntry { case: "9".into(), ..custom("x", "X123") }];
     let change = |add, remove| Load::change(SetKind::Custom, 2, add, remove);
-    assert_eq!(void(Load { alone: true, ..change(more(), vec![]) }, Some(&set)), nothing, "no supervisor");
-    assert_eq!(void(Load { alone: true, ..Load::full(SetKind::Custom, more()) }, None), nothing);
-    assert_eq!(void(change(vec![], vec!["nobody"]), Some(&set)), nothing, "no such entry");
-    assert_eq!(void(change(vec![custom("x", "A")], vec![]), Some(&set)), nothing, "no plate");
-    assert_eq!(void(change(more(), vec!["nobody"]), Some(&set)), None);
-    assert_eq!(void(change(vec![custom("x", "A")], vec!["c0"]), Some(&set)), None);
-    let extract = Load::full(SetKind::Extract, many(5)).ready(None).into_set();
-    let unknown = Load::change(SetKind::Extract, 2, vec![], vec!["nobody"]);
-    assert_eq!(void(unknown, Some(&extract)), None, "a feed goes on with its next number");
+    assert_eq!(void(Load { alone: true, ..Load::full(SetKind::Custom, more()) }, None), nothing, "no supervisor");
+    assert_eq!(void(Load::full(SetKind::Custom, vec![custom("x", "A")]), None), nothing, "no plate");
+    let unsigned = Load { alone: true, ..change(more(), vec![]) };
+    for second in [unsigned, change(vec![], vec!["nobody"]), change(vec![custom("x", "A")], vec![])] {
+        let second = second.ready(Some(&set));
+        assert_eq!(second.set().entries(), 5);
+        let third = Load::change(SetKind::Custom, 3, vec![], vec!["c0"]).ready(Some(second.set()));
+        assert_eq!(third.set().entries(), 4, "a feed goes on with its next number");
+    }
 }
 
 #[test]

@@ -254,9 +254,9 @@ fn flock_takes_3000_entries_a_request() {
     assert_eq!(flock(&entries).refused(), Some(FileRefused::TooManyRows));
     let whole = format!(r#"{{"entries":[{}]}}"#, entries[0]);
     for (body, why) in [
-        (whole.get(..whole.len() - 1).unwrap(), FileRefused::Truncated),
-        ("", FileRefused::Truncated),
-        ("[]", FileRefused::Truncated),
+        (whole.get(..whole.len() - 1).unwrap(), FileRefused::Malformed),
+        ("", FileRefused::Malformed),
+        ("[]", FileRefused::Malformed),
         ("{}", FileRefused::BadHeader),
         (r#"{"entries":{}}"#, FileRefused::BadHeader),
         (r#"{"entries":[],"entries":[]}"#, FileRefused::BadHeader),
@@ -264,6 +264,12 @@ fn flock_takes_3000_entries_a_request() {
     ] {
         assert_eq!(full(FLOCK, "custom-list", body).refused(), Some(why), "{body}");
     }
+    // Keys that nobody reads are no reason to refuse a list; too many of them are a reason of their own.
+    let more = |n: usize| (0..n).fold(String::new(), |more, at| format!("{more}\"f{at}\":0,"));
+    let with_more = |n| entries[0].replacen('{', &format!("{{{}", more(n)), 1);
+    assert_eq!(flock(&vec![with_more(20); 3_000]).counts().added["custom"], 3_000);
+    let many = format!(r#"{{"more":[0{}],"entries":[]}}"#, ",0".repeat(crate::limits::LIST_VALUES_MAX));
+    assert_eq!(full(FLOCK, "custom-list", &many).refused(), Some(FileRefused::TooLarge));
     let large = vec![b' '; crate::limits::BODY_BYTES_MAX + 1];
     assert_eq!(read(FLOCK, &delivery(Mode::Full, "custom-list"), &large).refused(), Some(FileRefused::TooLarge));
 }
@@ -333,7 +339,7 @@ fn what_vigilant_made_inactive_does_not_come_back() {
 fn of_a_file_that_nobody_loads_no_row_is_loaded_whatever_it_calls_itself() {
     let row = ncic_line("V1", "XK41200", "CT", "Vehicle");
     assert_eq!(full(NCIC, "Vehicle", &row).counts().added["stolenVehicle"], 1);
-    for name in ["Immigration Violator", "immigration_violator", "IMMIGRATION VIOLATOR"] {
+    for name in ["Immigration Violator", "immigration_violator", "NCIC IMMIGRATION VIOLATORS.txt"] {
         let told = full(NCIC, name, &row);
         assert_eq!((told.counts().added.len(), told.counts().dropped["immigrationViolator"]), (0, 1), "{name}");
     }
