@@ -12,6 +12,7 @@ use crate::hold::{Held, HoldTable};
 use crate::limits::{CLOCKS_MAX, DUPLICATE_ID_MS, DUPLICATE_PARKED_MS, DUPLICATE_PLATE_MS, DUPLICATE_RESENT_MS};
 use crate::normalise::{Arrival, CameraClock, Clock, Placement, Rules, normalise};
 use crate::source::{Heartbeat, Ignored, Observation, Parsed, Problem, Slug, Stage};
+use crate::time::whole_minute;
 
 /// A read that is ready for the sealer.
 #[derive(Clone, PartialEq, Eq)]
@@ -250,8 +251,7 @@ impl Intake {
     /// When the clock of each camera was right last, Unix ms, to the minute: when a car passed is nobody's business.
     #[must_use]
     pub fn right_clocks(&self) -> BTreeMap<u32, i64> {
-        let minute = |ms: i64| ms.saturating_sub(ms.rem_euclid(60_000));
-        self.clocks.iter().filter_map(|(camera, (_, clock))| Some((*camera, minute(clock.right_at()?)))).collect()
+        self.clocks.iter().filter_map(|(camera, (_, clock))| Some((*camera, whole_minute(clock.right_at()?)))).collect()
     }
 
     /// What the clock of a camera shows ([`CameraClock::reading`]); none before its first live read.

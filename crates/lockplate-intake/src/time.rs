@@ -21,6 +21,12 @@ pub struct SourceTime {
     pub quality: TimeQuality,
 }
 
+/// The begin of its minute, ms: as near as what is kept over a restart says when something was read.
+#[must_use]
+pub const fn whole_minute(ms: i64) -> i64 {
+    ms.saturating_sub(ms.rem_euclid(60_000))
+}
+
 /// An IANA zone; the database is compiled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone(TimeZone);

@@ -21,7 +21,7 @@ use lockplate_core::read::TimeQuality;
 use lockplate_intake::axis::counts_in_us;
 use lockplate_intake::limits::DUPLICATE_ID_MS;
 use lockplate_intake::source::Heartbeat;
-use lockplate_intake::time::{SourceTime, Zone};
+use lockplate_intake::time::{SourceTime, Zone, whole_minute};
 use lockplate_intake::{Observation, Parsed, Slug, SourceKind};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -426,14 +426,13 @@ impl Seen {
     /// Keeps how far the source was read over a restart: what it answered to a question of `asked_ms` is delivered.
     async fn keep(&mut self, inner: &Inner, source: u16, asked_ms: i64) {
         self.asked_ms = Some(asked_ms);
-        let minute = |ms: i64| ms.saturating_sub(ms.rem_euclid(MINUTE_MS));
         let read_to_ms = match (self.newest, self.kept) {
-            (Some(newest), _) => minute(newest.ms.saturating_sub(MINUTE_MS)),
+            (Some(newest), _) => whole_minute(newest.ms.saturating_sub(MINUTE_MS)),
             (None, Some(kept)) => kept.read_to_ms,
             // It told nothing yet, of all it was asked for.
-            (None, None) => minute(asked_ms.saturating_sub(LOOK_BACK_MS)),
+            (None, None) => whole_minute(asked_ms.saturating_sub(LOOK_BACK_MS)),
         };
-        let asked = Asked { read_to_ms, answered_ms: minute(asked_ms) };
+        let asked = Asked { read_to_ms, answered_ms: whole_minute(asked_ms) };
         if self.kept == Some(asked) {
             return;
         }

@@ -218,16 +218,18 @@ impl Inner {
 
     /// Remembers over a restart whose clock is right, once a minute and at the end.
     async fn keep_clocks(&self, at_the_end: bool) {
-        let now = self.clock.monotonic();
+        let (now, kept) = (self.clock.monotonic(), || self.right_clocks.lock().unwrap_or_else(PoisonError::into_inner));
+        // Asked twice a second: every clock is gone through where it is time for that.
+        if !at_the_end && now.saturating_sub(kept().0) < KEEP_CLOCKS {
+            return;
+        }
         let right = self.with(Way::Live, |intake| intake.right_clocks());
-        {
-            let kept = self.right_clocks.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.1 == right || !(at_the_end || now.saturating_sub(kept.0) >= KEEP_CLOCKS) {
-                return;
-            }
+        if kept().1 == right {
+            kept().0 = now;
+            return;
         }
         match self.register.set_right_clocks(right.clone()).await {
-            Ok(()) => *self.right_clocks.lock().unwrap_or_else(PoisonError::into_inner) = (now, right),
+            Ok(()) => *kept() = (now, right),
             Err(down) => tracing::warn!(%down, "whose clock is right is not remembered over a restart"),
         }
     }
