@@ -26,7 +26,7 @@ use lockplate_core::hotlist::ListEntry;
 
 use crate::lines::{Line, Lines};
 
-pub use classes::NCIC_FILES;
+pub use classes::{NCIC_FILES, never_loaded_name};
 pub use entry::listed_plate;
 pub use states::{NCIC_STATES, StateTable};
 pub use template::{Template, TemplateFault, TemplateProblem};
@@ -102,6 +102,13 @@ pub enum Outcome {
     Remove(String),
     /// A class that nobody may load, or none that is known ([`ListClass::Unknown`]).
     Drop(ListClass),
+    /// No entry any more: its time is over.
+    Over {
+        /// Its class.
+        class: ListClass,
+        /// Its id.
+        entry_id: String,
+    },
     /// No entry.
     Refuse {
         /// Its class as far as it was read.
@@ -117,6 +124,7 @@ impl core::fmt::Debug for Outcome {
             Self::Add(_) => f.write_str("Add(..)"),
             Self::Remove(_) => f.write_str("Remove(..)"),
             Self::Drop(class) => write!(f, "Drop({})", class.name()),
+            Self::Over { class, .. } => write!(f, "Over({})", class.name()),
             Self::Refuse { class, reason } => write!(f, "Refuse({}, {})", class.name(), reason.name()),
         }
     }
@@ -237,6 +245,7 @@ impl Counts {
             Outcome::Add(entry) => one_more(self.added.entry(entry.class.name()).or_default()),
             Outcome::Remove(_) => one_more(&mut self.removed),
             Outcome::Drop(class) => one_more(self.dropped.entry(class.name()).or_default()),
+            Outcome::Over { class, .. } => one_more(self.refused.entry((class.name(), Refusal::Expired)).or_default()),
             Outcome::Refuse { class, reason } => {
                 one_more(self.refused.entry((class.name(), *reason)).or_default());
                 if reason.is_bad_line() {

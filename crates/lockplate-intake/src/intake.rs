@@ -248,10 +248,14 @@ impl Intake {
         self.clock_of(now_ms, camera).judge(agent_time_ms, now_ms);
     }
 
-    /// When the clock of each camera was right last, Unix ms, to the minute: when a car passed is nobody's business.
+    /// From when on each camera's queue may have kept reads ([`CameraClock::kept_from`]), Unix ms, to the minute: when a car passed is nobody's
+    /// business.
     #[must_use]
     pub fn right_clocks(&self) -> BTreeMap<u32, i64> {
-        self.clocks.iter().filter_map(|(camera, (_, clock))| Some((*camera, whole_minute(clock.right_at()?)))).collect()
+        self.clocks
+            .iter()
+            .filter_map(|(camera, (_, clock))| Some((*camera, whole_minute(clock.kept_from()?))))
+            .collect()
     }
 
     /// What the clock of a camera shows ([`CameraClock::reading`]); none before its first live read.
@@ -328,6 +332,10 @@ impl Intake {
             return refuse(out, Slug::TooOld, held.observation.line);
         }
         let mut notes = self.id_hashes(&held);
+        // A row of a file is compared with no list: it must not stand for the live read of the same picture, which comes after it.
+        if held.rules.arrival == Arrival::Import {
+            notes = self.file_hashes(&notes);
+        }
         for hash in &notes {
             self.duplicates.sealed(*hash, now_ms);
         }
@@ -345,7 +353,11 @@ impl Intake {
     fn is_duplicate(&self, now_ms: i64, held: &Held) -> bool {
         let o = &held.observation;
         let id_window = if held.rules.resends { DUPLICATE_RESENT_MS } else { DUPLICATE_ID_MS };
-        let by_id = self.id_hashes(held).iter().any(|hash| self.duplicates.seen(*hash, now_ms, id_window));
+        let mut ids = self.id_hashes(held);
+        if held.rules.arrival == Arrival::Import {
+            ids.extend(self.file_hashes(&ids));
+        }
+        let by_id = ids.iter().any(|hash| self.duplicates.seen(*hash, now_ms, id_window));
         let pass_window = match (held.rules.arrival, o.parked, o.engine_id.is_none()) {
             // Lines of a file are distinct events: a repeat has an id, or is a repeated line number.
             (Arrival::Import, _, _) | (Arrival::Live, false, false) => None,
@@ -360,6 +372,11 @@ impl Intake {
         let source = held.rules.source.to_be_bytes();
         let text = held.observation.plate.expose_text().as_bytes();
         held.observation.ids().map(|id| self.hasher.hash(&[b"id", &source, id.as_bytes(), text])).collect()
+    }
+
+    /// Of ids that stood in a file.
+    fn file_hashes(&self, ids: &[u64]) -> Vec<u64> {
+        ids.iter().map(|id| self.hasher.hash(&[b"file", &id.to_be_bytes()])).collect()
     }
 
     fn pass_hash(&self, held: &Held) -> u64 {

@@ -96,39 +96,72 @@ pub struct CameraClock {
     heard_at: i64,
     /// When it was right last: whoever sends a backlog between two reads of now has a good clock, however many reads that are.
     right_at: Option<i64>,
+    /// From when on a queue may have kept reads: when it was right before nobody could hear it, until nothing old has come for a while.
+    kept_from: Option<i64>,
+    /// When a queue was known to be filled last.
+    kept_at: Option<i64>,
     /// That was before this process: nobody knows what happened to the camera since.
     is_of_before: bool,
-    /// Offset and time of receipt of the first read since that was not of now.
+    /// Offset and time of receipt of a read since that was not of now: the first one, and of a long backlog another each quarter of an hour.
     behind: Option<(i64, i64)>,
 }
 
 impl CameraClock {
-    /// One that was right when its camera was heard last, by a process before this one.
+    /// One of which a process before this one said [`kept_from`](Self::kept_from).
     #[must_use]
-    pub fn known(right_at: i64) -> Self {
-        Self { right_at: Some(right_at), is_of_before: true, ..Self::default() }
+    pub fn known(kept_from: i64) -> Self {
+        Self { right_at: Some(kept_from), kept_from: Some(kept_from), is_of_before: true, ..Self::default() }
     }
 
-    /// When it was right last, Unix ms.
+    /// What a process after this one must know, Unix ms: reads captured from then on may still come from a queue. Mostly when the clock was
+    /// right last; where such reads come just now, when it was right before nobody could hear it.
     #[must_use]
-    pub const fn right_at(&self) -> Option<i64> {
-        self.right_at
+    pub const fn kept_from(&self) -> Option<i64> {
+        self.kept_from
     }
 
     /// Judges one read and remembers it.
     pub fn judge(&mut self, captured_at: i64, received_at: i64) -> Clock {
         let own = received_at.saturating_sub(captured_at);
+        let silence = received_at.saturating_sub(self.heard_at);
+        // Where a camera was away in the middle of its backlog, its times stood still meanwhile. Those of a wrong clock went on.
+        let grew = self.offsets.back().map_or(0, |last| own.saturating_sub(*last));
+        if silence > CLOCK_RIGHT_MS && grew >= silence / 2 {
+            self.behind = None;
+        }
         if self.offsets.len() >= CLOCK_WINDOW_READS {
             self.offsets.pop_front();
         }
         self.offsets.push_back(own);
         self.heard_at = received_at;
         if own.saturating_abs() <= CLOCK_OFFSET_MS_MAX {
-            (self.right_at, self.is_of_before, self.behind) = (Some(received_at), false, None);
+            self.hear_right();
         } else {
-            self.behind.get_or_insert((own, received_at));
+            self.hear_other(own);
         }
         self.reading().map_or(Clock::Good, |(_, clock)| clock)
+    }
+
+    fn hear_right(&mut self) {
+        let now = self.heard_at;
+        // Signs of life and new reads overtake what a queue kept: after a time in which nobody could hear it, that comes from now on.
+        let was_away = self.right_at.is_some_and(|at| self.passed(at) > LATE_AFTER_MS);
+        if self.kept_at.is_none_or(|at| self.passed(at) > CLOCK_RIGHT_MS) {
+            (self.kept_from, self.kept_at) = if was_away { (self.right_at, Some(now)) } else { (Some(now), None) };
+        }
+        (self.right_at, self.is_of_before, self.behind) = (Some(now), false, None);
+    }
+
+    fn hear_other(&mut self, own: i64) {
+        if own > 0 && self.right_at.is_some() {
+            self.kept_at = Some(self.heard_at);
+        }
+        // What a queue can have kept at most: one read of the far past says nothing of the next ones.
+        let most = self.kept_from.map_or(i64::MAX, |from| self.passed(from).saturating_add(CLOCK_OFFSET_MS_MAX));
+        let (first, first_at) = *self.behind.get_or_insert((own.min(most), self.heard_at));
+        if self.passed(first_at) > CLOCK_RIGHT_MS && first.saturating_sub(own) >= self.passed(first_at) {
+            self.behind = Some((own, self.heard_at));
+        }
     }
 
     /// The offset, ms, and the judgement of the last read; none before the first. Positive: the camera's clock is behind, or
@@ -146,14 +179,13 @@ impl CameraClock {
         Some((offset, if good && own >= -CLOCK_OFFSET_MS_MAX { Clock::Good } else { Clock::Off }))
     }
 
-    /// Whether a read is of the time since the clock was right last, in which nobody could hear the camera: so comes what it, or its broker,
-    /// kept. A clock that went wrong meanwhile by less than that can look the same; it is believed for as long as one that was right is, and
-    /// beyond that only while the times of its reads go by twice as fast as they come, which those of a wrong clock do not.
+    /// Whether a read is of the time since the clock was right before nobody could hear the camera: so comes what it, or its broker, kept. A
+    /// clock that went wrong meanwhile by less than that can look the same; it is believed for as long as one that was right is, and beyond
+    /// that only while the times of its reads go by twice as fast as they come, which those of a wrong clock do not.
     fn is_backlog(&self, own: i64) -> bool {
-        let (Some(right_at), Some((first, first_at))) = (self.right_at, self.behind) else { return false };
+        let (Some(kept_from), Some((_, first_at))) = (self.kept_from, self.behind) else { return false };
         let captured_at = self.heard_at.saturating_sub(own);
-        let (fell, passed) = (first.saturating_sub(own), self.passed(first_at));
-        captured_at >= right_at.saturating_sub(CLOCK_OFFSET_MS_MAX) && (passed <= CLOCK_RIGHT_MS || fell >= passed)
+        captured_at >= kept_from.saturating_sub(CLOCK_OFFSET_MS_MAX) && self.passed(first_at) <= CLOCK_RIGHT_MS
     }
 
     const fn passed(&self, since: i64) -> i64 {

@@ -120,6 +120,43 @@ fn what_was_kept_over_a_restart_is_believed_and_no_clock_that_went_wrong_meanwhi
 }
 
 #[test]
+fn one_read_of_the_far_past_does_not_make_a_wrong_clock_believed() {
+    let (now, minute) = (1_800_000_000_000_i64, 60_000_i64);
+    for far in [26 * 365 * 24 * 60 * minute, 48 * 60 * minute, 20 * minute] {
+        let mut clock = CameraClock::default();
+        assert_eq!(clock.judge(now, now), Clock::Good);
+        clock.judge(now + 1_000 - far, now + 1_000);
+        // Five minutes behind from then on, a read each ten seconds.
+        let judged = (1..360).map(|n| clock.judge(now + n * 10_000 - 5 * minute, now + n * 10_000));
+        let believed = judged.filter(|judged| *judged == Clock::Good).count();
+        assert!(believed <= 6 * 21, "{believed} of an hour's reads of a clock that is wrong");
+    }
+}
+
+#[test]
+fn a_backlog_goes_on_over_a_restart_and_over_a_time_away() {
+    let (now, minute) = (1_800_000_000_000_i64, 60_000_i64);
+    // Right, then away for three hours; what it kept comes 20 times as fast as it was captured, a sign of life beside it each minute.
+    let mut clock = CameraClock::default();
+    clock.judge(now, now);
+    let back = now + 180 * minute;
+    let backlog = |clock: &mut CameraClock, from: i64, captured: i64, seconds: i64| {
+        (0..seconds).all(|n| clock.judge(captured + n * 20_000, from + n * 1_000) == Clock::Good)
+    };
+    assert_eq!(clock.judge(back, back), Clock::Good, "a sign of life before any of it");
+    assert!(backlog(&mut clock, back + 1_000, now + minute, 60));
+    assert_eq!(clock.judge(back + minute, back + minute), Clock::Good);
+    let mut after = CameraClock::known(clock.kept_from().unwrap());
+    assert!(backlog(&mut after, back + 2 * minute, now + 21 * minute, 60), "after a restart");
+    // Away again for an hour, without a restart and without a sign of life.
+    assert!(backlog(&mut after, back + 63 * minute, now + 41 * minute, 60), "after a time away");
+    // Once nothing else has come for a quarter of an hour, what may have been kept is of now.
+    let calm = back + 80 * minute;
+    (0..18).for_each(|n| assert_eq!(after.judge(calm + n * minute, calm + n * minute), Clock::Good));
+    assert_eq!(after.kept_from(), Some(calm + 17 * minute));
+}
+
+#[test]
 fn a_wrong_clock_stays_wrong_over_delays() {
     let (now, hour) = (1_800_000_000_000_i64, 3_600_000_i64);
     let mut clock = CameraClock::default();
@@ -549,7 +586,16 @@ fn the_csv_of_plate_recognizer_is_read_by_its_scalars() {
             .iter()
             .all(|ready| ready.placement == Placement::Late { captured_at: NOW + 250 } && ready.seen().is_none())
     );
-    assert_eq!(intake.take(NOW + 3_600_000, file, parsed, |_| Some(7)).duplicates, 2);
+    assert_eq!(intake.take(NOW + 3_600_000, file, parsed.clone(), |_| Some(7)).duplicates, 2);
+    // The row was compared with nothing: the live read of the same picture still is, and a row after it is a repeat.
+    let live = Rules { arrival: Arrival::Live, ..file };
+    let out = intake.take(NOW + 1_000, live, parsed.clone(), |_| Some(7));
+    assert!(
+        out.duplicates == 0 && out.sealables.len() == 2 && out.sealables.iter().all(|ready| ready.seen().is_some())
+    );
+    let mut intake = Intake::new(&[5; 32]);
+    intake.take(NOW + 1_000, live, parsed.clone(), |_| Some(7));
+    assert_eq!(intake.take(NOW + 2_000, file, parsed, |_| Some(7)).duplicates, 2);
 
     let config = config(SourceKind::PlateRecognizer);
     let cut = STREAM_CSV.replace("_screenshots", "");

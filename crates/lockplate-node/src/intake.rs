@@ -79,8 +79,9 @@ use digest::Nonces;
 use load::Load;
 use login::{Users, users_of};
 use passing::Passing;
+use payload::Room;
 use shapes::Shapes;
-use webhook::{PARSERS_MAX, ROOM_KIB};
+use webhook::PARSERS_MAX;
 
 /// How often the register of cameras and sources is read again: a revoked token is dead within 5 s (D14).
 const REFRESH: Duration = Duration::from_secs(4);
@@ -192,7 +193,8 @@ struct Inner {
     book: RwLock<Arc<Book>>,
     refreshed: Mutex<Duration>,
     paces: Mutex<BTreeMap<u16, Pace>>,
-    rooms: Mutex<BTreeMap<u16, Arc<Semaphore>>>,
+    rooms: Mutex<BTreeMap<u16, Room>>,
+    import_room: Room,
     /// Large payloads are parsed a few at a time: what is built of one may be many times its size.
     parsers: Semaphore,
     counters: Counters,
@@ -320,10 +322,9 @@ impl Inner {
         paces.entry(source).or_insert_with(|| Pace::new(now)).admits(now)
     }
 
-    /// KiB of payloads that a source may have here at a time.
-    fn room(&self, source: u16) -> Arc<Semaphore> {
+    fn room(&self, source: u16) -> Room {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(rooms.entry(source).or_insert_with(|| Arc::new(Semaphore::new(ROOM_KIB))))
+        rooms.entry(source).or_default().clone()
     }
 }
 
@@ -352,6 +353,7 @@ impl IntakeState {
             refreshed: Mutex::default(),
             paces: Mutex::default(),
             rooms: Mutex::default(),
+            import_room: Room::default(),
             parsers: Semaphore::new(PARSERS_MAX),
             counters: Counters::default(),
             right_clocks: Mutex::default(),

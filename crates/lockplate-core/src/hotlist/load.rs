@@ -300,7 +300,7 @@ pub enum LoadRefusal {
     Empty,
     /// A complete file of which so much is left out that nothing would be left of the list.
     Emptied,
-    /// Of a custom list: a complete file of which nothing is taken. Nothing would change.
+    /// Of a custom list: a complete file, or one by hand, of which nothing is taken. Nothing would change.
     NothingTaken,
     /// Too many bad lines.
     BadLines,
@@ -329,7 +329,9 @@ impl LoadRefusal {
             Self::Emptied => {
                 "nothing of the file may be matched, and the list would be empty; to end a list, retire it"
             }
-            Self::NothingTaken => "no entry of the file is accepted: nothing changes",
+            Self::NothingTaken => {
+                "no entry of the file is accepted, and none that is listed is taken off: nothing changes"
+            }
             Self::BadLines => "too many lines cannot be read",
             Self::TooMany => "the list is larger than allowed",
             Self::CustomUpload => "too many plates in one upload",
@@ -646,6 +648,10 @@ pub struct Loading<'a, P: ListPolicy> {
     fault: Option<LoadRefusal>,
     lines: u64,
     bad: u64,
+    /// Lines that were taken: entries that were accepted, listed ones that were taken off.
+    taken: u64,
+    /// Listed entries of which an AMBER list says that they are over.
+    over_ids: BTreeSet<String>,
     rulings: BTreeMap<ListClass, Ruling>,
     custom_digests: Vec<[u8; 32]>,
     dropped: BTreeMap<ListClass, u64>,
@@ -727,6 +733,8 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             fault: None,
             lines: 0,
             bad: 0,
+            taken: 0,
+            over_ids: BTreeSet::new(),
             rulings: BTreeMap::new(),
             custom_digests: Vec::new(),
             dropped: BTreeMap::new(),
@@ -752,6 +760,9 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             count(&mut self.dropped, class);
             return;
         }
+        if entry.expires_at <= self.now {
+            self.note_over(entry.entry_id.clone());
+        }
         if let Err(refusal) = self.accept(entry, &ruling) {
             count(&mut self.refused, (class, refusal));
         }
@@ -773,6 +784,20 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         self.line();
         let known = self.rule_on_class(class).allowed;
         if known { count(&mut self.refused, (class, refusal)) } else { count(&mut self.dropped, class) }
+    }
+
+    /// A line of an entry whose time is over.
+    pub fn over(&mut self, class: ListClass, entry_id: String) {
+        self.note_over(entry_id);
+        self.refuse(class, Refusal::Expired);
+    }
+
+    fn note_over(&mut self, entry_id: String) {
+        // Some tens of entries at most; only those that are listed count.
+        let is_listed = |before: &ListSet| before.views().any(|view| view.entry_id == entry_id);
+        if self.rules.settings.kind == SetKind::Amber && self.before.is_some_and(is_listed) {
+            self.over_ids.insert(entry_id);
+        }
     }
 
     /// A line that nobody can read.
@@ -823,20 +848,31 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
     }
 
     /// Why the load comes to nothing, if it does. A list ends by the word of its steward, not because a whole file lost its codes, its
-    /// form or its second signature. What an incremental file takes off is meant, and one that is refused would be a gap before the next.
+    /// form or its second signature. What an incremental file takes off is meant, and one of a feed that is refused would be a gap before the
+    /// next; a person whose file changes nothing must not move the list on either, past whoever feeds it.
     fn void(&self, set: &ListSet) -> Option<LoadRefusal> {
-        if self.header.mode != LoadMode::Full || set.entries() > 0 {
+        let kind = self.rules.settings.kind;
+        if self.header.mode != LoadMode::Full {
+            let changes_nothing = kind == SetKind::Custom && self.rules.by_hand && self.taken == 0;
+            return changes_nothing.then_some(LoadRefusal::NothingTaken);
+        }
+        if set.entries() > 0 {
             return None;
         }
-        let kind = self.rules.settings.kind;
-        // That alerts are over is said in this way too. A whole extract or custom list whose entries are all over is old.
-        let is_over = kind == SetKind::Amber && self.refused.keys().any(|(_, why)| *why == Refusal::Expired);
         let loses = self.bad > 0 || !self.dropped.is_empty() || !self.refused.is_empty();
-        let had_any = || match self.before {
-            Some(before) => before.views().any(|view| view.expires_at > self.now),
-            None => self.rules.lost.values().any(|n| *n > 0),
+        // That an alert is over is said in this way too, of each one. A whole extract or custom list whose entries are all over is old.
+        let had_more = || match self.before {
+            Some(before) => {
+                before.views().any(|view| view.expires_at > self.now && !self.over_ids.contains(view.entry_id))
+            }
+            // Nobody remembers which: then all that is left out must be over.
+            None => {
+                let all_over = self.bad == 0 && self.dropped.is_empty();
+                let all_over = all_over && self.refused.keys().all(|(_, why)| *why == Refusal::Expired);
+                !(kind == SetKind::Amber && all_over) && self.rules.lost.values().any(|n| *n > 0)
+            }
         };
-        if loses && !is_over && had_any() {
+        if loses && had_more() {
             return Some(LoadRefusal::Emptied);
         }
         (kind == SetKind::Custom && self.lines > 0).then_some(LoadRefusal::NothingTaken)
@@ -889,6 +925,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
         if u64::try_from(self.builder.len()).unwrap_or(u64::MAX) > entries_max(&self.rules) {
             self.fault.get_or_insert(LoadRefusal::TooMany);
         }
+        self.taken = self.taken.saturating_add(1);
         self.cut = self.cut.saturating_add(u64::from(cut));
         self.near_unsigned = self.near_unsigned.saturating_add(u64::from(near_unsigned));
         Ok(())
@@ -929,6 +966,7 @@ impl<'a, P: ListPolicy> Loading<'a, P> {
             !superseded.contains(view.entry_id) && view.expires_at > now && allowed.contains(&view.class)
         };
         self.builder.carry_from(before, keep).map_err(|_too_large| LoadRefusal::TooMany)?;
+        self.taken = self.taken.saturating_add(u64::try_from(found.len()).unwrap_or(u64::MAX));
         Ok(u64::try_from(removed.len().saturating_sub(found.len())).unwrap_or(u64::MAX))
     }
 

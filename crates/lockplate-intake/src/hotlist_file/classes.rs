@@ -30,32 +30,75 @@ pub(super) fn counted_as(code: &str) -> ListClass {
     never_loaded(code).unwrap_or(ListClass::Unknown)
 }
 
+/// Other names of files that nobody loads: what sources and people call them. Those of one word alone stand with [`SHORT`].
+const OTHER_NAMES: [(&str, ListClass); 6] = [
+    ("Order of Protection", ListClass::ProtectionOrder),
+    ("Restraining Order", ListClass::ProtectionOrder),
+    ("Threat Screening Centre", ListClass::TerroristScreening),
+    ("Suspected Terrorist", ListClass::TerroristScreening),
+    ("Terrorist Watch", ListClass::TerroristScreening),
+    ("Immigration Violation", ListClass::ImmigrationViolator),
+];
+
+/// Names so short that they stand inside of other words too: they count as a word alone.
+const SHORT: [(&str, ListClass); 4] = [
+    ("ERPO", ListClass::ExtremeRiskOrder),
+    ("NSOR", ListClass::SexOffender),
+    ("KST", ListClass::TerroristScreening),
+    ("ICE", ListClass::ImmigrationViolator),
+];
+
+/// The FBI's name of a file that nobody loads, where one of its names stands anywhere in `file`, the name of a file or of a list.
+#[must_use]
+pub fn never_loaded_name(file: &str) -> Option<&'static str> {
+    let class = never_loaded(file)?;
+    NCIC_FILES.iter().find(|(_, other)| *other == class).map(|(name, _)| *name)
+}
+
 /// The class of a file of the extract that nobody loads, where its name stands anywhere in `file`: sources put dates, endings and their
 /// own name around it. Only letters count.
 pub(super) fn never_loaded(file: &str) -> Option<ListClass> {
     if file.is_empty() {
         return None;
     }
-    let words = words(file);
+    let words = split_words(file, false);
     let joined = words.concat();
+    let spelled = split_words(file, true);
+    let is_word = |name: &str| words.iter().chain(&spelled).any(|word| word == name);
     let is_in = |name: &str| match name {
         // A short name stands inside of other words.
-        "GANG" => words.iter().any(|word| word == name || word.contains("GANGFILE")),
+        "GANG" => is_word(name) || words.iter().any(|word| word.contains("GANGFILE")),
         _ => joined.contains(name),
     };
-    NEVER_LOADED.iter().find(|(name, _)| is_in(name)).map(|(_, class)| *class)
+    let long = NEVER_LOADED.iter().find(|(name, _)| is_in(name)).map(|(_, class)| *class);
+    long.or_else(|| SHORT.iter().find(|(name, _)| is_word(name)).map(|(_, class)| *class))
 }
 
 /// Longer names first: "Extreme Risk Protection Order" has another one's name in it.
 static NEVER_LOADED: LazyLock<Vec<(String, ListClass)>> = LazyLock::new(|| {
     let never = NCIC_FILES.iter().filter(|(_, class)| !class.may_be_loaded());
-    let mut names: Vec<_> = never.map(|(name, class)| (words(name).concat(), *class)).collect();
+    let own = never.clone().map(|(_, class)| (class.name(), *class));
+    let others = never.copied().chain(OTHER_NAMES).chain(own);
+    let mut names: Vec<_> = others.map(|(name, class)| (split_words(name, false).concat(), class)).collect();
     names.sort_by_key(|(name, _)| Reverse(name.len()));
     names
 });
 
-/// Its words in capital letters, each in the singular.
-fn words(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| !c.is_ascii_alphabetic()).map(str::to_ascii_uppercase);
-    words.map(|word| word.trim_start_matches("NCIC").trim_end_matches('S').to_owned()).collect()
+/// Its words in capital letters, each in the singular; `humps`: words that are told apart by their capital letters alone, too.
+fn split_words(text: &str, humps: bool) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut letters = text.chars().peekable();
+    let mut last = ' ';
+    while let Some(letter) = letters.next() {
+        let is_small = |c: char| c.is_ascii_lowercase();
+        let begins = letter.is_ascii_uppercase() && (is_small(last) || letters.peek().copied().is_some_and(is_small));
+        if !letter.is_ascii_alphabetic() || (humps && begins) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| letter.is_ascii_alphabetic()) {
+            word.push(letter.to_ascii_uppercase());
+        }
+        last = letter;
+    }
+    words.iter().map(|word| word.trim_start_matches("NCIC").trim_end_matches('S').to_owned()).collect()
 }

@@ -86,8 +86,10 @@ impl Judge<'_> {
         // Whatever a line calls itself: it is of a file whose class nobody loads.
         row.class = never_loaded(&row.source_file).unwrap_or(row.class);
         let class = row.class;
+        let over = row.expires_at.filter(|at| *at <= self.now).map(|_| row.entry_id.clone());
         match self.entry(row) {
             Ok((entry, is_cut)) => (Outcome::Add(Box::new(entry)), is_cut),
+            Err(Refusal::Expired) => (Outcome::Over { class, entry_id: over.unwrap_or_default() }, false),
             Err(reason) => (Outcome::Refuse { class, reason }, false),
         }
     }

@@ -105,6 +105,7 @@ fn one(row: String) -> Outcome {
 fn refusal(row: String) -> (&'static str, Refusal) {
     match one(row) {
         Outcome::Refuse { class, reason } => (class.name(), reason),
+        Outcome::Over { class, .. } => (class.name(), Refusal::Expired),
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -201,9 +202,36 @@ fn a_file_that_nobody_loads_is_known_whatever_stands_around_its_name() {
             assert_eq!(never(&spelled), (!class.may_be_loaded()).then_some(class), "{spelled}");
         }
     }
+    for (spelled, class) in [
+        ("extremeRiskOrder", ListClass::ExtremeRiskOrder),
+        ("extreme_risk_orders.csv", ListClass::ExtremeRiskOrder),
+        ("ERPO.txt", ListClass::ExtremeRiskOrder),
+        ("terroristScreening", ListClass::TerroristScreening),
+        ("Known_or_Suspected_Terrorists.csv", ListClass::TerroristScreening),
+        ("Threat_Screening_Centre.txt", ListClass::TerroristScreening),
+        ("sexOffender", ListClass::SexOffender),
+        ("Sex Offenders.csv", ListClass::SexOffender),
+        ("nsor", ListClass::SexOffender),
+        ("GangMembers.csv", ListClass::Gang),
+        ("LPRGang.txt", ListClass::Gang),
+        ("NCIC_GangsFile.txt", ListClass::Gang),
+        ("Orders_of_Protection.csv", ListClass::ProtectionOrder),
+        ("ImmigrationViolations.csv", ListClass::ImmigrationViolator),
+        ("ICE.csv", ListClass::ImmigrationViolator),
+    ] {
+        assert_eq!(never(spelled), Some(class), "{spelled}");
+    }
     let loaded =
         ["", "stolen vehicle", "Stolen Plates", "missing person", "wanted", "AMBER", "custom-list", "INV", "V"];
-    for name in loaded.into_iter().chain(["Gangway Towing", "Wolfgang file", "person", "order", "release", "ncic"]) {
+    for name in loaded.into_iter().chain([
+        "Gangway Towing",
+        "Wolfgang file",
+        "Police Vehicles",
+        "person",
+        "order",
+        "release",
+        "ncic",
+    ]) {
         assert_eq!(never(name), None, "{name}");
     }
 }

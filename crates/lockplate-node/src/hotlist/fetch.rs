@@ -21,6 +21,7 @@ use lockplate_core::hotlist::load::LoadMode;
 use lockplate_core::hotlist::set::SetKind;
 use lockplate_core::hotlist::steward::{ListConfig, OrderedDelivery};
 use lockplate_core::id::AgencyId;
+use lockplate_intake::hotlist_file::never_loaded_name;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use rustix::fs::{Mode, OFlags};
@@ -364,7 +365,8 @@ impl Folder {
     ) -> Result<(), NotFetched> {
         let (send, pieces) = mpsc::channel(PIECES_MAX);
         let sending = self.shelf.send(newest.clone(), send);
-        let loading = to.load(delivery(fetched, newest.modified_ms, now), true, pieces);
+        let name = newest.path.file_name().unwrap_or_default().to_string_lossy();
+        let loading = to.load(delivery(fetched, &name, newest.modified_ms, now), true, pieces);
         match tokio::join!(sending, loading) {
             (Sent::Unreadable, _) => Err(NotFetched::later("a file is there and cannot be read")),
             // What it became is seen at the next looks.
@@ -491,7 +493,8 @@ impl Address {
         let modified = modified.and_then(|text| httpdate::parse_http_date(text).ok()).and_then(unix_ms);
         // A time that is yet to come would stand in the way of every later file.
         let now_ms = now.0.saturating_mul(1_000);
-        let delivery = delivery(fetched, modified.unwrap_or(now_ms).min(now_ms), now);
+        let name = answer.url().path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
+        let delivery = delivery(fetched, name, modified.unwrap_or(now_ms).min(now_ms), now);
         let (send, pieces) = mpsc::channel(PIECES_MAX);
         let broke_off = AtomicBool::new(false);
         let body = pin!(answer.bytes_stream().inspect_err(|_broken| broke_off.store(true, Ordering::Relaxed)));
@@ -556,13 +559,14 @@ fn unwanted(status: StatusCode) -> &'static str {
     }
 }
 
-/// A full file, numbered by when its source made it, Unix ms: sources whose format says more say it in the file.
-fn delivery(fetched: &Fetched, modified_ms: u64, now: Timestamp) -> OrderedDelivery {
+/// A full file, numbered by when its source made it, Unix ms: sources whose format says more say it in the file. A file of a name that nobody
+/// loads is that file, whatever the configuration calls it.
+fn delivery(fetched: &Fetched, name: &str, modified_ms: u64, now: Timestamp) -> OrderedDelivery {
     OrderedDelivery {
         mode: LoadMode::Full,
         sequence: modified_ms,
         produced_at: Timestamp((modified_ms / 1_000).min(now.0)),
-        source_file: fetched.source_file.clone(),
+        source_file: never_loaded_name(name).unwrap_or(&fetched.source_file).to_owned(),
         removes: false,
     }
 }

@@ -344,6 +344,7 @@ fn take(
         }
         Outcome::Remove(id) => loading.remove(&id),
         Outcome::Drop(class) => loading.refuse(class, Refusal::NotAllowed),
+        Outcome::Over { class, entry_id } => loading.over(class, entry_id),
         Outcome::Refuse { class, reason } => match refusal(reason) {
             Some(refusal) => loading.refuse(class, refusal),
             None => loading.bad_line(),

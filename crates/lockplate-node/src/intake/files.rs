@@ -29,7 +29,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{oneshot, watch};
 
 use super::counters::add;
-use super::payload::bounded_body;
+use super::payload::{Place, bounded_body};
 use super::settings::IMPORT_SOURCE_NAME;
 use super::sink::NewCamera;
 use super::{Book, Inner, IntakeState, Way, kind_of};
@@ -158,7 +158,8 @@ async fn import_chunk(inner: &Arc<Inner>, request: Request) -> Result<ImportAnsw
     }
     let book = inner.book();
     let chunk = Chunk::of(request.headers(), book.import_source)?;
-    let body = bounded_body(request).await.map_err(|refusal| kind_of(refusal.slug))?;
+    let mut place = Place::wait(inner.import_room.clone(), request.headers()).await;
+    let body = bounded_body(request, &mut place).await.map_err(|refusal| kind_of(refusal.slug))?;
     // In a task of its own: a caller that goes away between the judgement and the sealing would leave lines that are
     // remembered as seen and sealed nowhere.
     let (tell, told) = oneshot::channel();

@@ -3,6 +3,7 @@
 //! away: a client that is still sending takes an answer for a broken connection, and sends it again.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -15,6 +16,7 @@ use lockplate_intake::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, PARTS_MAX};
 use lockplate_intake::sample::Sample;
 use lockplate_intake::shape::shape_of;
 use lockplate_intake::source::{Parsed, Part, Payload, Problem, Slug, SourceConfig, SourceKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::packed::Packing;
 
@@ -27,8 +29,14 @@ const TOO_LARGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long a payload may come that turns out too large: less than any may take.
 const TOO_LARGE_MAX: Duration = Duration::from_secs(25);
 
-/// Counted for a body that does not say how long it is.
+/// Counted for a body that does not say how long it is, or is packed.
 const UNDECLARED_BYTES: usize = 1_024 * 1_024;
+
+/// KiB of payloads that one source may have here at a time, read, parsed or on their way: eight of the largest, or 64 that do not say.
+pub(super) const ROOM_KIB: usize = 64 * 1_024;
+
+/// Bodies of one source at a time that turn out larger than was counted.
+const LARGE_MAX: usize = 4;
 
 /// Longest `Content-Type` that is looked at.
 const CONTENT_TYPE_BYTES_MAX: usize = 512;
@@ -97,10 +105,58 @@ impl Unpacked {
     }
 }
 
+/// What bodies of one source may take at a time: one that sends much waits for itself, and takes no memory of others. Each takes what it
+/// declares, or a little and, where it turns out larger, one of a few places: nobody who has begun waits for another who waits.
+#[derive(Clone)]
+pub(super) struct Room {
+    pub(super) kib: Arc<Semaphore>,
+    pub(super) large: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { kib: Arc::new(Semaphore::new(ROOM_KIB)), large: Arc::new(Semaphore::new(LARGE_MAX)) }
+    }
+}
+
+/// What one body takes, given back when dropped.
+pub(super) struct Place {
+    room: Room,
+    kib: Option<OwnedSemaphorePermit>,
+    large: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// Waits until there is room for what a body declares.
+    pub(super) async fn wait(room: Room, headers: &HeaderMap) -> Self {
+        let kib = u32::try_from(bytes_expected(headers).div_ceil(1_024)).unwrap_or(u32::MAX);
+        // Never closed.
+        let kib = Arc::clone(&room.kib).acquire_many_owned(kib).await.ok();
+        Self { room, kib, large: None }
+    }
+
+    /// The body turns out larger than was counted.
+    async fn grow(&mut self) {
+        if self.large.is_none() {
+            self.large = Arc::clone(&self.room.large).acquire_owned().await.ok();
+        }
+    }
+
+    /// Gives back what a body of `bytes` does not need.
+    fn shrink(&mut self, bytes: usize) {
+        if let Some(kib) = &mut self.kib {
+            drop(kib.split(kib.num_permits().saturating_sub(bytes.div_ceil(1_024))));
+        }
+        drop(self.large.take_if(|_| bytes <= UNDECLARED_BYTES));
+    }
+}
+
 /// Reads a body whole, at most [`BODY_BYTES_MAX`].
-pub(super) async fn bounded_body(request: Request) -> Result<Bytes, Problem> {
+pub(super) async fn bounded_body(request: Request, place: &mut Place) -> Result<Bytes, Problem> {
     let too_large = Problem::whole(Slug::TooLarge);
-    let is_too_large = bytes_declared(request.headers()).is_some_and(|bytes| bytes > BODY_BYTES_MAX);
+    let declared = bytes_declared(request.headers());
+    let is_too_large = declared.is_some_and(|bytes| bytes > BODY_BYTES_MAX);
+    let counted = if declared.is_some() { BODY_BYTES_MAX } else { UNDECLARED_BYTES };
     if is_too_large && request.headers().contains_key(EXPECT) {
         // It sends nothing before it has an answer.
         return Err(too_large);
@@ -114,7 +170,12 @@ pub(super) async fn bounded_body(request: Request) -> Result<Bytes, Problem> {
                 None => return Ok(whole.freeze()),
                 Some(Err(_broken)) => return Err(Problem::whole(Slug::Malformed)),
                 Some(Ok(chunk)) if whole.len().saturating_add(chunk.len()) > BODY_BYTES_MAX => break,
-                Some(Ok(chunk)) => whole.extend_from_slice(&chunk),
+                Some(Ok(chunk)) => {
+                    if whole.len().saturating_add(chunk.len()) > counted {
+                        place.grow().await;
+                    }
+                    whole.extend_from_slice(&chunk);
+                }
             }
         }
     }
@@ -138,16 +199,22 @@ async fn throw_away(mut body: BodyDataStream) {
 }
 
 /// Reads and unpacks a request of a source.
-pub(super) async fn unpack(request: Request, kind: SourceKind) -> Result<Unpacked, Problem> {
+pub(super) async fn unpack(request: Request, kind: SourceKind, place: &mut Place) -> Result<Unpacked, Problem> {
     let headers = request.headers().clone();
     let content_type = text_of(&headers, &CONTENT_TYPE, CONTENT_TYPE_BYTES_MAX).unwrap_or_default();
     let camera_header = text_of(&headers, &CAMERA_ID, ID_BYTES_MAX);
     let encoding = headers.get(CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes());
-    let body = bounded_body(request).await?;
+    let body = bounded_body(request, place).await?;
     let packing = Packing::of_encoding(encoding)
         .filter(|packing| *packing == Packing::Plain || kind == SourceKind::Own)
         .ok_or_else(|| Problem::whole(Slug::UnsupportedType))?;
-    let body = if packing == Packing::Plain { body } else { Bytes::from(unpacked(packing, &body)?) };
+    let body = if packing == Packing::Plain {
+        body
+    } else {
+        place.grow().await;
+        Bytes::from(unpacked(packing, &body)?)
+    };
+    place.shrink(body.len());
     let is_multipart =
         content_type.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
     if !is_multipart {
@@ -161,8 +228,8 @@ fn bytes_declared(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What room is kept for a body: all that it declares. One that does not say, or is packed, is mostly small; it may become larger.
-pub(super) fn bytes_expected(headers: &HeaderMap) -> usize {
+/// What room is kept for a body: all that it declares. One that does not say, or is packed, is mostly small; [`Place::grow`] counts the others.
+fn bytes_expected(headers: &HeaderMap) -> usize {
     let as_it_is = bytes_declared(headers).filter(|_| !headers.contains_key(CONTENT_ENCODING));
     as_it_is.map_or(UNDECLARED_BYTES, |bytes| bytes.min(BODY_BYTES_MAX))
 }

@@ -19,20 +19,16 @@ use lockplate_intake::normalise::{Arrival, Rules};
 use lockplate_intake::source::{BusyAnswer, Parsed, PoisonAnswer, Problem as Refusal, Slug, SourceKind, SuccessBody};
 use lockplate_intake::{Outcome, Sealable};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::access::TokenHash;
 use super::counters::add;
-use super::payload::{self, Unpacked};
+use super::payload::{self, Place, Unpacked};
 use super::shapes::FailedShape;
 use super::{CloseUnanswered, Door, Inner, IntakeState, NotTaken, SourceSettings, Way, kind_of, peer_of};
 use crate::problem::{Problem, ProblemKind};
 
 /// Payloads from this size on are parsed beside the event loop, bytes.
 pub(super) const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
-
-/// KiB of payloads that one source may have here at a time, read, parsed or on their way: eight of the largest, or 64 that do not say.
-pub(super) const ROOM_KIB: usize = 64 * 1_024;
 
 /// Large payloads that are parsed at a time.
 pub(super) const PARSERS_MAX: usize = 4;
@@ -123,8 +119,8 @@ impl Inner {
                 }
             };
         }
-        let (unpacked, _room) = match tokio::time::timeout(BODY_MAX, self.receive(source, request)).await {
-            Ok(Ok((unpacked, room))) => (Arc::new(unpacked), room),
+        let (unpacked, _place) = match tokio::time::timeout(BODY_MAX, self.receive(source, request)).await {
+            Ok(Ok((unpacked, place))) => (Arc::new(unpacked), place),
             Ok(Err(refusal)) => {
                 self.counters.rejected(&source.name, refusal.slug, 1);
                 return poison(kind, &[refusal], 1);
@@ -142,21 +138,11 @@ impl Inner {
         }
     }
 
-    /// Reads a payload once the source has room for it: one that sends much at a time waits for itself, and takes no memory of others.
-    async fn receive(
-        &self,
-        source: &SourceSettings,
-        request: Request,
-    ) -> Result<(Unpacked, Option<OwnedSemaphorePermit>), Refusal> {
-        let kib = payload::bytes_expected(request.headers()).div_ceil(1_024);
-        // Never closed.
-        let places = self.room(source.config.number).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
-        let mut room = places.await.ok();
-        let unpacked = payload::unpack(request, source.config.kind).await?;
-        if let Some(room) = &mut room {
-            drop(room.split(kib.saturating_sub(unpacked.len().div_ceil(1_024))));
-        }
-        Ok((unpacked, room))
+    /// Reads a payload once the source has room for it.
+    async fn receive(&self, source: &SourceSettings, request: Request) -> Result<(Unpacked, Place), Refusal> {
+        let mut place = Place::wait(self.room(source.config.number), request.headers()).await;
+        let unpacked = payload::unpack(request, source.config.kind, &mut place).await?;
+        Ok((unpacked, place))
     }
 
     /// Runs the parser of `source`, beside the event loop where there is much to do.

@@ -19,6 +19,7 @@ use lockplate_core::id::AgencyId;
 use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::person::ByPerson;
 use lockplate_core::vocabulary::{Basis, Offence};
+use lockplate_intake::hotlist_file::never_loaded_name;
 use lockplate_node::client::CallLimits;
 use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListsHealth, LoadReport, orders_value};
 use lockplate_node::problem::ProblemKind;
@@ -284,10 +285,13 @@ impl Steward {
             let OrderFile { order, signed } = OrderFile::read(path)?;
             return Ok(self.show(&self.bring(order, file, (&args.second, signed)).await?, screen));
         }
+        // A file of a name that nobody loads is that file, whatever it is called here.
+        let name = args.file.file_name().unwrap_or_default().to_string_lossy();
+        let source_file = never_loaded_name(&name).unwrap_or(&args.source_file);
         // The own format says all of it but its source's name for the file.
         let is_own = config.template == [0; 32];
-        let is_said = is_own && args.source_file.is_empty();
-        let delivery = if is_said { None } else { Some(delivery(args, is_own.then_some(0))?) };
+        let is_said = is_own && source_file.is_empty();
+        let delivery = if is_said { None } else { Some(delivery(args, source_file, is_own.then_some(0))?) };
         let order = order_for(config, &file, delivery);
         if let Some(path) = &args.ask {
             OrderFile { order, signed: Vec::new() }.write(path)?;
@@ -370,7 +374,7 @@ impl Steward {
         }
         let report = self.bring(order_for(config, &file, None), file, (seconds, Vec::new())).await?;
         let ended = self.show(&report, screen);
-        // To the log it is a load like any other; whoever asked for this one line did not get it.
+        // A load of several lines says it of each class; whoever asked for one line hears why it is not taken.
         if let Some(why) = why_nothing(&report) {
             screen.error(&format!("nothing changes: {why}"));
             return Ok(ExitKind::Refused);
@@ -457,7 +461,7 @@ fn order_for(config: &ListConfig, file: &[u8], delivery: Option<OrderedDelivery>
     LoadOrder { list: config.settings.list, file: Sha256::digest(file).into(), delivery, time: now() }
 }
 
-fn delivery(args: &LoadArgs, unsaid: Option<u64>) -> Result<OrderedDelivery> {
+fn delivery(args: &LoadArgs, source_file: &str, unsaid: Option<u64>) -> Result<OrderedDelivery> {
     let sequence = args
         .sequence
         .or(unsaid)
@@ -470,7 +474,7 @@ fn delivery(args: &LoadArgs, unsaid: Option<u64>) -> Result<OrderedDelivery> {
         mode: args.base.map_or(LoadMode::Full, |base| LoadMode::Incremental { base }),
         sequence,
         produced_at,
-        source_file: args.source_file.clone(),
+        source_file: source_file.to_owned(),
         removes: args.removes,
     })
 }

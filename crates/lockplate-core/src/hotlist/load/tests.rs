@@ -348,6 +348,17 @@ fn no_load_empties_a_list_by_what_it_leaves_out() {
     let left_out = ListEntry { class: ListClass::AmberAlert, ..stolen("b", "NONE", CT) };
     let with = Load { sequence: 2, ..Load::full(SetKind::Amber, vec![over, left_out]) };
     assert_eq!(void(with, Some(&amber)), None, "it is over, whatever the other line is");
+    let three =
+        |n: u64| ListEntry { class: ListClass::AmberAlert, ..stolen(&format!("m{n}"), &format!("AM000{n}"), CT) };
+    let in_force = Load::full(SetKind::Amber, (1..4).map(three).collect()).ready(None).into_set();
+    let one_over = |n| match n {
+        1 => ListEntry { expires_at: NOW, ..three(n) },
+        _ => ListEntry { class: ListClass::Unknown, ..three(n) },
+    };
+    let one_is_over = Load { sequence: 2, ..Load::full(SetKind::Amber, (1..4).map(one_over).collect()) };
+    assert_eq!(void(one_is_over, Some(&in_force)), emptied, "two of three are not");
+    let all_over = (1..4).map(|n| ListEntry { expires_at: NOW, ..three(n) }).collect();
+    assert_eq!(void(Load { sequence: 2, ..Load::full(SetKind::Amber, all_over) }, Some(&in_force)), None);
     assert_eq!(void(again(ListEntry { class: ListClass::Unknown, ..alert }), Some(&amber)), emptied);
     // Nobody beside the officer: a whole custom list is not switched off by a file that nobody signed.
     let own = set_of(SetKind::Custom, some_custom(5));
@@ -370,6 +381,12 @@ fn a_whole_custom_file_that_changes_nothing_is_refused_and_an_incremental_one_is
         let third = Load::change(SetKind::Custom, 3, vec![], vec!["c0"]).ready(Some(second.set()));
         assert_eq!(third.set().entries(), 4, "a feed goes on with its next number");
     }
+    // A person whose file changes nothing does not move the list on past the feed.
+    let by_hand = |load| Load { by_hand: true, ..load };
+    for load in [change(vec![custom("x", "A")], vec![]), change(vec![], vec!["nobody"]), change(vec![], vec![])] {
+        assert_eq!(void(by_hand(load), Some(&set)), nothing);
+    }
+    assert_eq!(void(by_hand(change(vec![], vec!["c0"])), Some(&set)), None);
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn full(template: &str, source_file: &str, text: &str) -> Told {
 fn reason(told: &Told, at: usize) -> Refusal {
     match &told.rows[at].1 {
         Outcome::Refuse { reason, .. } => *reason,
+        Outcome::Over { .. } => Refusal::Expired,
         other => panic!("not refused: {other:?}"),
     }
 }

@@ -199,6 +199,17 @@ async fn a_file_of_a_folder_is_taken_once_it_rests_and_once() {
 }
 
 #[tokio::test]
+async fn the_name_of_a_file_that_nobody_loads_is_that_file_whatever_is_in_it() {
+    for (name, entries) in [("stolen.ndjson", 3), ("NCIC_Immigration_Violators.ndjson", 0)] {
+        let place = tempfile::tempdir().unwrap();
+        let to = Recorder::default();
+        put(&place.path().join(name), &file(3), NOW_MS - 60_000);
+        looks(&mut folder_at(place.path()), &to).await.unwrap();
+        assert_eq!(to.told().entries, Some(entries), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_file_is_judged_once_and_one_that_cannot_be_judged_again_and_again() {
     let at = tempfile::tempdir().unwrap();
     let (mut folder, to) = (folder_at(at.path()), Recorder::default());

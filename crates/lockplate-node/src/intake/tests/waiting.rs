@@ -1,6 +1,7 @@
 //! Who waits for whom, and for how long; and what a restart must not forget.
 
 use super::*;
+use crate::intake::payload::ROOM_KIB;
 
 const SOON: Duration = Duration::from_secs(2);
 
@@ -50,7 +51,7 @@ async fn a_source_that_sends_much_at_a_time_waits_for_itself() {
     let town = town().await;
     let number =
         town.register.0.lock().unwrap().sources.iter().find(|source| source.name == "own").unwrap().config.number;
-    let room = town.state.0.room(number);
+    let room = town.state.0.room(number).kib;
     let mut taken = room.acquire_many(u32::try_from(ROOM_KIB).unwrap()).await.unwrap();
     let send = |engine: &str, body: String| answer(&town, post_of(&address(engine), "application/x-ndjson", body));
     let mut waits = Box::pin(send("own", own_line("AB123", NOW_MS)));
@@ -60,6 +61,29 @@ async fn a_source_that_sends_much_at_a_time_waits_for_itself() {
     assert_eq!(waits.await.0, 200);
     drop(taken);
     assert_eq!(room.available_permits(), ROOM_KIB, "all is given back");
+}
+
+/// What does not say how long it is, or is packed, turns out large when it is here.
+#[tokio::test]
+async fn bodies_that_turn_out_large_are_a_few_at_a_time() {
+    let town = town().await;
+    let number =
+        town.register.0.lock().unwrap().sources.iter().find(|source| source.name == "own").unwrap().config.number;
+    let undeclared = |body: String| {
+        let chunks: Vec<_> =
+            body.into_bytes().chunks(64 * 1_024).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
+        post_of(&address("own"), "application/x-ndjson", Body::from_stream(futures_util::stream::iter(chunks)))
+    };
+    let line = |plate: &str, spaces: usize| format!("{}\n{}", own_line(plate, NOW_MS), " ".repeat(spaces));
+    let large = town.state.0.room(number).large;
+    let taken = Arc::clone(&large).acquire_many_owned(u32::try_from(large.available_permits()).unwrap()).await.unwrap();
+    let mut waits = Box::pin(answer(&town, undeclared(line("AB123", 3 * 1_024 * 1_024))));
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut waits).await.is_err());
+    assert_eq!(answer(&town, undeclared(line("CD456", 1_024))).await.0, 200, "a small one does not");
+    drop(taken);
+    assert_eq!(waits.await.0, 200);
+    assert_eq!(town.sink.texts(), ["CD456", "AB123"]);
+    assert!(large.available_permits() > 0 && town.state.0.room(number).kib.available_permits() == ROOM_KIB);
 }
 
 #[tokio::test]
