@@ -129,6 +129,13 @@ impl CameraClock {
         if silence > CLOCK_RIGHT_MS && grew >= silence / 2 {
             self.behind = None;
         }
+        // Two in a row that come beside reads of now: the queue reaches back at least to the later of them.
+        if let (Some(right_at), Some(last)) = (self.right_at, self.offsets.back()) {
+            let queued = captured_at.max(self.heard_at.saturating_sub(*last));
+            if !self.is_of_before && received_at.saturating_sub(right_at) <= CLOCK_RIGHT_MS {
+                self.kept_from = self.kept_from.map(|from| from.min(queued));
+            }
+        }
         if self.offsets.len() >= CLOCK_WINDOW_READS {
             self.offsets.pop_front();
         }

@@ -150,6 +150,13 @@ fn a_backlog_goes_on_over_a_restart_and_over_a_time_away() {
     assert!(backlog(&mut after, back + 2 * minute, now + 21 * minute, 60), "after a restart");
     // Away again for an hour, without a restart and without a sign of life.
     assert!(backlog(&mut after, back + 63 * minute, now + 41 * minute, 60), "after a time away");
+    // Older than anything that was heard, beside a read of now: the queue was there before us.
+    let mut new = CameraClock::default();
+    new.judge(now, now);
+    assert!(backlog(&mut new, now + 1_000, now - 180 * minute, 60));
+    let mut after_it = CameraClock::known(new.kept_from().unwrap());
+    assert!(backlog(&mut after_it, now + 2 * minute, now - 160 * minute, 60));
+    assert_eq!(CameraClock::known(now).judge(now - 180 * minute, now), Clock::Off);
     // Once nothing else has come for a quarter of an hour, what may have been kept is of now.
     let calm = back + 80 * minute;
     (0..18).for_each(|n| assert_eq!(after.judge(calm + n * minute, calm + n * minute), Clock::Good));
