@@ -63,8 +63,9 @@ pub(super) fn never_loaded(file: &str) -> Option<ListClass> {
     }
     let words = split_words(file, false);
     let joined = words.concat();
-    let spelled = split_words(file, true);
-    let is_word = |name: &str| words.iter().chain(&spelled).any(|word| word == name);
+    // Asked of every line of a list: capitals are looked at only where the letters are there.
+    let is_word =
+        |name: &str| joined.contains(name) && words.iter().chain(&split_words(file, true)).any(|word| word == name);
     let is_in = |name: &str| match name {
         // A short name stands inside of other words.
         "GANG" => is_word(name) || words.iter().any(|word| word.contains("GANGFILE")),
