@@ -6,15 +6,14 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use super::report::{Bar, Figure, Series};
+use super::{Measured, Options, fresh, seconds};
 use anyhow::{Context as _, bail};
 use lockplate_log::{
     AddCheckpoint, ConsistencyProof, CosignatureSigner, Entry, Error, Log, LogView, NoteSigner, Origin, PolicyGroup,
     PolicyLog, PolicyWitness, Standing, Threshold, WitnessPolicy, consider,
 };
 use lockplate_store::log_files::{FileLogStorage, folder_reader};
-use serde_json::{Value, json};
-
-use super::{Options, Row, Series, seconds};
 
 /// A request leaf with sixteen salted digests is about this long.
 const LEAF_BYTES: usize = 900;
@@ -68,28 +67,20 @@ fn create(folder: &Path) -> anyhow::Result<Log<FileLogStorage>> {
     Ok(Log::create(FileLogStorage::acquire(folder, &Origin::parse(ORIGIN)?)?, signer()?)?)
 }
 
-pub(super) fn measure(options: &Options) -> anyhow::Result<Row> {
-    let (appended, append_table, append_met) = measure_append(options)?;
-    let (verified, verify_table, verify_met) = measure_verify(options)?;
-    Ok(Row {
-        json: json!({ "append": appended, "verify": verified }),
-        markdown: format!("{append_table}\n{verify_table}"),
-        bars_met: append_met && verify_met,
-    })
+pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
+    let mut measured = measure_append(options)?;
+    let verified = measure_verify(options)?;
+    measured.figures.extend(verified.figures);
+    measured.how.extend(verified.how);
+    Ok(measured)
 }
 
-fn measure_append(options: &Options) -> anyhow::Result<(Value, String, bool)> {
+fn measure_append(options: &Options) -> anyhow::Result<Measured> {
     let rounds = if options.quick { 3 } else { 7 };
-    let mut table = format!(
-        "## Leaves durable a second\n\nLeaves of {LEAF_BYTES} bytes through the file storage, one thread: staged, signed, head replaced, tiles \
-         applied, all synced. Peer: the same bytes, one `write` and `fsync` a batch. Medians of {rounds} rounds that alternate (lowest to \
-         highest).\n\n| Batch | Leaves/s | Peer, leaves/s | Ratio | ms a batch | ms, peer |\n|---:|---:|---:|---:|---:|---:|\n"
-    );
-    let mut results = Vec::new();
-    let mut met = true;
+    let mut figures = Vec::new();
     for (batch, per_round) in BATCHES {
         let per_round = if options.quick { per_round.div_ceil(3) } else { per_round };
-        let (mut ours, mut peers, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ours, mut peers) = (Series::default(), Series::default());
         let folder = options.work.join(format!("append-{batch}"));
         fresh(&folder)?;
         let mut log = create(&folder.join("log"))?;
@@ -116,9 +107,8 @@ fn measure_append(options: &Options) -> anyhow::Result<(Value, String, bool)> {
                 }
                 Ok(())
             })?;
-            ours.push(count / mine);
-            peers.push(count / peer);
-            ratios.push(peer / mine);
+            ours.0.push(count / mine);
+            peers.0.push(count / peer);
         }
         let public = log.storage().public();
         let view = LogView::load(log.head().checkpoint().clone(), folder_reader(&public))?;
@@ -126,36 +116,27 @@ fn measure_append(options: &Options) -> anyhow::Result<(Value, String, bool)> {
         drop(view);
         drop(log);
         std::fs::remove_dir_all(&folder).context("the log that was measured cannot be removed")?;
-        let (ours, peers, ratios) = (Series(ours), Series(peers), Series(ratios));
-        let milliseconds = |series: &Series| f64::from(u32::try_from(batch).unwrap_or(0)) / series.median() * 1_000.0;
-        table.push_str(&format!(
-            "| {batch} | {} | {} | {} | {:.2} | {:.2} |\n",
-            ours.show(0),
-            peers.show(0),
-            ratios.show(3),
-            milliseconds(&ours),
-            milliseconds(&peers),
-        ));
-        if batch == BAR_BATCH {
-            met = ours.median() >= LEAVES_A_SECOND_MIN;
-        }
-        results.push(json!({
-            "batch": batch, "batches_a_round": per_round, "leaves_a_second": ours.json(), "peer_leaves_a_second": peers.json(), "ratio": ratios.json(),
-        }));
+        figures.push(Figure {
+            what: format!("durable in batches of {batch}"),
+            unit: "leaves/s",
+            ours,
+            peer: Some(("file".to_owned(), peers)),
+            bar: (batch == BAR_BATCH).then_some(Bar::AtLeast(LEAVES_A_SECOND_MIN)),
+        });
     }
-    table.push_str(&format!(
-        "\nBar: at least {LEAVES_A_SECOND_MIN} leaves a second at batches of {BAR_BATCH}: {}.\n",
-        if met { "met" } else { "**missed**" }
-    ));
-    Ok((json!(results), table, met))
+    let how = format!(
+        "Append: {rounds} rounds in turn; leaves of {LEAF_BYTES} bytes through the file storage, one thread: staged, signed, head replaced, \
+         tiles applied, all synced. Peer: the same bytes, one `write` and `fsync` a batch."
+    );
+    Ok(Measured { figures, how: vec![how] })
 }
 
-fn measure_verify(options: &Options) -> anyhow::Result<(Value, String, bool)> {
-    let count: u64 = if options.quick { 100_000 } else { 1_000_000 };
+fn measure_verify(options: &Options) -> anyhow::Result<Measured> {
+    let count: u32 = if options.quick { 100_000 } else { 1_000_000 };
     let rounds = if options.quick { 3 } else { 5 };
     let folder = options.work.join("verify");
     fresh(&folder)?;
-    let (build, public) = build_log(&folder, count)?;
+    let (build, public) = build_log(&folder, u64::from(count))?;
     let reader = folder_reader(&public);
     let policy = WitnessPolicy::parse(&std::fs::read_to_string(public.join("policy"))?)?;
     let ours = || -> anyhow::Result<()> {
@@ -179,9 +160,9 @@ fn measure_verify(options: &Options) -> anyhow::Result<(Value, String, bool)> {
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Poisoned))).sum::<Result<u64, Error>>()
         })?;
-        if seen == count { Ok(()) } else { bail!("{seen} leaves of {count} were seen") }
+        if seen == u64::from(count) { Ok(()) } else { bail!("{seen} leaves of {count} were seen") }
     };
-    let go = |options: &Options| -> anyhow::Result<()> {
+    let go = || -> anyhow::Result<()> {
         // Without inclusion proofs of single leaves, which ours does not make either: every leaf stands in a proved tile.
         let output = Command::new(&options.go).args(["-proofs", "0"]).arg(&public).output();
         let output = output.context("the Go verifier cannot be started")?;
@@ -197,40 +178,30 @@ fn measure_verify(options: &Options) -> anyhow::Result<(Value, String, bool)> {
     // Once each, unmeasured, so that the page cache is warm for both.
     ours()?;
     if has_go {
-        go(options)?;
+        go()?;
     }
-    let (mut mine, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut mine, mut theirs) = (Series::default(), Series::default());
     for _ in 0..rounds {
-        let (own, ()) = seconds(ours)?;
-        mine.push(own);
+        mine.0.push(seconds(ours)?.0);
         if has_go {
-            let (other, ()) = seconds(|| go(options))?;
-            theirs.push(other);
-            ratios.push(other / own);
+            theirs.0.push(seconds(go)?.0);
         }
     }
     std::fs::remove_dir_all(&folder).context("the log that was measured cannot be removed")?;
-    let (mine, theirs, ratios) = (Series(mine), Series(theirs), Series(ratios));
-    let scaled = mine.median() * 1_000_000.0 / f64::from(u32::try_from(count)?);
-    let met = scaled <= VERIFY_SECONDS_MAX;
-    let other = if has_go {
-        format!("| Go verifier (`golang.org/x/mod`), every leaf | {} | {} |\n", theirs.show(2), ratios.show(2))
-    } else {
-        "| Go verifier | not built: skipped | |\n".to_owned()
+    let most = VERIFY_SECONDS_MAX * f64::from(count) / 1_000_000.0;
+    let figure = Figure {
+        what: format!("verification of {count} leaves"),
+        unit: "s",
+        ours: mine,
+        peer: has_go.then(|| ("Go".to_owned(), theirs)),
+        bar: Some(Bar::AtMost(most)),
     };
-    let table = format!(
-        "## Verification of a log of {count} leaves\n\nSignatures, quorum, every leaf and every tile, from a folder in the page cache; medians of \
-         {rounds} rounds that alternate (lowest to highest). The JavaScript and Python verifiers read receipts only. The log was written in \
-         {build:.1} s.\n\n| Verifier | Seconds | Times ours |\n|---|---:|---:|\n| `LogView::verify`, {THREADS} threads | {} | 1 |\n{other}\nBar: at most \
-         {VERIFY_SECONDS_MAX} s for 1,000,000 leaves: {} ({scaled:.2} s).\n",
-        mine.show(2),
-        if met { "met" } else { "**missed**" },
+    let how = format!(
+        "Verification: {rounds} rounds in turn; signatures, quorum, every leaf and every tile, from a folder in the page cache, {THREADS} \
+         threads. The bar is {VERIFY_SECONDS_MAX} s for 1,000,000 leaves. Peer: `golang.org/x/mod`, every leaf. The JavaScript and Python verifiers \
+         read receipts only. The log was written in {build:.1} s."
     );
-    let results = json!({
-        "leaves": count, "threads": THREADS, "seconds": mine.json(), "build_seconds": build,
-        "go": has_go.then(|| json!({ "seconds": theirs.json(), "times_ours": ratios.json() })),
-    });
-    Ok((results, table, met))
+    Ok(Measured { figures: vec![figure], how: vec![how] })
 }
 
 /// Writes a log, has it cosigned by two witnesses, and puts the trust file beside it: the folder that every verifier reads.
@@ -265,12 +236,4 @@ fn build_log(folder: &Path, count: u64) -> anyhow::Result<(f64, std::path::PathB
     let public = log.storage().public();
     std::fs::write(public.join("policy"), policy.to_text())?;
     Ok((build, public))
-}
-
-/// An empty folder.
-fn fresh(folder: &Path) -> anyhow::Result<()> {
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).context("an old folder cannot be removed")?;
-    }
-    std::fs::create_dir_all(folder).context("no folder to work in")
 }
