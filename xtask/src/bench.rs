@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     let status = Command::new("cargo")
-        .args(["bench", "--quiet", "--locked", "--package", "lockplate", "--bench", "bars", "--"])
+        .args(["bench", "--quiet", "--locked", "--workspace", "--bench", "bars", "--"])
         .args(arguments)
         .current_dir(crate::tidy::workspace_root()?)
         .status()

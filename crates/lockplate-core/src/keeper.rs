@@ -36,6 +36,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use lockplate_log::append::{Entry, Log, Logged};
 use lockplate_log::checkpoint::SignedCheckpoint;
@@ -148,32 +149,54 @@ impl Answer {
     }
 }
 
+/// Evidence that an epoch is closed: the recorder signed its header and its close. Nothing in it is secret or changes, so that it is made
+/// once an epoch and not once a request. Only [`ClosedEpoch::new`] makes one.
+#[derive(Debug)]
+pub struct ClosedEpoch {
+    header: EpochHeader,
+    hash: [u8; 32],
+}
+
+impl ClosedEpoch {
+    /// From the recorder's signed header and close.
+    ///
+    /// # Errors
+    /// `Invalid` if a signature is not the recorder's, or the close belongs to another header: an open epoch would be live tracking, and
+    /// is never evaluated.
+    pub fn new(header: &Signed<EpochHeader>, close: &Signed<EpochClose>, recorder: &VerifyKey) -> Result<Self> {
+        let header = header.verify(recorder)?;
+        let hash = header.hash();
+        if close.verify(recorder)?.header_hash != hash {
+            return Err(Error::invalid("a close belongs to another epoch"));
+        }
+        Ok(Self { header: header.clone(), hash })
+    }
+
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> &EpochHeader {
+        &self.header
+    }
+}
+
 /// Evidence that an epoch is closed and that this keeper holds its share: the only thing it evaluates. Only
 /// [`HeldEpoch::new`] makes one.
 #[derive(Debug)]
 pub struct HeldEpoch {
-    header: EpochHeader,
+    closed: Arc<ClosedEpoch>,
     share: HeldShare,
 }
 
 impl HeldEpoch {
-    /// From the recorder's signed header and close and the stored share.
+    /// From a closed epoch and the stored share.
     ///
     /// # Errors
-    /// `Invalid` if a signature is not the recorder's, or close or share belong to another header: an open epoch would be live
-    /// tracking, and is never evaluated.
-    pub fn new(
-        header: &Signed<EpochHeader>,
-        close: &Signed<EpochClose>,
-        share: HeldShare,
-        recorder: &VerifyKey,
-    ) -> Result<Self> {
-        let header = header.verify(recorder)?;
-        let hash = header.hash();
-        if close.verify(recorder)?.header_hash != hash || share.header_hash() != hash {
-            return Err(Error::invalid("an epoch's close or share belongs to another epoch"));
+    /// `Invalid` if the share belongs to another header.
+    pub fn new(closed: Arc<ClosedEpoch>, share: HeldShare) -> Result<Self> {
+        if share.header_hash() != closed.hash {
+            return Err(Error::invalid("a share belongs to another epoch"));
         }
-        Ok(Self { header: header.clone(), share })
+        Ok(Self { closed, share })
     }
 }
 
@@ -443,11 +466,11 @@ impl<S: LogStorage> Keeper<S> {
         if grant.epoch_ids.is_empty() || grant.epoch_ids.iter().any(|id| record.epochs.binary_search(id).is_err()) {
             return Err(Error::invalid("the grant names an epoch that this keeper did not allow"));
         }
-        let mut held = epochs.iter().map(|epoch| epoch.header.epoch_id);
+        let mut held = epochs.iter().map(|epoch| epoch.closed.header.epoch_id);
         if !held.by_ref().eq(grant.epoch_ids.iter().copied()) {
             return Err(Error::internal("held epochs and the grant's are not in the same order"));
         }
-        for HeldEpoch { header, .. } in &epochs {
+        for header in epochs.iter().map(|epoch| &epoch.closed.header) {
             let inside = request.win_from <= header.cap_from && header.cap_to <= request.win_to;
             if !inside || header.agency != request.owner_agency || header.agency != self.charter.charter().owner.id {
                 return Err(Error::invalid("an epoch lies outside the request's window or archive"));
@@ -475,15 +498,13 @@ impl<S: LogStorage> Keeper<S> {
         let grant_digest = grant.digest();
         let request = grant.request.claimed();
         let at = ShareIndex::new(self.index.0)?;
-        let hashes: Vec<[u8; 32]> = epochs.iter().map(|epoch| epoch.header.hash()).collect();
-        let public_shares: Vec<_> = epochs.iter().map(|epoch| epoch.header.commitment.public_share(at)).collect();
+        let hashes: Vec<[u8; 32]> = epochs.iter().map(|epoch| epoch.closed.hash).collect();
+        let public_shares: Vec<_> =
+            epochs.iter().map(|epoch| epoch.closed.header.commitment.public_share(at)).collect();
         let shares: Vec<_> = epochs.iter().map(|epoch| &epoch.share.share).collect();
         let mut elements = Vec::with_capacity(request.elements.len());
         for element in &request.elements {
-            let evaluated = shares
-                .iter()
-                .map(|share| oprf::blind_evaluate(share, &element.blinded))
-                .collect::<core::result::Result<Vec<_>, _>>()?;
+            let evaluated = oprf::blind_evaluate_each(&shares, &element.blinded)?;
             let statements: Vec<KeyStatement<'_>> = hashes
                 .iter()
                 .zip(&public_shares)
@@ -493,7 +514,8 @@ impl<S: LogStorage> Keeper<S> {
             let proof = proof::prove(&grant_digest, at, &element.blinded, &statements, &shares, rng)?;
             elements.push((proof, evaluated));
         }
-        let peppers = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch.share.pepper.to_bytes())).collect();
+        let peppers =
+            epochs.iter().map(|epoch| (epoch.closed.header.epoch_id, epoch.share.pepper.to_bytes())).collect();
         let text = EvaluationText { peppers, elements }.encode();
         let sealed = encrypt(&request.response_pk, &evaluation_info(&grant_digest), &[self.index.0], &text, rng)?;
         Ok(self.key.sign(Evaluation { grant_digest, index: self.index, sealed }))

@@ -2,6 +2,7 @@
 //! epoch's key and writes nothing but cells; `open.rs` is the mirror of this file, in the same order.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
@@ -23,6 +24,13 @@ struct Seen {
     prk: Secret<32>,
     bucket: u32,
     next: u32,
+}
+
+impl Seen {
+    fn first(prk: Secret<32>, secret: &EpochSecret) -> Result<Self> {
+        let bucket = bucket_of(&prk, secret.epoch_id, secret.bucket_bits)?;
+        Ok(Self { prk, bucket, next: 0 })
+    }
 }
 
 /// Seals the reads of one epoch. Started from [`ReceiptedEpoch`] evidence, ended by value: nothing is sealed after close.
@@ -54,6 +62,18 @@ impl core::fmt::Debug for Sealer {
     }
 }
 
+/// The curve arithmetic of one plate, done: only [`Sealer::prepare`] makes one, for the epoch of its sealer.
+pub struct Prepared {
+    input: PlateInput,
+    prk: Secret<32>,
+}
+
+impl core::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Prepared(..)")
+    }
+}
+
 /// What a sealer says when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealed {
@@ -68,22 +88,49 @@ impl Sealer {
         Self { agency: epoch.header.agency, secret: epoch.secret, seen: BTreeMap::new(), sealed: 0 }
     }
 
+    /// Does beforehand what costs most of sealing a read whose plate this epoch has not seen; none where it has. Threads may do
+    /// it side by side, and of two that did it for one plate the first counts.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub fn prepare(&self, read: &Read) -> Result<Option<Prepared>> {
+        let input = self.input(read);
+        if self.seen.contains_key(&input) {
+            return Ok(None);
+        }
+        let prk = prk_of(&self.secret, &input)?;
+        Ok(Some(Prepared { input, prk }))
+    }
+
+    /// Takes what was prepared by this sealer.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub fn admit(&mut self, Prepared { input, prk }: Prepared) -> Result<()> {
+        if let Entry::Vacant(entry) = self.seen.entry(input) {
+            entry.insert(Seen::first(prk, &self.secret)?);
+        }
+        Ok(())
+    }
+
+    fn input(&self, read: &Read) -> PlateInput {
+        PlateInput::new(self.agency, &read.plate, read.key_jurisdiction())
+    }
+
     /// Seals one read. The counter of its plate moves on even if the caller fails to store the cell: a tag or key is never
     /// used twice, and an opener looks past such a gap.
     ///
     /// # Errors
     /// `Unavailable` after 2^32 - 1 reads of one plate; `Internal` if the record does not fit.
     pub fn seal(&mut self, read: &Read, rng: &mut impl CryptoRng) -> Result<SpoolCell> {
-        let input = PlateInput::new(self.agency, &read.plate, read.key_jurisdiction());
         let record = zeroize::Zeroizing::new(read.to_record()?);
+        let input = self.input(read);
         let secret = &self.secret;
         let seen = match self.seen.entry(input) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                let y = oprf::evaluate(&secret.key, entry.key().expose_bytes())?;
-                let prk = extract(&secret.kappa, &y);
-                let bucket = bucket_of(&prk, secret.epoch_id, secret.bucket_bits)?;
-                entry.insert(Seen { prk, bucket, next: 0 })
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let prk = prk_of(secret, entry.key())?;
+                entry.insert(Seen::first(prk, secret)?)
             }
         };
         let counter = seen.next;
@@ -102,6 +149,12 @@ impl Sealer {
     pub fn close(self) -> Sealed {
         Sealed { cells: self.sealed }
     }
+}
+
+/// The PRK of a plate: one hash to the curve, one multiplication, one extraction.
+fn prk_of(secret: &EpochSecret, input: &PlateInput) -> Result<Secret<32>> {
+    let y = oprf::evaluate(&secret.key, input.expose_bytes())?;
+    Ok(extract(&secret.kappa, &y))
 }
 
 /// `PRK = HKDF-Extract(salt = kappa, ikm = y)`.

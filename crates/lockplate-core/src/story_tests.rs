@@ -1,6 +1,7 @@
 //! The protocol end to end in one thread, and the attacks that must fail.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use lockplate_oprf::sharing::ShareIndex;
 use lockplate_oprf::{oprf, sharing};
@@ -12,7 +13,7 @@ use crate::epoch::{DueForDestruction, EpochHeader, HeldShare, VerifiedPrekey, de
 use crate::error::ErrorKind;
 use crate::evidence::Standing;
 use crate::id::KeeperIndex;
-use crate::keeper::{Answer, CodeRule, HeldEpoch, HumanDecision, Outcome, Verdict};
+use crate::keeper::{Answer, ClosedEpoch, CodeRule, HeldEpoch, HumanDecision, Outcome, Verdict};
 use crate::open::{Evaluation, OpenedRead, VerifiedEvaluation, combine, open, verify_evaluation};
 use crate::person::{ByPerson, PersonKey};
 use crate::request::check_opening;
@@ -241,12 +242,14 @@ fn an_open_epoch_cannot_be_held_for_evaluation() {
     let (first, second) = two_hours(&mut town);
     let share = || HeldShare::from_secret(&first.shares[0], first.header.claimed(), KeeperIndex(1)).unwrap();
     let key = town.recorder.verify_key();
-    assert!(HeldEpoch::new(&first.header, &first.close, share(), &key).is_ok());
+    let closed = |header, close| ClosedEpoch::new(header, close, &key).map(Arc::new);
+    assert!(HeldEpoch::new(closed(&first.header, &first.close).unwrap(), share()).is_ok());
     // No close of its own, or one that the recorder did not sign.
-    assert!(HeldEpoch::new(&first.header, &second.close, share(), &key).is_err());
+    assert!(closed(&first.header, &second.close).is_err());
     let forged = town.officer.sign(first.close.claimed().clone());
-    assert!(HeldEpoch::new(&first.header, &forged, share(), &key).is_err());
-    assert!(HeldEpoch::new(&second.header, &second.close, share(), &key).is_err());
+    assert!(closed(&first.header, &forged).is_err());
+    // Closed, and the share of another.
+    assert!(HeldEpoch::new(closed(&second.header, &second.close).unwrap(), share()).is_err());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use lockplate_log::append::{Entry as _, Log};
 use lockplate_log::cosignature::CosignatureSigner;
@@ -34,7 +35,7 @@ use crate::epoch::{
 use crate::evidence::{EpochInWindow, Standing};
 use crate::facts::{AccessPolicy, AgencyFacts, Obligations, OfficerFacts, PolicyAnswer, Reason, SearchFacts};
 use crate::id::{AgencyId, KeeperIndex, RecorderId, RequestId};
-use crate::keeper::{Answer, DecisionRecord, HeldEpoch, Keeper};
+use crate::keeper::{Answer, ClosedEpoch, DecisionRecord, HeldEpoch, Keeper};
 use crate::notice::NoticeKey;
 use crate::open::Evaluation;
 use crate::ownership::OwnershipFacts;
@@ -406,7 +407,8 @@ impl Town {
     pub(crate) fn held(&self, place: usize, epoch: &Closed) -> HeldEpoch {
         let index = KeeperIndex(u8::try_from(place).unwrap() + 1);
         let share = HeldShare::from_secret(&epoch.shares[place], epoch.header.claimed(), index).unwrap();
-        HeldEpoch::new(&epoch.header, &epoch.close, share, &self.recorder.verify_key()).unwrap()
+        let closed = ClosedEpoch::new(&epoch.header, &epoch.close, &self.recorder.verify_key()).unwrap();
+        HeldEpoch::new(Arc::new(closed), share).unwrap()
     }
 
     pub(crate) fn standing(&self, epochs: &[&Closed]) -> Standing {

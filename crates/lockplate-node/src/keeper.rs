@@ -833,6 +833,7 @@ impl Prepared {
             requests_an_hour: settings.requests_an_hour,
             prekeys_max: prekeys::stock_max(settings.stock_days),
             unfinished: Unfinished::default(),
+            closed: BTreeMap::new(),
             codes_now: CodesNow::default(),
             second_clock_ahead_s: 0,
             heads: Heads::new(),

@@ -16,12 +16,13 @@ use std::os::unix::net::UnixStream;
 use lockplate_core::charter::CharterFile;
 use lockplate_core::epoch::{Dealt, EpochPlan, Prekey, ShareReceipt, VerifiedPrekey, deal};
 use lockplate_core::read::Read;
-use lockplate_core::seal::Sealer;
+use lockplate_core::seal::{Prepared, Sealer};
 use lockplate_core::segment::SpoolCell;
 use lockplate_core::sign::{Signed, Statement as _, VerifyKey};
 use lockplate_core::{Error, ErrorKind, Timestamp};
 use lockplate_store::spool::{self, SPOOL_SUFFIX, SpoolWriter};
 use rand_core::CryptoRng;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustix::mm::MlockAllFlags;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,6 +31,11 @@ use zeroize::Zeroizing;
 
 use crate::rng::HedgedRng;
 use crate::shutdown::ExitKind;
+
+/// Reads of a commit from which on all cores work at it: handing work over costs about as much as one plate.
+const PREPARED_MIN: usize = 4;
+/// Stack of a thread that does curve arithmetic, all of it locked in memory.
+const STACK_BYTES: usize = 256 * 1024;
 
 /// The main loop of the child: `lockplate sealer`. Returns when the epoch is closed, or when the recorder is gone.
 ///
@@ -50,6 +56,8 @@ pub fn run_child() -> ExitKind {
         let _best_effort = writeln!(std::io::stderr(), "the sealer cannot be hardened and so holds no key");
         return ExitKind::Internal;
     };
+    // Refused only where there is a pool already, and there is none.
+    let _there_is_one = rayon::ThreadPoolBuilder::new().stack_size(STACK_BYTES).build_global();
     match fd.try_clone_to_owned() {
         Ok(owned) => serve(&mut UnixStream::from(owned), locked),
         Err(_no_descriptor) => ExitKind::Unavailable,
@@ -184,10 +192,19 @@ fn seal(
     records: Vec<Zeroizing<Vec<u8>>>,
     rng: &mut impl CryptoRng,
 ) -> Result<Tell, End> {
-    let mut cells: Vec<SpoolCell> = Vec::with_capacity(records.len());
-    for record in records {
-        let read = Read::from_record(&record).map_err(|_bad| End::Refused(Refusal::Frame))?;
-        match sealer.seal(&read, rng) {
+    let reads = records.iter().map(|record| Read::from_record(record));
+    let reads: Vec<Read> = reads.collect::<Result<_, _>>().map_err(|_bad| End::Refused(Refusal::Frame))?;
+    drop(records);
+    if reads.len() >= PREPARED_MIN {
+        // Two of one plate are prepared twice and admitted once. What cannot be prepared cannot be sealed either, and is said below.
+        let prepared: Vec<Prepared> = reads.par_iter().filter_map(|read| sealer.prepare(read).ok().flatten()).collect();
+        for plate in prepared {
+            sealer.admit(plate).map_err(|_wide| End::Refused(Refusal::Frame))?;
+        }
+    }
+    let mut cells: Vec<SpoolCell> = Vec::with_capacity(reads.len());
+    for read in &reads {
+        match sealer.seal(read, rng) {
             Ok(cell) => cells.push(cell),
             // The only way here is 2^32 reads of one plate: the next epoch starts its counters anew.
             Err(_used_up) => return Ok(Tell::NotSealed(NotSealed::EpochFull)),

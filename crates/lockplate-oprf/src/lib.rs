@@ -9,7 +9,8 @@ pub mod sharing;
 
 pub use error::Error;
 pub use oprf::{
-    Blind, Element, PrfKey, blind, blind_evaluate, evaluate, evaluate_blinded, finalize, hash_to_group, unblind,
+    Blind, Element, PrfKey, blind, blind_evaluate, blind_evaluate_each, evaluate, evaluate_blinded, finalize,
+    hash_to_group, unblind,
 };
 pub use proof::{KeyStatement, Proof, prove, verify};
 pub use secret::Secret;

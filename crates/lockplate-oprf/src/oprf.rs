@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::IsIdentity;
 use rand_core::CryptoRng;
@@ -18,6 +18,9 @@ use crate::sharing::KeyShare;
 
 /// Longest input in bytes: the length is written as two bytes (RFC 9497 §3.3.1).
 pub const INPUT_BYTES_MAX: usize = 65_535;
+
+/// Shares from which on a table of the element pays: making it costs about ten multiplications.
+pub const TABLE_SHARES_MIN: usize = 16;
 
 /// Bytes of an encoded [`Element`].
 pub const ELEMENT_BYTES: usize = 32;
@@ -233,6 +236,19 @@ pub fn blind(input: &[u8], r: &Blind) -> Result<Element, Error> {
 /// [`Error::IdentityElement`] cannot occur for values of these types in a group of prime order; it is checked, not assumed.
 pub fn blind_evaluate(share: &KeyShare, blinded: &Element) -> Result<Element, Error> {
     Element::from_point(blinded.point() * share.scalar())
+}
+
+/// [`blind_evaluate`] with many shares at one element: those of one keeper in many epochs. From [`TABLE_SHARES_MIN`] on a table of
+/// the element's multiples is made first (30 KiB), and each multiplication then costs a third. Constant time in the shares.
+///
+/// # Errors
+/// As [`blind_evaluate`].
+pub fn blind_evaluate_each(shares: &[&KeyShare], blinded: &Element) -> Result<Vec<Element>, Error> {
+    if shares.len() < TABLE_SHARES_MIN {
+        return shares.iter().map(|share| blind_evaluate(share, blinded)).collect();
+    }
+    let table = RistrettoBasepointTable::create(blinded.point());
+    shares.iter().map(|share| Element::from_point(&table * share.scalar())).collect()
 }
 
 /// The same for whoever holds a whole key: `BlindEvaluate` of RFC 9497 §3.3.1.

@@ -1,6 +1,7 @@
 //! The operations of a vector. Each takes its inputs from bytes and numbers alone, so that another implementation can run it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lockplate_log::append::Log;
 use lockplate_log::note::NoteSigner;
@@ -22,7 +23,7 @@ use crate::hotlist::alert::AlertStep;
 use crate::hotlist::handover::AlertsAsked;
 use crate::hotlist::steward::{ListConfig, LoadOrder};
 use crate::id::{AgencyId, EpochId, KeeperIndex, RecorderId};
-use crate::keeper::{Answer, HeldEpoch, Keeper};
+use crate::keeper::{Answer, ClosedEpoch, HeldEpoch, Keeper};
 use crate::passkey::{Assertion, CoseKey, Passkey, RelyingParty};
 use crate::person::{ByPerson, PersonKey};
 use crate::plate::PlateInput;
@@ -200,7 +201,7 @@ fn hold(input: &Value, index: KeeperIndex, recorder: &VerifyKey) -> Result<HeldE
     let close = Signed::<EpochClose>::from_bytes(&bytes(input, "close"))?;
     let receipted = EpochHeader::decode(&bytes(input, "receipted_header"))?;
     let share = HeldShare::from_secret(&Secret::new(array(input, "share")), &receipted, index)?;
-    HeldEpoch::new(&header, &close, share, recorder)
+    HeldEpoch::new(Arc::new(ClosedEpoch::new(&header, &close, recorder)?), share)
 }
 
 fn opening(input: &Value) -> Result<Value> {

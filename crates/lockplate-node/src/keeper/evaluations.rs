@@ -1,11 +1,14 @@
 //! Evaluating grants (LPv1 section 9). A grant is spent once: its leaf first, then its answer is stored, then it is sent; a
 //! repeat gets the stored bytes until they are erased, after 24 hours and at the latest with the first of its epochs.
 
+use std::sync::Arc;
+
 use lockplate_core::Timestamp;
 use lockplate_core::approval::Grant;
 use lockplate_core::entry::evaluated_grant;
 use lockplate_core::epoch::{EpochClose, EpochHeader, HeldShare};
-use lockplate_core::keeper::HeldEpoch;
+use lockplate_core::id::EpochId;
+use lockplate_core::keeper::{ClosedEpoch, HeldEpoch};
 use lockplate_core::sign::Signed;
 use lockplate_log::LogStorage;
 use lockplate_log::append::Log;
@@ -18,6 +21,8 @@ use crate::problem::ProblemKind;
 use crate::release::Unreleased;
 use crate::rng::SystemRng;
 
+/// Closed epochs whose papers are remembered as verified: 30 days of hours and as many late ones, under 2 KiB each.
+const CLOSED_MAX: usize = 2_048;
 /// A stored answer is kept for so many seconds.
 const ANSWER_SECONDS: u64 = 86_400;
 
@@ -50,12 +55,10 @@ impl Office {
             };
             let close = epoch.close.ok_or(ProblemKind::Invalid)?;
             erase_at = erase_at.min(epoch.destroy_after.0);
-            let header = Signed::<EpochHeader>::from_bytes(&epoch.header)?;
-            let close = Signed::<EpochClose>::from_bytes(&close)?;
-            let recorder = self.recorder_key(header.claimed().agency, header.claimed().recorder)?;
+            let closed = self.closed_epoch(*id, &epoch.header, &close)?;
             let secret = Secret::<64>::from_slice(&self.kek.unwrap(&id.0, &share)?).ok_or(ProblemKind::Internal)?;
-            let share = HeldShare::from_secret(&secret, header.claimed(), self.index())?;
-            held.push(HeldEpoch::new(&header, &close, share, &recorder)?);
+            let share = HeldShare::from_secret(&secret, closed.header(), self.index())?;
+            held.push(HeldEpoch::new(closed, share)?);
         }
         // After the epochs: who asks again for a destroyed hour learns that it is destroyed.
         if spent {
@@ -79,6 +82,24 @@ impl Office {
         )?;
         self.unfinished.evaluations.remove(&digest);
         Ok(self.resting_on_all(answer))
+    }
+}
+
+impl Office {
+    /// The evidence that an epoch is closed. Its two signatures are verified once; they cost more than its evaluation.
+    fn closed_epoch(&mut self, id: EpochId, header: &[u8], close: &[u8]) -> Result<Arc<ClosedEpoch>, Fault> {
+        if let Some(closed) = self.closed.get(&id) {
+            return Ok(Arc::clone(closed));
+        }
+        let header = Signed::<EpochHeader>::from_bytes(header)?;
+        let close = Signed::<EpochClose>::from_bytes(close)?;
+        let recorder = self.recorder_key(header.claimed().agency, header.claimed().recorder)?;
+        let closed = Arc::new(ClosedEpoch::new(&header, &close, &recorder)?);
+        if self.closed.len() >= CLOSED_MAX {
+            self.closed.pop_first();
+        }
+        self.closed.insert(id, Arc::clone(&closed));
+        Ok(closed)
     }
 }
 

@@ -11,8 +11,8 @@ use lockplate_core::charter::{Charter, CharterFile, LeafWait};
 use lockplate_core::directory::Trust;
 use lockplate_core::entry::PaperStatus;
 use lockplate_core::envelope::HpkeSecretKey;
-use lockplate_core::id::KeeperIndex;
-use lockplate_core::keeper::Keeper;
+use lockplate_core::id::{EpochId, KeeperIndex};
+use lockplate_core::keeper::{ClosedEpoch, Keeper};
 use lockplate_core::passkey::Passkey;
 use lockplate_core::vocabulary::DeclarationName;
 use lockplate_core::{ErrorKind, Timestamp};
@@ -148,6 +148,8 @@ pub(super) struct Office {
     pub(super) requests_an_hour: u32,
     pub(super) prekeys_max: u32,
     pub(super) unfinished: Unfinished,
+    /// Epochs whose papers were verified by this process.
+    pub(super) closed: BTreeMap<EpochId, Arc<ClosedEpoch>>,
     /// What the second clock said last, as its distance to this one; the later of both decides what is expired.
     pub(super) second_clock_ahead_s: u64,
     /// Owners' codes answered in the running minute.

@@ -2,8 +2,8 @@
 
 use lockplate_oprf::proof::STATEMENTS_MAX;
 use lockplate_oprf::{
-    Blind, Element, Error, KeyShare, KeyStatement, PrfKey, Proof, ShareIndex, Threshold, blind, blind_evaluate, prove,
-    split, verify,
+    Blind, Element, Error, KeyShare, KeyStatement, PrfKey, Proof, ShareIndex, Threshold, blind, blind_evaluate,
+    blind_evaluate_each, prove, split, verify,
 };
 use proptest::prelude::*;
 
@@ -62,6 +62,16 @@ fn answer(count: u8, seed: u64) -> Answer {
 
 fn check(answer: &Answer, epochs: &[Epoch]) -> Result<(), Error> {
     verify(&GRANT, j(1), &answer.blinded, &statements(epochs), &answer.proof)
+}
+
+#[test]
+fn many_shares_at_one_element_give_what_each_gives_alone() {
+    for count in [0_u8, 1, 15, 16, 40] {
+        let answer = answer(count.max(1), 9);
+        let shares: Vec<&KeyShare> = answer.shares.iter().take(count.into()).collect();
+        let alone: Vec<Element> = shares.iter().map(|share| blind_evaluate(share, &answer.blinded).unwrap()).collect();
+        assert_eq!(blind_evaluate_each(&shares, &answer.blinded).unwrap(), alone, "{count} shares");
+    }
 }
 
 proptest! {

@@ -11,11 +11,15 @@
     reason = "a bench has a clock, files and something to say, and never runs in the product"
 )]
 
+mod hotlist;
+mod import;
+mod memory;
 mod plates;
 mod postgres;
 mod report;
 mod s1;
 mod s7;
+mod sealing;
 // Its parts for faults and secrets are not used here.
 #[allow(
     dead_code,
@@ -41,7 +45,7 @@ use anyhow::{Context as _, bail};
 use report::{Figure, Report};
 
 const USAGE: &str = "usage: cargo xtask bench [ROW...] [--quick] [--out FOLDER] [--work FOLDER] [--go LOGCHECK] [--postgres FOLDER]
-  ROW         S1 S7; all of them if none is given
+  ROW         S1 to S12; all of them if none is given
   --quick     smaller data and fewer rounds
   --out       where bars.json, bars.md and bars.svg are written; target/bench if not given
   --work      where data is written and removed again: the file system to be measured. Below --out if not given
@@ -57,7 +61,11 @@ struct Row {
 
 const ROWS: &[Row] = &[
     Row { name: "S1", about: "Durable sealed reads over HTTP", measure: s1::measure },
+    Row { name: "S2", about: "A file of reads to closed segments", measure: import::measure_speed },
+    Row { name: "S3", about: "Bytes on disk", measure: import::measure_bytes },
     Row { name: "S7", about: "The log: leaves made durable, a whole log verified", measure: s7::measure },
+    Row { name: "S8", about: "The longest hot list", measure: hotlist::measure },
+    Row { name: "S10", about: "Memory of a recorder", measure: memory::measure },
 ];
 
 /// What a row measured, and how: settings of both sides, sentences.
@@ -89,6 +97,7 @@ fn main() -> anyhow::Result<ExitCode> {
     for row in ROWS.iter().filter(|row| options.rows.is_empty() || options.rows.iter().any(|name| name == row.name)) {
         eprintln!("{}: {}", row.name, row.about);
         fresh(&options.work)?;
+        fresh(&options.agency_folder())?;
         let measured = (row.measure)(&options).with_context(|| format!("row {}", row.name))?;
         report.add(row.name, row.about, measured.figures, measured.how);
     }
@@ -126,6 +135,13 @@ fn parse(root: &Path, arguments: &[String]) -> anyhow::Result<Options> {
         go: go.unwrap_or_else(|| root.join("target/verifiers/logcheck")),
         postgres: postgres.unwrap_or_else(|| PathBuf::from("/usr/lib/postgresql/15/bin")),
     })
+}
+
+impl Options {
+    /// The data folder of a row's agency, on the file system that is measured.
+    fn agency_folder(&self) -> PathBuf {
+        self.work.join("agency")
+    }
 }
 
 /// Seconds that something takes.

@@ -89,7 +89,7 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
         epoch_seconds: 3_600,
         verbose: 0,
         sources: CLIENTS,
-        agency_data: Some(options.work.join("agency")),
+        agency_data: Some(options.agency_folder()),
         ..Terms::default()
     });
     let mut cameras: Vec<Camera> = (0..CLIENTS)

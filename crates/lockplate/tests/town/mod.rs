@@ -81,6 +81,10 @@ pub struct Terms {
     pub host: &'static str,
     /// Agencies of the charter that have a town of their own.
     pub neighbours: Vec<AgencyCard>,
+    /// Reads of an epoch before any was closed: so many buckets it has.
+    pub cells_expected: u64,
+    /// Entries of a hot list that the charter allows.
+    pub extract_entries_max: u64,
 }
 
 impl Default for Terms {
@@ -98,6 +102,8 @@ impl Default for Terms {
             others: Vec::new(),
             host: "alpr.millbrook.example",
             neighbours: Vec::new(),
+            cells_expected: 2_000,
+            extract_entries_max: 1_000_000,
         }
     }
 }
@@ -341,7 +347,7 @@ impl Town {
             epoch_seconds: terms.epoch_seconds,
             retention_seconds: terms.retention_seconds,
             opening_keep_seconds: 366 * DAY,
-            extract_entries_max: if is_police { 1_000_000 } else { 0 },
+            extract_entries_max: if is_police { terms.extract_entries_max } else { 0 },
             accounts_max: if is_police { 0 } else { 100 },
             accept_key_files: AcceptKeyFiles::Own,
             accept_attested: true,
@@ -416,8 +422,8 @@ impl Town {
         let mut text = format!(
             "data = \"data\"\n\n[listen]\naddress = \"{listen}\"\n\n[keys]\nimport = \"keys/import.key\"\n\n\
              [recorder]\ncharter = \"charter.auth\"\nlan = \"{}\"\noverlap_seconds = 1\nlate_idle_seconds = 2\n\
-             prekeys_target = 12\nprekeys_low = 6\ncells_expected = 2000\n\n[desk]\n",
-            self.lan_at
+             prekeys_target = 12\nprekeys_low = 6\ncells_expected = {}\n\n[desk]\n",
+            self.lan_at, self.terms.cells_expected
         );
         if let Some(memory) = &self.terms.memory {
             text = text.replace("[recorder]\n", &format!("[recorder]\nmemory = \"{}\"\n", memory.display()));
