@@ -8,32 +8,36 @@
 //! is then an orphan, which needs no key to be closed.
 
 pub(crate) mod wire;
+mod writer;
 
 use std::io::{Read as IoRead, Write as IoWrite};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use lockplate_core::charter::CharterFile;
 use lockplate_core::epoch::{Dealt, EpochPlan, Prekey, ShareReceipt, VerifiedPrekey, deal};
 use lockplate_core::read::Read;
 use lockplate_core::seal::{Prepared, Sealer};
-use lockplate_core::segment::SpoolCell;
 use lockplate_core::sign::{Signed, Statement as _, VerifyKey};
 use lockplate_core::{Error, ErrorKind, Timestamp};
-use lockplate_store::spool::{self, SPOOL_SUFFIX, SpoolWriter};
+use lockplate_store::spool::{SPOOL_SUFFIX, SpoolWriter};
 use rand_core::CryptoRng;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustix::mm::MlockAllFlags;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use wire::{Ask, Deal, NotSealed, Refusal, Tell, read_frame, write_tell};
+use wire::{Ask, Deal, Refusal, Tell, read_frame, write_tell};
+use writer::Commit;
 use zeroize::Zeroizing;
 
 use crate::rng::HedgedRng;
 use crate::shutdown::ExitKind;
 
-/// Reads of a commit from which on all cores work at it: handing work over costs about as much as one plate.
-const PREPARED_MIN: usize = 4;
+/// Reads of a frame from which on all cores work at it: smaller ones are many, and the other cores have enough to do.
+const PREPARED_MIN: usize = 64;
+/// Sealed frames that may wait for the disk.
+const UNSYNCED_MAX: usize = 8;
 /// Stack of a thread that does curve arithmetic, all of it locked in memory.
 const STACK_BYTES: usize = 256 * 1024;
 
@@ -59,7 +63,7 @@ pub fn run_child() -> ExitKind {
     // Refused only where there is a pool already, and there is none.
     let _there_is_one = rayon::ThreadPoolBuilder::new().stack_size(STACK_BYTES).build_global();
     match fd.try_clone_to_owned() {
-        Ok(owned) => serve(&mut UnixStream::from(owned), locked),
+        Ok(owned) => serve(UnixStream::from(owned), locked),
         Err(_no_descriptor) => ExitKind::Unavailable,
     }
 }
@@ -76,16 +80,16 @@ fn harden() -> Option<bool> {
 }
 
 /// One epoch over `stream`. Total on what the other side sends.
-fn serve(stream: &mut (impl IoRead + IoWrite), locked: bool) -> ExitKind {
-    if !write_tell(stream, &Tell::Hello { locked }) {
+fn serve(mut stream: UnixStream, locked: bool) -> ExitKind {
+    if !write_tell(&mut stream, &Tell::Hello { locked }) {
         return ExitKind::Unavailable;
     }
-    match run(stream) {
+    match run(&mut stream) {
         Ok(()) => ExitKind::Done,
         Err(End::Gone) => ExitKind::Unavailable,
         Err(End::MustStop) => ExitKind::Internal,
         Err(End::Refused(why)) => {
-            let _told = write_tell(stream, &Tell::Refused(why));
+            let _told = write_tell(&mut stream, &Tell::Refused(why));
             ExitKind::Internal
         }
     }
@@ -110,7 +114,7 @@ fn tell(stream: &mut impl IoWrite, what: &Tell) -> Result<(), End> {
     if write_tell(stream, what) { Ok(()) } else { Err(End::Gone) }
 }
 
-fn run(stream: &mut (impl IoRead + IoWrite)) -> Result<(), End> {
+fn run(stream: &mut UnixStream) -> Result<(), End> {
     let Ask::Deal(asked) = next(stream)? else { return Err(End::Refused(Refusal::Frame)) };
     let mut rng = HedgedRng::new(asked.device_secret.clone(), asked.run);
     let dealt = deal_epoch(&asked, &mut rng)?;
@@ -119,23 +123,23 @@ fn run(stream: &mut (impl IoRead + IoWrite)) -> Result<(), End> {
     tell(stream, &Tell::Dealt { header, envelopes: dealt.envelopes().to_vec() })?;
     let Some(mut sealer) = start(stream, dealt)? else { return Ok(()) };
     let path = asked.spool.join(format!("{epoch}{SPOOL_SUFFIX}"));
-    let mut spool = SpoolWriter::create(&path, epoch).map_err(|_error| End::Refused(Refusal::Spool))?;
+    let spool = SpoolWriter::create(&path, epoch).map_err(|_error| End::Refused(Refusal::Spool))?;
     tell(stream, &Tell::Started)?;
-    loop {
-        match next(stream)? {
-            Ask::Seal(records) => {
-                let said = seal(&mut sealer, &mut spool, records, &mut rng)?;
-                tell(stream, &said)?;
-            }
-            Ask::Close => {
-                let tally = spool.tally();
-                // Ended before it is told: nothing can be sealed after the count is out.
-                let _cells = sealer.close();
-                return tell(stream, &Tell::Closed(tally));
-            }
-            Ask::Deal(_) | Ask::Receipts(_) => return Err(End::Refused(Refusal::Frame)),
-        }
-    }
+    let answers = stream.try_clone().map_err(|_descriptors| End::Refused(Refusal::Spool))?;
+    // A stream of its own: the writer draws side by side with the sealing.
+    let order = HedgedRng::new(asked.device_secret.clone(), asked.run.map(|byte| !byte));
+    let (to_disk, commits) = sync_channel(UNSYNCED_MAX);
+    let writer = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let writer = writer.spawn(move || writer::keep(spool, &commits, answers, order));
+    let writer = writer.map_err(|_no_thread| End::Refused(Refusal::Spool))?;
+    let ended = seal_what_comes(stream, &mut sealer, &to_disk, &mut rng);
+    drop(to_disk);
+    // What the writer says comes first: after a failed sync nothing else counts.
+    let tally = writer.join().map_err(|_panicked| End::MustStop)??;
+    ended?;
+    // Ended before it is told: nothing can be sealed after the count is out.
+    let _cells = sealer.close();
+    tell(stream, &Tell::Closed(tally))
 }
 
 fn deal_epoch(asked: &Deal, rng: &mut impl CryptoRng) -> Result<Dealt, End> {
@@ -185,16 +189,28 @@ fn start(stream: &mut (impl IoRead + IoWrite), mut dealt: Dealt) -> Result<Optio
     }
 }
 
-/// One group commit: sealed, shuffled, on stable storage, or none of it.
-fn seal(
+/// Seals frame after frame until the recorder asks for the close, or is gone. Cells go to the writer, which answers for them.
+fn seal_what_comes(
+    stream: &mut UnixStream,
     sealer: &mut Sealer,
-    spool: &mut SpoolWriter,
-    records: Vec<Zeroizing<Vec<u8>>>,
+    to_disk: &SyncSender<Commit>,
     rng: &mut impl CryptoRng,
-) -> Result<Tell, End> {
+) -> Result<(), End> {
+    loop {
+        let commit = match next(stream)? {
+            Ask::Seal(records) => seal(sealer, &records, rng)?,
+            Ask::Close => return Ok(()),
+            Ask::Deal(_) | Ask::Receipts(_) => return Err(End::Refused(Refusal::Frame)),
+        };
+        // The writer has ended, and says why.
+        to_disk.send(commit).map_err(|_ended| End::Gone)?;
+    }
+}
+
+/// The cells of one frame.
+fn seal(sealer: &mut Sealer, records: &[Zeroizing<Vec<u8>>], rng: &mut impl CryptoRng) -> Result<Commit, End> {
     let reads = records.iter().map(|record| Read::from_record(record));
     let reads: Vec<Read> = reads.collect::<Result<_, _>>().map_err(|_bad| End::Refused(Refusal::Frame))?;
-    drop(records);
     if reads.len() >= PREPARED_MIN {
         // Two of one plate are prepared twice and admitted once. What cannot be prepared cannot be sealed either, and is said below.
         let prepared: Vec<Prepared> = reads.par_iter().filter_map(|read| sealer.prepare(read).ok().flatten()).collect();
@@ -202,34 +218,9 @@ fn seal(
             sealer.admit(plate).map_err(|_wide| End::Refused(Refusal::Frame))?;
         }
     }
-    let mut cells: Vec<SpoolCell> = Vec::with_capacity(reads.len());
-    for read in &reads {
-        match sealer.seal(read, rng) {
-            Ok(cell) => cells.push(cell),
-            // The only way here is 2^32 reads of one plate: the next epoch starts its counters anew.
-            Err(_used_up) => return Ok(Tell::NotSealed(NotSealed::EpochFull)),
-        }
-    }
-    shuffle(&mut cells, rng);
-    match spool.append(&cells) {
-        Ok(()) => Ok(Tell::Sealed(u32::try_from(cells.len()).unwrap_or(u32::MAX))),
-        Err(spool::Error::Full) => Ok(Tell::NotSealed(NotSealed::EpochFull)),
-        Err(spool::Error::Durable(error)) if error.must_stop() => Err(End::MustStop),
-        Err(spool::Error::Durable(_)) => Ok(Tell::NotSealed(NotSealed::DiskFull)),
-        Err(
-            spool::Error::BatchTooLarge | spool::Error::Read(_) | spool::Error::Foreign | spool::Error::Damaged { .. },
-        ) => Err(End::Refused(Refusal::Frame)),
-    }
-}
-
-/// Fisher and Yates: the spool shows the order of commits, not of reads within one (LPv1 section 6). 64 random bits modulo
-/// at most 4,096 are even to within 2^-52.
-fn shuffle(cells: &mut [SpoolCell], rng: &mut impl CryptoRng) {
-    for at in (1..cells.len()).rev() {
-        let span = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
-        let other = usize::try_from(rng.next_u64() % span).unwrap_or(at);
-        cells.swap(at, other);
-    }
+    // The only way to fail is 2^32 reads of one plate: the next epoch starts its counters anew.
+    let cells = reads.iter().map(|read| sealer.seal(read, rng)).collect::<Result<_, _>>();
+    Ok(cells.map_or(Commit::UsedUp, Commit::Cells))
 }
 
 #[cfg(test)]

@@ -242,6 +242,12 @@ impl SpoolWriter {
     pub fn tally(&self) -> SpoolTally {
         self.running.tally()
     }
+
+    /// Bytes of the file that are durable.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.file.length()
+    }
 }
 
 /// A spool read back.

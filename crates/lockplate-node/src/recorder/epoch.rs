@@ -41,6 +41,9 @@ const STRAGGLER_PAUSE: Duration = Duration::from_secs(10);
 /// How long reads wait for an epoch before their callers are told to keep them.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// Frames that the sealer may have at a time: one that it seals and one that it syncs. With more of them, each is smaller and dearer.
+const FRAMES_AT_A_TIME: usize = 2;
+
 /// Where the answer to a call goes.
 pub(super) type Reply = oneshot::Sender<Result<Vec<Sealed>, RecorderError>>;
 
@@ -286,38 +289,68 @@ impl EpochTask {
         over.drop_guard()
     }
 
-    /// Natural group commit: everything that came in while a commit was on its way goes into the next one.
+    /// Natural group commit: what came in while [`FRAMES_AT_A_TIME`] frames are under way goes into the next one.
     async fn seal(&mut self, link: &mut SealerLink, mut queue: VecDeque<Group>) -> Ended {
+        let mut under_way: VecDeque<UnderWay> = VecDeque::new();
+        let (mut asked_to_end, mut is_full, mut refused) = (false, false, None);
         loop {
-            if queue.is_empty() {
-                let group = tokio::select! {
-                    group = self.groups.recv() => group,
-                    () = link.died() => return Ended::Died,
-                };
-                let Some(group) = group else { return Ended::Asked };
-                queue.push_back(group);
-            }
             while let Ok(group) = self.groups.try_recv() {
                 queue.push_back(group);
             }
-            let batch = take_batch(&mut queue);
-            match self.commit(link, &batch).await {
-                Ok(None) => batch.into_iter().for_each(|group| group.finish(Ok(()))),
-                Ok(Some(NotSealed::DiskFull)) => {
-                    batch.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
+            if is_full {
+                queue.drain(..).for_each(|group| group.finish(Err(RecorderError::Interrupted)));
+            } else if !queue.is_empty() && under_way.len() < FRAMES_AT_A_TIME {
+                match self.send(link, take_batch(&mut queue)).await {
+                    Ok(sent) => under_way.extend(sent),
+                    // Dropped: their callers are told that they were interrupted.
+                    Err(LinkBroken) => return Ended::Died,
                 }
-                Ok(Some(NotSealed::EpochFull)) => {
-                    batch.into_iter().chain(queue).for_each(|group| group.finish(Err(RecorderError::Interrupted)));
-                    return Ended::Full;
+                continue;
+            }
+            if under_way.is_empty() {
+                match (is_full, asked_to_end) {
+                    (true, _) => return Ended::Full,
+                    (false, true) => return Ended::Asked,
+                    (false, false) => {}
                 }
-                // Dropped: their callers are told that they were interrupted.
-                Err(LinkBroken) => return Ended::Died,
+                tokio::select! {
+                    group = self.groups.recv() => match group {
+                        Some(group) => queue.push_back(group),
+                        None => asked_to_end = true,
+                    },
+                    () = link.died() => return Ended::Died,
+                }
+                continue;
+            }
+            let told = tokio::select! {
+                told = link.hear() => told,
+                group = self.groups.recv(), if !asked_to_end && under_way.len() < FRAMES_AT_A_TIME => {
+                    match group {
+                        Some(group) => queue.push_back(group),
+                        None => asked_to_end = true,
+                    }
+                    continue;
+                }
+            };
+            let Some(frame) = under_way.pop_front() else { return Ended::Died };
+            refused = match told {
+                Ok(Tell::Sealed { cells, .. }) if cells == frame.cells => refused,
+                Ok(Tell::NotSealed(NotSealed::DiskFull)) => Some(RecorderError::Busy),
+                Ok(Tell::NotSealed(NotSealed::EpochFull)) => {
+                    is_full = true;
+                    Some(RecorderError::Interrupted)
+                }
+                Ok(_) | Err(LinkBroken) => return Ended::Died,
+            };
+            if !frame.last_of.is_empty() {
+                let result = refused.take().map_or(Ok(()), Err);
+                frame.last_of.into_iter().for_each(|group| group.finish(result));
             }
         }
     }
 
-    /// One batch, in as many commits as it takes; as a rule one.
-    async fn commit(&self, link: &mut SealerLink, batch: &[Group]) -> Result<Option<NotSealed>, LinkBroken> {
+    /// One batch, in as many frames as it takes; as a rule one.
+    async fn send(&self, link: &mut SealerLink, batch: Vec<Group>) -> Result<Vec<UnderWay>, LinkBroken> {
         let late = self.slot.kind == SlotKind::Late;
         let records: Vec<Zeroizing<Vec<u8>>> = batch
             .iter()
@@ -333,23 +366,26 @@ impl EpochTask {
             })
             .collect::<Result<_, _>>()?;
         let mut records = records;
+        let mut sent = Vec::new();
         while !records.is_empty() {
             let rest = records.split_off(records.len().min(FRAME_CELLS_MAX));
-            let sent = u32::try_from(records.len()).map_err(|_bounded| LinkBroken)?;
-            match link.ask(&Ask::Seal(records)).await? {
-                Tell::Sealed(cells) if cells == sent => records = rest,
-                Tell::NotSealed(why) => return Ok(Some(why)),
-                Tell::Sealed(_)
-                | Tell::Hello { .. }
-                | Tell::Dealt { .. }
-                | Tell::Started
-                | Tell::TooFew { .. }
-                | Tell::Closed(_)
-                | Tell::Refused(_) => return Err(LinkBroken),
-            }
+            let cells = u32::try_from(records.len()).map_err(|_bounded| LinkBroken)?;
+            link.send(&Ask::Seal(records)).await?;
+            sent.push(UnderWay { cells, last_of: Vec::new() });
+            records = rest;
         }
-        Ok(None)
+        if let Some(last) = sent.last_mut() {
+            last.last_of = batch;
+        }
+        Ok(sent)
     }
+}
+
+/// A frame that the sealer has and has not answered.
+struct UnderWay {
+    cells: u32,
+    /// The groups that end with it: they are durable when this frame and those before it are.
+    last_of: Vec<Group>,
 }
 
 /// Groups from the front that fit one commit; a group that is larger goes alone.

@@ -1,4 +1,5 @@
-//! The recorder's end of a sealer: starts the child, speaks `sealer/wire.rs` to it, and sees it gone. A sealer that does not
+//! The recorder's end of a sealer: starts the child, speaks `sealer/wire.rs` to it, and sees it gone. Several commits may be under way; they
+//! are answered in their order. A sealer that does not
 //! answer in time, or answers nonsense, is killed: its epoch is then an orphan, never a half-trusted one.
 
 use std::os::fd::OwnedFd;
@@ -6,12 +7,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::sealer::wire::{Ask, Tell, frame_length};
+use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
-use zeroize::Zeroizing;
-
-use crate::sealer::wire::{Ask, Tell, frame_length};
 
 /// Longest wait for an answer: a group commit on a disk that stalls.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -35,6 +35,8 @@ pub(super) struct LinkBroken;
 pub(super) struct SealerLink {
     child: Child,
     stream: UnixStream,
+    /// What it said of its next answer so far.
+    heard: BytesMut,
 }
 
 impl SealerLink {
@@ -55,8 +57,8 @@ impl SealerLink {
                 tracing::warn!(kind = ?error.kind(), "the sealer could not be started");
                 LinkBroken
             })?;
-        let mut link = Self { child, stream };
-        let Tell::Hello { locked } = link.answer().await? else { return Err(LinkBroken) };
+        let mut link = Self { child, stream, heard: BytesMut::new() };
+        let Tell::Hello { locked } = link.hear().await? else { return Err(LinkBroken) };
         if !locked {
             tracing::debug!("the sealer runs without locked memory: raise LimitMEMLOCK");
         }
@@ -65,36 +67,42 @@ impl SealerLink {
 
     /// Asks and waits for the answer.
     pub(super) async fn ask(&mut self, ask: &Ask) -> Result<Tell, LinkBroken> {
+        self.send(ask).await?;
+        self.hear().await
+    }
+
+    /// Asks; the answer is heard after those to what was asked before.
+    pub(super) async fn send(&mut self, ask: &Ask) -> Result<(), LinkBroken> {
         let frame = ask.to_frame().map_err(|_too_large| LinkBroken)?;
         let written = tokio::time::timeout(ANSWER_MAX, self.stream.write_all(&frame)).await;
-        written.map_err(|_elapsed| LinkBroken)?.map_err(|_gone| LinkBroken)?;
-        self.answer().await
+        written.map_err(|_elapsed| LinkBroken)?.map_err(|_gone| LinkBroken)
     }
 
-    async fn answer(&mut self) -> Result<Tell, LinkBroken> {
-        let read = async {
-            let mut head = [0; 4];
-            self.stream.read_exact(&mut head).await.map_err(|_gone| LinkBroken)?;
-            let mut frame = Zeroizing::new(vec![0; frame_length(head).map_err(|_bad| LinkBroken)?]);
-            self.stream.read_exact(&mut frame).await.map_err(|_gone| LinkBroken)?;
-            Tell::from_frame(&frame).map_err(|_bad| LinkBroken)
-        };
-        tokio::time::timeout(ANSWER_MAX, read).await.map_err(|_elapsed| LinkBroken)?
+    /// The next answer. Cancel-safe.
+    pub(super) async fn hear(&mut self) -> Result<Tell, LinkBroken> {
+        tokio::time::timeout(ANSWER_MAX, self.next()).await.map_err(|_elapsed| LinkBroken)?
     }
 
-    /// Resolves when the sealer's end of the socket is closed, which before a close means that it died. Cancel-safe.
-    pub(super) async fn died(&self) {
+    async fn next(&mut self) -> Result<Tell, LinkBroken> {
         loop {
-            let mut byte = [0; 1];
-            if self.stream.readable().await.is_err() {
-                return;
+            if let Some((head, rest)) = self.heard.split_first_chunk::<4>() {
+                let length = frame_length(*head).map_err(|_bad| LinkBroken)?;
+                if let Some(frame) = rest.get(..length) {
+                    let tell = Tell::from_frame(frame).map_err(|_bad| LinkBroken)?;
+                    self.heard.advance(length.saturating_add(head.len()));
+                    return Ok(tell);
+                }
             }
-            match self.stream.try_read(&mut byte) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                // Nothing is said without being asked: a byte here is as bad as an end.
-                Ok(_) | Err(_) => return,
+            if self.stream.read_buf(&mut self.heard).await.map_err(|_gone| LinkBroken)? == 0 {
+                return Err(LinkBroken);
             }
         }
+    }
+
+    /// Resolves when the sealer's end of the socket is closed, which before a close means that it died. Cancel-safe. Nothing is said
+    /// without being asked: an answer here is as bad as an end.
+    pub(super) async fn died(&mut self) {
+        drop(self.next().await);
     }
 
     /// Sees the process gone: waits for its exit, kills it if it does not come. On return there is no such process.

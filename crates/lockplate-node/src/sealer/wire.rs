@@ -12,7 +12,7 @@
 //! Started  5  to the recorder   the spool is there and durable
 //! TooFew   6  to the recorder   uint8 got | uint8 needed; more receipts may follow
 //! Seal     7  to the sealer     uint16 count, at most 4,096 | (uint8 length | record)*     `Read::to_record`
-//! Sealed   8  to the recorder   uint32 cells of this commit, durable
+//! Sealed   8  to the recorder   uint32 cells of this commit, durable | uint64 bytes of the spool that are
 //! NotSealed 9 to the recorder   uint8 1 = the epoch has no room for them, 2 = the disk has none; nothing of the commit counts
 //! Close   10  to the sealer
 //! Closed  11  to the recorder   uint64 cells | digest[32]; then the process exits
@@ -71,7 +71,7 @@ pub(crate) enum Tell {
     Dealt { header: Vec<u8>, envelopes: Vec<(KeeperIndex, Vec<u8>)> },
     Started,
     TooFew { got: u8, needed: u8 },
-    Sealed(u32),
+    Sealed { cells: u32, spool_bytes: u64 },
     NotSealed(NotSealed),
     Closed(SpoolTally),
     Refused(Refusal),
@@ -306,9 +306,9 @@ impl Tell {
                 frame = Frame::new(6, 0);
                 frame.u8(*got).u8(*needed);
             }
-            Self::Sealed(cells) => {
+            Self::Sealed { cells, spool_bytes } => {
                 frame = Frame::new(8, 0);
-                frame.raw(&cells.to_be_bytes());
+                frame.raw(&cells.to_be_bytes()).u64(*spool_bytes);
             }
             Self::NotSealed(why) => {
                 frame = Frame::new(9, 0);
@@ -350,7 +350,7 @@ impl Tell {
             }
             5 => Self::Started,
             6 => Self::TooFew { got: body.u8()?, needed: body.u8()? },
-            8 => Self::Sealed(u32::from_be_bytes(body.array()?)),
+            8 => Self::Sealed { cells: u32::from_be_bytes(body.array()?), spool_bytes: body.u64()? },
             9 => Self::NotSealed(match body.u8()? {
                 1 => NotSealed::EpochFull,
                 2 => NotSealed::DiskFull,

@@ -21,6 +21,8 @@ const ACCOUNT: &str = "postgres";
 pub(crate) struct Postgres {
     programs: PathBuf,
     folder: PathBuf,
+    /// Of its own and short: the name of a socket has 107 bytes at most.
+    sockets: tempfile::TempDir,
 }
 
 impl Postgres {
@@ -32,19 +34,19 @@ impl Postgres {
         }
         let folder = work.join("postgres");
         std::fs::create_dir_all(&folder)?;
+        let sockets = tempfile::tempdir()?;
         if is_root() {
-            run(Command::new("chown").arg(ACCOUNT).arg(&folder))?;
+            run(Command::new("chown").arg(ACCOUNT).arg(&folder).arg(sockets.path()))?;
         }
-        let server = Self { programs: programs.to_owned(), folder };
+        let server = Self { programs: programs.to_owned(), folder, sockets };
         run(server
             .program("initdb")
             .args(["--no-sync", "--encoding", "UTF8", "--locale", "C", "--pgdata"])
             .arg(server.data()))?;
-        // The socket of a deep folder has too long a name; the server is started in its folder, and clients too.
-        let options = "-c listen_addresses= -c unix_socket_directories=.";
+        let options = format!("-c listen_addresses= -c unix_socket_directories={}", server.sockets.path().display());
         run(server
             .program("pg_ctl")
-            .args(["--wait", "--log", "server.log", "--options", options, "--pgdata"])
+            .args(["--wait", "--log", "server.log", "--options", &options, "--pgdata"])
             .arg(server.data())
             .arg("start"))?;
         server.sql(TABLE)?;
@@ -67,9 +69,8 @@ impl Postgres {
         command
             .current_dir(&self.folder)
             .stdin(Stdio::null())
-            .env("PGHOST", &self.folder)
+            .env("PGHOST", self.sockets.path())
             .env("PGDATABASE", "postgres");
-        command.env("PGHOST", ".");
         command
     }
 

@@ -83,6 +83,8 @@ pub struct Terms {
     pub neighbours: Vec<AgencyCard>,
     /// Reads of an epoch before any was closed: so many buckets it has.
     pub cells_expected: u64,
+    /// Formats of the sources, each with so many.
+    pub formats: &'static [(&'static str, &'static str)],
     /// Entries of a hot list that the charter allows.
     pub extract_entries_max: u64,
 }
@@ -103,6 +105,7 @@ impl Default for Terms {
             host: "alpr.millbrook.example",
             neighbours: Vec::new(),
             cells_expected: 2_000,
+            formats: &FORMATS,
             extract_entries_max: 1_000_000,
         }
     }
@@ -439,11 +442,11 @@ impl Town {
                 TokenHash::of(&OPERATOR).to_hex()
             ));
         }
-        let mut number = 0_u8;
-        for (name, engine) in FORMATS {
+        let mut number = 0_u16;
+        for (name, engine) in self.terms.formats {
             for at in 0..self.terms.sources {
                 number += 1;
-                let token = [number; 32];
+                let token = core::array::from_fn(|at| number.to_be_bytes()[at % 2]);
                 let source = format!("{name}-{at}");
                 text.push_str(&format!(
                     "\n[[intake.source]]\nname = \"{source}\"\nengine = \"{engine}\"\ntoken_sha256 = \"{}\"\n\
