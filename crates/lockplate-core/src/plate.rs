@@ -24,6 +24,11 @@ impl Plate {
     /// Canonical form of what an engine read; `None` if nothing readable is left. Total and idempotent.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
+        // Most engines say it so already, and every record does.
+        let is_canonical = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+        if (1..=PLATE_CHARS_MAX).contains(&raw.len()) && raw.bytes().all(is_canonical) {
+            return Some(Self { text: raw.to_owned(), overlong: false });
+        }
         let mut text = canonical_round(raw);
         // One round suffices for each scalar alone; two letters with a dropped scalar between them can need a second.
         loop {

@@ -19,6 +19,9 @@ use crate::plate::PlateInput;
 use crate::read::Read;
 use crate::segment::SpoolCell;
 
+/// Bytes of a cell's nonce.
+pub const NONCE_BYTES: usize = 12;
+
 /// What is kept of a plate for the rest of its epoch: PRK, bucket, next counter.
 struct Seen {
     prk: Secret<32>,
@@ -74,6 +77,32 @@ impl core::fmt::Debug for Prepared {
     }
 }
 
+/// The counter of one cell, spent by sealing it: it cannot be copied.
+pub struct Reserved {
+    prk: Secret<32>,
+    bucket: u32,
+    counter: u32,
+    epoch_id: EpochId,
+}
+
+impl core::fmt::Debug for Reserved {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Reserved(..)")
+    }
+}
+
+impl Reserved {
+    /// Seals the read it was reserved for; the nonce is random.
+    ///
+    /// # Errors
+    /// `Internal` if the record does not fit.
+    pub fn into_cell(self, read: &Read, nonce: &[u8; NONCE_BYTES]) -> Result<SpoolCell> {
+        let record = zeroize::Zeroizing::new(read.to_record()?);
+        let keys = cell_keys(&self.prk, self.epoch_id, self.counter)?;
+        Ok(SpoolCell { bucket: self.bucket, cell: seal_cell(&keys, self.epoch_id, nonce, &record)? })
+    }
+}
+
 /// What a sealer says when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealed {
@@ -117,13 +146,12 @@ impl Sealer {
         PlateInput::new(self.agency, &read.plate, read.key_jurisdiction())
     }
 
-    /// Seals one read. The counter of its plate moves on even if the caller fails to store the cell: a tag or key is never
-    /// used twice, and an opener looks past such a gap.
+    /// Takes the next counter of a read's plate; [`Reserved::into_cell`] seals under it, on any thread. The counter moves on even if the
+    /// caller fails to store the cell: a tag or key is never used twice, and an opener looks past such a gap.
     ///
     /// # Errors
-    /// `Unavailable` after 2^32 - 1 reads of one plate; `Internal` if the record does not fit.
-    pub fn seal(&mut self, read: &Read, rng: &mut impl CryptoRng) -> Result<SpoolCell> {
-        let record = zeroize::Zeroizing::new(read.to_record()?);
+    /// `Unavailable` after 2^32 - 1 reads of one plate.
+    pub fn reserve(&mut self, read: &Read) -> Result<Reserved> {
         let input = self.input(read);
         let secret = &self.secret;
         let seen = match self.seen.entry(input) {
@@ -136,12 +164,18 @@ impl Sealer {
         let counter = seen.next;
         seen.next =
             counter.checked_add(1).ok_or(Error::new(crate::error::ErrorKind::Unavailable, "a counter is used up"))?;
-        let keys = cell_keys(&seen.prk, secret.epoch_id, counter)?;
-        let mut nonce = [0; 12];
-        rng.fill_bytes(&mut nonce);
-        let cell = seal_cell(&keys, secret.epoch_id, &nonce, &record)?;
         self.sealed = self.sealed.saturating_add(1);
-        Ok(SpoolCell { bucket: seen.bucket, cell })
+        Ok(Reserved { prk: seen.prk.clone(), bucket: seen.bucket, counter, epoch_id: secret.epoch_id })
+    }
+
+    /// Seals one read: [`Sealer::reserve`] and [`Reserved::into_cell`] with a nonce from `rng`.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn seal(&mut self, read: &Read, rng: &mut impl CryptoRng) -> Result<SpoolCell> {
+        let mut nonce = [0; NONCE_BYTES];
+        rng.fill_bytes(&mut nonce);
+        self.reserve(read)?.into_cell(read, &nonce)
     }
 
     /// Ends the epoch at this sealer. Erasure is the exit of the process, which the caller now makes.

@@ -39,8 +39,8 @@ use chunks::{Chunk, Reading};
 /// Refused lines listed in a report; the rest is only counted.
 pub const REPORT_PROBLEMS_MAX: usize = 1_000;
 
-/// Chunks under way at a time: one is sealed while the next is on the line.
-const CHUNKS_IN_FLIGHT: usize = 2;
+/// Chunks under way at a time: one is synced, one sealed, one read by the agency.
+const CHUNKS_IN_FLIGHT: usize = 3;
 
 /// Bytes of a camera file.
 const CAMERAS_BYTES_MAX: u64 = 16 * 1024 * 1024;

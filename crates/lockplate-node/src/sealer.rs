@@ -18,12 +18,14 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use lockplate_core::charter::CharterFile;
 use lockplate_core::epoch::{Dealt, EpochPlan, Prekey, ShareReceipt, VerifiedPrekey, deal};
 use lockplate_core::read::Read;
-use lockplate_core::seal::{Prepared, Sealer};
+use lockplate_core::seal::{NONCE_BYTES, Prepared, Sealer};
 use lockplate_core::sign::{Signed, Statement as _, VerifyKey};
 use lockplate_core::{Error, ErrorKind, Timestamp};
 use lockplate_store::spool::{SPOOL_SUFFIX, SpoolWriter};
 use rand_core::CryptoRng;
-use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::iter::{
+    IndexedParallelIterator as _, IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
+};
 use rustix::mm::MlockAllFlags;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -219,8 +221,14 @@ fn seal(sealer: &mut Sealer, records: &[Zeroizing<Vec<u8>>], rng: &mut impl Cryp
         }
     }
     // The only way to fail is 2^32 reads of one plate: the next epoch starts its counters anew.
-    let cells = reads.iter().map(|read| sealer.seal(read, rng)).collect::<Result<_, _>>();
-    Ok(cells.map_or(Commit::UsedUp, Commit::Cells))
+    let reserved = reads.iter().map(|read| sealer.reserve(read)).collect::<Result<Vec<_>, _>>();
+    let Ok(reserved) = reserved else { return Ok(Commit::UsedUp) };
+    let mut nonces = vec![[0; NONCE_BYTES]; reads.len()];
+    rng.fill_bytes(nonces.as_flattened_mut());
+    let work = reserved.into_par_iter().zip(&reads).zip(&nonces).with_min_len(PREPARED_MIN);
+    let cells = work.map(|((reserved, read), nonce)| reserved.into_cell(read, nonce)).collect::<Result<_, _>>();
+    // Its records came from reads, so they fit.
+    cells.map(Commit::Cells).map_err(|_too_long| End::Refused(Refusal::Frame))
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn write_file(options: &Options, entries: u64, now: u64) -> anyhow::Result<std::
         let line = json!({
             "entry_id": format!("W{number:09}"), "plate": plate(number), "jurisdiction": state, "class": class, "source_file": "INV",
             "offence": "felony", "entered_at": entered, "expires_at": expires, "case": format!("26-{number:07}"), "basis": "statutoryDuty",
-            "agency": "CT0000000", "vehicle_class": "car", "vehicle_colour": "white",
+            "agency": "CT0000000", "vehicle": { "class": "car", "colour": "white" },
         });
         writeln!(lines, "{line}")?;
     }

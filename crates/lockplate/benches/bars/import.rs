@@ -63,7 +63,7 @@ fn import(town: &Town, batch: &Batch) -> anyhow::Result<f64> {
         Ok(import.arg("--config").arg(town.home("agency").join("agency.toml")).output()?)
     })?;
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let taken = said.pointer("/files/0/accepted").or_else(|| said.get("accepted")).and_then(serde_json::Value::as_u64);
+    let taken = said.pointer("/files/0/report/accepted").and_then(serde_json::Value::as_u64);
     if !output.status.success() || taken != Some(u64::try_from(batch.numbers.len())?) {
         bail!("the import took {taken:?}: {said} {}", String::from_utf8_lossy(&output.stderr));
     }
