@@ -70,6 +70,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(20);
 const REQUEST_MAX: Duration = Duration::from_secs(120);
 /// A list of millions is judged while it comes. As long as a connection lives.
 const LIST_LOAD_MAX: Duration = Duration::from_secs(600);
+/// Connections of a listener at a time. Each of a county's 1,750 cameras keeps its own: with fewer places than cameras they wait for each
+/// other's idle ones.
+const CONNECTIONS_MAX: usize = 4_096;
 
 /// Why an agency does not start, or has ended.
 #[derive(Debug)]
@@ -426,7 +429,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
 
 fn limits() -> Limits {
     let slow = SlowDoor { begins: "/v1/hotlists/", ends: "/loads", request: LIST_LOAD_MAX };
-    Limits { request: REQUEST_MAX, slow: Some(slow), ..Limits::default() }
+    Limits { request: REQUEST_MAX, slow: Some(slow), connections: CONNECTIONS_MAX, ..Limits::default() }
 }
 
 fn listen_on(listen: &ListenConfig, settings: &AgencySettings) -> Result<ListenOn, AgencyError> {
