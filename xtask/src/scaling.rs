@@ -19,18 +19,19 @@ use anyhow::{Context as _, bail};
 use figures::Report;
 use profile::{Agency, Profile};
 
-/// Days that are played and counted, after as many as the retention has.
-const DAYS: u64 = 3;
+/// Days are played and counted, after as many as the retention has, until so many searches were filed: with fewer, chance is more than what
+/// the formulas leave out.
+const SEARCHES_PLAYED: f64 = 20_000.0;
 const SEED: u64 = 1;
 
 /// `[--days N] [--seed S] [--profile FILE] [--cameras N] [--json]`: with `--cameras`, one agency of that size.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    let (mut days, mut seed, mut profile, mut cameras, mut json) = (DAYS, SEED, None, None, false);
+    let (mut days, mut seed, mut profile, mut cameras, mut json) = (None, SEED, None, None, false);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().with_context(|| format!("{argument} needs a value"));
         match argument.as_str() {
-            "--days" => days = value()?.parse().context("--days is a number")?,
+            "--days" => days = Some(value()?.parse().context("--days is a number")?),
             "--seed" => seed = value()?.parse().context("--seed is a number")?,
             "--profile" => profile = Some(value()?),
             "--cameras" => cameras = Some(value()?.parse().context("--cameras is a number")?),
@@ -38,7 +39,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             _ => bail!("usage: cargo xtask scaling [--days N] [--seed S] [--profile FILE] [--cameras N] [--json]"),
         }
     }
-    if days == 0 || cameras == Some(0) {
+    if days == Some(0) || cameras == Some(0) {
         bail!("--days and --cameras are at least 1");
     }
     let text = match profile {
@@ -47,6 +48,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     };
     let profile = Profile::parse(&text)?;
     let agencies = cameras.map_or_else(|| profile.agencies(seed), |cameras| profile.one_agency(cameras));
+    let filed: f64 = agencies.iter().map(|agency| agency.searches_a_day).sum();
+    let days = days.unwrap_or_else(|| dice::whole((SEARCHES_PLAYED / filed).ceil()));
     let report = compare(&profile, agencies, days, seed)?;
     println!("{}", if json { report.to_json().to_string() } else { report.to_markdown() });
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -161,12 +161,9 @@ fn late_days_in(hours: f64) -> f64 {
     if hours >= lag { (hours - lag / 2.0) / 24.0 } else { hours * hours / (2.0 * lag) / 24.0 }
 }
 
-/// Elements of a question: with a state and without one, for each text. `#` is ten texts; `near` is the text, each character left out, and a
-/// 1 before and after.
+/// Elements of a question: with a state and without one, for each text. `near` is the text, each character left out, and a 1 before and after.
 fn elements(question: &Question) -> f64 {
-    let length = question.plate.chars().count();
-    let digits = question.plate.matches('#').count();
-    let texts = if question.near { length + 3 } else { 10_usize.saturating_pow(u32::try_from(digits).unwrap_or(0)) };
+    let texts = if question.near { question.plate.chars().count() + 3 } else { 1 };
     2.0 * real(u64::try_from(texts).unwrap_or(u64::MAX))
 }
 

@@ -64,7 +64,7 @@ fn a_model_with_a_wrong_assumption_is_found_out() {
         (("put_ms = 20", "put_ms = 200"), "PUT of standbys' journals"),
         (("pooled = 0.05", "pooled = 0.2"), "requests at owners"),
         (("{ hours = 24, part = 0.25 }", "{ hours = 12, part = 0.25 }"), "buckets fetched"),
-        (("plate = \"TR48#9K\", part", "plate = \"TR4819K\", part"), "buckets fetched"),
+        (("near = true, part = 0.31", "part = 0.31"), "buckets fetched"),
         (("element_epochs_max = 2_000", "element_epochs_max = 500"), "buckets fetched"),
         (("epoch_seconds = 3_600", "epoch_seconds = 1_800"), "PUT"),
         (("1.50, 1.61, 1.58, 1.48, 1.32", "1.00, 1.00, 1.00, 3.17, 1.32"), "cells with padding"),

@@ -146,7 +146,7 @@ impl Wire {
 
     fn ask(&mut self, question: &Question) -> anyhow::Result<Asked> {
         let state = Jurisdiction::parse(STATE).context("a state")?;
-        let named = Plate::parse(&question.plate.replace('#', "1")).context("the profile's plate")?;
+        let named = Plate::parse(&question.plate).context("the profile's plate")?;
         let mut elements = Vec::new();
         for text in spellings(question)?.expose_texts() {
             for state in [Some(state), None] {
