@@ -25,6 +25,8 @@ const CLOSE: f64 = 148.0;
 const DEALING: f64 = 1_348.0 + 1_200.0 + 109.0;
 /// Objects of an epoch: header, segment, index, close.
 const OBJECTS: f64 = 4.0;
+/// A segment of more bytes goes in parts of so many, and takes a PUT at its begin and one at its end.
+const PART: f64 = 16_777_216.0;
 /// GET of a close: whether the epoch is there (twice), and the index's head once more.
 const CLOSE_GETS: f64 = 3.0;
 /// GET of a bucket: its record in the index, and its cells.
@@ -125,7 +127,11 @@ fn add(profile: &Profile, agency: &Agency, searches: f64, total: &mut Figures) {
     total.cells += epochs * padded * buckets.number + late * late_padded * late_buckets.number;
     total.objects += OBJECTS * (epochs * days + late * late_days);
     total.bytes_stored += epochs * days * live_bytes + late * late_days * late_bytes;
-    total.puts += OBJECTS * closed;
+    let parts = |cells: f64| {
+        let parts = (buckets.padded(cells) * buckets.number * CELL / PART).ceil();
+        if parts > 1.0 { parts + 1.0 } else { 0.0 }
+    };
+    total.puts += OBJECTS * closed + profile.loads().map(|load| parts(epoch_reads * load)).sum::<f64>();
     total.gets += CLOSE_GETS * closed + heads + BUCKET_GETS * fetched;
     total.heads += heads;
     total.deletes += OBJECTS * closed;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 use lockplate_core::segment::{SEGMENT_CELLS_MAX, SpoolCell, bucket_bits_for, padded_cells};
+use lockplate_store::segment_store::PART_BYTES;
 
 use super::dice::{Dice, real};
 use super::figures::Figures;
@@ -21,8 +22,6 @@ const HOUR: u64 = 3_600;
 const RECENT_EPOCHS: usize = 24;
 /// Cells to expect before any epoch was closed: the default of `agency.toml`.
 const CELLS_EXPECTED: u64 = 4_096;
-/// A life in the store is asked for anew where a segment is longer by so many bytes: a remote store takes it in more parts.
-const LIFE_STEP_BYTES: u64 = 16 << 20;
 /// Streams of draws: searches, and the probe; those of an agency are its place.
 const SEARCHES: u64 = u64::MAX - 1;
 const PROBE: u64 = u64::MAX - 2;
@@ -85,7 +84,8 @@ impl<'a> Sizes<'a> {
     }
 
     fn life(&mut self, bucket_bits: u8, cells: u64, bytes: u64) -> anyhow::Result<Life> {
-        let by = (bucket_bits, bytes.div_ceil(LIFE_STEP_BYTES));
+        // A remote store takes a longer segment in more parts.
+        let by = (bucket_bits, bytes.div_ceil(u64::try_from(PART_BYTES)?));
         if let Some(life) = self.lives.get(&by) {
             return Ok(*life);
         }

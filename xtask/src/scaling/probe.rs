@@ -13,7 +13,7 @@ use lockplate_core::id::EpochId;
 use lockplate_core::limits::CELL_BYTES;
 use lockplate_core::segment::{BucketProof, Segment, SpoolCell};
 use lockplate_store::contract::Archive as _;
-use lockplate_store::segment_store::SegmentStore;
+use lockplate_store::segment_store::{PROBE, SegmentStore};
 use lockplate_store::spool::SpoolWriter;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -84,7 +84,10 @@ pub(super) fn cell_bytes() -> u64 {
 /// [`fetched_bytes`] and [`proof_bytes`] say.
 pub(super) fn life(header: &[u8], close: &[u8], bucket_bits: u8, cells: u64, dice: &mut Dice) -> anyhow::Result<Life> {
     let store = Arc::new(Counting::default());
-    let archive = SegmentStore::over(Arc::<Counting>::clone(&store), Path::default());
+    let archive = SegmentStore::over(Arc::<Counting>::clone(&store), Path::default(), true);
+    // Once a process, not once an epoch.
+    now(archive.try_conditional_put())?.context("the first put")?;
+    store.taken();
     let cell = |dice: &mut Dice| {
         let bucket = u32::try_from(dice.below(1 << bucket_bits)).unwrap_or(0);
         SpoolCell { bucket, cell: [0; CELL_BYTES] }
@@ -164,10 +167,12 @@ impl Counting {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Objects and their bytes; not counted.
+    /// Objects of the epoch and their bytes; not counted.
     fn content(&self) -> anyhow::Result<(u64, u64)> {
-        let objects: Vec<ObjectMeta> =
+        let listed: Vec<ObjectMeta> =
             now(self.inner.list(None).collect::<Vec<_>>())?.into_iter().collect::<Result<_>>().context("a list")?;
+        let objects: Vec<ObjectMeta> =
+            listed.into_iter().filter(|object| object.location.filename() != Some(PROBE)).collect();
         Ok((u64::try_from(objects.len())?, objects.iter().map(|object| object.size).sum()))
     }
 }
