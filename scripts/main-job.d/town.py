@@ -67,7 +67,7 @@ class Town:
             "keepers = [%s]" % ", ".join(f'"{keeper.name}/card.json"' for keeper in self.keepers),
             "threshold = 2",
             f"epoch_seconds = {self.epoch_seconds}",
-            f"retention_seconds = {self.retention_days * DAY}",
+            f"retention_seconds = {self.retention_seconds()}",
             # The keepers themselves are the policy's signers.
             "policy_signers = [%s]" % ", ".join(f'"{card["key"]}"' for card in cards),
             "policy_quorum = 2",
@@ -88,6 +88,10 @@ class Town:
         for officer in self.officers:
             self._add_officer(officer)
         self.write_cameras(cameras_path)
+
+    def retention_seconds(self):
+        """What the charter says."""
+        return self.retention_days * DAY
 
     def agency_toml(self):
         """The agency's configuration."""
@@ -131,8 +135,9 @@ class Town:
         self._start("agency", "agency", self.config)
         certificate = self.agency / "data" / "keys" / "tls.crt"
         self.processes[-1].wait_until_ready(self._url(0), certificate)
+        # A leaf for each camera, and the register anew: a county's take minutes.
         self._lockplate("agency camera import", "--config", self.config, "agency", "camera", "import",
-                        self.folder / "cameras.csv")
+                        self.folder / "cameras.csv", timeout=IMPORT_SECONDS)
         listed = json.loads(get(f"{self._url(0)}/v1/cameras", certificate))
         self.cameras = {camera["camera"]: camera["key"] for camera in listed["cameras"]}
 

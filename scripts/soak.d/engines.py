@@ -204,12 +204,14 @@ class Camera:
     """A camera, the source of its own name, and the address that it posts to."""
     engine: Engine
     number: int
+    # Number and token of its source.
+    of: int
     token: bytes
 
     @property
     def source(self):
         """Name of its source."""
-        return f"{self.engine.name}-{self.number}"
+        return f"{self.engine.name}-{self.of}"
 
     @property
     def path(self):
@@ -222,9 +224,17 @@ class Camera:
         return self.engine.key.format(engine=self.engine.name, number=self.number, high=self.number // 256, low=self.number % 256)
 
 
-def cameras(count, tokens):
-    """`count` cameras, the engines mixed by their shares."""
+def cameras(count, tokens, a_source=1):
+    """`count` cameras, the engines mixed by their shares. `a_source` of one engine have one source, as behind one server of a county."""
     slots = [engine for engine in ENGINES for _ in range(engine.share)]
     # A step that has no factor in common with a hundred, so that a few cameras are already a mixture.
     picked = [slots[at * 37 % len(slots)] for at in range(count)]
-    return [Camera(engine, number, next(tokens)) for number, engine in enumerate(picked, 1)]
+    made, open_sources = [], {}
+    for number, engine in enumerate(picked, 1):
+        of, token, left = open_sources.get(engine.name, (0, b"", 0))
+        # A source with one camera in its configuration is of this one.
+        if left == 0 or engine.fixed_camera:
+            of, token, left = number, next(tokens), a_source
+        open_sources[engine.name] = (of, token, left - 1)
+        made.append(Camera(engine, number, of, token))
+    return made

@@ -13,6 +13,10 @@ from street import plate
 from town import STATE, Town
 
 LIST = "stolen"
+# Longer than a read is held.
+OVERLAP_SECONDS = 40
+# The agency looks for expired epochs every ten seconds; one that closes is told to its keepers first.
+DROP_SECONDS = 60
 DAY_MS = 86_400_000
 
 
@@ -21,11 +25,15 @@ class Place(Town):
 
     further_ports = 1
 
-    def __init__(self, binary, folder, cameras, epoch_seconds, rated, oldest_ms, say):
-        super().__init__(binary, folder, officers=2, per_officer=100, oldest_ms=oldest_ms, say=say)
+    def __init__(self, binary, folder, cameras, terms, say):
+        super().__init__(binary, folder, officers=2, per_officer=100, oldest_ms=terms.outage_ms, say=say)
         self.posting = cameras
-        self.epoch_seconds = epoch_seconds
-        self.rated = rated
+        self.epoch_seconds = terms.epoch_seconds
+        self.terms = terms
+
+    def retention_seconds(self):
+        """Short where epochs are to expire in the run."""
+        return self.terms.retention_seconds or super().retention_seconds()
 
     @property
     def lan(self):
@@ -35,10 +43,10 @@ class Place(Town):
     def agency_toml(self):
         """With a source a camera. Late periods are as many as a storm wants; everything else is as it comes, but for the overlap,
         which must be longer than a read is held."""
-        recorder = (f'[recorder]\nlan = "127.0.0.1:{self.ports[-1]}"\noverlap_seconds = 40\nlate_idle_seconds = 30\n'
-                    f"late_epochs_per_day_max = 4000\nrated_reads_per_second = {self.rated}\n")
+        recorder = (f'[recorder]\nlan = "127.0.0.1:{self.ports[-1]}"\noverlap_seconds = {OVERLAP_SECONDS}\n'
+                    f"late_idle_seconds = 30\nlate_epochs_per_day_max = 4000\nrated_reads_per_second = {self.terms.rated}\n")
         text = super().agency_toml().replace("[recorder]\n", recorder)
-        for camera in self.posting:
+        for camera in {camera.source: camera for camera in self.posting}.values():
             text += (f'\n[[intake.source]]\nname = "{camera.source}"\nengine = "{camera.engine.name}"\n'
                      f'token_sha256 = "{hashlib.sha256(camera.token).hexdigest()}"\nlan = true\n')
             text += 'zone = "UTC"\n' if camera.engine.zone else ""
@@ -97,12 +105,26 @@ class Place(Town):
                 sealers[int(child)] = _own_memory(child)
         return _own_memory(agency), sealers
 
+    def handles(self):
+        """Open descriptors of the agency and of its keepers together."""
+        agency, *keepers = (len(_listed(f"/proc/{process.child.pid}/fd")) for process in reversed(self.processes))
+        return agency, sum(keepers)
+
+    def expired(self, at):
+        """Periods whose reads must be gone by second `at`, and those of them of which something is in the archive. The agency has ended."""
+        archive = self.agency / "data" / "archive"
+        with sqlite3.connect(f"file:{self.agency / 'data' / 'agency.db'}?mode=ro", uri=True) as db:
+            rows = db.execute("SELECT lower(hex(id)) FROM epoch WHERE state IN (3, 4) AND destroy_after <= ?",
+                              (at - DROP_SECONDS,)).fetchall()
+        return len(rows), sum((archive / name).exists() for name, in rows)
+
     def cells(self):
         """Sealed reads by kind of period, and periods that are not closed as they should be. The agency has ended."""
         with sqlite3.connect(f"file:{self.agency / 'data' / 'agency.db'}?mode=ro", uri=True) as db:
             rows = db.execute("SELECT kind, cap_from, state, orphaned, cells FROM epoch").fetchall()
-        epochs = [{"kind": {1: "live", 2: "late"}.get(kind, "other"), "from": begin, "cells": cells, "whole": state == 3 and not orphaned}
-                  for kind, begin, state, orphaned, cells in rows]
+        # 3 is closed, 4 closed and past its retention.
+        epochs = [{"kind": {1: "live", 2: "late"}.get(kind, "other"), "from": begin, "cells": cells,
+                   "whole": state in (3, 4) and not orphaned} for kind, begin, state, orphaned, cells in rows]
         left = [path.name for path in pathlib.Path(self.agency / "data" / "spool").glob("*") if path.is_file()]
         return epochs, left
 

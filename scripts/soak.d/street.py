@@ -19,6 +19,10 @@ HOT_EVERY = 997
 LINES = 50
 # A live read that is sent later than this is not measured, ms: its alert may be nobody's any more.
 FRESH_MS = 60_000
+# Part of an hour of the load that is its peak.
+PEAK_PART = 1 / 12
+# Longest time for which a camera sleeps without a look at what is going on, seconds.
+LOOK_SECONDS = 0.5
 # Latency buckets: each a tenth wider than the one before.
 BUCKET = math.log(1.1)
 
@@ -30,6 +34,34 @@ def plate(first, number):
         code, at = divmod(code, len(LETTERS))
         text += LETTERS[at]
     return text
+
+
+class Load:
+    """How the reads of a run are spread over it. Every `hour` seconds have, in their middle, a peak of so many times the mean."""
+
+    def __init__(self, hour, peak):
+        # What is left for the rest, so that the mean is 1.
+        low = (1 - peak * PEAK_PART) / (1 - PEAK_PART)
+        begin, end = hour * (1 - PEAK_PART) / 2, hour * (1 + PEAK_PART) / 2
+        # Time in the hour, and seconds of the mean load that are done by then.
+        self.points = [(0.0, 0.0), (begin, begin * low), (end, begin * low + (end - begin) * peak), (hour, hour)]
+        self.hour = hour
+
+    def done(self, seconds):
+        """Seconds of the mean load after so many of the run."""
+        return self._along(seconds, 0, 1)
+
+    def when(self, done):
+        """The second of the run in which so much is done."""
+        return self._along(done, 1, 0)
+
+    def _along(self, at, given, wanted):
+        hours, rest = divmod(at, self.hour)
+        for before, after in zip(self.points, self.points[1:]):
+            if rest <= after[given]:
+                part = (rest - before[given]) / (after[given] - before[given])
+                return hours * self.hour + before[wanted] + part * (after[wanted] - before[wanted])
+        return (hours + 1) * self.hour
 
 
 class Latencies:
@@ -133,18 +165,19 @@ class Street:
 
     async def _camera(self, camera):
         connection = Connection(self.host, self.port)
-        phase = self.terms.interval * (camera.number * 0.618 % 1)
+        load, phase = self.terms.load, self.terms.interval * (camera.number * 0.618 % 1)
         passed = 0
         backlog = {"left": self.terms.backlog_of(camera.number), "next": 0}
         self.backlog_left += backlog["left"]
         most = LINES if camera.engine.messages is None else 1
         while True:
-            due = int((self.now() - phase) / self.terms.interval) + 1 if not self.over else passed
+            due = int((load.done(self.now()) - phase) / self.terms.interval) + 1 if not self.over else passed
             behind = camera.engine.habit.in_order and self.storming and backlog["left"] and not self.cut
             if due > passed and not behind:
                 reads = []
                 while passed < due and len(reads) < most:
-                    reads.append(self._read(camera, self.begun_ms + int((phase + passed * self.terms.interval) * 1_000), False))
+                    at = load.when(phase + passed * self.terms.interval)
+                    reads.append(self._read(camera, self.begun_ms + int(at * 1_000), False))
                     passed += 1
             elif self.storming and backlog["left"] and not self.cut:
                 reads = self._backlog(camera, backlog, most)
@@ -152,8 +185,8 @@ class Street:
                 connection.close()
                 return
             else:
-                wait = phase + passed * self.terms.interval - self.now()
-                await asyncio.sleep(min(max(wait, 0.001), 0.5))
+                wait = load.when(phase + passed * self.terms.interval) - self.now()
+                await asyncio.sleep(min(max(wait, 0.001), LOOK_SECONDS))
                 continue
             await self._deliver(connection, camera, reads)
 

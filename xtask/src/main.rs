@@ -12,6 +12,7 @@
 
 mod bench;
 mod check;
+mod scaling;
 mod tidy;
 mod vectors;
 
@@ -31,6 +32,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         run: bench::run,
     },
     Subcommand { name: "check", help: "fmt, clippy, tidy, deny, tests, doc tests   [--skip NAME]...", run: check::run },
+    Subcommand {
+        name: "scaling",
+        help: "a model of costs beside a simulation  [--profile FILE] [--cameras N] [--days N] [--seed S] [--json]",
+        run: scaling::run,
+    },
     Subcommand { name: "tidy", help: "floors, verbs, secrets, manifests, texts    [--bless]", run: tidy::run },
     Subcommand { name: "vectors", help: "make spec/vectors/v1 anew             [--check]", run: vectors::run },
 ];

@@ -47,6 +47,13 @@ pub fn bucket_bits_for(recent_cells: u64) -> u8 {
     u8::try_from(buckets.trailing_zeros()).unwrap_or(BUCKET_BITS_MAX)
 }
 
+/// Cells of a bucket that holds `cells` sealed ones, with its padding: a multiple of 16, and at least 16.
+#[must_use]
+pub const fn padded_cells(cells: usize) -> usize {
+    let least = if cells == 0 { 1 } else { cells };
+    least.next_multiple_of(BUCKET_PAD_CELLS)
+}
+
 /// The cells of one closed epoch, sorted by bucket and tag and padded. Bytes are the buckets back to back; a bucket is its cells back to back.
 #[derive(Clone)]
 pub struct Segment {
@@ -180,7 +187,7 @@ fn padded_counts(bucket_bits: u8, cells: &[SpoolCell]) -> Result<Vec<usize>> {
     }
     let mut total = 0_usize;
     for count in &mut counts {
-        *count = (*count).max(1).next_multiple_of(BUCKET_PAD_CELLS);
+        *count = padded_cells(*count);
         total = total.saturating_add(*count);
     }
     if total > SEGMENT_PADDED_CELLS_MAX { Err(too_large()) } else { Ok(counts) }

@@ -133,6 +133,7 @@ fn main() -> ExitCode {
         return code(sealer::run_child());
     }
     forbid_cores();
+    allow_open_files();
     let colour = !cli.globals.no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let screen = Screen::new(cli.globals.json, cli.globals.quiet, colour);
     let verb = cli.verb.name();
@@ -156,6 +157,13 @@ fn main() -> ExitCode {
 fn forbid_cores() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let _best_effort = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) });
+}
+
+/// A county's cameras are more connections than the 1,024 open files that systems give a process unless it asks for more.
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _best_effort = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn code(kind: ExitKind) -> ExitCode {
