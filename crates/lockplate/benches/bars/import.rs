@@ -111,9 +111,16 @@ pub(super) fn measure_speed(options: &Options) -> anyhow::Result<Measured> {
         std::fs::remove_file(&batch.csv)?;
     }
     town.agency.take().context("the agency")?.stop();
+    let steps = sealing::steps()?.into_iter().map(|(what, took)| Figure {
+        what: what.to_owned(),
+        unit: "µs",
+        ours: Series(vec![took]),
+        peer: None,
+        bar: None,
+    });
     let peer = |name: &str, series: Series| Some((name.to_owned(), series)).filter(|_| postgres.is_some());
     Ok(Measured {
-        figures: vec![
+        figures: [
             Figure {
                 what: "a file to closed segments".to_owned(),
                 unit: "reads/s",
@@ -135,7 +142,10 @@ pub(super) fn measure_speed(options: &Options) -> anyhow::Result<Measured> {
                 peer: None,
                 bar: None,
             },
-        ],
+        ]
+        .into_iter()
+        .chain(steps)
+        .collect(),
         how: vec![
             format!(
                 "{rounds} rounds in turn, {count} reads of {HOURS} hours in order of time, one plate in {REPEATED_ONE_IN} read before. Lockplate: \

@@ -1,6 +1,8 @@
 //! Sealing and nothing else: an epoch dealt in memory, and its sealer. What the rows compare with, because it is what no database beside it
 //! does, and the floor of ours.
 
+use std::hint::black_box;
+
 use anyhow::Context as _;
 use lockplate_core::Timestamp;
 use lockplate_core::envelope::HpkeSecretKey;
@@ -11,7 +13,7 @@ use lockplate_core::read::{Motion, Read, ReadFlags, TimeQuality, Vehicle};
 use lockplate_core::seal::Sealer;
 use lockplate_core::sign::SigningKey;
 use lockplate_node::rng::SystemRng;
-use lockplate_oprf::{Secret, Threshold};
+use lockplate_oprf::{PrfKey, Secret, Threshold, evaluate, hash_to_group};
 
 use super::plates::plate;
 use super::seconds;
@@ -99,4 +101,37 @@ pub(super) fn rate(threads: usize, numbers: &[u64]) -> anyhow::Result<f64> {
         })
     })?;
     Ok(f64::from(u32::try_from(numbers.len())?) / took)
+}
+
+/// Microseconds of each step of sealing, one core: what the floor is made of.
+pub(super) fn steps() -> anyhow::Result<Vec<(&'static str, f64)>> {
+    const TIMES: u64 = 4_000;
+    let inputs: Vec<String> = (1..=TIMES).map(plate).collect();
+    let key = PrfKey::random(&mut SystemRng);
+    let each = |took: f64| took * 1e6 / f64::from(u32::try_from(TIMES).unwrap_or(u32::MAX));
+    let (hashing, ()) = seconds(|| {
+        for input in &inputs {
+            black_box(hash_to_group(input.as_bytes())?);
+        }
+        Ok(())
+    })?;
+    let (evaluating, ()) = seconds(|| {
+        for input in &inputs {
+            black_box(evaluate(&key, input.as_bytes())?);
+        }
+        Ok(())
+    })?;
+    let mut sealer = sealer()?;
+    let known = read(1)?;
+    let (cells, ()) = seconds(|| {
+        for _ in 0..TIMES {
+            black_box(sealer.seal(&known, &mut SystemRng)?);
+        }
+        Ok(())
+    })?;
+    Ok(vec![
+        ("a plate hashed to the curve", each(hashing)),
+        ("the same, multiplied by the key and encoded: what a plate new to its epoch costs", each(evaluating)),
+        ("a cell of a plate that the epoch knows", each(cells)),
+    ])
 }
