@@ -44,8 +44,9 @@ use anyhow::{Context as _, bail};
 
 use report::{Figure, Report};
 
-const USAGE: &str = "usage: cargo xtask bench [ROW...] [--quick] [--out FOLDER] [--work FOLDER] [--go LOGCHECK] [--postgres FOLDER]
+const USAGE: &str = "usage: cargo xtask bench [--native] [ROW...] [--quick] [--out FOLDER] [--work FOLDER] [--go LOGCHECK] [--postgres FOLDER]
   ROW         S1 to S12; all of them if none is given
+  --native    a build for this machine's processor alone, in target/native
   --quick     smaller data and fewer rounds
   --out       where bars.json, bars.md and bars.svg are written; target/bench if not given
   --work      where data is written and removed again: the file system to be measured. Below --out if not given

@@ -178,7 +178,7 @@ impl Report {
             other => other.to_string(),
         };
         let mut text = format!(
-            "# Bars{}\n\n{}, {} cores, {}, Linux {}, {}; load when it began: {}. {}. Commit {}{}.\n\nMedians, and in brackets the lowest and the \
+            "# Bars{}\n\n{}, {} cores, {}, Linux {}, {}; load when it began: {}. {}, {} build. Commit {}{}.\n\nMedians, and in brackets the lowest and the \
              highest round.\n\n| Row | What | Ours | Peer | Ours / peer | Bar | |\n|---|---|---:|---:|---:|---|---|\n",
             if self.quick { " (quick)" } else { "" },
             machine("processor"),
@@ -188,6 +188,7 @@ impl Report {
             machine("file_system"),
             machine("load"),
             machine("rustc"),
+            machine("build"),
             machine("commit"),
             if self.machine["changed_since_commit"] == true { ", with changes that are not in it" } else { "" },
         );
@@ -317,5 +318,6 @@ pub(crate) fn machine(root: &Path, work: &Path) -> Value {
         "commit": said("git", &["rev-parse", "HEAD"]),
         "changed_since_commit": dirty,
         "profile": "release",
+        "build": if cfg!(target_feature = "avx2") { "native" } else { "portable" },
     })
 }
