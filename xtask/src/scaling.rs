@@ -19,9 +19,9 @@ use anyhow::{Context as _, bail};
 use figures::Report;
 use profile::{Agency, Profile};
 
-/// Days are played and counted, after as many as the retention has, until so many searches were filed: with fewer, chance is more than what
-/// the formulas leave out.
-const SEARCHES_PLAYED: f64 = 20_000.0;
+/// Days are played and counted, after as many as the retention has, until so many searches were filed, and where archives are searched by
+/// others, so many that were asked of all: with fewer, chance is more than what the formulas leave out.
+const SEARCHES_PLAYED: f64 = 5_000.0;
 const SEED: u64 = 1;
 
 /// `[--days N] [--seed S] [--profile FILE] [--cameras N] [--json]`: with `--cameras`, one agency of that size.
@@ -49,7 +49,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     let profile = Profile::parse(&text)?;
     let agencies = cameras.map_or_else(|| profile.agencies(seed), |cameras| profile.one_agency(cameras));
     let filed: f64 = agencies.iter().map(|agency| agency.searches_a_day).sum();
-    let days = days.unwrap_or_else(|| dice::whole((SEARCHES_PLAYED / filed).ceil()));
+    let weighty = if agencies.len() > 1 && profile.pooled > 0.0 { filed * profile.pooled } else { filed };
+    let days = days.unwrap_or_else(|| dice::whole((SEARCHES_PLAYED / weighty).ceil()));
     let report = compare(&profile, agencies, days, seed)?;
     println!("{}", if json { report.to_json().to_string() } else { report.to_markdown() });
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
