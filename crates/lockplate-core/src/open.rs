@@ -270,7 +270,7 @@ pub fn combine(
                     Ok((e.index, *point))
                 })
                 .collect::<Result<Vec<_>>>()?;
-            let n = oprf::unblind(&sharing::combine(&points, header.threshold)?, r)?;
+            let n = sharing::combine_unblinded(&points, header.threshold, r)?;
             let prk = extract(kappa, &oprf::finalize(input.expose_bytes(), &n));
             let bucket = bucket_of(&prk, header.epoch_id, header.bucket_bits)?;
             keys.push(PlateKey { prk, epoch_id: header.epoch_id, bucket, element });

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
+pub use lockplate_store::fsck::Progress;
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
@@ -221,11 +222,16 @@ impl core::error::Error for StoreRefused {
 
 /// Checks the data folder of a stopped agency or keeper. Its lock is held meanwhile; nothing but the empty lock file is written.
 /// The charter is `charter`, or else `charter.auth` in the folder or beside it; an agency that only asks needs none. Blocks, and
-/// reads everything: minutes for a large archive.
+/// reads everything: minutes for a large archive, of which `progress` is told.
 ///
 /// # Errors
 /// [`StoreRefused`]: the folder was not checked. What is wrong inside it is a finding.
-pub fn check_store(dir: &Path, charter: Option<&Path>, now: Timestamp) -> Result<Report, StoreRefused> {
+pub fn check_store(
+    dir: &Path,
+    charter: Option<&Path>,
+    now: Timestamp,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StoreRefused> {
     let there = |names: &[&str]| names.iter().any(|name| dir.join(name).exists());
     let role = match (there(&["agency.db", "archive", "spool", "desk.db"]), there(&["keeper.db", "kek"])) {
         (true, false) => Role::Agency,
@@ -256,7 +262,7 @@ pub fn check_store(dir: &Path, charter: Option<&Path>, now: Timestamp) -> Result
             let beside = found.as_deref().and_then(Path::parent).or_else(|| dir.parent());
             let owner = there(&["agency.db", "archive", "spool"]);
             match (owner, &charter) {
-                (true, Some(charter)) => agency::check_owner(dir, charter, now, &mut report),
+                (true, Some(charter)) => agency::check_owner(dir, charter, now, progress, &mut report),
                 (true, None) => return Err(StoreRefused::NoCharter(dir.to_owned())),
                 (false, _) => {}
             }

@@ -11,6 +11,7 @@ mod load;
 mod owner;
 mod package;
 mod pending;
+mod timings;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,7 @@ pub use fault::{Liar, Refusal, SearchFault};
 pub use hold::{HoldFile, open_hold};
 pub use owner::{LoggedRoots, logged_roots};
 pub use package::{Keep, Kept, check_package_folder, write_package};
+pub use timings::Timings;
 
 use crate::api::{
     AnswerState, B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade,
@@ -57,6 +59,7 @@ use answer::OpenedCell;
 use load::Load;
 use owner::ClosedEpoch;
 use pending::Pending;
+use timings::Laps;
 
 /// Bytes of one answer of the archive: a bucket of a quarter million cells.
 const ARCHIVE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -311,9 +314,12 @@ impl Searcher {
         let filed = FiledRequest::from_bytes(&pending.filed)?;
         let deadline = self.clock.monotonic().saturating_add(wait);
         let _under_way = self.load.waits();
-        let status = self.granted(officer, &pending, deadline, seen).await?;
+        let mut laps = Laps::start(self.clock.as_ref());
+        let early = async { Ok(if wait.is_zero() { None } else { self.list_early(&filed).await }) };
+        let (status, early) = tokio::try_join!(self.granted(officer, &pending, deadline, seen), early)?;
         let grant = self.check_grant(&status, &filed)?;
-        let opened = self.open_all(officer, &pending, &filed, &grant, deadline, seen).await;
+        let approving = laps.lap();
+        let opened = self.open_all(officer, &pending, &filed, (&grant, early), deadline, seen).await;
         let grant_digest = grant.digest();
         let opened = match opened {
             Ok(opened) => opened,
@@ -325,6 +331,7 @@ impl Searcher {
                 return Err(fault);
             }
         };
+        laps.lap();
         let cells = u64::try_from(opened.cells.len()).unwrap_or(u64::MAX);
         let cameras = if opened.cells.is_empty() { BTreeMap::new() } else { owner::cameras(&self.archive).await };
         let mut answer = package::Answer {
@@ -351,6 +358,8 @@ impl Searcher {
             Pending::remove(&self.folder, request_digest)?;
         }
         let request = filed.request.claimed();
+        let timings = Timings { approving, telling: laps.lap(), ..opened.timings };
+        tracing::debug!(?timings, epochs = grant.epoch_ids.len(), "a search was opened");
         Ok(Fetched {
             request_digest: *request_digest,
             grant_digest,
@@ -366,6 +375,7 @@ impl Searcher {
             register: register(&status),
             disclosure,
             kept,
+            timings,
         })
     }
 
@@ -381,9 +391,12 @@ impl Searcher {
         rng: &mut R,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<Fetched, SearchFault> {
+        let mut laps = Laps::start(self.clock.as_ref());
         let filed = self.file(officer, asked, rng).await?;
+        let filing = laps.lap();
         let mut fetched = self.fetch(officer, &filed.request_digest, wait, seen).await?;
         fetched.window = filed.window;
+        fetched.timings.filing = filing;
         Ok(fetched)
     }
 
@@ -395,6 +408,7 @@ impl Searcher {
         deadline: Duration,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<DeskStatus, SearchFault> {
+        let mut looks = 0;
         loop {
             let status = match self.look(officer, &pending.request_digest).await? {
                 Some(status) => status,
@@ -413,7 +427,7 @@ impl Searcher {
                 | DeskState::Granted
                 | DeskState::Answered
                 | DeskState::Unavailable
-                | DeskState::Disclosed => self.pause(deadline, status.state).await?,
+                | DeskState::Disclosed => self.pause(&mut looks, deadline, status.state).await?,
             }
         }
     }
@@ -426,7 +440,7 @@ impl Searcher {
         }
     }
 
-    async fn pause(&self, deadline: Duration, state: DeskState) -> Result<(), SearchFault> {
+    async fn pause(&self, looks: &mut u32, deadline: Duration, state: DeskState) -> Result<(), SearchFault> {
         if self.clock.monotonic() >= deadline {
             return Err(if state == DeskState::Unavailable {
                 SearchFault::Unavailable("too few keepers can be reached; the request stands, fetch it later")
@@ -434,7 +448,8 @@ impl Searcher {
                 SearchFault::Waiting(state)
             });
         }
-        tokio::time::sleep(self.load.pause()).await;
+        tokio::time::sleep(self.load.pause(*looks)).await;
+        *looks = looks.saturating_add(1);
         Ok(())
     }
 
@@ -450,25 +465,44 @@ impl Searcher {
         if holds { Ok(grant) } else { Err(lied("the desk's grant does not hold")) }
     }
 
+    /// What does not depend on the grant, while keepers decide. It may be older than the grant, and the archive may be away meanwhile: what
+    /// it lacks is asked for again.
+    async fn list_early(&self, filed: &FiledRequest) -> Option<Early> {
+        let listed = owner::list(&self.archive, &self.charter, window_of(filed));
+        let (listed, roots) = tokio::join!(listed, logged_roots(&self.archive, &self.charter));
+        Some(Early { listed: listed.ok()?, roots: roots.ok()? })
+    }
+
     async fn open_all(
         &self,
         officer: &Officer,
         pending: &Pending,
         filed: &FiledRequest,
-        grant: &Grant,
+        (grant, early): (&Grant, Option<Early>),
         deadline: Duration,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<OpenedAll, SearchFault> {
-        let request = filed.request.claimed();
-        let window = (request.win_from, request.win_to);
-        let (epochs, not_searched) = owner::epochs(&self.archive, &self.charter, window, &grant.epoch_ids).await?;
-        self.check_register(&epochs, pending, deadline).await?;
+        let mut timings = Timings::default();
+        let mut laps = Laps::start(self.clock.as_ref());
+        let (listed, roots) = match early.filter(|early| early.listed.has(&grant.epoch_ids)) {
+            Some(Early { listed, roots }) => (listed, Some(roots)),
+            None => (owner::list(&self.archive, &self.charter, window_of(filed)).await?, None),
+        };
+        let (epochs, not_searched) = listed.of_grant(&grant.epoch_ids)?;
+        if roots.is_none_or(|roots| owner::check_logged(&epochs, &roots).is_err()) {
+            self.check_register(&epochs, pending, deadline).await?;
+        }
+        timings.listing = laps.lap();
         let headers: Vec<_> = epochs.iter().map(|epoch| epoch.header.clone()).collect();
-        let (evaluations, culprits) = self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
+        let (evaluations, culprits, verifying) =
+            self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
+        timings.evaluating = laps.lap();
         let _opening = self.load.opens();
+        let mut work = Laps::start(self.clock.as_ref());
         let keys = combine(&evaluations, &pending.inputs, &headers)?;
+        timings.cryptography = verifying.saturating_add(work.lap());
         let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
-        let cells: Vec<Vec<(OpenedCell, package::Find)>> = stream::iter(keys.iter().map(|key| {
+        let buckets: Vec<(Vec<(OpenedCell, package::Find)>, Duration)> = stream::iter(keys.iter().map(|key| {
             let epoch = places.get(&key.epoch_id()).copied();
             async move {
                 let epoch = epoch.ok_or(SearchFault::Internal("a key is of an epoch of the grant"))?;
@@ -478,8 +512,16 @@ impl Searcher {
         .buffered(self.load.buckets_at_a_time())
         .try_collect()
         .await?;
-        let (cells, finds) = cells.into_iter().flatten().unzip();
-        Ok(OpenedAll { cells, finds, epochs, not_searched, culprits })
+        let (mut cells, mut finds) = (Vec::new(), Vec::new());
+        for (bucket, took) in buckets {
+            timings.cryptography = timings.cryptography.saturating_add(took);
+            bucket.into_iter().for_each(|(cell, find)| {
+                cells.push(cell);
+                finds.push(find);
+            });
+        }
+        timings.opening = laps.lap();
+        Ok(OpenedAll { cells, finds, epochs, not_searched, culprits, timings })
     }
 
     /// Every close must be on the register. The archive shows a close once it is durable, the register once it is confirmed.
@@ -489,13 +531,15 @@ impl Searcher {
         pending: &Pending,
         deadline: Duration,
     ) -> Result<(), SearchFault> {
+        let mut looks = 0_u32;
         loop {
             let roots = logged_roots(&self.archive, &self.charter).await?;
             let Err(fault) = owner::check_logged(epochs, &roots) else { return Ok(()) };
             if !matches!(fault, SearchFault::Unavailable(_)) || self.clock.monotonic() >= deadline {
                 return Err(self.with_evidence(fault, "register", pending, &json!({ "epochs": shown_epochs(epochs) })));
             }
-            tokio::time::sleep(self.load.pause()).await;
+            tokio::time::sleep(self.load.pause(looks)).await;
+            looks = looks.saturating_add(1);
         }
     }
 
@@ -509,7 +553,8 @@ impl Searcher {
         headers: &[lockplate_core::epoch::EpochHeader],
         deadline: Duration,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
-    ) -> Result<(Vec<VerifiedEvaluation>, Vec<Culprit>), SearchFault> {
+    ) -> Result<(Vec<VerifiedEvaluation>, Vec<Culprit>, Duration), SearchFault> {
+        let (mut looks, mut verifying) = (0, Duration::ZERO);
         let needed = usize::from(self.charter.threshold().t());
         let mut judged: BTreeSet<u8> = BTreeSet::new();
         let mut good = Vec::new();
@@ -523,11 +568,13 @@ impl Searcher {
                     continue;
                 }
                 let key: [u8; 32] = keeper.key.public_key().try_into().unwrap_or([0; 32]);
+                let mut work = Laps::start(self.clock.as_ref());
                 let verified = Signed::from_bytes(&bytes.0)
                     .map_err(|_form| lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong"))
                     .and_then(|signed| {
                         verify_evaluation(&signed, &VerifyKey(key), keeper.index, grant, headers, &pending.response)
                     });
+                verifying = verifying.saturating_add(work.lap());
                 match verified {
                     Ok(evaluation) => good.push(evaluation),
                     Err(error) if error.kind() == ErrorKind::KeeperMisbehaved => {
@@ -543,7 +590,7 @@ impl Searcher {
                 }
             }
             if good.len() >= needed {
-                return Ok((good, culprits));
+                return Ok((good, culprits, verifying));
             }
             let pause = match status.state {
                 DeskState::Gone => Err(SearchFault::Gone),
@@ -553,7 +600,7 @@ impl Searcher {
                 | DeskState::Granted
                 | DeskState::Answered
                 | DeskState::Unavailable
-                | DeskState::Disclosed => self.pause(deadline, status.state).await,
+                | DeskState::Disclosed => self.pause(&mut looks, deadline, status.state).await,
             };
             // Another keeper may come back in time; where none does, the end is the lie and not the absence.
             match pause {
@@ -570,22 +617,24 @@ impl Searcher {
         }
     }
 
-    /// One bucket: fetched hit or miss alike, proved under the logged root, opened.
+    /// One bucket: fetched hit or miss alike, proved under the logged root, opened; and how long all but the fetching took.
     async fn bucket(
         &self,
         pending: &Pending,
         key: &PlateKey,
         epoch: &ClosedEpoch,
-    ) -> Result<Vec<(OpenedCell, package::Find)>, SearchFault> {
+    ) -> Result<(Vec<(OpenedCell, package::Find)>, Duration), SearchFault> {
         let path = format!("/v1/epochs/{}/buckets/{}", hex::encode(key.epoch_id().0), key.bucket());
         let bytes = self.archive.get_bytes(&path, &[]).await?;
         let root = epoch.close.segment_root;
+        let mut work = Laps::start(self.clock.as_ref());
         let opened = BucketProof::from_bytes(&bytes)
             .map_err(|_form| lockplate_core::Error::owner("the archive's bucket is not well-formed"))
             .and_then(|proof| {
                 let bucket = proof.verify(key.bucket(), &root, epoch.header.bucket_bits)?;
                 open(key, &bucket)
             });
+        let took = work.lap();
         match opened {
             Ok(reads) => reads
                 .into_iter()
@@ -600,7 +649,8 @@ impl Searcher {
                     };
                     Ok((OpenedCell { read, proof }, find))
                 })
-                .collect(),
+                .collect::<Result<_, _>>()
+                .map(|found| (found, took)),
             Err(error) => {
                 let shown = json!({
                     "epoch": shown_epochs(core::slice::from_ref(epoch)),
@@ -657,12 +707,24 @@ impl Searcher {
     }
 }
 
+fn window_of(filed: &FiledRequest) -> (Timestamp, Timestamp) {
+    let request = filed.request.claimed();
+    (request.win_from, request.win_to)
+}
+
+/// What the archive showed before there was a grant.
+struct Early {
+    listed: owner::Listed,
+    roots: LoggedRoots,
+}
+
 struct OpenedAll {
     cells: Vec<OpenedCell>,
     finds: Vec<package::Find>,
     epochs: Vec<ClosedEpoch>,
     not_searched: usize,
     culprits: Vec<Culprit>,
+    timings: Timings,
 }
 
 fn shown_epochs(epochs: &[ClosedEpoch]) -> Value {

@@ -15,5 +15,6 @@ pub use oprf::{
 pub use proof::{KeyStatement, Proof, prove, verify};
 pub use secret::Secret;
 pub use sharing::{
-    KeyShare, Pepper, PepperShare, ShareIndex, Threshold, VssCommitment, combine, combine_peppers, split, split_pepper,
+    KeyShare, Pepper, PepperShare, ShareIndex, Threshold, VssCommitment, combine, combine_peppers, combine_unblinded,
+    split, split_pepper,
 };

@@ -140,6 +140,10 @@ impl Blind {
     fn from_nonzero(r: Scalar) -> Self {
         Self { r, inverse: r.invert() }
     }
+
+    pub(crate) fn inverse(&self) -> &Scalar {
+        &self.inverse
+    }
 }
 
 impl fmt::Debug for Blind {

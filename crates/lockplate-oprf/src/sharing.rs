@@ -6,13 +6,13 @@ use core::fmt;
 
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{Identity, IsIdentity, VartimeMultiscalarMul};
+use curve25519_dalek::traits::{Identity, IsIdentity};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::Error;
 use crate::group::{decode_nonzero_scalar, random_nonzero_scalar};
-use crate::oprf::{ELEMENT_BYTES, Element, PrfKey};
+use crate::oprf::{Blind, ELEMENT_BYTES, Element, PrfKey};
 use crate::secret::Secret;
 
 /// Most shares a key can have, and the highest share index (LPv1 §3).
@@ -197,7 +197,10 @@ impl VssCommitment {
 
     /// Variable time in public values only.
     fn public_share_point(&self, index: ShareIndex) -> RistrettoPoint {
-        self.0.iter().rev().fold(RistrettoPoint::identity(), |sum, element| times_index(&sum, index) + element.point())
+        self.0
+            .iter()
+            .rev()
+            .fold(RistrettoPoint::identity(), |sum, element| times(&sum, index.0.into()) + element.point())
     }
 }
 
@@ -325,14 +328,38 @@ pub fn split_pepper(pepper: &Pepper, threshold: Threshold, rng: &mut (impl Crypt
 /// [`Error::TooFewShares`] below `t`, [`Error::InvalidIndex`] beyond `n`, [`Error::DuplicateIndex`], and [`Error::IdentityElement`] if the sum
 /// is the identity, which right evaluations cannot give.
 pub fn combine(evaluations: &[(ShareIndex, Element)], threshold: Threshold) -> Result<Element, Error> {
+    let (sum, divisor) = weighted_sum(evaluations, threshold)?;
+    Element::from_point(if divisor == Scalar::ONE { sum } else { sum * divisor.invert() })
+}
+
+/// Requester: [`combine`], then [`unblind`](crate::oprf::unblind), in one multiplication: once an epoch and element it is most of what a
+/// search computes.
+///
+/// # Errors
+/// As [`combine`].
+pub fn combine_unblinded(
+    evaluations: &[(ShareIndex, Element)],
+    threshold: Threshold,
+    r: &Blind,
+) -> Result<Element, Error> {
+    let (sum, divisor) = weighted_sum(evaluations, threshold)?;
+    let factor = Zeroizing::new(if divisor == Scalar::ONE { *r.inverse() } else { r.inverse() * divisor.invert() });
+    Element::from_point(sum * *factor)
+}
+
+/// `sum w_j E_j` and `d`, where `w_j / d` is `lambda_j`. Variable time in the weights, which follow from the indices alone.
+fn weighted_sum(
+    evaluations: &[(ShareIndex, Element)],
+    threshold: Threshold,
+) -> Result<(RistrettoPoint, Scalar), Error> {
     let indices: Vec<ShareIndex> = evaluations.iter().map(|(index, _)| *index).collect();
     check_indices(&indices, threshold)?;
-    // Variable time in the weights, which follow from the indices alone.
-    let sum = RistrettoPoint::vartime_multiscalar_mul(
-        lagrange_at_zero(&indices),
-        evaluations.iter().map(|(_, element)| element.point()),
-    );
-    Element::from_point(sum)
+    let Weights { weights, divisor } = Weights::at_zero(&indices);
+    let terms = weights.iter().zip(evaluations).map(|(weight, (_, element))| {
+        let product = times(element.point(), weight.unsigned_abs());
+        if weight.is_negative() { -product } else { product }
+    });
+    Ok((terms.sum(), Scalar::from(divisor)))
 }
 
 /// Requester: the pepper `c = sum lambda_j c_j` from `t` or more of its shares, each checked against its hash before (LPv1 §10).
@@ -342,9 +369,14 @@ pub fn combine(evaluations: &[(ShareIndex, Element)], threshold: Threshold) -> R
 pub fn combine_peppers(shares: &[PepperShare], threshold: Threshold) -> Result<Pepper, Error> {
     let indices: Vec<ShareIndex> = shares.iter().map(|share| share.index).collect();
     check_indices(&indices, threshold)?;
+    let Weights { weights, divisor } = Weights::at_zero(&indices);
     let mut sum = Zeroizing::new(Scalar::ZERO);
-    for (weight, share) in lagrange_at_zero(&indices).iter().zip(shares) {
-        *sum += weight * share.c;
+    for (weight, share) in weights.iter().zip(shares) {
+        let term = Scalar::from(weight.unsigned_abs()) * share.c;
+        if weight.is_negative() { *sum -= term } else { *sum += term }
+    }
+    if divisor > 1 {
+        *sum *= Scalar::from(divisor).invert();
     }
     if *sum == Scalar::ZERO {
         return Err(Error::ZeroScalar);
@@ -413,25 +445,46 @@ fn check_indices(indices: &[ShareIndex], threshold: Threshold) -> Result<(), Err
     Ok(())
 }
 
-/// `lambda_j = prod m / (m - j)` over the other indices `m`, in the order of `indices`, which are distinct.
-fn lagrange_at_zero(indices: &[ShareIndex]) -> Vec<Scalar> {
-    let others = |j: ShareIndex| indices.iter().filter(move |m| **m != j);
-    let mut weights: Vec<Scalar> =
-        indices.iter().map(|j| others(*j).map(|m| m.scalar() - j.scalar()).product()).collect();
-    // INVARIANT: no factor is zero, because the indices are distinct and below the group order.
-    Scalar::invert_batch_alloc(&mut weights);
-    for (weight, j) in weights.iter_mut().zip(indices) {
-        *weight *= others(*j).map(|m| m.scalar()).product::<Scalar>();
-    }
-    weights
+/// `lambda_j = prod m / (m - j)` over the other indices `m`, in the order of the indices, as whole numbers over one divisor. For two or
+/// three keepers they have a digit or two, and a multiplication by them is a few additions.
+struct Weights {
+    weights: Vec<i128>,
+    divisor: u128,
 }
 
-/// `index * point` by double and add: at most 4 doublings instead of 252.
-fn times_index(point: &RistrettoPoint, index: ShareIndex) -> RistrettoPoint {
+impl Weights {
+    /// `indices` are distinct, so no factor is zero. Every denominator divides 15!, so the divisor does too and is below 2^41; a numerator
+    /// divides 16! and is below 2^45. Nothing overflows.
+    fn at_zero(indices: &[ShareIndex]) -> Self {
+        let others = |j: ShareIndex| indices.iter().filter(move |m| **m != j).map(|m| i128::from(m.0));
+        let fractions: Vec<(i128, i128)> = indices
+            .iter()
+            .map(|j| {
+                let (above, below): (i128, i128) =
+                    (others(*j).product(), others(*j).map(|m| m - i128::from(j.0)).product());
+                let common = gcd(above.unsigned_abs(), below.unsigned_abs()).cast_signed();
+                (above / common, below / common)
+            })
+            .collect();
+        let divisor = fractions.iter().fold(1, |lcm: u128, (_, below)| {
+            let below = below.unsigned_abs();
+            lcm / gcd(lcm, below) * below
+        });
+        let weights = fractions.iter().map(|(above, below)| above * (divisor.cast_signed() / below)).collect();
+        Self { weights, divisor }
+    }
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// `factor * point` by double and add: as many doublings as the factor has bits instead of 252.
+fn times(point: &RistrettoPoint, factor: u128) -> RistrettoPoint {
     let mut product = RistrettoPoint::identity();
-    for bit in (0..u8::BITS - index.get().leading_zeros()).rev() {
+    for bit in (0..u128::BITS - factor.leading_zeros()).rev() {
         product += product;
-        if index.get() >> bit & 1 == 1 {
+        if factor >> bit & 1 == 1 {
             product += point;
         }
     }

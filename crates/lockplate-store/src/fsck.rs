@@ -140,21 +140,40 @@ impl Report {
     }
 }
 
+/// How far a check of an archive is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of segments that are behind.
+    pub done: u64,
+    /// Bytes of all segments, as the folder told them at the beginning.
+    pub total: u64,
+}
+
 /// Checks every epoch of a local archive folder. Reads all of it; in memory is one bucket at a time (32 KiB as a rule, 256 MiB at most).
 /// `promise` verifies header and close (epoch, header bytes, close bytes) and says what they promise, or `None` if they do not verify.
+/// `progress` is told of every bucket.
 ///
 /// # Errors
 /// The folder itself cannot be listed. All else is a finding.
 pub fn check_archive(
     folder: &Path,
     mut promise: impl FnMut(EpochId, &[u8], &[u8]) -> Option<Promise>,
+    mut progress: impl FnMut(Progress),
 ) -> io::Result<Report> {
     let mut report = Report::default();
-    for (path, name) in listed(folder)? {
+    let entries = listed(folder)?;
+    let length = |path: &Path| std::fs::metadata(path.join(SEGMENT)).map_or(0, |file| file.len());
+    let total = entries.iter().fold(0_u64, |sum, (path, _)| sum.saturating_add(length(path)));
+    let mut done = 0_u64;
+    let mut read = |bytes: u64| {
+        done = done.saturating_add(bytes);
+        progress(Progress { done, total });
+    };
+    for (path, name) in entries {
         match EpochId::parse(&name) {
             Some(epoch) if path.is_dir() => {
                 report.epochs = report.epochs.saturating_add(1);
-                let checked = check_epoch(&path, epoch, &mut promise, &mut report);
+                let checked = check_epoch(&path, epoch, &mut promise, &mut read, &mut report);
                 if let Err(error) = checked {
                     report.add(&path, Problem::Unreadable(error.kind()));
                 }
@@ -344,6 +363,7 @@ fn check_epoch(
     folder: &Path,
     epoch: EpochId,
     promise: &mut impl FnMut(EpochId, &[u8], &[u8]) -> Option<Promise>,
+    read: &mut impl FnMut(u64),
     report: &mut Report,
 ) -> io::Result<()> {
     for (path, name) in listed(folder)? {
@@ -380,7 +400,7 @@ fn check_epoch(
         },
         (_, Some(_)) => report.add(folder, Problem::Papers),
     }
-    check_segment(folder, &head, index, report)
+    check_segment(folder, &head, index, read, report)
 }
 
 /// `None`: absent. `Some(None)`: empty or too long.
@@ -394,7 +414,13 @@ fn read_paper(path: &Path) -> io::Result<Option<Option<Vec<u8>>>> {
 }
 
 /// Every bucket against the root, in order; the index must tile the segment without a gap.
-fn check_segment(folder: &Path, head: &IndexHead, mut index: impl Read, report: &mut Report) -> io::Result<()> {
+fn check_segment(
+    folder: &Path,
+    head: &IndexHead,
+    mut index: impl Read,
+    read: &mut impl FnMut(u64),
+    report: &mut Report,
+) -> io::Result<()> {
     let path = folder.join(SEGMENT);
     if !path.try_exists()? {
         report.add(&path, Problem::Mismatch("the segment is missing"));
@@ -416,6 +442,7 @@ fn check_segment(folder: &Path, head: &IndexHead, mut index: impl Read, report: 
         expected_start = record.bytes.end;
         let cells = take(&mut segment, record.bytes.len())?;
         let count = u64::try_from(cells.chunks(CELL_BYTES).len()).unwrap_or(u64::MAX);
+        read(u64::try_from(cells.len()).unwrap_or(u64::MAX));
         let proof = BucketProof { bucket, cells, path: record.path };
         if proof.verify(bucket, &head.root, head.bucket_bits).is_ok() {
             report.cells = report.cells.saturating_add(count);

@@ -37,8 +37,12 @@ fn problems(report: &Report) -> Vec<Problem> {
 #[tokio::test]
 async fn a_sound_archive_has_no_findings() {
     let (folder, _) = archive().await;
-    let report = check_archive(folder.path(), promised).unwrap();
+    let mut told = Vec::new();
+    let report = check_archive(folder.path(), promised, |progress| told.push(progress)).unwrap();
     assert_eq!(report, Report { epochs: 1, cells: 64, ..Report::default() });
+    let total = 64 * u64::try_from(CELL_BYTES).unwrap();
+    assert!(told.is_sorted_by_key(|progress| progress.done) && told.iter().all(|progress| progress.total == total));
+    assert_eq!(told.last(), Some(&Progress { done: total, total }));
     assert_eq!(report.worst(), Severity::Ok);
 }
 
@@ -52,13 +56,21 @@ async fn every_flipped_byte_of_index_and_segment_is_found() {
             let mut bad = good.clone();
             bad[at] ^= 4;
             std::fs::write(&path, &bad).unwrap();
-            assert_eq!(check_archive(folder.path(), promised).unwrap().worst(), Severity::Failed, "{name} {at}");
+            assert_eq!(
+                check_archive(folder.path(), promised, |_| {}).unwrap().worst(),
+                Severity::Failed,
+                "{name} {at}"
+            );
         }
         for length in [good.len() - 1, good.len() + 1, 0] {
             let mut bad = good.clone();
             bad.resize(length, 0);
             std::fs::write(&path, &bad).unwrap();
-            assert_eq!(check_archive(folder.path(), promised).unwrap().worst(), Severity::Failed, "{name} {length}");
+            assert_eq!(
+                check_archive(folder.path(), promised, |_| {}).unwrap().worst(),
+                Severity::Failed,
+                "{name} {length}"
+            );
         }
         std::fs::write(&path, &good).unwrap();
     }
@@ -67,14 +79,19 @@ async fn every_flipped_byte_of_index_and_segment_is_found() {
 #[tokio::test]
 async fn papers_that_are_missing_or_promise_something_else_are_found() {
     let (folder, epoch) = archive().await;
-    let check = |promise: fn(EpochId, &[u8], &[u8]) -> Option<Promise>| check_archive(folder.path(), promise).unwrap();
+    let check =
+        |promise: fn(EpochId, &[u8], &[u8]) -> Option<Promise>| check_archive(folder.path(), promise, |_| {}).unwrap();
     assert_eq!(problems(&check(|_, _, _| None)), [Problem::Unverified]);
     let other = check(|e, h, c| promised(e, h, c).map(|p| Promise { segment_root: [0; 32], ..p }));
     assert_eq!(problems(&other), [Problem::Mismatch("the signed papers promise another segment")]);
-    check_archive(folder.path(), |epoch, header, close| {
-        assert_eq!((epoch, header, close), (EPOCH, b"h".as_slice(), b"c".as_slice()));
-        None
-    })
+    check_archive(
+        folder.path(),
+        |epoch, header, close| {
+            assert_eq!((epoch, header, close), (EPOCH, b"h".as_slice(), b"c".as_slice()));
+            None
+        },
+        |_| {},
+    )
     .unwrap();
     std::fs::write(epoch.join(HEADER), b"").unwrap();
     assert_eq!(problems(&check(promised)), [Problem::Papers]);
@@ -94,7 +111,7 @@ async fn strange_and_leftover_files_are_listed() {
     for path in [epoch.join("segment#1"), epoch.join("x"), folder.path().join("y"), folder.path().join("z.0.tmp")] {
         std::fs::write(path, b"").unwrap();
     }
-    let report = check_archive(folder.path(), promised).unwrap();
+    let report = check_archive(folder.path(), promised, |_| {}).unwrap();
     let mut found = problems(&report);
     found.sort_by_key(Problem::severity);
     assert_eq!(found, [Problem::LeftoverTemporary, Problem::LeftoverTemporary, Problem::Foreign, Problem::Foreign]);

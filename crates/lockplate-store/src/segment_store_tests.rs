@@ -132,8 +132,8 @@ async fn damaged_objects_are_not_served() {
                     Err(other) => panic!("{other}"),
                 }
             }
-            // The count of cells is the one field that no bucket rests on; `fsck` compares it with the close.
-            assert_eq!(failed == 0, name == INDEX && (9..17).contains(&at), "{name} {at}");
+            // On the count of cells no bucket rests where it says too many; `fsck` compares it with the close.
+            assert!(failed > 0 || (name == INDEX && (9..17).contains(&at)), "{name} {at}");
         }
         std::fs::write(&path, &good).unwrap();
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use lockplate_node::doctor::{self, Severity};
 use lockplate_node::shutdown::ExitKind;
 use serde_json::json;
@@ -26,7 +27,15 @@ pub(crate) struct DoctorArgs {
 /// Checks and says what was found; exit 7 where something failed.
 pub(crate) fn run(args: &DoctorArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
     let report = match &args.store {
-        Some(store) => doctor::check_store(store, args.charter.as_deref(), now())?,
+        Some(store) => {
+            let bar = bar(screen);
+            let report = doctor::check_store(store, args.charter.as_deref(), now(), &mut |progress| {
+                bar.set_length(progress.total);
+                bar.set_position(progress.done);
+            });
+            bar.finish_and_clear();
+            report?
+        }
         None => {
             // The disk that counts is the one the role's configuration stands on.
             let beside = globals.config.as_deref().and_then(Path::parent).filter(|path| !path.as_os_str().is_empty());
@@ -57,4 +66,14 @@ pub(crate) fn run(args: &DoctorArgs, globals: &Globals, screen: &Screen) -> Resu
         counts.requests
     ));
     Ok(report.exit_kind())
+}
+
+/// Drawn on a terminal only. What is not the archive takes seconds and has none.
+fn bar(screen: &Screen) -> ProgressBar {
+    if !screen.draws() {
+        return ProgressBar::hidden();
+    }
+    let style = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    ProgressBar::new(0)
+        .with_style(ProgressStyle::with_template(style).unwrap_or_else(|_ours| ProgressStyle::default_bar()))
 }

@@ -1020,6 +1020,7 @@ mod tests {
                 register: Vec::new(),
                 disclosure: None,
                 kept: None,
+                timings: search::Timings::default(),
             };
             table(&fetched, None).to_string()
         };

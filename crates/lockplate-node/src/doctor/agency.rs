@@ -12,7 +12,7 @@ use lockplate_core::id::EpochId;
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_log::VerifierKey;
 use lockplate_policy::MinuteLaw;
-use lockplate_store::fsck::{self, Problem, Promise};
+use lockplate_store::fsck::{self, Problem, Progress, Promise};
 use rusqlite::Connection;
 
 use super::found::{left_out, sentence, severity, tell};
@@ -75,7 +75,13 @@ struct Known {
 }
 
 /// Checks recorder and archive.
-pub(super) fn check_owner(dir: &Path, charter: &CharterFile, now: Timestamp, report: &mut Report) {
+pub(super) fn check_owner(
+    dir: &Path,
+    charter: &CharterFile,
+    now: Timestamp,
+    progress: &mut dyn FnMut(Progress),
+    report: &mut Report,
+) {
     let key = &charter.charter().archive.log_key;
     let folder = dir.join("log").join(folder_name(key));
     let mut logged = Logged::default();
@@ -100,7 +106,7 @@ pub(super) fn check_owner(dir: &Path, charter: &CharterFile, now: Timestamp, rep
         kept_in_memory(dir, report);
         (BTreeMap::new(), BTreeSet::new())
     } else {
-        (archive(dir, &parties, logged.as_ref(), report), spools(dir, known.as_ref(), report))
+        (archive(dir, &parties, logged.as_ref(), progress, report), spools(dir, known.as_ref(), report))
     };
     if let Some(known) = &known {
         for (epoch, row) in known {
@@ -215,12 +221,13 @@ fn archive(
     dir: &Path,
     parties: &Parties<'_>,
     logged: Option<&Logged>,
+    progress: &mut dyn FnMut(Progress),
     report: &mut Report,
 ) -> BTreeMap<EpochId, [u8; 32]> {
     let folder = dir.join("archive");
     let mut closed = BTreeMap::new();
     let mut unlogged = Vec::new();
-    let checked = fsck::check_archive(&folder, |epoch, header, close| {
+    let promise = |epoch, header: &[u8], close: &[u8]| {
         let header = parties.header(header).filter(|header| header.epoch_id == epoch)?;
         let close = parties.close(close, &header)?;
         let promise = Promise {
@@ -235,7 +242,8 @@ fn archive(
             unlogged.push(epoch);
         }
         Some(promise)
-    });
+    };
+    let checked = fsck::check_archive(&folder, promise, progress);
     let Ok(checked) = checked else {
         report.fail("the archive cannot be listed", "archive");
         return closed;

@@ -171,7 +171,17 @@ async fn evaluations(
     BoundedJson(body): BoundedJson<GrantShown>,
 ) -> Result<Json<Evaluated>, Problem> {
     let B64(grant) = body.grant;
-    let evaluation = doors.desk.answer(move |office, db, now| office.evaluate(db, &grant, now)).await?;
+    let clock = doors.desk.clock();
+    let evaluation = doors
+        .desk
+        .answer(move |office, db, now| {
+            let begun = clock.monotonic();
+            let evaluated = office.evaluate(db, &grant, now);
+            let took_us = clock.monotonic().saturating_sub(begun).as_micros();
+            tracing::debug!(took_us, done = evaluated.is_ok(), "a grant was evaluated");
+            evaluated
+        })
+        .await?;
     Ok(Json(Evaluated { evaluation: B64(evaluation) }))
 }
 

@@ -256,6 +256,11 @@ impl Desk {
         self.inner.releaser.release(held, self.inner.wait).await
     }
 
+    /// The clock of the keeper.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.clock)
+    }
+
     /// Files a request, together with all others that wait for their turn, and waits until its leaf is confirmed. There are never more
     /// than [`QUEUE_MAX`], so one turn takes them all and each caller's own turn finds its filing or an answer.
     pub(super) async fn file(&self, filing: Filing) -> Result<Vec<u8>, ProblemKind> {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Snapped;
 use super::package::Kept;
+use super::timings::Timings;
 use crate::api::CameraListed;
 
 /// Schema name of [`Fetched::to_json`].
@@ -165,6 +166,8 @@ pub struct Fetched {
     pub disclosure: Option<u64>,
     /// What was written of it.
     pub kept: Option<Kept>,
+    /// How long its parts took.
+    pub timings: Timings,
 }
 
 impl Fetched {

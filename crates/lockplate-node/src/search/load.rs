@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Pause between two looks at the desk for one request.
+/// Longest pause between two looks at the desk for one request.
 const POLL: Duration = Duration::from_millis(250);
+/// First pause: keepers that ask no person answer within milliseconds. Each one is half as long again as the one before, up to [`POLL`].
+const POLL_FIRST: Duration = Duration::from_millis(5);
+/// Looks after which a pause is [`POLL`], whatever the count.
+const LOOKS_QUICK: u32 = 10;
 /// Requests that may be looked at within one [`POLL`]: more make each look rarer, so that the desk answers some 32 looks a second.
 const LOOKS_A_POLL: usize = 8;
 /// Buckets that one owner's archive is asked for at a time.
@@ -53,10 +57,11 @@ impl Load {
         Counted::new(&self.opening)
     }
 
-    /// Pause before the next look at the same request.
-    pub(super) fn pause(&self) -> Duration {
+    /// Pause before the next look at the same request, after `looks` of them in vain.
+    pub(super) fn pause(&self, looks: u32) -> Duration {
+        let pause = (0..looks.min(LOOKS_QUICK)).fold(POLL_FIRST, |pause, _| pause.saturating_mul(3) / 2).min(POLL);
         let turns = self.waiting.load(Ordering::Relaxed).div_ceil(LOOKS_A_POLL).max(1);
-        POLL.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
+        pause.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
     }
 
     /// One owner's share of the buckets.
@@ -76,15 +81,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_first_looks_are_quick_and_the_later_ones_are_not() {
+        let load = Load::default();
+        assert_eq!(load.pause(0), POLL_FIRST);
+        let pauses: Vec<_> = (0..12).map(|looks| load.pause(looks)).collect();
+        assert!(pauses.is_sorted());
+        assert_eq!(pauses[10..], [POLL; 2]);
+        assert!(
+            pauses[..6].iter().sum::<Duration>() < POLL / 2,
+            "a search that nobody thinks about waits for no long pause"
+        );
+    }
+
+    #[test]
     fn many_owners_are_looked_at_more_rarely_and_share_the_connections() {
         let load = Load::default();
-        assert_eq!(load.pause(), POLL, "also before anybody waits");
+        let late = u32::MAX;
+        assert_eq!(load.pause(late), POLL, "also before anybody waits");
         let one = load.waits();
-        assert_eq!(load.pause(), POLL);
+        assert_eq!(load.pause(late), POLL);
         let more: Vec<_> = (1..100).map(|_| load.waits()).collect();
-        assert_eq!(load.pause(), POLL * 13, "100 requests, 8 looks a quarter of a second");
+        assert_eq!(load.pause(late), POLL * 13, "100 requests, 8 looks a quarter of a second");
         drop(more);
-        assert_eq!(load.pause(), POLL);
+        assert_eq!(load.pause(late), POLL);
         drop(one);
 
         let (mut open, mut asked) = (Vec::new(), 0);

@@ -39,38 +39,62 @@ fn owner_lied(what: &'static str) -> SearchFault {
     SearchFault::Lied { who: Liar::Owner, what, evidence: None }
 }
 
-/// The epochs of a grant, in its order, and how many the window has beside them: open ones, and those that not all keepers of the grant
-/// hold or allow. What is in them was not asked for, and must not pass for "no match" either.
-pub(super) async fn epochs(
+/// What an archive shows of a window: closed epochs, and counts of the others.
+#[derive(Debug)]
+pub(super) struct Listed {
+    window: (Timestamp, Timestamp),
+    known: BTreeMap<EpochId, ClosedEpoch>,
+    destroyed: u64,
+    open: u64,
+}
+
+/// Asks the archive what it has of a window. Checking two signatures an epoch is work for a thread of its own.
+pub(super) async fn list(
     archive: &PeerClient,
     charter: &CharterFile,
     window: (Timestamp, Timestamp),
-    wanted: &[EpochId],
-) -> Result<(Vec<ClosedEpoch>, usize), SearchFault> {
+) -> Result<Listed, SearchFault> {
     let (from, to) = (window.0.0.to_string(), window.1.0.to_string());
     let listed: EpochList = archive.get_json("/v1/epochs", &[("from", &from), ("to", &to)]).await?;
-    let mut known = BTreeMap::new();
-    for one in &listed.epochs {
-        let epoch = check_epoch(charter, &one.header.0, &one.close.0)?;
-        known.insert(epoch.header.epoch_id, epoch);
-    }
-    let mut epochs = Vec::with_capacity(wanted.len());
-    for id in wanted {
-        let Some(epoch) = known.remove(id) else {
-            // Destroyed between grant and fetch, or withheld; neither may pass for "no match".
-            return Err(if listed.destroyed > 0 {
-                SearchFault::Gone
-            } else {
-                owner_lied("the archive withholds a period that its keepers granted")
-            });
-        };
-        if epoch.header.cap_from < window.0 || epoch.header.cap_to > window.1 {
-            return Err(owner_lied("a period of the grant lies outside the window"));
+    let charter = charter.clone();
+    let checked = tokio::task::spawn_blocking(move || {
+        let mut known = BTreeMap::new();
+        for one in &listed.epochs {
+            let epoch = check_epoch(&charter, &one.header.0, &one.close.0)?;
+            known.insert(epoch.header.epoch_id, epoch);
         }
-        epochs.push(epoch);
+        Ok(Listed { window, known, destroyed: listed.destroyed.into(), open: listed.open.into() })
+    });
+    checked.await.map_err(|_panicked| SearchFault::Internal("periods could not be checked"))?
+}
+
+impl Listed {
+    /// True if all of these are there.
+    pub(super) fn has(&self, wanted: &[EpochId]) -> bool {
+        wanted.iter().all(|id| self.known.contains_key(id))
     }
-    let beside = known.len().saturating_add(usize::try_from(listed.open).unwrap_or(usize::MAX));
-    Ok((epochs, beside))
+
+    /// The epochs of a grant, in its order, and how many the window has beside them: open ones, and those that not all keepers of the grant
+    /// hold or allow. What is in them was not asked for, and must not pass for "no match" either.
+    pub(super) fn of_grant(mut self, wanted: &[EpochId]) -> Result<(Vec<ClosedEpoch>, usize), SearchFault> {
+        let mut epochs = Vec::with_capacity(wanted.len());
+        for id in wanted {
+            let Some(epoch) = self.known.remove(id) else {
+                // Destroyed between grant and fetch, or withheld; neither may pass for "no match".
+                return Err(if self.destroyed > 0 {
+                    SearchFault::Gone
+                } else {
+                    owner_lied("the archive withholds a period that its keepers granted")
+                });
+            };
+            if epoch.header.cap_from < self.window.0 || epoch.header.cap_to > self.window.1 {
+                return Err(owner_lied("a period of the grant lies outside the window"));
+            }
+            epochs.push(epoch);
+        }
+        let beside = self.known.len().saturating_add(usize::try_from(self.open).unwrap_or(usize::MAX));
+        Ok((epochs, beside))
+    }
 }
 
 fn check_epoch(charter: &CharterFile, header: &[u8], close: &[u8]) -> Result<ClosedEpoch, SearchFault> {

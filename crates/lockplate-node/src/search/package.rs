@@ -321,6 +321,7 @@ impl Searcher {
         index: u64,
         deadline: Duration,
     ) -> Result<Vec<u8>, SearchFault> {
+        let mut looks = 0_u32;
         loop {
             match client.get_bytes(&format!("{log}/receipt/{index}"), &[]).await {
                 Ok(bytes) => return Ok(bytes.to_vec()),
@@ -331,7 +332,8 @@ impl Searcher {
             if self.clock.monotonic() >= deadline {
                 return Err(SearchFault::Unavailable("an entry is not on a public register yet; fetch again"));
             }
-            tokio::time::sleep(self.load.pause()).await;
+            tokio::time::sleep(self.load.pause(looks)).await;
+            looks = looks.saturating_add(1);
         }
     }
 }

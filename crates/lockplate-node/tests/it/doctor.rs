@@ -73,7 +73,7 @@ fn has(report: &Report, severity: Severity, place: &str) -> bool {
 }
 
 fn check(data: &Path) -> Report {
-    check_store(data, None, LATER).unwrap()
+    check_store(data, None, LATER, &mut |_| {}).unwrap()
 }
 
 /// What is done to a folder, how bad it is, and what the place of the finding must hold.
@@ -103,7 +103,10 @@ async fn stopped_folders_are_clean_and_every_damage_is_found() {
     seal(&agency, live(0..300)).await;
     wait_until_next_is_ready(&agency).await;
     let data = town.folder.path().join("agency");
-    assert!(matches!(check_store(&data, None, LATER), Err(StoreRefused::Running(_))), "a running agency is left alone");
+    assert!(
+        matches!(check_store(&data, None, LATER, &mut |_| {}), Err(StoreRefused::Running(_))),
+        "a running agency is left alone"
+    );
     town.clock.advance(Duration::from_secs(HOUR));
     town.wait_for_closed(1).await;
     agency.end().await.unwrap();
@@ -121,7 +124,7 @@ async fn stopped_folders_are_clean_and_every_damage_is_found() {
     fs::remove_file(archived(&forgotten).join("close")).unwrap();
     assert_eq!(check(&forgotten).worst(), Severity::Failed);
     let over = Timestamp(NOW + 30 * 24 * HOUR);
-    assert_eq!(check_store(&forgotten, None, over).unwrap().worst(), Severity::Warning);
+    assert_eq!(check_store(&forgotten, None, over, &mut |_| {}).unwrap().worst(), Severity::Warning);
 
     let data = town.folder.path().join("keeper-1");
     let report = check(&data);
@@ -401,20 +404,20 @@ fn keeper_cases(data: &Path) {
 
 fn refusals(data: &Path) {
     let folder: TempDir = tempfile::tempdir().unwrap();
-    assert!(matches!(check_store(folder.path(), None, LATER), Err(StoreRefused::NotADataFolder(_))));
+    assert!(matches!(check_store(folder.path(), None, LATER, &mut |_| {}), Err(StoreRefused::NotADataFolder(_))));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a folder that is none is left as it is");
     let copied = folder.path().join("deep/data");
     copy(data, &copied);
-    let refused = check_store(&copied, None, LATER).unwrap_err();
+    let refused = check_store(&copied, None, LATER, &mut |_| {}).unwrap_err();
     assert!(matches!(refused, StoreRefused::NoCharter(_)));
     assert_eq!(refused.exit_kind(), ExitKind::Config);
     let charter = data.parent().unwrap().join("charter.auth");
-    assert_eq!(check_store(&copied, Some(&charter), LATER).unwrap().worst(), Severity::Ok);
+    assert_eq!(check_store(&copied, Some(&charter), LATER, &mut |_| {}).unwrap().worst(), Severity::Ok);
     let held = DataFolder::lock(&copied).unwrap();
-    assert!(matches!(check_store(&copied, Some(&charter), LATER), Err(StoreRefused::Running(_))));
+    assert!(matches!(check_store(&copied, Some(&charter), LATER, &mut |_| {}), Err(StoreRefused::Running(_))));
     drop(held);
     fs::write(copied.join("agency.db"), b"").unwrap();
-    assert!(matches!(check_store(&copied, Some(&charter), LATER), Err(StoreRefused::TwoRoles(_))));
+    assert!(matches!(check_store(&copied, Some(&charter), LATER, &mut |_| {}), Err(StoreRefused::TwoRoles(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

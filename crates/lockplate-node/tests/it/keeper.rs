@@ -588,7 +588,7 @@ impl Town {
     /// What `lockplate doctor --store` finds in the folder of a keeper that is stopped.
     pub(crate) fn doctor(&self, place: usize) -> Report {
         let now = Timestamp(u64::try_from(self.clock.now_ms()).unwrap() / 1_000);
-        check_store(&self.data(place), None, now).unwrap()
+        check_store(&self.data(place), None, now, &mut |_| {}).unwrap()
     }
 
     /// Leaves of a keeper's published log, over HTTP.

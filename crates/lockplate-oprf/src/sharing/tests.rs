@@ -51,22 +51,36 @@ fn a_polynomial_with_a_zero_coefficient_or_a_zero_share_is_drawn_again() {
 #[test]
 fn small_multiples_are_multiples() {
     let point = RistrettoPoint::mul_base(&Scalar::from(1_000_003_u32));
-    for index in ShareIndex::all() {
-        assert_eq!(times_index(&point, index), point * index.scalar());
+    for factor in [0, 1, 2, 3, 15, 16, 12_870, u128::MAX] {
+        assert_eq!(times(&point, factor), point * Scalar::from(factor));
     }
 }
 
+fn weights(indices: &[u8]) -> (Vec<i128>, u128) {
+    let Weights { weights, divisor } = Weights::at_zero(&indices.iter().map(|j| ShareIndex(*j)).collect::<Vec<_>>());
+    (weights, divisor)
+}
+
 #[test]
-fn lagrange_weights_of_small_sets() {
-    let weights = |indices: &[u8]| lagrange_at_zero(&indices.iter().map(|j| ShareIndex(*j)).collect::<Vec<_>>());
-    let two = Scalar::from(2_u8);
-    assert_eq!(weights(&[1, 2]), [two, -Scalar::ONE]);
-    assert_eq!(weights(&[2, 1]), [-Scalar::ONE, two]);
-    assert_eq!(weights(&[2, 3]), [Scalar::from(3_u8), -two]);
-    assert_eq!(weights(&[1, 2, 3]), [Scalar::from(3_u8), -Scalar::from(3_u8), Scalar::ONE]);
-    let [first, second] = weights(&[1, 3])[..] else { panic!("two weights") };
-    assert_eq!((first * two, second * two), (Scalar::from(3_u8), -Scalar::ONE));
-    assert_eq!(weights(&(1..=16).collect::<Vec<_>>()).iter().sum::<Scalar>(), Scalar::ONE);
+fn weights_of_small_sets() {
+    assert_eq!(weights(&[1, 2]), (vec![2, -1], 1));
+    assert_eq!(weights(&[2, 1]), (vec![-1, 2], 1));
+    assert_eq!(weights(&[2, 3]), (vec![3, -2], 1));
+    assert_eq!(weights(&[1, 2, 3]), (vec![3, -3, 1], 1));
+    assert_eq!(weights(&[1, 3]), (vec![3, -1], 2));
+    assert_eq!(weights(&[7]), (vec![1], 1));
+}
+
+/// A constant and a straight line come back at zero, from every set of indices there is, and nothing overflows.
+#[test]
+fn every_set_of_indices_has_weights() {
+    for set in 1..1_u32 << SHARES_MAX {
+        let indices: Vec<u8> = (1..=SHARES_MAX).filter(|index| set >> (index - 1) & 1 == 1).collect();
+        let (weights, divisor) = weights(&indices);
+        assert_eq!(weights.iter().sum::<i128>(), i128::try_from(divisor).unwrap(), "{indices:?}");
+        let line: i128 = weights.iter().zip(&indices).map(|(weight, index)| weight * i128::from(*index)).sum();
+        assert!(indices.len() == 1 || line == 0, "{indices:?}");
+    }
 }
 
 #[test]

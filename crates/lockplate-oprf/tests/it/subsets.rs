@@ -2,7 +2,8 @@
 
 use lockplate_oprf::{
     Blind, Error, KeyShare, KeyStatement, Pepper, PepperShare, PrfKey, ShareIndex, Threshold, VssCommitment, blind,
-    blind_evaluate, combine, combine_peppers, evaluate, finalize, prove, split, split_pepper, unblind, verify,
+    blind_evaluate, combine, combine_peppers, combine_unblinded, evaluate, finalize, prove, split, split_pepper,
+    unblind, verify,
 };
 use proptest::prelude::*;
 
@@ -44,6 +45,7 @@ proptest! {
                 prop_assert_eq!(combined, Err(Error::TooFewShares));
             } else {
                 let n = unblind(&combined.unwrap(), &r).unwrap();
+                prop_assert_eq!(combine_unblinded(&evaluations, threshold, &r), Ok(n));
                 prop_assert_eq!(finalize(&input, &n), direct.clone());
             }
         }

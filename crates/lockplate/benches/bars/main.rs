@@ -11,8 +11,11 @@
     reason = "a bench has a clock, files and something to say, and never runs in the product"
 )]
 
+mod filled;
+mod growth;
 mod hotlist;
 mod import;
+mod keepers;
 mod memory;
 mod plates;
 mod postgres;
@@ -21,16 +24,13 @@ mod s1;
 mod s7;
 mod sealing;
 // Its parts for faults and secrets are not used here.
-#[allow(
+#[expect(
     dead_code,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    missing_debug_implementations,
     reason = "the town of the tests, where a panic is a failed test"
 )]
 #[path = "../../tests/town/mod.rs"]
@@ -44,13 +44,14 @@ use anyhow::{Context as _, bail};
 
 use report::{Figure, Report};
 
-const USAGE: &str = "usage: cargo xtask bench [--native] [ROW...] [--quick] [--out FOLDER] [--work FOLDER] [--go LOGCHECK] [--postgres FOLDER]
+const USAGE: &str = "usage: cargo xtask bench [--native] [ROW...] [--quick] [--out FOLDER] [--work FOLDER] [--go LOGCHECK] [--postgres FOLDER] [--cells N]
   ROW         S1 to S12; all of them if none is given
   --native    a build for this machine's processor alone, in target/native
   --quick     smaller data and fewer rounds
   --out       where bars.json, bars.md and bars.svg are written; target/bench if not given
   --work      where data is written and removed again: the file system to be measured. Below --out if not given
   --go        the built Go verifier; otherwise LOCKPLATE_LOGCHECK, then target/verifiers/logcheck (tests/verifiers/install makes it)
+  --cells     archives of more cells than this are skipped by name (they need 290 bytes a cell)
   --postgres  the programs of PostgreSQL 15; /usr/lib/postgresql/15/bin if not given (Debian: apt-get install postgresql-15)";
 
 /// A row: its name, what it is about, and what measures it.
@@ -64,9 +65,14 @@ const ROWS: &[Row] = &[
     Row { name: "S1", about: "Durable sealed reads over HTTP", measure: s1::measure },
     Row { name: "S2", about: "A file of reads to closed segments", measure: import::measure_speed },
     Row { name: "S3", about: "Bytes on disk", measure: import::measure_bytes },
+    Row { name: "S4", about: "Search of one plate over a week", measure: growth::week },
+    Row { name: "S5", about: "Search of one plate over three weeks", measure: growth::three_weeks },
+    Row { name: "S6", about: "Capacity of a keeper", measure: keepers::measure },
     Row { name: "S7", about: "The log: leaves made durable, a whole log verified", measure: s7::measure },
     Row { name: "S8", about: "The longest hot list", measure: hotlist::measure },
+    Row { name: "S9", about: "Growth", measure: growth::growth },
     Row { name: "S10", about: "Memory of a recorder", measure: memory::measure },
+    Row { name: "S11", about: "The end of an epoch", measure: growth::dropping },
 ];
 
 /// What a row measured, and how: settings of both sides, sentences.
@@ -84,11 +90,18 @@ struct Options {
     work: PathBuf,
     go: PathBuf,
     postgres: PathBuf,
+    /// Most cells of an archive.
+    cells: u64,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, binary, cells] = arguments.as_slice()
+        && first == filled::SEALER
+    {
+        return filled::sealer(binary, cells.parse()?).map(|()| ExitCode::SUCCESS);
+    }
     let options = parse(&root, &arguments)?;
     if cfg!(debug_assertions) {
         bail!("a debug build measures nothing that anybody runs; start it with `cargo xtask bench`");
@@ -110,6 +123,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 fn parse(root: &Path, arguments: &[String]) -> anyhow::Result<Options> {
     let (mut rows, mut quick, mut out, mut work, mut go, mut postgres) = (Vec::new(), false, None, None, None, None);
+    let mut cells = u64::MAX;
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().map(PathBuf::from).with_context(|| format!("{argument} needs a value\n{USAGE}"));
@@ -121,6 +135,7 @@ fn parse(root: &Path, arguments: &[String]) -> anyhow::Result<Options> {
             "--work" => work = Some(value()?),
             "--go" => go = Some(value()?),
             "--postgres" => postgres = Some(value()?),
+            "--cells" => cells = value()?.to_str().and_then(|text| text.parse().ok()).context(USAGE)?,
             name if ROWS.iter().any(|row| row.name == name) => rows.push(name.to_owned()),
             _ => bail!("{USAGE}"),
         }
@@ -135,6 +150,7 @@ fn parse(root: &Path, arguments: &[String]) -> anyhow::Result<Options> {
         out,
         go: go.unwrap_or_else(|| root.join("target/verifiers/logcheck")),
         postgres: postgres.unwrap_or_else(|| PathBuf::from("/usr/lib/postgresql/15/bin")),
+        cells,
     })
 }
 

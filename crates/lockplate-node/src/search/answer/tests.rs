@@ -121,6 +121,7 @@ fn fetched(found: Vec<Found>) -> Fetched {
         culprits: vec![Culprit { keeper: 2, name: "Clerk".to_owned(), evidence: None }],
         register: vec![(1, "Court".to_owned(), 17)],
         kept: None,
+        timings: Timings::default(),
         disclosure: Some(4),
         found,
     }
