@@ -513,3 +513,21 @@ async fn a_killed_sealer_loses_nothing_acknowledged_and_another_seals_at_once() 
     // A batch that was sent again may be in two cells; a lost one would be in none.
     assert!(town.cells() >= 200, "{}", town.cells());
 }
+/// Connections that say nothing are cut after ten seconds; until then each has a place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_for_each_camera_of_a_county_leaves_room_for_more() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let town = Town::new().await;
+    let agency = town.start().await;
+    let begun = std::time::Instant::now();
+    let mut cameras = Vec::new();
+    for _ in 0..1_750 {
+        cameras.push(tokio::net::TcpStream::connect(town.address).await.unwrap());
+    }
+    town.listed().await;
+    assert!(begun.elapsed() < Duration::from_secs(9), "it waited until connections were cut");
+    drop(cameras);
+    agency.end().await.unwrap();
+}
