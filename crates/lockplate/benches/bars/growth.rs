@@ -532,7 +532,7 @@ fn doctor(filled: &Filled, bytes: u64) -> anyhow::Result<(f64, f64)> {
     let (data, charter) = (filled.town.data("agency"), filled.town.home("agency").join("charter.auth"));
     let begun = Instant::now();
     let mut child = command(super::town::BINARY)
-        .args(["doctor", "--store"])
+        .args(["--quiet", "doctor", "--store"])
         .arg(&data)
         .arg("--charter")
         .arg(&charter)
