@@ -44,6 +44,10 @@ const LATE_REST_SECONDS: u64 = 2;
 const LATE_TURN_SECONDS_MIN: u64 = 60;
 const DAY_SECONDS: u64 = 86_400;
 
+/// A late epoch that is not dealt yet is given up when no read came for it for so long: longer than cameras and files wait before they send
+/// again. Given up sooner, it would be dealt again for the same reads, without end on a machine that deals slowly.
+const DEALING_IDLE_SECONDS: u64 = 60;
+
 /// How far the epoch of a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -217,13 +221,18 @@ fn may_deal(state: &State, slot: &Slot, now: u64) -> bool {
 }
 
 fn closes(state: &State, rules: &Rules, now: u64) -> Vec<Slot> {
+    // While it is dealt its reads wait or are sent again, and prekeys are spent.
+    let idle = |seen: &Seen| match seen.phase {
+        Phase::Ready => rules.late_idle_seconds,
+        Phase::Dealing => rules.late_idle_seconds.max(DEALING_IDLE_SECONDS),
+    };
     let over = |slot: &Slot, seen: &Seen| {
         let end = rules.window_end(slot.cap_from);
         // The shares are due: the key of the epoch must not outlive them in its sealer.
         let due = end.saturating_add(rules.retention_seconds) <= now;
         due || match slot.kind {
             SlotKind::Live => end.saturating_add(rules.overlap_seconds) <= now,
-            SlotKind::Late => state.late_done || seen.used_at.saturating_add(rules.late_idle_seconds) <= now,
+            SlotKind::Late => state.late_done || seen.used_at.max(seen.since).saturating_add(idle(seen)) <= now,
         }
     };
     let mut closes: Vec<Slot> =
@@ -441,6 +450,13 @@ mod tests {
         state.slots.insert(late(T - HOUR), ready(T));
         assert_eq!(plan(&state, &rules(), T + 59), []);
         assert_eq!(plan(&state, &rules(), T + 60), [Action::Close(late(T - HOUR))]);
+        // Dealt slowly, it rests from then on; while it is dealt its reads wait, however short the rest is.
+        state.slots.insert(late(T - HOUR), Seen { since: T + 30, ..ready(T) });
+        assert_eq!(plan(&state, &rules(), T + 89), []);
+        let short = Rules { late_idle_seconds: 2, ..rules() };
+        state.slots.insert(late(T - HOUR), Seen { phase: Phase::Dealing, used_at: T, since: T });
+        assert_eq!(plan(&state, &short, T + 59), []);
+        assert_eq!(plan(&state, &short, T + 60), [Action::Close(late(T - HOUR))]);
         state.late_done = true;
         assert_eq!(plan(&state, &rules(), T + 1), [Action::Close(late(T - HOUR))]);
         state.stopping = true;
