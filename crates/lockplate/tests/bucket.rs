@@ -32,8 +32,8 @@ use lockplate_store::segment_store::{PART_BYTES, PUBLIC, SegmentStore, why};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use store::front::Front;
-use store::{Bad, Bucket};
-use town::{READER, Terms, Town, WRITER, moment, pause, wait_until};
+use store::{Asked, Bad, Bucket};
+use town::{PATIENCE, READER, Terms, Town, WRITER, moment, pause, wait_until};
 
 const EPOCH: EpochId = EpochId([7; 16]);
 const PLATES: [&str; 3] = ["KXT4107", "KXT4206", "WRN3317"];
@@ -298,6 +298,56 @@ fn an_epoch_past_its_retention_leaves_the_bucket() {
     });
     town.nobody_panicked();
     town.stop_all();
+}
+
+/// The store is away, slow or half there while epochs close: reads are taken all the same, every close is tried until it succeeds, and what
+/// was acknowledged is found.
+#[test]
+fn nothing_acknowledged_is_lost_while_the_store_fails() {
+    let puts = |name: &'static str| move |asked: &Asked| asked.method == Method::PUT && asked.key.ends_with(name);
+    let bucket = Bucket::start();
+    let mut town = Town::start(in_a_bucket(&bucket));
+    let mut acknowledged = town.post_all(&PLATES, 6);
+    bucket.go_wrong(Bad::Status(500), 5, puts("segment"));
+    bucket.go_wrong(Bad::RequestCut, 2, puts("header"));
+    bucket.go_wrong(Bad::ResponseCut, 2, puts("index"));
+    bucket.go_wrong(Bad::ResponseCut, 2, puts("close"));
+    bucket.go_wrong(Bad::Status(503), 2, puts("close"));
+    bucket.go_wrong(Bad::Altered, 2, |asked| asked.method == Method::GET && asked.key.ends_with("index"));
+    bucket.go_wrong(Bad::Status(404), 2, |asked| asked.method == Method::GET && asked.key.ends_with("index"));
+    let (taken, refused) = town.post_for(12_000, &PLATES);
+    assert!(refused.is_empty(), "reads need no store: {refused:?}");
+    acknowledged.extend(taken);
+    bucket.be_well();
+    town.find_all(&acknowledged);
+    // Away altogether, and the agency is started meanwhile.
+    bucket.go_wrong(Bad::Status(503), usize::MAX, |_any| true);
+    town.agency.take().unwrap().kill();
+    town.start_agency();
+    town.wait_sealing();
+    acknowledged.extend(town.post_all(&PLATES, 9));
+    let searched = town.search(PLATES[0]);
+    assert_eq!(searched.code, 6, "not found is not said: {} {}", searched.document, searched.stderr);
+    assert!(searched.document["found"].as_array().is_none_or(Vec::is_empty));
+    assert!(searched.document.to_string().contains("archive"), "{} {}", searched.document, searched.stderr);
+    bucket.be_well();
+    let begun = moment();
+    while town.epochs().open > 1 {
+        assert!(begun.elapsed() < 2 * PATIENCE, "closed when the store is there again");
+        pause(200);
+    }
+    town.find_all(&acknowledged);
+    // Lost and altered objects: an error that names the archive.
+    for bad in [Bad::Status(404), Bad::Altered] {
+        bucket.go_wrong(bad, usize::MAX, |asked| asked.method == Method::GET && asked.key.ends_with("segment"));
+        let searched = town.search(PLATES[0]);
+        assert_eq!(searched.code, 6, "{bad:?} {} {}", searched.document, searched.stderr);
+        assert!(searched.document.to_string().contains("archive"), "{} {}", searched.document, searched.stderr);
+        bucket.be_well();
+    }
+    town.find_all(&acknowledged);
+    town.nobody_panicked();
+    town.stop_and_check();
 }
 
 /// Two archive servers that may only read the bucket, behind one front: a search goes through them, one may die, and neither ever shows an
