@@ -190,7 +190,7 @@ impl SegmentStore {
 
     /// Puts an object that must not be there yet; `Conflict` where it is.
     async fn create(&self, path: &Path, bytes: Bytes) -> Result<(), Error> {
-        self.try_conditional_put().await?;
+        Box::pin(self.try_conditional_put()).await?;
         match &self.kind {
             Kind::Local | Kind::Remote { .. } => self.put_as(path, bytes, PutMode::Create).await,
             Kind::RemoteUnconditional if self.exists(path).await? => Err(Error::Conflict),
@@ -200,9 +200,14 @@ impl SegmentStore {
 
     /// Puts an object over whatever is there, in parts where it is large and the store remote.
     async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), Error> {
-        if !self.is_remote() || bytes.len() <= PART_BYTES {
-            return self.put_as(path, bytes, PutMode::Overwrite).await;
+        // Boxed: what is rare and remote alone does not make every caller's future large.
+        match self.is_remote() && bytes.len() > PART_BYTES {
+            true => Box::pin(self.put_in_parts(path, bytes)).await,
+            false => self.put_as(path, bytes, PutMode::Overwrite).await,
         }
+    }
+
+    async fn put_in_parts(&self, path: &Path, bytes: Bytes) -> Result<(), Error> {
         let mut upload = self.store.put_multipart(path).await.map_err(put_error)?;
         let mut rest = bytes;
         let mut parts = Vec::new();

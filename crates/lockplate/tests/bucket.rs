@@ -107,7 +107,7 @@ fn a_large_segment_goes_in_parts_is_read_in_two_ranges_a_bucket_and_is_dropped_i
             assert_eq!(asked.len(), 2, "a range of the index and one of the segment");
             let begun = moment();
             archive.forget_epoch(EPOCH).await.unwrap();
-            println!("an epoch of {cells} cells was dropped in {:?}", begun.elapsed());
+            eprintln!("an epoch of {cells} cells was dropped in {:?}", begun.elapsed());
             requests_of_a_drop.push(bucket.asked().len());
         }
     });

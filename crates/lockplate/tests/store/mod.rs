@@ -94,10 +94,12 @@ impl Bucket {
         let address = listener.local_addr().unwrap();
         let (own, root) = (Arc::clone(&day), folder.path().to_owned());
         runtime.spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
             loop {
+                while connections.try_join_next().is_some() {}
                 let Ok((stream, _)) = listener.accept().await else { continue };
                 let (service, day, root) = (service.clone(), Arc::clone(&own), root.clone());
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let answer = service_fn(|request| answer(&service, &day, &root, request));
                     // An error is what a bad day makes.
                     let _ended =
