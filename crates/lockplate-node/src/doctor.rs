@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
 pub use lockplate_store::fsck::Progress;
+use lockplate_store::segment_store::SegmentStore;
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
@@ -220,6 +221,15 @@ impl core::error::Error for StoreRefused {
     }
 }
 
+/// An archive that is in a bucket, and the runtime on which it is asked.
+#[derive(Debug)]
+pub struct InBucket {
+    /// The archive.
+    pub archive: SegmentStore,
+    /// A runtime that this thread is not in.
+    pub runtime: tokio::runtime::Handle,
+}
+
 /// Checks the data folder of a stopped agency or keeper. Its lock is held meanwhile; nothing but the empty lock file is written.
 /// The charter is `charter`, or else `charter.auth` in the folder or beside it; an agency that only asks needs none. Blocks, and
 /// reads everything: minutes for a large archive, of which `progress` is told.
@@ -229,6 +239,20 @@ impl core::error::Error for StoreRefused {
 pub fn check_store(
     dir: &Path,
     charter: Option<&Path>,
+    now: Timestamp,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StoreRefused> {
+    check_store_with(dir, charter, None, now, progress)
+}
+
+/// As [`check_store`], of an agency whose closed epochs are in `bucket` where there is one. The bucket is asked, not written.
+///
+/// # Errors
+/// As [`check_store`].
+pub fn check_store_with(
+    dir: &Path,
+    charter: Option<&Path>,
+    bucket: Option<&InBucket>,
     now: Timestamp,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, StoreRefused> {
@@ -262,7 +286,7 @@ pub fn check_store(
             let beside = found.as_deref().and_then(Path::parent).or_else(|| dir.parent());
             let owner = there(&["agency.db", "archive", "spool"]);
             match (owner, &charter) {
-                (true, Some(charter)) => agency::check_owner(dir, charter, now, progress, &mut report),
+                (true, Some(charter)) => agency::check_owner(dir, charter, bucket, now, progress, &mut report),
                 (true, None) => return Err(StoreRefused::NoCharter(dir.to_owned())),
                 (false, _) => {}
             }

@@ -625,7 +625,7 @@ impl Searcher {
         epoch: &ClosedEpoch,
     ) -> Result<(Vec<(OpenedCell, package::Find)>, Duration), SearchFault> {
         let path = format!("/v1/epochs/{}/buckets/{}", hex::encode(key.epoch_id().0), key.bucket());
-        let bytes = self.archive.get_bytes(&path, &[]).await?;
+        let bytes = self.archive.get_bytes(&path, &[]).await.map_err(SearchFault::of_archive)?;
         let root = epoch.close.segment_root;
         let mut work = Laps::start(self.clock.as_ref());
         let opened = BucketProof::from_bytes(&bytes)

@@ -55,7 +55,8 @@ pub(super) async fn list(
     window: (Timestamp, Timestamp),
 ) -> Result<Listed, SearchFault> {
     let (from, to) = (window.0.0.to_string(), window.1.0.to_string());
-    let listed: EpochList = archive.get_json("/v1/epochs", &[("from", &from), ("to", &to)]).await?;
+    let listed: EpochList =
+        archive.get_json("/v1/epochs", &[("from", &from), ("to", &to)]).await.map_err(SearchFault::of_archive)?;
     let charter = charter.clone();
     let checked = tokio::task::spawn_blocking(move || {
         let mut known = BTreeMap::new();

@@ -169,7 +169,7 @@ impl Town {
     async fn new() -> Self {
         let mut town = Self::found().await;
         town.start_keepers(&[0, 1, 2]).await;
-        town.start_agency().await;
+        Box::pin(town.start_agency()).await;
         let reads = vec![
             late(PLATE, NOW - 3 * HOUR + 60, 1),
             late("CD67890", NOW - 3 * HOUR + 61, 1),
