@@ -488,6 +488,7 @@ async fn open_owner(
         db: db.clone(),
         log: log.clone(),
         archive: Arc::clone(&archive),
+        shipper: None,
         spool,
         in_memory: memory.is_some(),
         clock: Arc::clone(clock),

@@ -30,6 +30,7 @@ use crate::clock::Clock;
 use crate::db::DbError;
 use crate::party_log::{PartyLog, seconds};
 use crate::shutdown::Tasks;
+use crate::standby::Shipper;
 
 /// How often the plan is asked where nothing happens.
 const TICK: Duration = Duration::from_millis(200);
@@ -60,6 +61,8 @@ pub struct RecorderParts {
     pub log: PartyLog,
     /// Closed epochs.
     pub archive: Arc<SegmentStore>,
+    /// Where the agency has a standby: what it must have before anything is acknowledged.
+    pub shipper: Option<Shipper>,
     /// Folder of the spools.
     pub spool: PathBuf,
     /// Spools and archive are in memory, and gone with an earlier run.

@@ -2,6 +2,8 @@
 //! hold, seal before `epoch.dealt` is durable, or acknowledge what the sealer has not acknowledged.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{self, EpochDealt, LogEntry};
 use lockplate_core::epoch::{EpochHeader, EpochKind, ShareReceipt};
-use lockplate_core::id::KeeperIndex;
+use lockplate_core::id::{EpochId, KeeperIndex};
 use lockplate_core::read::{Read, ReadFlags};
 use lockplate_core::segment::bucket_bits_for;
 use lockplate_core::sign::{Signed, Statement as _};
@@ -31,6 +33,7 @@ use crate::agency_db::EpochState;
 use crate::party_log::NotLogged;
 use crate::rng::SystemRng;
 use crate::sealer::wire::{Ask, Deal, NotSealed, Tell};
+use crate::standby::{CHUNK_BYTES, Piece, Shipper};
 
 /// After t receipts, how long the other keepers are waited for.
 const RECEIPTS_ALL_WAIT: Duration = Duration::from_millis(1_500);
@@ -40,6 +43,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const STRAGGLER_PAUSE: Duration = Duration::from_secs(10);
 /// How long reads wait for an epoch before their callers are told to keep them.
 const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// How long a batch waits for the standby's journal before its callers are told to keep their reads.
+const SHIP_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Where the answer to a call goes.
 pub(super) type Reply = oneshot::Sender<Result<Vec<Sealed>, RecorderError>>;
@@ -179,7 +185,13 @@ impl EpochTask {
         };
         let _while_open = self.hand_out_the_rest(&header, stragglers);
         self.shared.tell(Event::Ready { slot: self.slot, run: self.run });
-        let ended = self.seal(&mut link, queue).await;
+        let mut standby = self.shared.parts.shipper.clone().map(|shipper| SpoolShip {
+            shipper,
+            path: close::spool_path(&self.shared, header.claimed().epoch_id),
+            epoch: header.claimed().epoch_id,
+            at: 0,
+        });
+        let ended = self.seal(&mut link, queue, standby.as_mut()).await;
         if matches!(ended, Ended::Full | Ended::Died) {
             // Told before the old epoch is closed: the next one must seal within two seconds (A13).
             self.shared.tell(Event::Lost { slot: self.slot, run: self.run });
@@ -287,7 +299,12 @@ impl EpochTask {
     }
 
     /// Natural group commit: everything that came in while a commit was on its way goes into the next one.
-    async fn seal(&mut self, link: &mut SealerLink, mut queue: VecDeque<Group>) -> Ended {
+    async fn seal(
+        &mut self,
+        link: &mut SealerLink,
+        mut queue: VecDeque<Group>,
+        mut standby: Option<&mut SpoolShip>,
+    ) -> Ended {
         loop {
             if queue.is_empty() {
                 let group = tokio::select! {
@@ -301,8 +318,18 @@ impl EpochTask {
                 queue.push_back(group);
             }
             let batch = take_batch(&mut queue);
+            if standby.as_ref().is_some_and(|standby| standby.shipper.is_behind()) {
+                batch.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
+                continue;
+            }
             match self.commit(link, &batch).await {
-                Ok(None) => batch.into_iter().for_each(|group| group.finish(Ok(()))),
+                Ok(None) => {
+                    let shipped = match &mut standby {
+                        None => Ok(()),
+                        Some(standby) => standby.ship().await,
+                    };
+                    batch.into_iter().for_each(|group| group.finish(shipped));
+                }
                 Ok(Some(NotSealed::DiskFull)) => {
                     batch.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
                 }
@@ -349,6 +376,47 @@ impl EpochTask {
             }
         }
         Ok(None)
+    }
+}
+
+/// What is new in a spool, and the standby's journal.
+struct SpoolShip {
+    shipper: Shipper,
+    path: PathBuf,
+    epoch: EpochId,
+    /// Bytes that were handed over.
+    at: u64,
+}
+
+impl SpoolShip {
+    /// Ships what the sealer has written and synced. What is not known to be in the journal in time is not acknowledged; it may be there
+    /// later all the same, which is harmless (I9).
+    async fn ship(&mut self) -> Result<(), RecorderError> {
+        let (path, epoch, at) = (self.path.clone(), self.epoch, self.at);
+        let read = tokio::task::spawn_blocking(move || new_pieces(&path, epoch, at)).await;
+        let Ok(Ok((pieces, at))) = read else {
+            tracing::error!("a spool cannot be read for the standby: its reads are not acknowledged");
+            return Err(RecorderError::Busy);
+        };
+        self.at = at;
+        let shipped = tokio::time::timeout(SHIP_WAIT_MAX, self.shipper.ship(pieces)).await;
+        shipped.map_err(|_elapsed| RecorderError::Busy)?.map_err(|_not_shipped| RecorderError::Busy)
+    }
+}
+
+/// What is in a spool from byte `at` on, and where it ends.
+fn new_pieces(path: &Path, epoch: EpochId, mut at: u64) -> std::io::Result<(Vec<Piece>, u64)> {
+    let file = std::fs::File::open(path)?;
+    let mut pieces = Vec::new();
+    loop {
+        let mut bytes = vec![0; CHUNK_BYTES];
+        let read = file.read_at(&mut bytes, at)?;
+        if read == 0 {
+            return Ok((pieces, at));
+        }
+        bytes.truncate(read);
+        pieces.push(Piece::Spool { epoch, at, bytes });
+        at = at.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
     }
 }
 
