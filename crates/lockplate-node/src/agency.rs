@@ -25,8 +25,9 @@ use lockplate_core::vocabulary::ArchiveKind;
 use lockplate_log::NoteSigner;
 use lockplate_oprf::Secret;
 use lockplate_policy::{Bundle, KeptTooLong, LoadError, MinuteLaw};
+use lockplate_store::contract::Error as ArchiveError;
 use lockplate_store::durable;
-use lockplate_store::segment_store::SegmentStore;
+use lockplate_store::segment_store::{self, NoConditionalPut, SegmentStore};
 use serde::Serialize;
 
 pub use desk_section::{DeskConfig, OwnerConfig};
@@ -51,6 +52,7 @@ use crate::hotlist::{HotListError, HotListParts, HotLists, Matcher};
 use crate::http::{Limits, ListenError, ListenOn, Server, SlowDoor, TlsMode};
 use crate::intake::{AgencyRegister, Beside, Door, IntakeParts, IntakeState, Nobody, RegisterDown, SourcesRefused};
 use crate::log_door;
+use crate::object_storage::BucketRefused;
 use crate::party_log::{LogOnDisk, LogWitnesses, OpenError, PartyLog};
 use crate::policy_folder::{self, PolicyFolderError};
 use crate::problem::{Problem, ProblemKind};
@@ -61,7 +63,7 @@ use crate::settings::{DataFolder, KeyFileError, read_or_create_secret, read_publ
 use crate::shift::Shifts;
 use crate::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
 use crate::tls::{TlsError, TlsIdentity};
-use memory::{MemoryFolder, cells_on_disk};
+use memory::{MemoryFolder, cells_on_disk, holds_anything};
 use settings::RecorderSection;
 
 /// How long closing the epochs may take at the end: what is left is closed at the next start.
@@ -95,6 +97,8 @@ pub enum AgencyError {
     Db(DbError),
     /// The archive's or spools' folder.
     Store(durable::Error),
+    /// The archive's bucket.
+    Bucket(BucketRefused),
     /// The desk.
     Desk(DeskError),
     /// The recorder.
@@ -134,6 +138,7 @@ impl AgencyError {
             Self::Founding(error) => error.exit_kind(),
             Self::Log(error) => error.exit_kind(),
             Self::Db(error) => error.exit_kind(),
+            Self::Bucket(error) => error.exit_kind(),
             Self::Desk(error) => error.exit_kind(),
             Self::Lists(error) => error.exit_kind(),
             Self::Sources(SourcesRefused::Source(_)) => ExitKind::Config,
@@ -158,6 +163,7 @@ impl fmt::Display for AgencyError {
             Self::Witnesses(cause) => write!(f, "the witnesses of a log: {cause}"),
             Self::Db(cause) => cause.fmt(f),
             Self::Store(cause) => write!(f, "the archive cannot be used: {cause}"),
+            Self::Bucket(cause) => cause.fmt(f),
             Self::Desk(cause) => cause.fmt(f),
             Self::Recorder(cause) => cause.fmt(f),
             Self::Register(cause) => cause.fmt(f),
@@ -184,6 +190,7 @@ impl core::error::Error for AgencyError {
             Self::Witnesses(cause) => Some(cause),
             Self::Db(cause) => Some(cause),
             Self::Store(cause) => Some(cause),
+            Self::Bucket(cause) => Some(cause),
             Self::Desk(cause) => Some(cause),
             Self::Recorder(cause) => Some(cause),
             Self::Register(cause) => Some(cause),
@@ -210,7 +217,7 @@ macro_rules! from_cause {
 
 from_cause! {
     File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) TooLong(KeptTooLong)
-    Memory(MemoryRefused) Log(OpenError) Db(DbError) Store(durable::Error)
+    Memory(MemoryRefused) Log(OpenError) Db(DbError) Store(durable::Error) Bucket(BucketRefused)
     Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Law(LoadError) Policy(PolicyFolderError) Lists(HotListError) Tls(TlsError)
     Listen(ListenError)
 }
@@ -476,6 +483,19 @@ async fn open_owner(
     .await;
     let Stores { db, log, archive, key, recorder } = spawned.map_err(|_panicked| AgencyError::Ended)??;
     db.end_with(tasks);
+    match Box::pin(archive.try_conditional_put()).await {
+        Ok(()) => {}
+        Err(ArchiveError::Unavailable(cause)) if cause.is::<NoConditionalPut>() => {
+            return Err(AgencyError::Unfit(
+                "`recorder.archive`: the store ignores `If-None-Match: *`, so two recorders could overwrite each other's periods; \
+                 use a store that honours it, or read docs/operating.md and say `conditional_put = false`",
+            ));
+        }
+        // Reads are sealed without the store, and closed when it is there.
+        Err(error) => {
+            tracing::error!(%error, why = segment_store::why(&error), "the archive's store does not answer as it should; reads are kept until it does");
+        }
+    }
     let set = WitnessSet::of(charter.charter(), &LogName::Recorder).map_err(AgencyError::Witnesses)?;
     let without = settings.without.iter().filter(|name| set.knows_one(name)).cloned().collect();
     let log = log.start(LogWitnesses { set, without, wait: charter.charter().agency_leaves }).await?;
@@ -612,12 +632,26 @@ impl Stores {
         if signer.verifier_key() != log_key {
             return Err(AgencyError::Unfit("the recorder log's key is not the one in the charter"));
         }
+        let section = settings.recorder.as_ref().and_then(|section| section.archive.as_ref());
+        if section.is_some() && holds_anything(segments) {
+            return Err(AgencyError::Unfit(
+                "`recorder.archive` names a bucket, and the data folder still holds an archive: copy what is in its folder `archive` to \
+                 the bucket, below the prefix, and remove the folder",
+            ));
+        }
         durable::create_dir(spool)?;
         durable::remove_temporaries(spool)?;
         let db = AgencyDb::open(&settings.data.join("agency.db"))?;
         let party = (recorder.0, charter.hash());
         let log = LogOnDisk::load(&settings.data.join("log"), signer, LogKind::Recorder, party, clock, tasks)?;
-        let archive = Arc::new(SegmentStore::open_folder(segments)?);
+        let archive = match section {
+            Some(section) => {
+                let bucket = section.open()?;
+                SegmentStore::over(bucket.store, bucket.prefix, bucket.conditional_put)
+            }
+            None => SegmentStore::open_folder(segments)?,
+        };
+        let archive = Arc::new(archive);
         Ok(Self { db, log, archive, key: Arc::new(key), recorder })
     }
 }

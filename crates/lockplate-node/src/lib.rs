@@ -43,6 +43,7 @@ pub mod intake;
 pub mod keeper;
 pub mod log_door;
 pub mod mail;
+pub mod object_storage;
 pub mod officers;
 pub mod oversight;
 mod own_log;

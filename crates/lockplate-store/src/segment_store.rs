@@ -18,20 +18,33 @@
 //! Local: `LocalFileSystem::with_fsync` writes a temporary, syncs it, renames or links it, and syncs the folder; without that switch it syncs
 //! nothing. One hole remains in it: a folder that a crashed process made and did not sync is taken as it is by the next. So
 //! [`SegmentStore::open_folder`] syncs the archive's folder and every epoch's. Remote: the store's own promise.
+//!
+//! # Remote stores
+//!
+//! A put whose answer was lost is repeated below this code, and then finds its own object: so a refused first put is compared with what is
+//! stored. A segment over [`PART_BYTES`] goes in parts and is there when the last request ends, whole or not at all. Parts of a process that
+//! was killed stay in the bucket, seen by nobody, until a rule of the bucket removes them (`docs/operating.md`). `index` and `close` are put
+//! with `If-None-Match: *`. A store that ignores it would let a second writer overwrite in silence, so it is tried out before the first
+//! such put, on [`PROBE`]. Where the operator says that the store has no such thing, the object is looked for before the put, and the lock
+//! of the one recorder is all that keeps a second writer away.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path as FilePath;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use lockplate_core::id::EpochId;
 use lockplate_core::limits::{BUCKET_BITS_MAX, CELL_BYTES};
 use lockplate_core::segment::{BUCKET_CELLS_MAX, BucketProof, SEGMENT_PADDED_CELLS_MAX, Segment};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::{
+    GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload,
+};
 
 use crate::contract::{Archive, EpochStat, Error, PAPER_BYTES_MAX, Papers};
 use crate::durable;
@@ -44,6 +57,12 @@ pub(crate) const CLOSE: &str = "close";
 
 /// Index heads kept in memory, so that a search over many epochs reads each once: 64 bytes each.
 const HEADS_MAX: usize = 65_536;
+/// Bytes of one part of a segment on a remote store, and of the largest segment that goes in one piece.
+pub const PART_BYTES: usize = 16 * 1024 * 1024;
+/// Parts on their way at once.
+const PARTS_AT_ONCE: usize = 3;
+/// The object on which a remote store shows whether it honours `If-None-Match: *`. No epoch has this name.
+pub const PROBE: &str = "conditional-put-probe";
 const INDEX_MAGIC: &[u8; 8] = b"LPINDEX1";
 /// Bytes of the index before its first bucket.
 pub(crate) const INDEX_HEAD_BYTES: usize = 49;
@@ -53,9 +72,33 @@ pub(crate) const INDEX_HEAD_BYTES: usize = 49;
 pub struct SegmentStore {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    kind: Kind,
     /// Of closed epochs only: what is in them does not change.
     heads: Mutex<BTreeMap<EpochId, IndexHead>>,
 }
+
+/// What is behind the store, where it makes a difference.
+#[derive(Debug)]
+enum Kind {
+    /// A folder of this machine, or memory: a first put is atomic, an object goes in one piece.
+    Local,
+    /// A remote store that has a first put; true once it was tried out.
+    Remote { tried: AtomicBool },
+    /// A remote store that has none.
+    RemoteUnconditional,
+}
+
+/// A remote store took an `If-None-Match: *` over an object that was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoConditionalPut;
+
+impl std::fmt::Display for NoConditionalPut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the archive's store ignores `If-None-Match: *` and overwrites")
+    }
+}
+
+impl std::error::Error for NoConditionalPut {}
 
 impl SegmentStore {
     /// The archive in a local folder, which is made if it is missing. The caller holds the lock of the data folder. Temporaries of a crashed
@@ -70,14 +113,48 @@ impl SegmentStore {
             .map_err(|error| durable::Error::cannot_open(std::io::Error::other(error)))?
             .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(Self::over(Arc::new(store), Path::default()))
+        Ok(Self { store: Arc::new(store), prefix: Path::default(), kind: Kind::Local, heads: Mutex::default() })
     }
 
     /// The archive below `prefix` of any object store that is durable when a put returns. For a local folder use
     /// [`SegmentStore::open_folder`]: a plain `LocalFileSystem` is not.
+    ///
+    /// Without `conditional_put` the store's `PutMode::Create` is never used: see the module.
     #[must_use]
-    pub fn over(store: Arc<dyn ObjectStore>, prefix: Path) -> Self {
-        Self { store, prefix, heads: Mutex::new(BTreeMap::new()) }
+    pub fn over(store: Arc<dyn ObjectStore>, prefix: Path, conditional_put: bool) -> Self {
+        let kind = match conditional_put {
+            true => Kind::Remote { tried: AtomicBool::new(false) },
+            false => Kind::RemoteUnconditional,
+        };
+        Self { store, prefix, kind, heads: Mutex::default() }
+    }
+
+    /// True of a store behind a network: what failed there may be well again later, and no memory of this process disagrees with it.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        !matches!(self.kind, Kind::Local)
+    }
+
+    /// Tries out whether the store honours `If-None-Match: *`, where it is relied on and was not tried before. Otherwise it is tried before
+    /// the first put that needs it.
+    ///
+    /// # Errors
+    /// `Unavailable` with [`NoConditionalPut`] as its source: it does not. Otherwise the store failed, and nothing is known.
+    pub async fn try_conditional_put(&self) -> Result<(), Error> {
+        let Kind::Remote { tried } = &self.kind else { return Ok(()) };
+        if tried.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let probe = self.prefix.clone().join(PROBE);
+        self.put_as(&probe, Bytes::from_static(PROBE.as_bytes()), PutMode::Overwrite).await?;
+        match self.put_as(&probe, Bytes::from_static(b"overwritten"), PutMode::Create).await {
+            Err(Error::Conflict) => {
+                tried.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(()) => Err(Error::Unavailable(Box::new(NoConditionalPut))),
+            Err(error) => Err(error),
+        }
     }
 
     fn object(&self, epoch: EpochId, name: &str) -> Path {
@@ -88,18 +165,54 @@ impl SegmentStore {
         self.prefix.clone().join(epoch.to_string())
     }
 
-    async fn put(&self, path: &Path, bytes: Bytes, mode: PutMode) -> Result<(), Error> {
+    /// Puts an object that must not be there yet; `Conflict` where it is.
+    async fn create(&self, path: &Path, bytes: Bytes) -> Result<(), Error> {
+        self.try_conditional_put().await?;
+        match &self.kind {
+            Kind::Local | Kind::Remote { .. } => self.put_as(path, bytes, PutMode::Create).await,
+            Kind::RemoteUnconditional if self.exists(path).await? => Err(Error::Conflict),
+            Kind::RemoteUnconditional => self.put_as(path, bytes, PutMode::Overwrite).await,
+        }
+    }
+
+    /// Puts an object over whatever is there, in parts where it is large and the store remote.
+    async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), Error> {
+        if !self.is_remote() || bytes.len() <= PART_BYTES {
+            return self.put_as(path, bytes, PutMode::Overwrite).await;
+        }
+        let mut upload = self.store.put_multipart(path).await.map_err(put_error)?;
+        let mut rest = bytes;
+        let mut parts = Vec::new();
+        while !rest.is_empty() {
+            let part = rest.split_to(PART_BYTES.min(rest.len()));
+            parts.push(upload.put_part(PutPayload::from_bytes(part)));
+        }
+        let put = futures_util::stream::iter(parts).buffered(PARTS_AT_ONCE).try_collect::<()>().await;
+        let done = match put {
+            Ok(()) => upload.complete().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            // As far as the store is there: what is left of it is a rule of the bucket's.
+            let _aborted = upload.abort().await;
+            return Err(put_error(error));
+        }
+        Ok(())
+    }
+
+    async fn put_as(&self, path: &Path, bytes: Bytes, mode: PutMode) -> Result<(), Error> {
         let options = PutOptions { mode, ..PutOptions::default() };
-        self.store.put_opts(path, PutPayload::from_bytes(bytes), options).await.map(drop).map_err(store_error)
+        self.store.put_opts(path, PutPayload::from_bytes(bytes), options).await.map(drop).map_err(put_error)
     }
 
     async fn read(&self, path: &Path, range: Range<usize>) -> Result<Bytes, Error> {
         let bound =
             |at: usize| u64::try_from(at).map_err(|_wide| Error::Damaged("the index names bytes beyond any segment"));
+        let limit = range.len();
         let range = GetRange::Bounded(bound(range.start)?..bound(range.end)?);
         let options = GetOptions { range: Some(range), ..GetOptions::default() };
         let found = self.store.get_opts(path, options).await.map_err(store_error)?;
-        found.bytes().await.map_err(store_error)
+        bounded(found, limit).await
     }
 
     async fn exists(&self, path: &Path) -> Result<bool, Error> {
@@ -138,6 +251,25 @@ impl SegmentStore {
     }
 }
 
+/// Why a store failed, for the operator: a fixed sentence. The store's own words are not shown: they name keys and objects.
+#[must_use]
+pub fn why(error: &Error) -> &'static str {
+    let Error::Unavailable(source) = error else { return "see the error" };
+    if source.is::<NoConditionalPut>() {
+        return "it ignores `If-None-Match: *`";
+    }
+    match source.downcast_ref::<object_store::Error>() {
+        Some(object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) => {
+            "it refuses the credentials"
+        }
+        Some(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+            "it does not know a request that is needed"
+        }
+        Some(_) => "it did not answer in time, or with an error",
+        None => "its bucket is not there",
+    }
+}
+
 /// A temporary of `LocalFileSystem`: `name#1`.
 pub(crate) fn is_staging(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, serial)| !serial.is_empty() && serial.bytes().all(|b| b.is_ascii_digit()))
@@ -157,10 +289,14 @@ impl Archive for SegmentStore {
         }
         let index = index_bytes(&segment)?;
         // Without an index nothing was confirmed: what an interrupted call left is overwritten.
-        self.put(&self.object(epoch, HEADER), header, PutMode::Overwrite).await?;
-        self.put(&self.object(epoch, SEGMENT), segment.into_bytes().into(), PutMode::Overwrite).await?;
-        self.put(&self.object(epoch, INDEX), index.into(), PutMode::Create).await?;
-        Ok(head.stat(false))
+        self.put(&self.object(epoch, HEADER), header).await?;
+        self.put(&self.object(epoch, SEGMENT), segment.into_bytes().into()).await?;
+        match self.create(&self.object(epoch, INDEX), index.into()).await {
+            // The answer to this very put was lost, and the store was asked again.
+            Err(Error::Conflict) if self.index_head(epoch).await? == head => Ok(head.stat(false)),
+            Err(error) => Err(error),
+            Ok(()) => Ok(head.stat(false)),
+        }
     }
 
     async fn put_close(&self, epoch: EpochId, close: Bytes) -> Result<(), Error> {
@@ -169,7 +305,7 @@ impl Archive for SegmentStore {
         }
         self.index_head(epoch).await?;
         let path = self.object(epoch, CLOSE);
-        match self.put(&path, close.clone(), PutMode::Create).await {
+        match self.create(&path, close.clone()).await {
             Err(Error::Conflict) if self.read(&path, 0..PAPER_BYTES_MAX).await? == close => Ok(()),
             other => other,
         }
@@ -241,6 +377,30 @@ impl Archive for SegmentStore {
         epochs.sort_unstable();
         Ok(epochs)
     }
+}
+
+/// The bytes of an answer, and none beyond what was asked for, whatever the store sends.
+async fn bounded(found: GetResult, limit: usize) -> Result<Bytes, Error> {
+    match found.payload {
+        GetResultPayload::File(..) => found.bytes().await.map_err(store_error),
+        GetResultPayload::Stream(mut chunks) => {
+            let mut bytes = BytesMut::new();
+            while let Some(chunk) = chunks.next().await {
+                let chunk = chunk.map_err(store_error)?;
+                if chunk.len() > limit.saturating_sub(bytes.len()) {
+                    return Err(Error::Damaged("a store answered with more than was asked for"));
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            Ok(bytes.freeze())
+        }
+    }
+}
+
+/// Of a put: that a bucket is missing does not mean that an epoch is.
+fn put_error(error: object_store::Error) -> Error {
+    let missing = matches!(error, object_store::Error::NotFound { .. });
+    if missing { Error::Unavailable("the archive's bucket is not there".into()) } else { store_error(error) }
 }
 
 fn store_error(error: object_store::Error) -> Error {

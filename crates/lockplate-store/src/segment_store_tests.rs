@@ -34,7 +34,7 @@ async fn the_folder_conforms() {
 #[tokio::test]
 async fn the_object_store_conforms() {
     for prefix in ["", "agency/archive"] {
-        let store = SegmentStore::over(Arc::new(InMemory::new()), Path::from(prefix));
+        let store = SegmentStore::over(Arc::new(InMemory::new()), Path::from(prefix), true);
         conformance::check(&store, &mut rng()).await.unwrap();
     }
 }
@@ -68,7 +68,7 @@ impl Archive for Liar {
 
 #[tokio::test]
 async fn the_suite_catches_archives_that_break_the_contract() {
-    let over = || SegmentStore::over(Arc::new(InMemory::new()), Path::default());
+    let over = || SegmentStore::over(Arc::new(InMemory::new()), Path::default(), true);
     let swapped = conformance::check(&Liar(over(), true), &mut rng()).await;
     assert_eq!(swapped, Err(Violation("a bucket carries a valid proof")));
     let kept = conformance::check(&Liar(over(), false), &mut rng()).await;
@@ -116,8 +116,11 @@ async fn damaged_objects_are_not_served() {
             let mut bad = good.clone();
             bad[at] ^= 0x10;
             std::fs::write(&path, &bad).unwrap();
-            let store =
-                SegmentStore::over(Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()), Path::default());
+            let store = SegmentStore::over(
+                Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()),
+                Path::default(),
+                true,
+            );
             let mut failed = 0;
             for bucket in 0..8 {
                 match store.get_bucket(EPOCH, bucket).await {

@@ -360,7 +360,7 @@ async fn serve(globals: &Globals, run: &RunArgs) -> Result<ExitKind> {
     run.start_without.iter().for_each(|witness| settings.start_without(witness));
     let tasks = Tasks::new();
     tasks.stop_on_signals().context("the system refuses signal handlers")?;
-    agency::run(settings, Arc::new(SystemClock::new()), tasks).await?;
+    Box::pin(agency::run(settings, Arc::new(SystemClock::new()), tasks)).await?;
     Ok(ExitKind::Done)
 }
 

@@ -144,13 +144,15 @@ fn in_memory(folder: &impl AsFd) -> std::io::Result<bool> {
 
 /// True if a data folder holds spools or an archive: sealed reads on a disk.
 pub(crate) fn cells_on_disk(data: &Path) -> bool {
-    [SPOOL, ARCHIVE].iter().any(|name| {
-        // A folder that cannot be read may hold anything.
-        match std::fs::read_dir(data.join(name)) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-        }
-    })
+    [SPOOL, ARCHIVE].iter().any(|name| holds_anything(&data.join(name)))
+}
+
+/// True of a folder with something in it. One that cannot be read may hold anything.
+pub(super) fn holds_anything(folder: &Path) -> bool {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::founding::AgencyFiles;
 use crate::hotlist::{self, Fetched, HotlistTable};
 use crate::http::is_of_private_network;
 use crate::intake::{SourceTable, check_tables};
+use crate::object_storage::{BucketConfig, BucketSettings};
 use crate::recorder::plan::Rules;
 use crate::recorder::{CloseStep, RecorderSettings, SealerProgram};
 use crate::settings::{self, ConfigError};
@@ -101,6 +102,8 @@ pub struct RecorderConfig {
     pub charter: PathBuf,
     /// A folder on a file system in memory, for spools and archive: where the owner's law counts in minutes, and only there.
     pub memory: Option<PathBuf>,
+    /// A bucket of an S3-compatible store for closed epochs; without it they are in the data folder.
+    pub archive: Option<BucketConfig>,
     /// A listener of plain HTTP for cameras that know no TLS; an address of a private network.
     pub lan: Option<SocketAddr>,
     /// Folder of the rules that hot lists and alerts are decided by; without it those that the program has for the owner's state.
@@ -208,6 +211,7 @@ pub struct AgencySettings {
 pub(super) struct RecorderSection {
     pub(super) charter: PathBuf,
     pub(super) memory: Option<PathBuf>,
+    pub(super) archive: Option<BucketSettings>,
     pub(super) policy: Option<PathBuf>,
     pub(super) lan: Option<SocketAddr>,
     config: RecorderConfig,
@@ -268,6 +272,12 @@ impl AgencySettings {
         self.without.insert(witness.to_owned());
     }
 
+    /// The bucket of the archive, where it is in one.
+    #[must_use]
+    pub fn bucket(&self) -> Option<&BucketSettings> {
+        self.recorder.as_ref().and_then(|recorder| recorder.archive.as_ref())
+    }
+
     /// The list of officers; none where there is no `[desk]`.
     #[must_use]
     pub fn officers(&self) -> Option<&Path> {
@@ -321,7 +331,7 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
         };
         let recorder = match config.recorder {
             None => None,
-            Some(recorder) => Some(section(file, recorder, config.testing.stop_after)?),
+            Some(recorder) => Some(section(file, &data, recorder, config.testing.stop_after)?),
         };
         let own = recorder.as_ref().map(|recorder| recorder.charter.as_path());
         let desk = match config.desk {
@@ -353,7 +363,12 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
     }
 }
 
-fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -> Result<RecorderSection, ConfigError> {
+fn section(
+    file: &Path,
+    data: &Path,
+    config: RecorderConfig,
+    stop_after: Option<CloseStep>,
+) -> Result<RecorderSection, ConfigError> {
     let refuse = |what: String| ConfigError::refused(file, None, what);
     let in_range = |name: &str, value: u64, range: core::ops::RangeInclusive<u64>| {
         let (least, most) = (range.start(), range.end());
@@ -379,6 +394,15 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
             "`recorder.lan` is plain HTTP: it is an address of this machine in a private network, such as 10.1.0.2:8080".to_owned(),
         ));
     }
+    if config.archive.is_some() && config.memory.is_some() {
+        return Err(refuse(
+            "`recorder.memory` and `recorder.archive` exclude each other: where the law lets no sealed read lie on a disk, it lets none \
+             lie in a bucket"
+                .to_owned(),
+        ));
+    }
+    let archive = config.archive.clone();
+    let archive = archive.map(|bucket| BucketSettings::of(file, "recorder.archive", data, bucket)).transpose()?;
     let path = match &config.sealer {
         Some(path) => folder_of(file).join(path),
         None => std::env::current_exe()
@@ -387,6 +411,7 @@ fn section(file: &Path, config: RecorderConfig, stop_after: Option<CloseStep>) -
     Ok(RecorderSection {
         charter: folder_of(file).join(&config.charter),
         memory: config.memory.as_ref().map(|path| folder_of(file).join(path)),
+        archive,
         policy: config.policy.as_ref().map(|path| folder_of(file).join(path)),
         lan: config.lan,
         program: SealerProgram { path, arguments: vec!["sealer".to_owned()] },

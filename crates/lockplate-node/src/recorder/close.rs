@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{EpochClosed, LogEntry};
 use lockplate_core::epoch::{EpochClose, EpochHeader};
@@ -16,6 +17,7 @@ use lockplate_core::segment::Segment;
 use lockplate_core::sign::Signed;
 use lockplate_store::contract::{Archive as _, EpochStat, Error as ArchiveError};
 use lockplate_store::durable;
+use lockplate_store::segment_store;
 use lockplate_store::spool::{self, SPOOL_SUFFIX, SpoolReader, SpoolTally, check_tally};
 
 use super::actor::Shared;
@@ -29,6 +31,10 @@ use crate::standby::Piece;
 
 /// Pause before a step that failed for want of room is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Where a store behind a network is away the pause doubles up to this: an hour's cells are read back and built anew for each try.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Epochs of an earlier run that are closed at once in a store behind a network.
+const RESUMED_AT_ONCE: usize = 2;
 /// Closes told to a keeper in one round.
 const TOLD_ROUND_MAX: u32 = 100;
 /// Rounds of the courier where there is nothing to hurry.
@@ -62,6 +68,8 @@ enum Halted {
     Fatal(&'static str),
     /// No room, no quorum yet, or a clock that the log waits for; try again.
     Full,
+    /// A store behind a network failed, in whatever way: the spool stays, and it is tried again.
+    Away(ArchiveError),
 }
 
 impl From<NotLogged> for Halted {
@@ -89,9 +97,21 @@ impl From<DbError> for Halted {
     }
 }
 
-impl From<ArchiveError> for Halted {
-    fn from(error: ArchiveError) -> Self {
+impl Halted {
+    fn of_archive(error: ArchiveError, remote: bool) -> Self {
         match error {
+            // Nothing in memory or on this machine's disk is in doubt, and what a network answered once it may answer otherwise: an object
+            // that is not there, or has other bytes. A second writer stays a reason to end.
+            ArchiveError::Unavailable(_)
+            | ArchiveError::Full(_)
+            | ArchiveError::NotFound
+            | ArchiveError::NotClosed
+            | ArchiveError::NoSuchBucket
+            | ArchiveError::Damaged(_)
+                if remote =>
+            {
+                Self::Away(error)
+            }
             ArchiveError::Full(_) => Self::Full,
             ArchiveError::Damaged(_) => Self::Damaged,
             // A failed write may have been a failed sync (contract): memory and disk are not assumed to agree.
@@ -109,6 +129,7 @@ impl From<ArchiveError> for Halted {
 /// the epoch is in the archive, or when that has to wait for a person or for the next start (traced).
 pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, tally: Option<SpoolTally>) {
     let erased_at = Timestamp(shared.now());
+    let mut pause = RETRY_PAUSE;
     stop_after(shared, CloseStep::SealerGone);
     loop {
         let halted = match try_close(shared, header, tally, erased_at).await {
@@ -138,11 +159,20 @@ pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, ta
                 tracing::warn!(
                     "an epoch cannot be closed for want of room, of a quorum or of a right clock; trying again"
                 );
-                tokio::time::sleep(RETRY_PAUSE).await;
-                if shared.tasks.stopping().is_cancelled() {
-                    return;
-                }
+                pause = RETRY_PAUSE;
             }
+            Halted::Away(error) => {
+                tracing::error!(
+                    %error,
+                    why = segment_store::why(&error),
+                    "an epoch cannot be closed in the archive's store; its reads are kept here, and it is tried again"
+                );
+                pause = pause.saturating_mul(2).min(RETRY_PAUSE_MAX);
+            }
+        }
+        tokio::select! {
+            () = shared.tasks.stopping().cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
@@ -193,7 +223,7 @@ async fn confirm(shared: &Shared, epoch: EpochId, close: Signed<EpochClose>) -> 
         Err(ArchiveError::NotFound) if shared.parts.in_memory => {
             return Ok(shared.parts.db.epoch_is(epoch, EpochState::Destroyed).await?);
         }
-        put => put?,
+        put => put.map_err(|error| away(shared, error))?,
     }
     stop_after(shared, CloseStep::Archived);
     let path = spool_path(shared, epoch);
@@ -217,6 +247,12 @@ async fn store_segment(
 ) -> Result<(EpochStat, u64), Halted> {
     let (epoch, bucket_bits) = (header.claimed().epoch_id, header.claimed().bucket_bits);
     let path = spool_path(shared, epoch);
+    // First, because it is cheap: a store that is away is asked every minute.
+    let stored = match shared.parts.archive.stat(epoch).await {
+        Ok(stat) => Some(stat),
+        Err(ArchiveError::NotFound) => None,
+        Err(error) => return Err(away(shared, error)),
+    };
     let recovered = blocking(move || SpoolReader::recover(&path, epoch)).await?;
     let (cells, found) = match recovered {
         Ok(recovered) => (recovered.cells, recovered.tally),
@@ -234,18 +270,20 @@ async fn store_segment(
             Halted::Damaged
         })?;
     }
-    match shared.parts.archive.stat(epoch).await {
-        // The padding is random: a second segment of the same cells would be another one. What is durable is it.
-        Ok(stat) => return Ok((stat, found.count)),
-        Err(ArchiveError::NotFound) => {}
-        Err(error) => return Err(error.into()),
+    // The padding is random: a second segment of the same cells would be another one. What is durable is it.
+    if let Some(stat) = stored {
+        return Ok((stat, found.count));
     }
     still_active(shared).await?;
     let segment = blocking(move || Segment::build(bucket_bits, cells, &mut SystemRng))
         .await?
         .map_err(|_bounds| Halted::Damaged)?;
-    let stat = shared.parts.archive.put_segment(epoch, Bytes::from(header.to_bytes()), segment).await?;
-    Ok((stat, found.count))
+    let put = shared.parts.archive.put_segment(epoch, Bytes::from(header.to_bytes()), segment).await;
+    Ok((put.map_err(|error| away(shared, error))?, found.count))
+}
+
+fn away(shared: &Shared, error: ArchiveError) -> Halted {
+    Halted::of_archive(error, shared.parts.archive.is_remote())
 }
 
 /// The archive is one for all machines of the agency: what has lost the journal to another writes nothing there.
@@ -295,6 +333,7 @@ pub(super) async fn resume(shared: &Arc<Shared>) -> Result<(), DbError> {
     if shared.parts.in_memory {
         db.archive_is_gone().await?;
     }
+    let mut left = Vec::new();
     for EpochRow { header, state, log_from, .. } in
         db.epochs_in(&[EpochState::Dealt, EpochState::Open, EpochState::Closing], RESUME_MAX).await?
     {
@@ -313,6 +352,19 @@ pub(super) async fn resume(shared: &Arc<Shared>) -> Result<(), DbError> {
             }
         }
         tracing::info!(?state, "an epoch of an earlier run is closed");
+        left.push(header);
+    }
+    if shared.parts.archive.is_remote() {
+        // It may be away for hours, and new reads need only the spool.
+        let closing = Arc::clone(shared);
+        shared.tasks.spawn("close", async move {
+            futures_util::stream::iter(left)
+                .for_each_concurrent(RESUMED_AT_ONCE, async |header| close(&closing, &header, None).await)
+                .await;
+        });
+        return Ok(());
+    }
+    for header in left {
         close(shared, &header, None).await;
     }
     Ok(())
