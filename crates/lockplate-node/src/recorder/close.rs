@@ -274,10 +274,10 @@ async fn store_segment(
     if let Some(stat) = stored {
         return Ok((stat, found.count));
     }
-    still_active(shared).await?;
     let segment = blocking(move || Segment::build(bucket_bits, cells, &mut SystemRng))
         .await?
         .map_err(|_bounds| Halted::Damaged)?;
+    still_active(shared).await?;
     let put = shared.parts.archive.put_segment(epoch, Bytes::from(header.to_bytes()), segment).await;
     Ok((put.map_err(|error| away(shared, error))?, found.count))
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use rand_core::Rng as _;
@@ -246,26 +246,24 @@ impl Journal {
         owners: &BTreeSet<u64>,
         used: &BTreeSet<(u64, Run)>,
     ) -> Result<(), StoreFault> {
-        let gone = |path: Path| async move {
-            match self.store.delete(&path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-                Err(_error) => Err(StoreFault::Down),
-            }
-        };
-        for number in self.numbers("base").await?.into_iter().filter(|number| *number < base) {
-            gone(self.numbered("base", number)).await?;
-        }
-        for number in self.numbers("journal").await?.into_iter().filter(|number| *number < base) {
-            if !owners.contains(&number) {
-                gone(self.numbered("journal", number)).await?;
-            }
-        }
+        let older = |number: &u64| *number < base;
+        let mut gone: Vec<Path> = Vec::new();
+        gone.extend(self.numbers("base").await?.into_iter().filter(older).map(|number| self.numbered("base", number)));
+        let records = self.numbers("journal").await?.into_iter().filter(older);
+        gone.extend(records.filter(|number| !owners.contains(number)).map(|number| self.numbered("journal", number)));
         let folder = self.folder("parts");
         let parts = self.store.list(Some(&folder)).try_collect::<Vec<_>>().await.map_err(|_error| StoreFault::Down)?;
-        for part in parts {
-            let of = self.part_of(&part.location);
-            if of.is_some_and(|(of, run)| of < base && !used.contains(&(of, run))) {
-                gone(part.location).await?;
+        gone.extend(
+            parts
+                .into_iter()
+                .map(|part| part.location)
+                .filter(|part| self.part_of(part).is_some_and(|(of, run)| of < base && !used.contains(&(of, run)))),
+        );
+        let mut removed = self.store.delete_stream(stream::iter(gone.into_iter().map(Ok)).boxed());
+        while let Some(removed) = removed.next().await {
+            match removed {
+                Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                Err(_error) => return Err(StoreFault::Down),
             }
         }
         Ok(())

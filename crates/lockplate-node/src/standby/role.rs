@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Pause where the store does not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// Shortest time between two bases, so that short epochs do not write one each.
-const BASE_PAUSE: Duration = Duration::from_secs(30);
+const BASE_PAUSE: Duration = Duration::from_secs(5);
 /// Folder of a standby's files in the data folder.
 const WARM: &str = "standby";
 /// File of the data folder that names the last run of this machine that may have owned the journal.
