@@ -30,6 +30,7 @@ use lockplate_store::contract::Error as ArchiveError;
 use lockplate_store::durable;
 use lockplate_store::segment_store::{self, NoConditionalPut, SegmentStore};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 pub use desk_section::{DeskConfig, OwnerConfig};
 pub use memory::MemoryRefused;
@@ -42,7 +43,7 @@ pub use standby_section::StandbyConfig;
 use crate::account::{AccountParts, Accounts};
 use crate::agency_db::AgencyDb;
 use crate::alerts::{AlertParts, Alerts, NoNotices};
-use crate::archive::{self, ArchiveState};
+use crate::archive::{self, ArchiveState, BUCKET_READS_MAX, Known};
 use crate::clock::Clock;
 use crate::cosign::{NoWitnesses, NotStarted, WitnessSet};
 use crate::db::DbError;
@@ -579,7 +580,15 @@ async fn open_owner(
     intake.start();
     let own = CharterFile::clone(&charter);
     let in_memory = memory.is_some();
-    let state = ArchiveState { charter, db: db.clone(), archive, in_memory, key, clock: Arc::clone(clock) };
+    let state = ArchiveState {
+        charter,
+        known: Known::Tables(db.clone()),
+        archive,
+        in_memory,
+        key: Some(key),
+        reads: Arc::new(Semaphore::new(BUCKET_READS_MAX)),
+        clock: Arc::clone(clock),
+    };
     let routes = archive::routes(state).merge(log_door::routes("/log/recorder", log.door()));
     Ok((routes, Owner { charter: own, recorder: handle, intake, beside, db, log }))
 }

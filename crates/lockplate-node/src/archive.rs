@@ -1,6 +1,11 @@
 //! The public archive of an owner agency over HTTP: which epochs there are, one bucket of one with its proof, the camera
 //! register, the charter, the time. Everything here is public and the same for everybody; it is read-only. It must do the
 //! same work for a bucket whoever asks and whatever is in it, and must trace neither epochs nor buckets that are asked for.
+//!
+//! The agency answers from its tables; an archive server ([`server`]) from what the recorder [`published`] in the bucket.
+
+pub mod published;
+pub mod server;
 
 use std::sync::Arc;
 
@@ -19,7 +24,9 @@ use lockplate_core::timekeeping::TimeStatement;
 use lockplate_store::contract::{Archive as _, Error as ArchiveError};
 use lockplate_store::segment_store::SegmentStore;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
+use self::published::FromBucket;
 use crate::agency_db::{self, AgencyDb, EpochRow, EpochState};
 use crate::api::{B64, CameraList, EpochList, EpochListed, TimeTold};
 use crate::clock::Clock;
@@ -31,6 +38,10 @@ use crate::problem::{Problem, ProblemKind};
 /// parts.
 pub const EPOCHS_LISTED_MAX: usize = 2_000;
 
+/// Buckets that are read from the store at once: each is in memory until it is sent, and a store behind a network may be slow. Whoever
+/// comes later waits for a place, as long as a request may last.
+pub const BUCKET_READS_MAX: usize = 64;
+
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -40,15 +51,26 @@ pub struct ArchiveState {
     /// The charter in force.
     pub charter: Arc<CharterFile>,
     /// Epochs and cameras.
-    pub db: AgencyDb,
+    pub known: Known,
     /// Segments.
     pub archive: Arc<SegmentStore>,
     /// They are in memory, because the owner's law lets no read leave: no bucket is served, sealed as it is.
     pub in_memory: bool,
-    /// Signs the time: the recorder's key of the charter.
-    pub key: Arc<SigningKey>,
+    /// Signs the time: the recorder's key of the charter. An archive server has none and tells no time.
+    pub key: Option<Arc<SigningKey>>,
+    /// Places for reads of buckets.
+    pub reads: Arc<Semaphore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// Where epochs and cameras stand.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// In the recorder's tables.
+    Tables(AgencyDb),
+    /// In the bucket.
+    Bucket(Arc<FromBucket>),
 }
 
 impl core::fmt::Debug for ArchiveState {
@@ -59,13 +81,13 @@ impl core::fmt::Debug for ArchiveState {
 
 /// The archive's routes.
 pub fn routes(state: ArchiveState) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/v1/charter", get(charter))
         .route("/v1/epochs", get(epochs))
         .route("/v1/epochs/{epoch}/buckets/{bucket}", get(bucket))
-        .route("/v1/cameras", get(cameras))
-        .route("/v1/time", get(time))
-        .with_state(state)
+        .route("/v1/cameras", get(cameras));
+    let router = if state.key.is_some() { router.route("/v1/time", get(time)) } else { router };
+    router.with_state(state)
 }
 
 async fn charter(State(state): State<ArchiveState>) -> Response {
@@ -94,11 +116,15 @@ async fn epochs(
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<EpochList>, Problem> {
     let (from, to) = bounds(window).map_err(|problem| *problem)?;
-    let rows = state.db.epochs_inside(from, to, EPOCHS_LISTED_MAX.saturating_add(1)).await.map_err(unavailable)?;
+    let now = Timestamp(seconds(state.clock.as_ref()));
+    let db = match &state.known {
+        Known::Tables(db) => db,
+        Known::Bucket(known) => return known.epochs(from, to, now, EPOCHS_LISTED_MAX).await.map(Json),
+    };
+    let rows = db.epochs_inside(from, to, EPOCHS_LISTED_MAX.saturating_add(1)).await.map_err(unavailable)?;
     if rows.len() > EPOCHS_LISTED_MAX {
         return Err(Problem::new(ProblemKind::TooLarge).with_pointer("/to"));
     }
-    let now = Timestamp(seconds(state.clock.as_ref()));
     let mut list = EpochList { epochs: Vec::new(), destroyed: 0, open: 0 };
     for EpochRow { header, close, state, .. } in rows {
         // An epoch past its retention is dead by its label, whether housekeeping has come by or not.
@@ -130,6 +156,8 @@ async fn bucket(
     }
     let mut id = [0; 16];
     hex::decode_to_slice(&epoch, &mut id).map_err(|_no_id| ProblemKind::NotFound)?;
+    // An error means that nobody closes it: it never comes.
+    let _place = state.reads.acquire().await;
     let bytes = state.archive.get_bucket(EpochId(id), bucket).await.map_err(|error| match error {
         ArchiveError::NotFound | ArchiveError::NotClosed | ArchiveError::NoSuchBucket => ProblemKind::NotFound,
         ArchiveError::Damaged(what) => {
@@ -144,8 +172,10 @@ async fn bucket(
 }
 
 async fn cameras(State(state): State<ArchiveState>) -> Result<Json<CameraList>, Problem> {
-    let cameras = state.db.cameras().await.map_err(unavailable)?;
-    Ok(Json(agency_db::listed(&cameras)))
+    match &state.known {
+        Known::Tables(db) => Ok(Json(agency_db::listed(&db.cameras().await.map_err(unavailable)?))),
+        Known::Bucket(known) => Ok(Json(CameraList { cameras: known.published().await?.cameras.cameras.clone() })),
+    }
 }
 
 /// `?nonce=<hex 16 bytes>`.
@@ -159,11 +189,12 @@ async fn time(
     State(state): State<ArchiveState>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<TimeTold>, Problem> {
+    let key = state.key.as_ref().ok_or(ProblemKind::NotFound)?;
     let Query(Asked { nonce: text }) = asked.map_err(|_unreadable| ProblemKind::Malformed)?;
     let mut nonce = [0; 16];
     hex::decode_to_slice(&text, &mut nonce).map_err(|_no_nonce| ProblemKind::Malformed)?;
     let time = Timestamp(seconds(state.clock.as_ref()));
-    Ok(Json(TimeTold { time: B64(state.key.sign(TimeStatement { nonce, time }).to_bytes()) }))
+    Ok(Json(TimeTold { time: B64(key.sign(TimeStatement { nonce, time }).to_bytes()) }))
 }
 
 fn unavailable(error: DbError) -> Problem {

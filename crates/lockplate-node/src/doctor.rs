@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
+use lockplate_store::segment_store::SegmentStore;
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
@@ -219,6 +220,15 @@ impl core::error::Error for StoreRefused {
     }
 }
 
+/// An archive that is in a bucket, and the runtime on which it is asked.
+#[derive(Debug)]
+pub struct InBucket {
+    /// The archive.
+    pub archive: SegmentStore,
+    /// A runtime that this thread is not in.
+    pub runtime: tokio::runtime::Handle,
+}
+
 /// Checks the data folder of a stopped agency or keeper. Its lock is held meanwhile; nothing but the empty lock file is written.
 /// The charter is `charter`, or else `charter.auth` in the folder or beside it; an agency that only asks needs none. Blocks, and
 /// reads everything: minutes for a large archive.
@@ -226,6 +236,19 @@ impl core::error::Error for StoreRefused {
 /// # Errors
 /// [`StoreRefused`]: the folder was not checked. What is wrong inside it is a finding.
 pub fn check_store(dir: &Path, charter: Option<&Path>, now: Timestamp) -> Result<Report, StoreRefused> {
+    check_store_with(dir, charter, None, now)
+}
+
+/// As [`check_store`], of an agency whose closed epochs are in `bucket` where there is one. The bucket is asked, not written.
+///
+/// # Errors
+/// As [`check_store`].
+pub fn check_store_with(
+    dir: &Path,
+    charter: Option<&Path>,
+    bucket: Option<&InBucket>,
+    now: Timestamp,
+) -> Result<Report, StoreRefused> {
     let there = |names: &[&str]| names.iter().any(|name| dir.join(name).exists());
     let role = match (there(&["agency.db", "archive", "spool", "desk.db"]), there(&["keeper.db", "kek"])) {
         (true, false) => Role::Agency,
@@ -256,7 +279,7 @@ pub fn check_store(dir: &Path, charter: Option<&Path>, now: Timestamp) -> Result
             let beside = found.as_deref().and_then(Path::parent).or_else(|| dir.parent());
             let owner = there(&["agency.db", "archive", "spool"]);
             match (owner, &charter) {
-                (true, Some(charter)) => agency::check_owner(dir, charter, now, &mut report),
+                (true, Some(charter)) => agency::check_owner(dir, charter, bucket, now, &mut report),
                 (true, None) => return Err(StoreRefused::NoCharter(dir.to_owned())),
                 (false, _) => {}
             }

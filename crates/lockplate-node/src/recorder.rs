@@ -11,6 +11,7 @@ mod close;
 mod epoch;
 mod keepers;
 pub mod plan;
+mod publish;
 mod sealer_link;
 
 use core::fmt;

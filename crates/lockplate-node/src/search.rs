@@ -578,7 +578,7 @@ impl Searcher {
         epoch: &ClosedEpoch,
     ) -> Result<Vec<(OpenedCell, package::Find)>, SearchFault> {
         let path = format!("/v1/epochs/{}/buckets/{}", hex::encode(key.epoch_id().0), key.bucket());
-        let bytes = self.archive.get_bytes(&path, &[]).await?;
+        let bytes = self.archive.get_bytes(&path, &[]).await.map_err(SearchFault::of_archive)?;
         let root = epoch.close.segment_root;
         let opened = BucketProof::from_bytes(&bytes)
             .map_err(|_form| lockplate_core::Error::owner("the archive's bucket is not well-formed"))

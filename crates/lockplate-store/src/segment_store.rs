@@ -59,6 +59,10 @@ pub(crate) const CLOSE: &str = "close";
 const HEADS_MAX: usize = 65_536;
 /// Bytes of one part of a segment on a remote store, and of the largest segment that goes in one piece.
 pub const PART_BYTES: usize = 16 * 1024 * 1024;
+/// The object with what the recorder tells archive servers ([`SegmentStore::put_public`]). No epoch has this name.
+pub const PUBLIC: &str = "public";
+/// Bytes of that object.
+pub const PUBLIC_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Parts on their way at once.
 const PARTS_AT_ONCE: usize = 3;
 /// The object on which a remote store shows whether it honours `If-None-Match: *`. No epoch has this name.
@@ -157,6 +161,25 @@ impl SegmentStore {
         }
     }
 
+    /// Lays what the recorder tells everybody beside the epochs, in place of what was there. Public, and of no meaning here.
+    ///
+    /// # Errors
+    /// `Invalid` over [`PUBLIC_BYTES_MAX`]; `Full` and `Unavailable` as they say.
+    pub async fn put_public(&self, bytes: Bytes) -> Result<(), Error> {
+        if bytes.len() > PUBLIC_BYTES_MAX {
+            return Err(Error::Invalid);
+        }
+        self.put_as(&self.prefix.clone().join(PUBLIC), bytes, PutMode::Overwrite).await
+    }
+
+    /// What was put there last.
+    ///
+    /// # Errors
+    /// `NotFound` before the first; `Damaged`, `Unavailable`.
+    pub async fn public(&self) -> Result<Bytes, Error> {
+        self.read(&self.prefix.clone().join(PUBLIC), 0..PUBLIC_BYTES_MAX).await
+    }
+
     fn object(&self, epoch: EpochId, name: &str) -> Path {
         self.folder(epoch).join(name)
     }
@@ -245,6 +268,30 @@ impl SegmentStore {
         Ok(head)
     }
 
+    /// One bucket, proved against the stored root.
+    async fn proved_bucket(&self, epoch: EpochId, bucket: u32) -> Result<Bytes, Error> {
+        let head = self.closed_head(epoch).await?;
+        let record = head.record_range(bucket).ok_or(Error::NoSuchBucket)?;
+        let record = self.read(&self.object(epoch, INDEX), record).await?;
+        let record = head.parse_record(&record).ok_or(Error::Damaged("an index is damaged"))?;
+        let cells = match self.read(&self.object(epoch, SEGMENT), record.bytes.clone()).await {
+            // Lost, or forgotten between the two reads: only the first is damage.
+            Err(Error::NotFound) if self.exists(&self.object(epoch, INDEX)).await? => {
+                return Err(Error::Damaged("a closed epoch lacks its segment"));
+            }
+            other => other?,
+        };
+        // A store cuts a range at the end of the object without a word.
+        if cells.len() != record.bytes.len() {
+            return Err(Error::Damaged("a segment is shorter than its index says"));
+        }
+        let proof = BucketProof { bucket, cells: cells.into(), path: record.path };
+        proof
+            .verify(bucket, &head.root, head.bucket_bits)
+            .map_err(|_unproved| Error::Damaged("a bucket does not lead to the stored root"))?;
+        Ok(proof.to_bytes().into())
+    }
+
     fn heads(&self) -> std::sync::MutexGuard<'_, BTreeMap<EpochId, IndexHead>> {
         // Whole values only: a panic elsewhere leaves the map usable.
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
@@ -312,26 +359,12 @@ impl Archive for SegmentStore {
     }
 
     async fn get_bucket(&self, epoch: EpochId, bucket: u32) -> Result<Bytes, Error> {
-        let head = self.closed_head(epoch).await?;
-        let record = head.record_range(bucket).ok_or(Error::NoSuchBucket)?;
-        let record = self.read(&self.object(epoch, INDEX), record).await?;
-        let record = head.parse_record(&record).ok_or(Error::Damaged("an index is damaged"))?;
-        let cells = match self.read(&self.object(epoch, SEGMENT), record.bytes.clone()).await {
-            // Lost, or forgotten between the two reads: only the first is damage.
-            Err(Error::NotFound) if self.exists(&self.object(epoch, INDEX)).await? => {
-                return Err(Error::Damaged("a closed epoch lacks its segment"));
-            }
-            other => other?,
-        };
-        // A store cuts a range at the end of the object without a word.
-        if cells.len() != record.bytes.len() {
-            return Err(Error::Damaged("a segment is shorter than its index says"));
+        let read = self.proved_bucket(epoch, bucket).await;
+        if matches!(read, Err(Error::Damaged(_))) {
+            // The head itself may have come altered over a network: it is read again.
+            self.heads().remove(&epoch);
         }
-        let proof = BucketProof { bucket, cells: cells.into(), path: record.path };
-        proof
-            .verify(bucket, &head.root, head.bucket_bits)
-            .map_err(|_unproved| Error::Damaged("a bucket does not lead to the stored root"))?;
-        Ok(proof.to_bytes().into())
+        read
     }
 
     async fn papers(&self, epoch: EpochId) -> Result<Papers, Error> {

@@ -4,18 +4,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use lockplate_node::doctor::{self, Severity};
+use lockplate_node::agency::AgencySettings;
+use lockplate_node::doctor::{self, InBucket, Severity};
 use lockplate_node::shutdown::ExitKind;
+use lockplate_store::segment_store::SegmentStore;
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use crate::Globals;
 use crate::agency::now;
+use crate::exit::Ended;
 use crate::screen::Screen;
 
 /// Check this machine, or a stopped data folder.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Data folder of a keeper or an agency, which no process uses; without it this machine is looked at
+    /// Data folder of a keeper or an agency, which no process uses; without it this machine is looked at. With --config
+    /// agency.toml also the archive's bucket that it names
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// The charter, where it is not in the folder or beside it
@@ -23,10 +28,23 @@ pub(crate) struct DoctorArgs {
     charter: Option<PathBuf>,
 }
 
+/// The archive's bucket, where `--config` names an agency's configuration that has one.
+fn bucket(globals: &Globals, runtime: &Runtime) -> Result<Option<InBucket>> {
+    let Some(config) = &globals.config else { return Ok(None) };
+    let settings = AgencySettings::load(config, std::env::vars())?;
+    let Some(bucket) = settings.bucket() else { return Ok(None) };
+    let bucket = bucket.open().map_err(|refused| Ended::of(refused.exit_kind(), refused.to_string()))?;
+    let archive = SegmentStore::over(bucket.store, bucket.prefix, bucket.conditional_put);
+    Ok(Some(InBucket { archive, runtime: runtime.handle().clone() }))
+}
+
 /// Checks and says what was found; exit 7 where something failed.
-pub(crate) fn run(args: &DoctorArgs, globals: &Globals, screen: &Screen) -> Result<ExitKind> {
+pub(crate) fn run(args: &DoctorArgs, globals: &Globals, runtime: &Runtime, screen: &Screen) -> Result<ExitKind> {
     let report = match &args.store {
-        Some(store) => doctor::check_store(store, args.charter.as_deref(), now())?,
+        Some(store) => {
+            let bucket = bucket(globals, runtime)?;
+            doctor::check_store_with(store, args.charter.as_deref(), bucket.as_ref(), now())?
+        }
         None => {
             // The disk that counts is the one the role's configuration stands on.
             let beside = globals.config.as_deref().and_then(Path::parent).filter(|path| !path.as_os_str().is_empty());

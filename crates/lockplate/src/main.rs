@@ -3,6 +3,7 @@
 
 mod agency;
 mod alerts;
+mod archive;
 mod audit;
 mod completions;
 mod demo;
@@ -70,6 +71,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Run an agency, or keep its registers
     Agency(Box<agency::AgencyArgs>),
+    /// Serve an archive that is in a bucket, beside its agency
+    Archive(archive::ArchiveArgs),
     /// Watch the public logs of towns, for outsiders
     Witness(Box<witness::WitnessArgs>),
     /// Bring files of reads in
@@ -100,6 +103,7 @@ enum Verb {
 impl Verb {
     const fn name(&self) -> &'static str {
         match self {
+            Self::Archive(_) => "archive",
             Self::Audit(_) => "audit",
             Self::Verify(_) => "verify",
             Self::Demo(_) => "demo",
@@ -171,7 +175,8 @@ fn run(cli: Cli, screen: &Screen) -> Result<ExitKind> {
         Verb::Demo(args) => runtime.block_on(demo::run(args, screen)),
         Verb::DemoLiar(args) => runtime.block_on(demo::liar::run(args)),
         Verb::Agency(args) => runtime.block_on(agency::run(*args, &globals, screen)),
-        Verb::Doctor(args) => doctor::run(&args, &globals, screen),
+        Verb::Archive(args) => runtime.block_on(archive::run(args, &globals, screen)),
+        Verb::Doctor(args) => doctor::run(&args, &globals, &runtime, screen),
         Verb::Import(args) => runtime.block_on(import::run(args, &globals, screen)),
         Verb::Keeper(args) => runtime.block_on(keeper::run(*args, &globals, screen)),
         Verb::Search(args) => runtime.block_on(search::run(*args, &globals, screen)),

@@ -12,12 +12,13 @@ use lockplate_core::id::EpochId;
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_log::VerifierKey;
 use lockplate_policy::MinuteLaw;
+use lockplate_store::contract::{Archive as _, Error as ArchiveError};
 use lockplate_store::fsck::{self, Problem, Promise};
 use rusqlite::Connection;
 
 use super::found::{left_out, sentence, severity, tell};
 use super::log::{LogCheck, folder_name};
-use super::{COMPARED_MAX, Report, Severity, open_db, place};
+use super::{COMPARED_MAX, InBucket, Report, Severity, open_db, place};
 use crate::agency::memory::cells_on_disk;
 use crate::agency_db::{self, EpochState};
 use crate::founding::AgencyCard;
@@ -74,8 +75,14 @@ struct Known {
     root: Option<[u8; 32]>,
 }
 
-/// Checks recorder and archive.
-pub(super) fn check_owner(dir: &Path, charter: &CharterFile, now: Timestamp, report: &mut Report) {
+/// Checks recorder and archive, which is in `bucket` where there is one.
+pub(super) fn check_owner(
+    dir: &Path,
+    charter: &CharterFile,
+    bucket: Option<&InBucket>,
+    now: Timestamp,
+    report: &mut Report,
+) {
     let key = &charter.charter().archive.log_key;
     let folder = dir.join("log").join(folder_name(key));
     let mut logged = Logged::default();
@@ -100,7 +107,11 @@ pub(super) fn check_owner(dir: &Path, charter: &CharterFile, now: Timestamp, rep
         kept_in_memory(dir, report);
         (BTreeMap::new(), BTreeSet::new())
     } else {
-        (archive(dir, &parties, logged.as_ref(), report), spools(dir, known.as_ref(), report))
+        let closed = match bucket {
+            Some(bucket) => in_bucket(bucket, &parties, logged.as_ref(), report),
+            None => archive(dir, &parties, logged.as_ref(), report),
+        };
+        (closed, spools(dir, known.as_ref(), report))
     };
     if let Some(known) = &known {
         for (epoch, row) in known {
@@ -150,6 +161,23 @@ impl Parties<'_> {
         let recorder = recorders.find(|recorder| recorder.id == header.recorder)?;
         let close = signed.verify(&VerifyKey(recorder.key)).ok()?;
         (close.header_hash == header.hash()).then(|| close.clone())
+    }
+}
+
+impl Parties<'_> {
+    /// What the signed papers of an epoch promise, and whether the log says so too.
+    fn promise(&self, epoch: EpochId, header: &[u8], close: &[u8], logged: Option<&Logged>) -> Option<(Promise, bool)> {
+        let header = self.header(header).filter(|header| header.epoch_id == epoch)?;
+        let close = self.close(close, &header)?;
+        let promise = Promise {
+            bucket_bits: header.bucket_bits,
+            cells_padded: close.cells_padded,
+            segment_root: close.segment_root,
+        };
+        let in_log =
+            LoggedClose { root: close.segment_root, cells: close.cells_padded, bucket_bits: header.bucket_bits };
+        let is_logged = logged.is_none_or(|logged| logged.closed.get(&header.hash()) == Some(&in_log));
+        Some((promise, is_logged))
     }
 }
 
@@ -221,17 +249,9 @@ fn archive(
     let mut closed = BTreeMap::new();
     let mut unlogged = Vec::new();
     let checked = fsck::check_archive(&folder, |epoch, header, close| {
-        let header = parties.header(header).filter(|header| header.epoch_id == epoch)?;
-        let close = parties.close(close, &header)?;
-        let promise = Promise {
-            bucket_bits: header.bucket_bits,
-            cells_padded: close.cells_padded,
-            segment_root: close.segment_root,
-        };
-        closed.insert(epoch, close.segment_root);
-        let in_log =
-            LoggedClose { root: close.segment_root, cells: close.cells_padded, bucket_bits: header.bucket_bits };
-        if logged.is_some_and(|logged| logged.closed.get(&header.hash()) != Some(&in_log)) {
+        let (promise, is_logged) = parties.promise(epoch, header, close, logged)?;
+        closed.insert(epoch, promise.segment_root);
+        if !is_logged {
             unlogged.push(epoch);
         }
         Some(promise)
@@ -248,6 +268,63 @@ fn archive(
     tell(dir, &checked, "archive", report);
     if checked.worst() == fsck::Severity::Ok {
         report.ok("every bucket of the archive leads to the root that was signed", "archive");
+    }
+    closed
+}
+
+/// The same of an archive in a bucket, by the papers and the heads of the indexes: the cells themselves are not fetched.
+fn in_bucket(
+    bucket: &InBucket,
+    parties: &Parties<'_>,
+    logged: Option<&Logged>,
+    report: &mut Report,
+) -> BTreeMap<EpochId, [u8; 32]> {
+    let mut closed = BTreeMap::new();
+    let Ok(epochs) = bucket.runtime.block_on(bucket.archive.list()) else {
+        report.fail("the archive's bucket cannot be listed", "bucket");
+        return closed;
+    };
+    let before = report.worst();
+    for epoch in epochs {
+        report.counts.epochs = report.counts.epochs.saturating_add(1);
+        let read = bucket.runtime.block_on(async {
+            Ok::<_, ArchiveError>((bucket.archive.stat(epoch).await?, bucket.archive.papers(epoch).await?))
+        });
+        let place = || format!("bucket {}", archive_place(epoch));
+        let (stat, papers) = match read {
+            Ok(read) => read,
+            Err(ArchiveError::NotFound | ArchiveError::NotClosed) => {
+                report.ok("the close of an epoch was interrupted and goes on at the next start", place());
+                continue;
+            }
+            Err(_) => {
+                report.fail("an epoch of the bucket cannot be read, or is damaged", place());
+                continue;
+            }
+        };
+        match parties.promise(epoch, &papers.header, &papers.close, logged) {
+            None => report.fail("the papers of an epoch are not signed by its recorder", place()),
+            Some((promise, is_logged)) => {
+                closed.insert(epoch, promise.segment_root);
+                let stored = Promise {
+                    bucket_bits: stat.bucket_bits,
+                    cells_padded: stat.cells_padded,
+                    segment_root: stat.segment_root,
+                };
+                if stored != promise {
+                    report.fail("the signed papers promise another segment", place());
+                }
+                if !is_logged {
+                    report.fail("a closed epoch of the archive is not in the log, or with another root", place());
+                }
+            }
+        }
+    }
+    if report.worst() == before {
+        report.ok(
+            "every epoch of the bucket has the papers and the root that were signed; its cells were not fetched",
+            "bucket",
+        );
     }
     closed
 }

@@ -20,6 +20,7 @@ use super::close::{self, CloseStep};
 use super::epoch::{Call, EpochTask, Group};
 use super::keepers::{self, Keeper};
 use super::plan::{Action, Phase, Route, Rules, Seen, Slot, SlotKind, State, plan, route};
+use super::publish::Told;
 use super::sealer_link::SealerProgram;
 use super::{
     COMMANDS_MAX, Command, PlacedRead, READS_WAITING_MAX, RecorderError, RecorderHandle, RecorderState, Sealed,
@@ -127,6 +128,8 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     /// Wakes the courier.
     pub(super) courier: Notify,
+    /// What archive servers were told.
+    pub(super) told: Told,
     events: mpsc::UnboundedSender<Event>,
 }
 
@@ -170,8 +173,16 @@ pub async fn start(
     }
     let keepers = keepers::of(&parts.charter).map_err(StartError::Address)?;
     let (events, heard) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared { parts, settings, keepers, tasks: tasks.clone(), courier: Notify::new(), events });
-    close::resume(&shared).await?;
+    let shared = Arc::new(Shared {
+        parts,
+        settings,
+        keepers,
+        tasks: tasks.clone(),
+        courier: Notify::new(),
+        told: Told::default(),
+        events,
+    });
+    Box::pin(close::resume(&shared)).await?;
     let (commands, asked) = mpsc::channel(COMMANDS_MAX);
     let waiting = Arc::new(Semaphore::new(READS_WAITING_MAX));
     let actor = Actor {

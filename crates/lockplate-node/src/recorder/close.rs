@@ -21,6 +21,7 @@ use lockplate_store::segment_store;
 use lockplate_store::spool::{self, SPOOL_SUFFIX, SpoolReader, SpoolTally, check_tally};
 
 use super::actor::Shared;
+use super::publish::{Untold, publish};
 use crate::agency_db::{EpochRow, EpochState};
 use crate::client::PeerError;
 use crate::db::DbError;
@@ -139,7 +140,7 @@ pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, ta
             }
             Err(halted) => halted,
         };
-        match halted {
+        let wait = match halted {
             Halted::Damaged => {
                 tracing::error!(
                     "a spool does not hold what was acknowledged: the epoch stays open for a person to look at"
@@ -159,7 +160,7 @@ pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, ta
                 tracing::warn!(
                     "an epoch cannot be closed for want of room, of a quorum or of a right clock; trying again"
                 );
-                pause = RETRY_PAUSE;
+                RETRY_PAUSE
             }
             Halted::Away(error) => {
                 tracing::error!(
@@ -167,12 +168,14 @@ pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, ta
                     why = segment_store::why(&error),
                     "an epoch cannot be closed in the archive's store; its reads are kept here, and it is tried again"
                 );
+                let now = pause;
                 pause = pause.saturating_mul(2).min(RETRY_PAUSE_MAX);
+                now
             }
-        }
+        };
         tokio::select! {
             () = shared.tasks.stopping().cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }
@@ -225,6 +228,11 @@ async fn confirm(shared: &Shared, epoch: EpochId, close: Signed<EpochClose>) -> 
         }
         put => put.map_err(|error| away(shared, error))?,
     }
+    // Before a keeper hears of it: whoever is granted the epoch finds it listed, at whichever server.
+    publish(shared, Some(epoch)).await.map_err(|untold| match untold {
+        Untold::Table(error) => Halted::from(error),
+        Untold::Store(error) => away(shared, error),
+    })?;
     stop_after(shared, CloseStep::Archived);
     let path = spool_path(shared, epoch);
     blocking(move || if path.exists() { durable::remove(&path) } else { Ok(()) })
@@ -412,6 +420,13 @@ pub(super) async fn courier_round(shared: &Arc<Shared>) {
         }
     });
     futures_util::future::join_all(keepers).await;
+    match publish(shared, None).await {
+        Ok(()) => {}
+        Err(Untold::Table(error)) => tracing::warn!(%error, "archive servers could not be told of epochs"),
+        Err(Untold::Store(error)) => {
+            tracing::warn!(%error, why = segment_store::why(&error), "archive servers could not be told of epochs");
+        }
+    }
     forget_what_is_over(shared).await;
 }
 

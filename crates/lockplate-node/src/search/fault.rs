@@ -129,6 +129,18 @@ impl From<PeerError> for SearchFault {
 }
 
 impl SearchFault {
+    /// What the owner's archive did not answer, which is named: what lies in it was not looked at, and that is not "no match".
+    pub(super) fn of_archive(error: PeerError) -> Self {
+        let refused = error.problem().map(Self::of_problem);
+        match refused {
+            Some(Self::Unavailable(_)) => {
+                Self::Unavailable("the owner's archive cannot answer at the moment; try again later")
+            }
+            Some(other) => other,
+            None => Self::from(error),
+        }
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of other doors than those a searcher knocks at")]
     const fn of_problem(kind: ProblemKind) -> Self {
         match kind {

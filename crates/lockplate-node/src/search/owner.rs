@@ -48,7 +48,8 @@ pub(super) async fn epochs(
     wanted: &[EpochId],
 ) -> Result<(Vec<ClosedEpoch>, usize), SearchFault> {
     let (from, to) = (window.0.0.to_string(), window.1.0.to_string());
-    let listed: EpochList = archive.get_json("/v1/epochs", &[("from", &from), ("to", &to)]).await?;
+    let listed: EpochList =
+        archive.get_json("/v1/epochs", &[("from", &from), ("to", &to)]).await.map_err(SearchFault::of_archive)?;
     let mut known = BTreeMap::new();
     for one in &listed.epochs {
         let epoch = check_epoch(charter, &one.header.0, &one.close.0)?;

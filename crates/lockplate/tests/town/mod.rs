@@ -51,6 +51,10 @@ pub const JUDGE: &str = "judge.district-court.example";
 /// His court.
 pub const COURT: &str = "District Court of Invented County";
 const DAY: u64 = 86_400;
+/// Key id and secret key of whoever may write the archive's bucket.
+pub const WRITER: (&str, &str) = ("writer", "writer-secret-of-the-test");
+/// Of whoever may only read it.
+pub const READER: (&str, &str) = ("reader", "reader-secret-of-the-test");
 /// Token of an operator.
 pub const OPERATOR: [u8; 32] = [0xee; 32];
 const PASSCODE: &str = "correct-horse-battery";
@@ -73,6 +77,10 @@ pub struct Terms {
     pub retention_seconds: u64,
     /// Folder in memory for the recorder.
     pub memory: Option<PathBuf>,
+    /// Section of the archive's bucket, without its head.
+    pub bucket: Option<String>,
+    /// The agency listens without TLS at another port: a front of the test's own stands at its address, before it and two archive servers.
+    pub agency_front: bool,
     /// What the archive is for. An operator's recorder has an account list.
     pub archive_kind: ArchiveKind,
     /// Other agencies of the charter: folder, state, level. They have keys and no process.
@@ -94,6 +102,8 @@ impl Default for Terms {
             state: "CT",
             retention_seconds: 21 * DAY,
             memory: None,
+            bucket: None,
+            agency_front: false,
             archive_kind: ArchiveKind::Police,
             others: Vec::new(),
             host: "alpr.millbrook.example",
@@ -114,6 +124,8 @@ pub struct Town {
     pub agency: Option<Process>,
     /// The real address of keeper 3 where a front door stands before it.
     pub behind: Option<SocketAddr>,
+    /// The real address of the agency where a front stands before it, and those of its archive servers.
+    pub behind_front: [SocketAddr; 3],
     /// Listener of the cameras.
     pub lan_at: SocketAddr,
     card: AgencyCard,
@@ -192,7 +204,8 @@ pub fn write(path: &Path, bytes: &[u8]) {
     std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), bytes).unwrap();
 }
 
-fn write_secret(path: &Path, bytes: &[u8]) {
+/// As [`write`], for the owner alone.
+pub fn write_secret(path: &Path, bytes: &[u8]) {
     use std::os::unix::fs::PermissionsExt as _;
     write(path, bytes);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -263,6 +276,11 @@ impl Town {
         for place in 0..KEEPERS {
             self.start_keeper(place);
         }
+        self.start_everything_but_keepers();
+    }
+
+    /// As [`Town::start_everything`], where the keepers run.
+    pub fn start_everything_but_keepers(&mut self) {
         self.add_officer();
         self.start_agency();
         self.add_cameras();
@@ -273,7 +291,7 @@ impl Town {
     pub fn found(terms: Terms) -> Self {
         let folder = tempfile::Builder::new().prefix("lockplate-town-").tempdir().unwrap();
         let root = folder.path();
-        let [agency_at, lan_at, behind, k1, k2, k3] = free_ports::<6>();
+        let [agency_at, lan_at, behind, k1, k2, k3, f1, f2, f3] = free_ports::<9>();
         let agency = root.join("agency");
         if let Some(data) = &terms.agency_data {
             std::fs::create_dir_all(&agency).unwrap();
@@ -394,6 +412,7 @@ impl Town {
             keepers: [None, None, None],
             agency: None,
             behind: terms.front_door.then_some(behind),
+            behind_front: [f1, f2, f3],
             lan_at,
             card,
             others,
@@ -407,7 +426,7 @@ impl Town {
             last_ms: 0,
             reads: 0,
         };
-        town.write_agency(agency_at);
+        town.write_agency(if town.terms.agency_front { f1 } else { agency_at });
         town.write_officer();
         town
     }
@@ -421,6 +440,23 @@ impl Town {
         );
         if let Some(memory) = &self.terms.memory {
             text = text.replace("[recorder]\n", &format!("[recorder]\nmemory = \"{}\"\n", memory.display()));
+        }
+        if self.terms.agency_front {
+            text = text.replace("\n\n[keys]", "\nplain_loopback = true\n\n[keys]");
+        }
+        if let Some(bucket) = &self.terms.bucket {
+            text.push_str(&format!("\n[recorder.archive]\n{bucket}"));
+            let credentials = |(id, secret): (&str, &str)| format!("{id}\n{secret}\n");
+            write_secret(&self.data("agency").join("keys/archive.s3"), credentials(WRITER).as_bytes());
+            for (place, listen) in (1..).zip(&self.behind_front[1..]) {
+                let home = self.home(&format!("archive-{place}"));
+                let toml = format!(
+                    "charter = \"charter.auth\"\n\n[listen]\naddress = \"{listen}\"\nplain_loopback = true\n\n[bucket]\n{bucket}"
+                );
+                write(&home.join("archive.toml"), toml.as_bytes());
+                write(&home.join("charter.auth"), self.charter.bytes());
+                write_secret(&home.join("keys/archive.s3"), credentials(READER).as_bytes());
+            }
         }
         if self.terms.archive_kind != ArchiveKind::Police {
             let people = self.home("people");
@@ -545,6 +581,19 @@ impl Town {
             assert!(begun.elapsed() < PATIENCE, "{party} does not answer:\n{}", process.said());
             pause(50);
         }
+    }
+
+    /// Starts archive server `place` (1 or 2) and waits until it is ready.
+    pub fn start_archive_server(&self, place: usize) -> Process {
+        let party = format!("archive-{place}");
+        let mut process = Process::start(&party, BINARY, &self.role(&party), &self.traces(), &self.home(&party));
+        let at = self.behind_front[place];
+        let peer = PeerClient::new(&format!("http://{at}"), PeerTrust::PlainLoopback, CallLimits::default()).unwrap();
+        wait_until("the archive server is ready", || {
+            assert!(process.ended().is_none(), "{party} ended:\n{}", process.said());
+            self.runtime.block_on(peer.get_bytes("/readyz", &[])).is_ok()
+        });
+        process
     }
 
     /// What the agency answers a stranger.
@@ -907,7 +956,12 @@ impl Town {
             let data = self.data(party);
             let charter = self.home(party).join("charter.auth");
             let line = [data.as_os_str(), "--charter".as_ref(), charter.as_os_str()];
-            let done = command(BINARY).args(["doctor", "--store"]).args(line).output().unwrap();
+            let mut doctor = command(BINARY);
+            doctor.args(["doctor", "--store"]).args(line);
+            if party == "agency" && self.terms.bucket.is_some() {
+                doctor.arg("--config").arg(self.home("agency").join("agency.toml"));
+            }
+            let done = doctor.output().unwrap();
             assert_eq!(
                 done.status.code(),
                 Some(0),
