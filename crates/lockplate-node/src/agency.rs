@@ -8,6 +8,7 @@ mod desk_section;
 pub(crate) mod memory;
 mod register_section;
 mod settings;
+mod standby_section;
 
 use core::fmt;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use register_section::RegisterConfig;
 pub use settings::{
     AgencyConfig, AgencyKeysConfig, AgencySettings, IntakeConfig, ListenConfig, RecorderConfig, TestingConfig,
 };
+pub use standby_section::StandbyConfig;
 
 use crate::account::{AccountParts, Accounts};
 use crate::agency_db::AgencyDb;
@@ -63,6 +65,7 @@ use crate::rng::SystemRng;
 use crate::settings::{DataFolder, KeyFileError, read_or_create_secret, read_public_file};
 use crate::shift::Shifts;
 use crate::shutdown::{ExitKind, SHUTDOWN_MAX, Tasks};
+use crate::standby::{Active, DbOf, DbShip, LogOf, LogShip, Shipper, StandbyError};
 use crate::tls::{TlsError, TlsIdentity};
 use memory::{MemoryFolder, cells_on_disk, holds_anything};
 use settings::RecorderSection;
@@ -121,6 +124,10 @@ pub enum AgencyError {
     Tls(TlsError),
     /// An address.
     Listen(ListenError),
+    /// The standby.
+    Standby(StandbyError),
+    /// It was asked to stop while it stood by.
+    Stopping,
     /// A task that the agency cannot do without has ended.
     Ended,
 }
@@ -149,6 +156,8 @@ impl AgencyError {
             Self::Store(_) | Self::Register(_) | Self::Sources(SourcesRefused::Down(_)) => ExitKind::Unavailable,
             Self::Tls(error) => error.exit_kind(),
             Self::Listen(error) => error.exit_kind(),
+            Self::Standby(error) => error.exit_kind(),
+            Self::Stopping => ExitKind::Done,
             Self::Ended => ExitKind::Internal,
         }
     }
@@ -177,6 +186,8 @@ impl fmt::Display for AgencyError {
             Self::Lists(cause) => cause.fmt(f),
             Self::Tls(cause) => cause.fmt(f),
             Self::Listen(cause) => cause.fmt(f),
+            Self::Standby(cause) => cause.fmt(f),
+            Self::Stopping => f.write_str("the agency was asked to stop"),
             Self::Ended => f.write_str("a task the agency cannot do without has ended; see the trace"),
         }
     }
@@ -204,7 +215,8 @@ impl core::error::Error for AgencyError {
             Self::Lists(cause) => Some(cause),
             Self::Tls(cause) => Some(cause),
             Self::Listen(cause) => Some(cause),
-            Self::Unfit(_) | Self::Ended => None,
+            Self::Standby(cause) => Some(cause),
+            Self::Unfit(_) | Self::Stopping | Self::Ended => None,
         }
     }
 }
@@ -223,7 +235,7 @@ from_cause! {
     File(KeyFileError) Founding(FoundingError) Core(lockplate_core::Error) TooLong(KeptTooLong)
     Memory(MemoryRefused) Log(OpenError) Db(DbError) Store(durable::Error) Bucket(BucketRefused)
     Desk(DeskError) Recorder(StartError) Register(RegisterDown) Sources(SourcesRefused) Law(LoadError) Policy(PolicyFolderError) Lists(HotListError) Tls(TlsError)
-    Listen(ListenError)
+    Listen(ListenError) Standby(StandbyError)
 }
 
 impl From<NoNotices> for AgencyError {
@@ -246,6 +258,8 @@ pub struct Agency {
     owner: Option<Owner>,
     alerts: Option<Alerts>,
     tasks: Tasks,
+    /// Where this agency has a second machine: the journal that it owns.
+    active: Option<Active>,
     _folder: DataFolder,
     /// Emptied when everything that writes to it has ended.
     _memory: Option<MemoryFolder>,
@@ -325,7 +339,11 @@ struct Owner {
 pub async fn run(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: Tasks) -> Result<(), AgencyError> {
     let agency = match start(settings, clock, &tasks).await {
         // Asked to end while it waited for its witnesses.
-        Err(AgencyError::Log(OpenError::NotStarted(NotStarted::Stopping))) if !tasks.failed() => return Ok(()),
+        Err(AgencyError::Stopping | AgencyError::Log(OpenError::NotStarted(NotStarted::Stopping)))
+            if !tasks.failed() =>
+        {
+            return Ok(());
+        }
         started => started?,
     };
     tracing::info!(address = %agency.address, "the agency answers");
@@ -364,6 +382,10 @@ impl Agency {
             }
         }
         let finished = self.tasks.finish(SHUTDOWN_MAX.saturating_sub(CLOSE_MAX)).await;
+        if let Some(active) = self.active {
+            // Last, because everything before had something to ship.
+            active.end(finished.is_ok() && !self.tasks.failed()).await;
+        }
         if finished.is_err() || self.tasks.failed() { Err(AgencyError::Ended) } else { Ok(()) }
     }
 }
@@ -379,6 +401,17 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     // Nothing but the health of the process answers before the witnesses of the logs have.
     let gate = Gate::new();
     server.serve(gate.behind(Router::new().route("/livez", get(async || "ok"))), tasks);
+    let active = match &settings.standby {
+        Some(section) => {
+            gate.stand_by(true);
+            let taken = Box::pin(section.take_part(&settings, &clock, tasks)).await?;
+            gate.stand_by(false);
+            Some(taken.ok_or(AgencyError::Stopping)?)
+        }
+        None => None,
+    };
+    let shipper = active.as_ref().map(Active::shipper);
+    let mut databases = Vec::new();
     let mut router = Router::new();
     let mut owner = None;
     let mut lan = None;
@@ -389,7 +422,9 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     if let Some(section) = &settings.recorder {
         let charter = Arc::new(CharterFile::verify(&read_public_file(&section.charter)?)?);
         memory = memory_of(&settings, section, &charter)?;
-        let (routes, roles) = Box::pin(open_owner(&settings, section, charter, memory.as_ref(), &clock, tasks)).await?;
+        let (routes, roles) =
+            Box::pin(open_owner(&settings, section, charter, memory.as_ref(), &clock, tasks, shipper)).await?;
+        databases.push(roles.db.db().clone());
         router = router.merge(routes).merge(roles.intake.routes(Door::Protected));
         if let Some(addr) = section.lan {
             let door = Server::bind(ListenOn { addr, tls: TlsMode::PlainLan }, limits()).await?;
@@ -404,7 +439,8 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
         owner = Some(roles);
     }
     if let Some(section) = settings.desk.clone() {
-        let (desk, door) = section.open(&settings.data, &clock, tasks, &settings.without).await?;
+        let (desk, door) = section.open(&settings.data, &clock, tasks, &settings.without, shipper.cloned()).await?;
+        databases.push(desk.db().clone());
         if let Some(owner) = &owner {
             let shifts = Shifts::new(desk.clone(), Arc::clone(&clock));
             router = router.merge(shifts.routes());
@@ -422,7 +458,11 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
         }
         router = router.merge(desk::routes(desk)).merge(log_door::routes("/log/desk", door));
     }
+    if let Some(active) = &active {
+        active.write_bases(databases);
+    }
     let health = Health {
+        shipper: shipper.cloned(),
         in_memory: memory.is_some(),
         recorder: owner.as_ref().map(|owner| (owner.recorder.clone(), owner.intake.clone())),
         hot_lists,
@@ -432,7 +472,7 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     if let Some((kept, shown, charter)) = register {
         kept.start(charter, &settings.data, shown, &clock, tasks)?;
     }
-    Ok(Agency { address, lan, owner, alerts, tasks: tasks.clone(), _folder: folder, _memory: memory })
+    Ok(Agency { address, lan, owner, alerts, tasks: tasks.clone(), active, _folder: folder, _memory: memory })
 }
 
 fn limits() -> Limits {
@@ -476,13 +516,14 @@ async fn open_owner(
     memory: Option<&MemoryFolder>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
+    shipper: Option<&Shipper>,
 ) -> Result<(Router, Owner), AgencyError> {
     let spool = memory.map_or_else(|| settings.data.join("spool"), MemoryFolder::spool);
     let segments = memory.map_or_else(|| settings.data.join("archive"), MemoryFolder::archive);
     let (opened, clock_too, tasks_too) = (settings.clone(), Arc::clone(clock), tasks.clone());
-    let (charter_too, spool_too) = (Arc::clone(&charter), spool.clone());
+    let (charter_too, spool_too, shipper_too) = (Arc::clone(&charter), spool.clone(), shipper.cloned());
     let spawned = tokio::task::spawn_blocking(move || {
-        Stores::open(&opened, &spool_too, &segments, &charter_too, clock_too, &tasks_too)
+        Stores::open(&opened, &spool_too, &segments, &charter_too, clock_too, &tasks_too, shipper_too)
     })
     .await;
     let Stores { db, log, archive, key, recorder } = spawned.map_err(|_panicked| AgencyError::Ended)??;
@@ -512,6 +553,7 @@ async fn open_owner(
         db: db.clone(),
         log: log.clone(),
         archive: Arc::clone(&archive),
+        shipper: shipper.cloned(),
         spool,
         in_memory: memory.is_some(),
         clock: Arc::clone(clock),
@@ -634,6 +676,7 @@ impl Stores {
         charter: &CharterFile,
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
+        shipper: Option<Shipper>,
     ) -> Result<Self, AgencyError> {
         let key = founding::statement_signer(&settings.keys.recorder)?;
         let recorder = charter.charter().recorders.iter().find(|entry| entry.key == key.verify_key().0);
@@ -652,9 +695,11 @@ impl Stores {
         }
         durable::create_dir(spool)?;
         durable::remove_temporaries(spool)?;
-        let db = AgencyDb::open(&settings.data.join("agency.db"))?;
+        let db_ship = shipper.clone().map(|shipper| DbShip::new(shipper, DbOf::Agency));
+        let db = AgencyDb::open_shipped(&settings.data.join("agency.db"), db_ship)?;
         let party = (recorder.0, charter.hash());
-        let log = LogOnDisk::load(&settings.data.join("log"), signer, LogKind::Recorder, party, clock, tasks)?;
+        let (logs, ship) = (settings.data.join("log"), shipper.map(|shipper| LogShip::new(shipper, LogOf::Recorder)));
+        let log = LogOnDisk::load_shipped(&logs, signer, LogKind::Recorder, party, clock, tasks, ship)?;
         let archive = match section {
             Some(section) => {
                 let bucket = section.open()?;
@@ -669,6 +714,7 @@ impl Stores {
 
 #[derive(Clone)]
 struct Health {
+    shipper: Option<Shipper>,
     in_memory: bool,
     recorder: Option<(RecorderHandle, IntakeState)>,
     hot_lists: Option<HotLists>,
@@ -689,7 +735,8 @@ struct Ready {
 }
 
 async fn readyz(State(health): State<Health>) -> Result<Json<Ready>, Problem> {
-    if health.tasks.stopping().is_cancelled() {
+    let behind = health.shipper.as_ref().is_some_and(Shipper::is_behind);
+    if health.tasks.stopping().is_cancelled() || behind {
         return Err(Problem::new(ProblemKind::Unavailable));
     }
     let mark = |good: bool, otherwise: &'static str| if good { "ok" } else { otherwise };

@@ -17,6 +17,7 @@ use crate::alerts;
 use crate::db::{Db, DbError, DbErrorKind};
 use crate::intake::Asked;
 use crate::recorder::plan::{Slot, SlotKind};
+use crate::standby::DbShip;
 
 pub use cameras::{Camera, CameraError, NewCamera, listed, register_digest};
 
@@ -137,7 +138,15 @@ impl AgencyDb {
     /// # Errors
     /// As [`Db::open`].
     pub fn open(path: &Path) -> Result<Self, DbError> {
-        Ok(Self { db: Db::open(path, MIGRATIONS)?, register: std::sync::Arc::default() })
+        Self::open_shipped(path, None)
+    }
+
+    /// The same, with every change shipped to a standby. Blocks.
+    ///
+    /// # Errors
+    /// As [`Db::open_shipped`].
+    pub fn open_shipped(path: &Path, ship: Option<DbShip>) -> Result<Self, DbError> {
+        Ok(Self { db: Db::open_shipped(path, MIGRATIONS, ship)?, register: std::sync::Arc::default() })
     }
 
     /// Ends the role as soon as the database cannot be relied on; see [`Db::end_with`].

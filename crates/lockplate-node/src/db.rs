@@ -14,13 +14,17 @@
 //!   grant would be unspent.
 //! - One process with one connection (the data folder is locked) has no use for WAL's concurrent readers.
 //!
+//! With a standby ([`Db::open_shipped`]) it is WAL all the same, because the WAL is where the changed pages are to be had: the pages of each
+//! call are shipped before its caller hears of it, and the WAL is checkpointed and emptied before the next call. The lock is exclusive, so
+//! no reader delays that, and the three reasons above hold as they do for the rollback journal.
+//!
 //! What a file system or flash controller keeps of overwritten blocks is out of reach of all of this; so shares are
 //! stored wrapped, and destroying one ends with destroying its key file.
 
 use core::fmt;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::shutdown::{ExitKind, Tasks};
+use crate::standby::{DbShip, NoPages};
 
 /// How long SQLite waits for a lock of another process (a backup, a look by an operator) before it reports
 /// [`DbErrorKind::Busy`].
@@ -138,6 +143,27 @@ pub struct Db {
     connection: Arc<Mutex<Connection>>,
     turn: Arc<Semaphore>,
     broken: CancellationToken,
+    ship: Option<Arc<Shipped>>,
+}
+
+/// A database whose changes are shipped to a standby.
+struct Shipped {
+    path: PathBuf,
+    ship: DbShip,
+}
+
+impl Shipped {
+    /// Ships what was committed, then empties the write-ahead log. Blocks.
+    fn ship(&self, connection: &Connection) -> Result<(), DbError> {
+        let fatal = |cause: NoPages| {
+            tracing::error!(%cause, "a change of a database is not known to be shipped: the database is used no more");
+            DbError::new(DbErrorKind::Fatal)
+        };
+        if self.ship.committed(&self.path).map_err(fatal)? {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()))?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Db {
@@ -157,27 +183,43 @@ impl Db {
     /// [`DbErrorKind::Foreign`] where the file is of a later version or no database, [`DbErrorKind::Fatal`] where it
     /// cannot be opened, [`DbErrorKind::Internal`] where a migration does not run.
     pub fn open(path: &Path, migrations: &[&str]) -> Result<Self, DbError> {
+        Self::open_shipped(path, migrations, None)
+    }
+
+    /// The same, with every change shipped to a standby before its caller hears of it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`DbErrorKind::Fatal`] where a migration is not known to be shipped.
+    pub fn open_shipped(path: &Path, migrations: &[&str], ship: Option<DbShip>) -> Result<Self, DbError> {
         // SQLite gives its journal the mode of the main file, so making that one first closes both to others.
         let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         made.map_err(|_path_not_shown| DbError::new(DbErrorKind::Fatal))?;
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        for (pragma, value) in [
-            ("journal_mode", "TRUNCATE"),
+        let journal: &[(&str, &str)] = match ship {
+            None => &[("journal_mode", "TRUNCATE")],
+            Some(_) => &[("locking_mode", "EXCLUSIVE"), ("journal_mode", "WAL"), ("wal_autocheckpoint", "0")],
+        };
+        for (pragma, value) in journal.iter().copied().chain([
             ("synchronous", "FULL"),
             ("secure_delete", "ON"),
             ("foreign_keys", "ON"),
             ("temp_store", "MEMORY"),
             ("trusted_schema", "OFF"),
             ("cell_size_check", "ON"),
-        ] {
+        ]) {
             connection.pragma_update(None, pragma, value)?;
         }
         migrate(&mut connection, migrations)?;
+        let ship = ship.map(|ship| Arc::new(Shipped { path: path.to_owned(), ship }));
+        if let Some(ship) = &ship {
+            ship.ship(&connection)?;
+        }
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             turn: Arc::new(Semaphore::new(1)),
             broken: CancellationToken::new(),
+            ship,
         })
     }
 
@@ -195,6 +237,7 @@ impl Db {
     {
         let fatal = DbError::new(DbErrorKind::Fatal);
         let (turn, connection, broken) = (Arc::clone(&self.turn), Arc::clone(&self.connection), self.broken.clone());
+        let ship = self.ship.clone();
         let run = async move {
             // One blocking thread at a time, held by a permit: waiting calls wait here, not on threads.
             let permit = turn.acquire_owned().await.map_err(|_never_closed| fatal)?;
@@ -204,7 +247,11 @@ impl Db {
                     return Err(fatal);
                 }
                 let mut connection = connection.lock().map_err(|_poisoned| fatal)?;
-                let result = work(&mut connection);
+                let mut result = work(&mut connection);
+                // Whatever `work` says: what it committed is durable here, and must be there before anybody goes on from it.
+                if let Some(Err(not_shipped)) = ship.map(|ship| ship.ship(&connection)) {
+                    result = Err(not_shipped);
+                }
                 if result.as_ref().is_err_and(|error| error.kind == DbErrorKind::Fatal) {
                     // A failed sync is never retried: after one, the kernel may report the next as done though the
                     // pages are lost.

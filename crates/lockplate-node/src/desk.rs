@@ -51,6 +51,7 @@ use crate::party_log::PartyLog;
 use crate::problem::{Problem, ProblemKind};
 use crate::rng::SystemRng;
 use crate::shutdown::{ExitKind, Tasks};
+use crate::standby::DbShip;
 
 /// Bytes of a filed request: 24 Openings and 16 attachments at their bounds, in base64.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -94,6 +95,8 @@ pub struct DeskSettings {
     pub owners: Vec<CharterFile>,
     /// Signed declarations (`.auth`) to file with them.
     pub declarations: Vec<Vec<u8>>,
+    /// Ships `desk.db` to a standby.
+    pub ship: Option<DbShip>,
 }
 
 /// Why a desk cannot start.
@@ -281,7 +284,8 @@ impl Desk {
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
     ) -> Result<Self, DeskError> {
-        let db = Db::open(&settings.data.join("desk.db"), store::MIGRATIONS).map_err(DeskError::Db)?;
+        let db = Db::open_shipped(&settings.data.join("desk.db"), store::MIGRATIONS, settings.ship)
+            .map_err(DeskError::Db)?;
         db.end_with(tasks);
         let mut owners = BTreeMap::new();
         for charter in settings.owners {
@@ -320,6 +324,11 @@ impl Desk {
         };
         tasks.spawn_essential("desk", desk.clone().keep_going());
         Ok(desk)
+    }
+
+    /// Its database.
+    pub(crate) fn db(&self) -> &Db {
+        &self.inner.db
     }
 
     fn now_i64(&self) -> i64 {

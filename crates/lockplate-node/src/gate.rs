@@ -2,10 +2,12 @@
 //! the process) is open at once; the rest answers 503 until the role opens it, and sources of reads nothing. So all parties of a town may
 //! start together.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use tower::ServiceExt as _;
 
@@ -16,6 +18,7 @@ use crate::problem::ProblemKind;
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     doors: Arc<OnceLock<Router>>,
+    standby: Arc<AtomicBool>,
 }
 
 impl Gate {
@@ -35,6 +38,11 @@ impl Gate {
         let _opened_before = self.doors.set(doors);
     }
 
+    /// Whether this is the machine that waits while another one is active: `/readyz` then says so.
+    pub(crate) fn stand_by(&self, standby: bool) {
+        self.standby.store(standby, Ordering::Relaxed);
+    }
+
     /// Whether it is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -47,6 +55,9 @@ async fn pass(State(gate): State<Gate>, request: Request) -> Response {
         Some(doors) => doors.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
         // It is not known yet who they are, and one kind of them takes any status for a delivery.
         None if request.uri().path().starts_with(SOURCE_PATHS) => CloseUnanswered.into_response(),
+        None if gate.standby.load(Ordering::Relaxed) && request.uri().path() == "/readyz" => {
+            (StatusCode::SERVICE_UNAVAILABLE, "standby").into_response()
+        }
         None => ProblemKind::Unavailable.into_response(),
     }
 }
@@ -54,8 +65,7 @@ async fn pass(State(gate): State<Gate>, request: Request) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Body;
-    use axum::http::StatusCode;
+    use axum::body::{Body, to_bytes};
     use axum::routing::get;
 
     #[tokio::test]
@@ -71,6 +81,11 @@ mod tests {
         assert_eq!(ask("/early").await, Some(StatusCode::OK));
         assert_eq!(ask("/late").await, Some(StatusCode::SERVICE_UNAVAILABLE));
         assert_eq!(ask("/in/v1/gate/token").await, None);
+        gate.stand_by(true);
+        let request = Request::builder().uri("/readyz").body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(to_bytes(response.into_body(), 100).await.unwrap().as_ref(), b"standby");
         gate.open(Router::new().route("/late", get(async || "late")));
         assert_eq!(ask("/late").await, Some(StatusCode::OK));
         assert_eq!(ask("/nowhere").await, Some(StatusCode::NOT_FOUND));

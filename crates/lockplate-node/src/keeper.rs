@@ -694,7 +694,7 @@ struct Prepared {
     policies: Policies,
     declaration_texts: BTreeMap<DeclarationName, [u8; 32]>,
     people: People,
-    log: OwnLog,
+    log: OwnLog<FileLogStorage>,
     public: PathBuf,
     /// None before the log is begun.
     database: Option<Db>,

@@ -61,6 +61,7 @@ pub mod search;
 pub mod settings;
 pub mod shift;
 pub mod shutdown;
+pub mod standby;
 pub mod tls;
 pub mod trace;
 pub mod verify;

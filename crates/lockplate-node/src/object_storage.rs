@@ -205,6 +205,11 @@ impl BucketSettings {
         Ok(Self { endpoint, prefix, credentials, ca_file, config })
     }
 
+    /// Whether an object can be made only where there is none.
+    pub(crate) const fn has_conditional_put(&self) -> bool {
+        self.config.conditional_put
+    }
+
     /// The bucket. Reads the credentials and the authorities, and connects to nothing. Blocks.
     ///
     /// The credentials stay in this process' memory, in the library's hands, for as long as the store is used.

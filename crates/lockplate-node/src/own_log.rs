@@ -3,24 +3,23 @@
 //! agency's to [`party_log`](crate::party_log).
 
 use lockplate_core::entry::leaf_time;
-use lockplate_log::{Checkpoint, Error, Log, LogFile, LogStorage as _, NoteSigner};
-use lockplate_store::log_files::FileLogStorage;
+use lockplate_log::{Checkpoint, Error, Log, LogFile, LogStorage, NoteSigner};
 
 /// The own log before its witnesses were asked.
 #[expect(clippy::large_enum_variant, reason = "there is one a log, and it is moved at the start only")]
-pub(crate) enum OwnLog {
+pub(crate) enum OwnLog<S> {
     /// Taken up from the disk.
-    There(Log<FileLogStorage>),
+    There(Log<S>),
     /// Not begun.
-    New(FileLogStorage, NoteSigner),
+    New(S, NoteSigner),
 }
 
-impl OwnLog {
+impl<S: LogStorage> OwnLog<S> {
     /// Takes up the log of a folder if there is one, without signing anything. `now` is in seconds since 1970. Blocks.
     ///
     /// # Errors
     /// Those of [`Log::load`].
-    pub(crate) fn load(storage: FileLogStorage, signer: NoteSigner, now: u64) -> Result<Self, Error> {
+    pub(crate) fn load(storage: S, signer: NoteSigner, now: u64) -> Result<Self, Error> {
         let head = storage.read_head().map_err(|fault| Error::Storage { file: LogFile::Head, fault })?;
         match head {
             None => Ok(Self::New(storage, signer)),
@@ -49,7 +48,7 @@ impl OwnLog {
     ///
     /// # Errors
     /// Those of [`Log::create`].
-    pub(crate) fn begin(self) -> Result<Log<FileLogStorage>, Error> {
+    pub(crate) fn begin(self) -> Result<Log<S>, Error> {
         match self {
             Self::There(log) => Ok(log),
             Self::New(storage, signer) => Log::create(storage, signer),

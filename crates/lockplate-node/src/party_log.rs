@@ -22,6 +22,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::release::{Published, Releaser};
 use crate::rng::SystemRng;
 use crate::shutdown::{ExitKind, Tasks};
+use crate::standby::{LogShip, PartyStorage};
 
 /// Leaves of one batch: so many of the longest leaf (16 KiB) are within the 8 MiB of a batch.
 const BATCH_LEAVES: usize = 512;
@@ -128,7 +129,7 @@ pub struct LogWitnesses {
 
 /// A log's files, found good; nothing is signed yet.
 pub struct LogOnDisk {
-    log: OwnLog,
+    log: OwnLog<PartyStorage>,
     signer_name: Origin,
     kind: LogKind,
     first: ([u8; 16], [u8; 32]),
@@ -154,12 +155,29 @@ impl LogOnDisk {
         logs: &Path,
         signer: NoteSigner,
         kind: LogKind,
-        (party, charter): ([u8; 16], [u8; 32]),
+        party: ([u8; 16], [u8; 32]),
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
+        Self::load_shipped(logs, signer, kind, party, clock, tasks, None)
+    }
+
+    /// The same, with its files shipped to a standby.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn load_shipped(
+        logs: &Path,
+        signer: NoteSigner,
+        kind: LogKind,
+        (party, charter): ([u8; 16], [u8; 32]),
+        clock: Arc<dyn Clock>,
+        tasks: &Tasks,
+        ship: Option<LogShip>,
+    ) -> Result<Self, OpenError> {
         let signer_name = signer.verifier_key().name().clone();
-        let storage = FileLogStorage::acquire(logs, &signer_name).map_err(OpenError::Folder)?;
+        let files = FileLogStorage::acquire(logs, &signer_name).map_err(OpenError::Folder)?;
+        let storage = PartyStorage::new(files, ship);
         let (public, faults) = (storage.public(), storage.faults());
         let now = seconds(clock.as_ref());
         let log = OwnLog::load(storage, signer, now).map_err(OpenError::Log)?;
@@ -237,7 +255,7 @@ pub struct PartyLog {
 }
 
 struct Inner {
-    log: Mutex<Log<FileLogStorage>>,
+    log: Mutex<Log<PartyStorage>>,
     /// Who waits for the next commit.
     queue: Mutex<VecDeque<Waiting>>,
     kind: LogKind,
@@ -399,7 +417,7 @@ impl PartyLog {
 
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Log<FileLogStorage>) -> Result<T, NotLogged> + Send + 'static,
+        work: impl FnOnce(&Log<PartyStorage>) -> Result<T, NotLogged> + Send + 'static,
     ) -> Result<T, NotLogged> {
         let inner = Arc::clone(&self.inner);
         let ran =
@@ -441,7 +459,7 @@ impl Inner {
         batch
     }
 
-    fn commit_batch(&self, log: &mut Log<FileLogStorage>, batch: Vec<Waiting>) {
+    fn commit_batch(&self, log: &mut Log<PartyStorage>, batch: Vec<Waiting>) {
         // A log's time never goes back, and a leaf tells no time that no clock showed: nothing is stamped.
         let now = seconds(self.clock.as_ref());
         if is_behind(now, log) {
@@ -528,7 +546,7 @@ impl Receipts for PartyLog {
 }
 
 /// Whether a clock that shows `now` is behind the newest leaf, which raises the alarm (`log.md` section 3, step 1).
-fn is_behind(now: u64, log: &Log<FileLogStorage>) -> bool {
+fn is_behind(now: u64, log: &Log<PartyStorage>) -> bool {
     let last = log.last_time().unwrap_or(0);
     let behind = now < last;
     if behind {

@@ -25,6 +25,8 @@ pub use actor::{RecorderParts, RecorderSettings, StartError, start};
 pub use close::CloseStep;
 pub use sealer_link::SealerProgram;
 
+use crate::standby::Shipper;
+
 /// Reads that may wait for an epoch or a commit, in all callers together. They are the only reads in clear outside of the
 /// sealer, and they are in memory.
 pub const READS_WAITING_MAX: usize = 20_000;
@@ -107,6 +109,7 @@ pub struct RecorderState {
 pub struct RecorderHandle {
     commands: mpsc::Sender<Command>,
     waiting: Arc<Semaphore>,
+    shipper: Option<Shipper>,
 }
 
 impl fmt::Debug for RecorderHandle {
@@ -140,7 +143,8 @@ impl RecorderHandle {
         if reads.is_empty() {
             return Ok(Vec::new());
         }
-        if reads.len() > READS_OF_CALL_MAX {
+        // Nothing could be acknowledged while the standby's journal does not go on: better said at once than after minutes.
+        if reads.len() > READS_OF_CALL_MAX || self.shipper.as_ref().is_some_and(Shipper::is_behind) {
             return Err(RecorderError::Busy);
         }
         let count = u32::try_from(reads.len()).map_err(|_bounded_above| RecorderError::Busy)?;

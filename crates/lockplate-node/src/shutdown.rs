@@ -36,6 +36,8 @@ pub enum ExitKind {
     Problems,
     /// The epochs asked for are destroyed.
     Gone,
+    /// Another machine of the agency has taken over from this one.
+    Fenced,
     /// Interrupted by a second signal.
     Interrupted,
 }
@@ -54,6 +56,7 @@ impl ExitKind {
             Self::Unavailable => 6,
             Self::Problems => 7,
             Self::Gone => 8,
+            Self::Fenced => 9,
             Self::Interrupted => 130,
         }
     }
@@ -274,6 +277,7 @@ mod tests {
             (ExitKind::Unavailable, 6),
             (ExitKind::Problems, 7),
             (ExitKind::Gone, 8),
+            (ExitKind::Fenced, 9),
             (ExitKind::Interrupted, 130),
         ];
         for (kind, code) in table {

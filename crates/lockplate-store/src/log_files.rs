@@ -182,8 +182,11 @@ impl FileLogStorage {
     }
 }
 
-/// The origin with `/` as `+`, which no origin has: two origins never share a folder.
-fn folder_name(origin: &Origin) -> Result<String, AcquireError> {
+/// Name of a log's folder: the origin with `/` as `+`, which no origin has, so that two origins never share a folder.
+///
+/// # Errors
+/// [`AcquireError::Origin`].
+pub fn folder_name(origin: &Origin) -> Result<String, AcquireError> {
     let name = origin.as_str().replace('/', "+");
     if name == "." || name == ".." || name.contains('\\') {
         return Err(AcquireError::Origin);

@@ -113,6 +113,7 @@ pub(crate) fn problem(verb: &str, kind: ExitKind, text: &str) -> Value {
         ExitKind::Unavailable => ("unavailable", "Unavailable"),
         ExitKind::Problems => ("problems-found", "Problems found"),
         ExitKind::Gone => ("epoch-destroyed", "Destroyed"),
+        ExitKind::Fenced => ("taken-over", "Another machine has taken over"),
         ExitKind::Interrupted => ("interrupted", "Interrupted"),
     };
     json!({

@@ -607,6 +607,7 @@ fn report(watch: &Watch, look: &Look, pinned_by: PinnedBy, kept: Kept, screen: &
         | ExitKind::Refused
         | ExitKind::Unavailable
         | ExitKind::Gone
+        | ExitKind::Fenced
         | ExitKind::Interrupted => "NOT VALID: not everything could be read; try again".to_owned(),
     };
     screen.heading(&verdict);

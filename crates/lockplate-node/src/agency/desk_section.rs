@@ -23,6 +23,7 @@ use crate::officers::AgencyIdentity;
 use crate::party_log::{LogOnDisk, LogWitnesses};
 use crate::settings::{ConfigError, read_public_file};
 use crate::shutdown::Tasks;
+use crate::standby::{DbOf, DbShip, LogOf, LogShip, Shipper};
 
 /// Owners that one desk may ask.
 const OWNERS_MAX: usize = 256;
@@ -114,9 +115,10 @@ impl DeskSection {
         clock: &Arc<dyn Clock>,
         tasks: &Tasks,
         without: &BTreeSet<String>,
+        standby: Option<Shipper>,
     ) -> Result<(Desk, LogDoor), AgencyError> {
         let (data, clock_too, tasks_too) = (data.to_owned(), Arc::clone(clock), tasks.clone());
-        let loaded = tokio::task::spawn_blocking(move || self.load(&data, clock_too, &tasks_too)).await;
+        let loaded = tokio::task::spawn_blocking(move || self.load(&data, clock_too, &tasks_too, standby)).await;
         let (settings, log, key) = loaded.map_err(|_panicked| AgencyError::Ended)??;
         let witnesses = witnesses(&settings, key, without)?;
         let log = log.start(witnesses).await?;
@@ -127,16 +129,27 @@ impl DeskSection {
         Ok((started.map_err(|_panicked| AgencyError::Ended)??, door))
     }
 
+    fn card(&self) -> Result<AgencyCard, AgencyError> {
+        let unreadable =
+            AgencyError::Unfit("the agency's own card cannot be read: write it with lockplate agency init");
+        serde_json::from_slice(&read_public_file(&self.card)?).map_err(|_json| unreadable)
+    }
+
+    /// The key of the desk's log, by the agency's card. Blocks.
+    pub(super) fn log_key(&self) -> Result<VerifierKey, AgencyError> {
+        let unknown = AgencyError::Unfit("the agency's own card names no key of a log");
+        VerifierKey::parse(&self.card()?.desk_log_key).map_err(|_form| unknown)
+    }
+
     /// Everything on the disk. Blocks.
     fn load(
         &self,
         data: &Path,
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
+        standby: Option<Shipper>,
     ) -> Result<(DeskSettings, LogOnDisk, VerifierKey), AgencyError> {
-        let unreadable =
-            AgencyError::Unfit("the agency's own card cannot be read: write it with lockplate agency init");
-        let card: AgencyCard = serde_json::from_slice(&read_public_file(&self.card)?).map_err(|_json| unreadable)?;
+        let card = self.card()?;
         let agency = identity(&card)?;
         let mut owners = Vec::new();
         for (path, hash) in &self.owners {
@@ -165,10 +178,19 @@ impl DeskSection {
             owners,
             declarations,
             agency,
+            ship: standby.clone().map(|shipper| DbShip::new(shipper, DbOf::Desk)),
         };
         durable::create_dir(data)?;
         let party = (settings.agency.id.0, charter);
-        let log = LogOnDisk::load(&data.join("log"), desk_log, LogKind::Desk, party, clock, tasks)?;
+        let log = LogOnDisk::load_shipped(
+            &data.join("log"),
+            desk_log,
+            LogKind::Desk,
+            party,
+            clock,
+            tasks,
+            standby.map(|shipper| LogShip::new(shipper, LogOf::Desk)),
+        )?;
         Ok((settings, log, log_key))
     }
 }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::desk_section::{DeskConfig, DeskSection};
 use super::folder_of;
 use super::register_section::{RegisterConfig, RegisterSection};
+use super::standby_section::{StandbyConfig, StandbySection};
 use crate::account::{AccountConfig, AccountSection};
 use crate::alerts::{AlertSettings, AlertsConfig};
 use crate::founding::AgencyFiles;
@@ -62,6 +63,8 @@ pub struct AgencyConfig {
     /// Hot lists whose files are fetched.
     #[serde(default)]
     pub hotlist: Vec<HotlistTable>,
+    /// A second machine of this agency takes over when the active one fails.
+    pub standby: Option<StandbyConfig>,
     /// Tests of crashes.
     #[serde(default)]
     pub testing: TestingConfig,
@@ -185,6 +188,7 @@ pub(super) struct Keys {
     pub(super) alert: PathBuf,
     pub(super) hotlist: PathBuf,
     pub(super) passage: PathBuf,
+    pub(super) standby: PathBuf,
     pub(super) import: Option<PathBuf>,
 }
 
@@ -197,6 +201,7 @@ pub struct AgencySettings {
     pub(super) recorder: Option<RecorderSection>,
     pub(super) desk: Option<DeskSection>,
     pub(super) register: Option<RegisterSection>,
+    pub(super) standby: Option<StandbySection>,
     pub(super) sources: Vec<SourceTable>,
     pub(super) alerts: AlertSettings,
     pub(super) account: Option<AccountSection>,
@@ -333,6 +338,9 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
             None => None,
             Some(recorder) => Some(section(file, &data, recorder, config.testing.stop_after)?),
         };
+        let bucket = recorder.as_ref().and_then(|recorder| recorder.archive.as_ref());
+        let standby = config.standby.map(|standby| StandbySection::of(standby, bucket));
+        let standby = standby.transpose().map_err(|what| refuse(what.to_owned()))?;
         let own = recorder.as_ref().map(|recorder| recorder.charter.as_path());
         let desk = match config.desk {
             None => None,
@@ -347,12 +355,14 @@ impl TryFrom<(&Path, AgencyConfig)> for AgencySettings {
                 alert: files.alert,
                 hotlist: files.hotlist,
                 passage: files.passage,
+                standby: keys.join("standby"),
                 import: config.keys.import.map(|path| data.join(path)),
             },
             listen: config.listen,
             recorder,
             desk,
             register,
+            standby,
             sources: config.intake.source,
             alerts,
             account,

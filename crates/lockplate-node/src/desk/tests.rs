@@ -70,6 +70,7 @@ async fn office() -> Office {
         log_origin: "harbour.example/log/desk".to_owned(),
         owners: Vec::new(),
         declarations: Vec::new(),
+        ship: None,
     };
     let desk = Desk::start(settings, log, clock.clone(), &tasks).unwrap();
     Office { _folder: folder, router: routes(desk.clone()), desk, desk_key: public, clock, roster, tasks }

@@ -31,6 +31,7 @@ use crate::clock::Clock;
 use crate::db::DbError;
 use crate::party_log::{PartyLog, seconds};
 use crate::shutdown::Tasks;
+use crate::standby::Shipper;
 
 /// How often the plan is asked where nothing happens.
 const TICK: Duration = Duration::from_millis(200);
@@ -61,6 +62,8 @@ pub struct RecorderParts {
     pub log: PartyLog,
     /// Closed epochs.
     pub archive: Arc<SegmentStore>,
+    /// Where the agency has a standby: what it must have before anything is acknowledged.
+    pub shipper: Option<Shipper>,
     /// Folder of the spools.
     pub spool: PathBuf,
     /// Spools and archive are in memory, and gone with an earlier run.
@@ -169,6 +172,7 @@ pub async fn start(
         return Err(StartError::Key);
     }
     let keepers = keepers::of(&parts.charter).map_err(StartError::Address)?;
+    let shipper = parts.shipper.clone();
     let (events, heard) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
         parts,
@@ -199,7 +203,7 @@ pub async fn start(
     };
     tasks.spawn_essential("recorder", actor.run(asked, heard));
     tasks.spawn_essential("courier", close::courier(shared));
-    Ok(RecorderHandle { commands, waiting })
+    Ok(RecorderHandle { commands, waiting, shipper })
 }
 
 /// An epoch task as the actor knows it.

@@ -28,6 +28,7 @@ use crate::db::DbError;
 use crate::party_log::NotLogged;
 use crate::problem::ProblemKind;
 use crate::rng::SystemRng;
+use crate::standby::Piece;
 
 /// Pause before a step that failed for want of room is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -219,6 +220,7 @@ async fn try_close(
 /// After the leaf: served, spool gone, done.
 async fn confirm(shared: &Shared, epoch: EpochId, close: Signed<EpochClose>) -> Result<(), Halted> {
     stop_after(shared, CloseStep::Logged);
+    still_active(shared).await?;
     match shared.parts.archive.put_close(epoch, Bytes::from(close.to_bytes())).await {
         // The segment of an earlier run went with the memory it was in: there is nothing to serve, and the log has its close.
         Err(ArchiveError::NotFound) if shared.parts.in_memory => {
@@ -236,6 +238,10 @@ async fn confirm(shared: &Shared, epoch: EpochId, close: Signed<EpochClose>) -> 
     blocking(move || if path.exists() { durable::remove(&path) } else { Ok(()) })
         .await?
         .map_err(|_removal| Halted::Fatal("the spool folder"))?;
+    if let Some(shipper) = &shared.parts.shipper {
+        shipper.later(vec![Piece::SpoolGone(epoch)]);
+        shipper.base_is_due();
+    }
     stop_after(shared, CloseStep::SpoolRemoved);
     shared.parts.db.epoch_is(epoch, EpochState::Closed).await?;
     Ok(())
@@ -279,12 +285,21 @@ async fn store_segment(
     let segment = blocking(move || Segment::build(bucket_bits, cells, &mut SystemRng))
         .await?
         .map_err(|_bounds| Halted::Damaged)?;
+    still_active(shared).await?;
     let put = shared.parts.archive.put_segment(epoch, Bytes::from(header.to_bytes()), segment).await;
     Ok((put.map_err(|error| away(shared, error))?, found.count))
 }
 
 fn away(shared: &Shared, error: ArchiveError) -> Halted {
     Halted::of_archive(error, shared.parts.archive.is_remote())
+}
+
+/// The archive is one for all machines of the agency: what has lost the journal to another writes nothing there.
+async fn still_active(shared: &Shared) -> Result<(), Halted> {
+    match &shared.parts.shipper {
+        None => Ok(()),
+        Some(shipper) => shipper.ship(Vec::new()).await.map_err(|_not_shipped| Halted::Fatal("the standby's journal")),
+    }
 }
 
 fn empty_tally() -> SpoolTally {
@@ -304,7 +319,7 @@ fn closed_leaf(header: &EpochHeader, close: &Signed<EpochClose>, orphaned: bool)
     })
 }
 
-fn spool_path(shared: &Shared, epoch: EpochId) -> PathBuf {
+pub(super) fn spool_path(shared: &Shared, epoch: EpochId) -> PathBuf {
     shared.parts.spool.join(format!("{epoch}{SPOOL_SUFFIX}"))
 }
 

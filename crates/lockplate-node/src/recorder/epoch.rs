@@ -1,7 +1,10 @@
 //! One epoch, from prekeys to close: a task with its own sealer child. It must never log an epoch that fewer than t keepers
 //! hold, seal before `epoch.dealt` is durable, or acknowledge what the sealer has not acknowledged.
 
+use core::ops::Range;
 use std::collections::{BTreeMap, VecDeque};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use lockplate_core::Timestamp;
 use lockplate_core::entry::{self, EpochDealt, LogEntry};
 use lockplate_core::epoch::{EpochHeader, EpochKind, ShareReceipt};
-use lockplate_core::id::KeeperIndex;
+use lockplate_core::id::{EpochId, KeeperIndex};
 use lockplate_core::read::{Read, ReadFlags};
 use lockplate_core::segment::bucket_bits_for;
 use lockplate_core::sign::{Signed, Statement as _};
@@ -31,6 +34,7 @@ use crate::agency_db::EpochState;
 use crate::party_log::NotLogged;
 use crate::rng::SystemRng;
 use crate::sealer::wire::{Ask, Deal, NotSealed, Tell};
+use crate::standby::{CHUNK_BYTES, Piece, Shipper};
 
 /// After t receipts, how long the other keepers are waited for.
 const RECEIPTS_ALL_WAIT: Duration = Duration::from_millis(1_500);
@@ -43,6 +47,8 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Frames that the sealer may have at a time: one that it seals and one that it syncs. With more of them, each is smaller and dearer.
 const FRAMES_AT_A_TIME: usize = 2;
+/// How long a batch waits for the standby's journal before its callers are told to keep their reads.
+const SHIP_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Where the answer to a call goes.
 pub(super) type Reply = oneshot::Sender<Result<Vec<Sealed>, RecorderError>>;
@@ -182,7 +188,13 @@ impl EpochTask {
         };
         let _while_open = self.hand_out_the_rest(&header, stragglers);
         self.shared.tell(Event::Ready { slot: self.slot, run: self.run });
-        let ended = self.seal(&mut link, queue).await;
+        let mut standby = self.shared.parts.shipper.clone().map(|shipper| SpoolShip {
+            shipper,
+            path: close::spool_path(&self.shared, header.claimed().epoch_id),
+            epoch: header.claimed().epoch_id,
+            at: 0,
+        });
+        let ended = self.seal(&mut link, queue, standby.as_mut()).await;
         if matches!(ended, Ended::Full | Ended::Died) {
             // Told before the old epoch is closed: the next one must seal within two seconds (A13).
             self.shared.tell(Event::Lost { slot: self.slot, run: self.run });
@@ -290,7 +302,12 @@ impl EpochTask {
     }
 
     /// Natural group commit: what came in while [`FRAMES_AT_A_TIME`] frames are under way goes into the next one.
-    async fn seal(&mut self, link: &mut SealerLink, mut queue: VecDeque<Group>) -> Ended {
+    async fn seal(
+        &mut self,
+        link: &mut SealerLink,
+        mut queue: VecDeque<Group>,
+        mut standby: Option<&mut SpoolShip>,
+    ) -> Ended {
         let mut under_way: VecDeque<UnderWay> = VecDeque::new();
         let (mut asked_to_end, mut is_full, mut refused) = (false, false, None);
         loop {
@@ -300,7 +317,12 @@ impl EpochTask {
             if is_full {
                 queue.drain(..).for_each(|group| group.finish(Err(RecorderError::Interrupted)));
             } else if !queue.is_empty() && under_way.len() < FRAMES_AT_A_TIME {
-                match self.send(link, take_batch(&mut queue)).await {
+                let batch = take_batch(&mut queue);
+                if standby.as_ref().is_some_and(|standby| standby.shipper.is_behind()) {
+                    batch.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
+                    continue;
+                }
+                match self.send(link, batch).await {
                     Ok(sent) => under_way.extend(sent),
                     // Dropped: their callers are told that they were interrupted.
                     Err(LinkBroken) => return Ended::Died,
@@ -334,7 +356,10 @@ impl EpochTask {
             };
             let Some(frame) = under_way.pop_front() else { return Ended::Died };
             refused = match told {
-                Ok(Tell::Sealed { cells, .. }) if cells == frame.cells => refused,
+                Ok(Tell::Sealed { cells, spool_bytes }) if cells == frame.cells => match &mut standby {
+                    Some(standby) => refused.or(standby.ship(spool_bytes).await.err()),
+                    None => refused,
+                },
                 Ok(Tell::NotSealed(NotSealed::DiskFull)) => Some(RecorderError::Busy),
                 Ok(Tell::NotSealed(NotSealed::EpochFull)) => {
                     is_full = true;
@@ -386,6 +411,51 @@ struct UnderWay {
     cells: u32,
     /// The groups that end with it: they are durable when this frame and those before it are.
     last_of: Vec<Group>,
+}
+
+/// What is new in a spool, and the standby's journal.
+struct SpoolShip {
+    shipper: Shipper,
+    path: PathBuf,
+    epoch: EpochId,
+    /// Bytes that were handed over.
+    at: u64,
+}
+
+impl SpoolShip {
+    /// Ships what the sealer has written and synced, which is the spool up to `durable`: behind it the next commit may be half written.
+    /// Several frames may share a commit, and then there is nothing new for all but the first. What is not known to be in the journal in time is not acknowledged; it may be there
+    /// later all the same, which is harmless (I9).
+    async fn ship(&mut self, durable: u64) -> Result<(), RecorderError> {
+        let (path, epoch, at) = (self.path.clone(), self.epoch, self.at);
+        let read = tokio::task::spawn_blocking(move || new_pieces(&path, epoch, at..durable)).await;
+        let Ok(Ok(pieces)) = read else {
+            tracing::error!("a spool cannot be read for the standby: its reads are not acknowledged");
+            return Err(RecorderError::Busy);
+        };
+        self.at = self.at.max(durable);
+        let shipped = tokio::time::timeout(SHIP_WAIT_MAX, self.shipper.ship(pieces)).await;
+        shipped.map_err(|_elapsed| RecorderError::Busy)?.map_err(|_not_shipped| RecorderError::Busy)
+    }
+}
+
+/// The bytes `range` of a spool.
+fn new_pieces(path: &Path, epoch: EpochId, range: Range<u64>) -> std::io::Result<Vec<Piece>> {
+    let mut file = std::fs::File::open(path)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    let mut file = file.take(range.end.saturating_sub(range.start));
+    let (mut pieces, mut at) = (Vec::new(), range.start);
+    while at < range.end {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
+        if file.by_ref().take(most).read_to_end(&mut bytes)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let next = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        pieces.push(Piece::Spool { epoch, at, bytes });
+        at = next;
+    }
+    Ok(pieces)
 }
 
 /// Groups from the front that fit one commit; a group that is larger goes alone.

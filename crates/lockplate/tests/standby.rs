@@ -1,0 +1,242 @@
+//! An agency on two machines over one bucket of a real S3 server: the active one is killed with its disk, hangs and comes back, or loses
+//! its store; what was acknowledged is found by a lawful search, under one log, and the machine that was overtaken says nothing more.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test says by a panic what is wrong"
+)]
+
+mod store;
+mod town;
+
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use store::{Bad, Bucket};
+use town::lan::Lan;
+use town::process::{Process, signal};
+use town::{Acknowledged, BINARY, Terms, Town, moment, pause, wait_until, write};
+
+const PLATES: [&str; 3] = ["KXT4107", "KXT4206", "WRN3317"];
+/// Silence after which the standby takes over.
+const TAKEOVER: Duration = Duration::from_secs(4);
+/// Beyond it: the standby looks twice a second, opens its files and its log, and deals its first epoch.
+const A_FEW_SECONDS: Duration = Duration::from_secs(20);
+/// Exit code of a machine that another has taken over from.
+const FENCED: i32 = 9;
+
+fn free_port() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}
+
+/// The agency's address, before whichever machine is the active one.
+struct Relay {
+    to: Arc<Mutex<SocketAddr>>,
+}
+
+impl Relay {
+    fn start(at: SocketAddr, to: SocketAddr) -> Self {
+        let listener = TcpListener::bind(at).unwrap();
+        let to = Arc::new(Mutex::new(to));
+        let target = Arc::clone(&to);
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(*target.lock().unwrap()) else { continue };
+                for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                    std::thread::spawn(move || {
+                        let _ended = std::io::copy(&mut from, &mut to);
+                        let _closed = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { to }
+    }
+}
+
+/// One machine.
+struct Machine {
+    party: &'static str,
+    listen: SocketAddr,
+    lan: SocketAddr,
+}
+
+/// The town, and the agency's two machines.
+struct Pair {
+    bucket: Bucket,
+    town: Town,
+    relay: Relay,
+    machines: [Machine; 2],
+}
+
+impl Pair {
+    /// The first machine is active; the second has its files and does not run.
+    fn start() -> Self {
+        let bucket = Bucket::start();
+        let section = bucket.section("millbrook", "keys/archive.s3", true);
+        let mut town = Town::found(Terms { epoch_seconds: 6, bucket: Some(section), ..Terms::default() });
+        let file = town.home("agency").join("agency.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let public = text.split("address = \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let machines = [
+            Machine { party: "agency", listen: free_port(), lan: town.lan_at },
+            Machine { party: "agency-2", listen: free_port(), lan: free_port() },
+        ];
+        for Machine { party, listen, lan } in &machines {
+            let own = text.replace(&public, &listen.to_string()).replace(&town.lan_at.to_string(), &lan.to_string());
+            let own =
+                format!("{own}\n[standby]\nsigns_of_life_seconds = 1\ntakeover_seconds = {}\n", TAKEOVER.as_secs());
+            write(&town.home(party).join("agency.toml"), own.as_bytes());
+        }
+        let relay = Relay::start(public.parse().unwrap(), machines[0].listen);
+        town.start_everything();
+        // What an operator copies to the second machine: the papers, the keys, the list of officers.
+        for path in ["charter.auth", "card.json", "data/officers.json"] {
+            let bytes = std::fs::read(town.home("agency").join(path)).unwrap();
+            town::write_secret(&town.home("agency-2").join(path), &bytes);
+        }
+        for entry in std::fs::read_dir(town.data("agency").join("keys")).unwrap() {
+            let entry = entry.unwrap();
+            let bytes = std::fs::read(entry.path()).unwrap();
+            town::write_secret(&town.data("agency-2").join("keys").join(entry.file_name()), &bytes);
+        }
+        Self { bucket, town, relay, machines }
+    }
+
+    /// Starts a machine that finds another active, and waits until it has read the journal.
+    fn stand_by(&self, place: usize) -> Process {
+        let party = self.machines[place].party;
+        let mut process =
+            Process::start(party, BINARY, &self.town.role(party), &self.town.traces(), &self.town.home(party));
+        wait_until("the standby has read the journal to its end", || {
+            assert!(process.ended().is_none(), "the standby ended:\n{}", process.said());
+            process.said().contains("has read the journal to its end")
+        });
+        process
+    }
+
+    /// Waits until machine `place` takes reads; it is the agency from now on. How long that took.
+    fn taken_over_by(&mut self, place: usize, mut process: Process, acknowledged: &mut Vec<Acknowledged>) -> Duration {
+        let begun = moment();
+        *self.relay.to.lock().unwrap() = self.machines[place].listen;
+        self.town.lan_at = self.machines[place].lan;
+        let mut lan = self.town.lan();
+        loop {
+            if let Ok(read) = self.town.post(&mut lan, PLATES[0]) {
+                acknowledged.push(read);
+                break;
+            }
+            assert!(process.ended().is_none(), "the standby ended:\n{}", process.said());
+            assert!(begun.elapsed() < TAKEOVER + A_FEW_SECONDS, "no takeover:\n{}", process.said());
+            pause(50);
+        }
+        self.town.agency = Some(process);
+        begun.elapsed()
+    }
+}
+
+fn has_folder(data: &Path, begins: &str) -> bool {
+    let entries = std::fs::read_dir(data).unwrap();
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(begins))
+}
+
+/// I1, I4. The machine is gone in the middle of its work, and so is its disk.
+#[test]
+fn a_machine_that_is_gone_with_its_disk_is_taken_over_from_and_nothing_acknowledged_is_lost() {
+    let mut pair = Pair::start();
+    let mut acknowledged = pair.town.post_all(&PLATES, 10);
+    let standby = pair.stand_by(1);
+    let (more, refused) = pair.town.post_for(9_000, &PLATES);
+    assert!(more.len() > 50 && refused.is_empty(), "{} taken, refused: {refused:?}", more.len());
+    acknowledged.extend(more);
+    assert!(!pair.town.closes().is_empty(), "an epoch was closed by the first machine");
+    pair.town.agency.take().unwrap().kill();
+    std::fs::remove_dir_all(pair.town.data("agency")).unwrap();
+
+    let took = pair.taken_over_by(1, standby, &mut acknowledged);
+    eprintln!("reads are taken again {} ms after the active machine and its disk were gone", took.as_millis());
+    pair.town.wait_sealing();
+    acknowledged.extend(pair.town.post_all(&PLATES, 20));
+    pair.town.find_all(&acknowledged);
+    let orphaned = pair.town.closes().values().filter(|(_, orphaned)| *orphaned).count();
+    assert!(orphaned >= 1, "the log says which epoch's sealer was lost");
+    pair.town.nobody_panicked();
+    pair.town.stop_all();
+}
+
+/// I4, A12. The active machine hangs, is taken over from, and goes on: it ends by itself and has acknowledged nothing. Then it stands by,
+/// and takes over in its turn.
+#[test]
+fn a_machine_that_was_paused_ends_as_fenced_and_comes_back_as_standby() {
+    let mut pair = Pair::start();
+    let mut acknowledged = pair.town.post_all(&PLATES, 20);
+    let standby = pair.stand_by(1);
+    let mut paused = pair.town.agency.take().unwrap();
+    let first_lan = pair.machines[0].lan;
+    signal(paused.pid(), "STOP");
+    pair.taken_over_by(1, standby, &mut acknowledged);
+    acknowledged.extend(pair.town.post_all(&PLATES, 10));
+
+    signal(paused.pid(), "CONT");
+    let mut lan = Lan::new(first_lan);
+    let begun = moment();
+    let status = loop {
+        if let Some(status) = paused.ended() {
+            break status;
+        }
+        let said = pair.town.post(&mut lan, PLATES[1]);
+        assert!(said.is_err(), "the machine that was taken over from acknowledged a read: {said:?}");
+        assert!(begun.elapsed() < Duration::from_secs(40), "it goes on:\n{}", paused.said());
+    };
+    assert_eq!(status.code(), Some(FENCED), "{}", paused.said());
+    assert!(paused.said().contains("another machine has taken over"), "{}", paused.said());
+
+    let back = pair.stand_by(0);
+    assert!(has_folder(&pair.town.data("agency"), "fenced-"), "its old files are kept for a person");
+    assert!(!pair.town.data("agency").join("agency.db").exists(), "and are not used");
+    acknowledged.extend(pair.town.post_all(&PLATES, 10));
+    pair.town.agency.take().unwrap().kill();
+    pair.taken_over_by(0, back, &mut acknowledged);
+    pair.town.wait_sealing();
+    pair.town.find_all(&acknowledged);
+    pair.town.nobody_panicked();
+    pair.town.stop_all();
+}
+
+/// I1. Without its store the active machine acknowledges nothing, says so, and goes on when the store does.
+#[test]
+fn without_its_store_a_machine_acknowledges_nothing_and_resumes() {
+    let mut pair = Pair::start();
+    let mut acknowledged = pair.town.post_all(&PLATES, 20);
+    pair.bucket.go_wrong(Bad::Status(503), usize::MAX, |_| true);
+    let (taken, refused) = pair.town.post_for(25_000, &PLATES);
+    assert!(taken.is_empty(), "{} reads were acknowledged without the store", taken.len());
+    assert!(!refused.is_empty() && refused.iter().all(|why| why.starts_with("503")), "{refused:?}");
+    assert!(!pair.town.seals(), "and it says that it is not ready");
+    pair.bucket.be_well();
+    wait_until("reads are taken again", || {
+        let mut lan = pair.town.lan();
+        match pair.town.post(&mut lan, PLATES[2]) {
+            Ok(read) => {
+                acknowledged.push(read);
+                true
+            }
+            Err(_refused) => false,
+        }
+    });
+    acknowledged.extend(pair.town.post_all(&PLATES, 10));
+    pair.town.wait_sealing();
+    pair.town.find_all(&acknowledged);
+    pair.town.nobody_panicked();
+    pair.town.stop_all();
+}
