@@ -79,7 +79,7 @@ impl<'a> Desk<'a> {
         let keepers = charter
             .keepers
             .iter()
-            .map(|keeper| PeerClient::new(&keeper.url, PeerTrust::Pinned(keeper.tls_pin), limits.clone()));
+            .map(|keeper| PeerClient::new(&keeper.url, PeerTrust::Pinned(keeper.tls_pin), limits));
         Ok(Self {
             filled,
             officers,

@@ -6,6 +6,7 @@
 //! binary, keepers are processes.
 #![allow(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a bench has a clock, files and something to say, and never runs in the product"

@@ -173,9 +173,9 @@ impl Report {
     }
 
     pub(crate) fn markdown(&self) -> String {
-        let machine = |name: &str| match &self.machine[name] {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let machine = |name: &str| {
+            let value = &self.machine[name];
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
         };
         let mut text = format!(
             "# Bars{}\n\n{}, {} cores, {}, Linux {}, {}; load when it began: {}. {}, {} build. Commit {}{}.\n\nMedians, and in brackets the lowest and the \
