@@ -69,7 +69,7 @@ async fn a_broken_upload_goes_on_without_a_duplicate_or_a_loss() {
     let plan = plan(write(folder.path(), "reads.ndjson.gz", &gzip(&traffic(lines))), folder.path());
 
     // The first run is cut off while its third chunk or so is being sealed.
-    *town.sink.limit.lock().unwrap() = Some(8_192);
+    *town.sink.limit.lock().unwrap() = Some(12_288);
     let (tell, mut told) = mpsc::unbounded_channel();
     let cut = client.import(&plan, |progress| tell.send(*progress).unwrap());
     tokio::select! {

@@ -647,7 +647,7 @@ fn peer(options: &Options, size: Size) -> anyhow::Result<Option<Peer>> {
     let (plates, length) = (rows / 35, size.epochs * HOUR);
     postgres.sql(&format!(
         "DROP INDEX reads_plate_time;
-         INSERT INTO reads SELECT 1, int8send(k), k % 290, now() - make_interval(secs => {length}.0 * k / {rows}), NULL, 1, 'P' || (k * 7919) % {plates},
+         INSERT INTO reads SELECT 1, int8send(k), k % 290, now() - make_interval(secs => {length}.0 * k / {rows}), NULL, 1, 'P' || (k::bigint * 7919) % {plates},
            'US-NJ', 950, true, 930, 3, 900, 12, 800, 4, 850, 1, 1, 0 FROM generate_series(1, {rows}) AS k;
          CREATE INDEX reads_plate_time ON reads (plate, captured_at);"
     ))?;

@@ -82,7 +82,8 @@ fn write_file(options: &Options, entries: u64, now: u64) -> anyhow::Result<std::
     let header =
         json!({ "list": "state", "mode": "full", "sequence": 1, "produced_at": time(now), "entries": entries });
     writeln!(lines, "{header}")?;
-    for number in 0..entries {
+    // Number 0 is one letter seven times, which no list takes.
+    for number in 1..=entries {
         let ((_, class), state) = kind_of(number);
         let line = json!({
             "entry_id": format!("W{number:09}"), "plate": plate(number), "jurisdiction": state, "class": class, "source_file": "INV",
@@ -156,7 +157,7 @@ fn comparisons(entries: u64, rounds: usize) -> anyhow::Result<Series> {
     let settings = ListSettings { list: [1; 16], kind: SetKind::Extract, conf_min: 800, trust_jurisdiction: false };
     let stamp = SetStamp { sequence: 1, produced_at: at, full_at: at };
     let ruling = Ruling { allowed: true, digest: [0; 32] };
-    let checked = (0..entries).map_while(|number| {
+    let checked = (1..=entries).map_while(|number| {
         check_form(entry(number, now).ok()?, SetKind::Extract, false, at).ok()?.ruled(&ruling).ok()
     });
     let set = ListSet::build(settings, stamp, 0x1234_5678, checked)?;
@@ -165,7 +166,7 @@ fn comparisons(entries: u64, rounds: usize) -> anyhow::Result<Series> {
     }
     let reads: Vec<Read> = (0..READS)
         .map(|at| {
-            let number = at.wrapping_mul(7_919) % entries;
+            let number = at.wrapping_mul(7_919) % entries + 1;
             sealing::read(if at.is_multiple_of(HIT_ONE_IN) { number } else { entries + number })
         })
         .collect::<anyhow::Result<_>>()?;
