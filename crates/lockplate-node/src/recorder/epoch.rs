@@ -193,6 +193,7 @@ impl EpochTask {
             path: close::spool_path(&self.shared, header.claimed().epoch_id),
             epoch: header.claimed().epoch_id,
             at: 0,
+            there: 0,
         });
         let ended = self.seal(&mut link, queue, standby.as_mut()).await;
         if matches!(ended, Ended::Full | Ended::Died) {
@@ -420,13 +421,18 @@ struct SpoolShip {
     epoch: EpochId,
     /// Bytes that were handed over.
     at: u64,
+    /// Bytes that are known to be in the journal.
+    there: u64,
 }
 
 impl SpoolShip {
     /// Ships what the sealer has written and synced, which is the spool up to `durable`: behind it the next commit may be half written.
-    /// Several frames may share a commit, and then there is nothing new for all but the first. What is not known to be in the journal in time is not acknowledged; it may be there
+    /// Several frames may share a commit, and then only the first makes a record. What is not known to be in the journal in time is not acknowledged; it may be there
     /// later all the same, which is harmless (I9).
     async fn ship(&mut self, durable: u64) -> Result<(), RecorderError> {
+        if durable <= self.there {
+            return Ok(());
+        }
         let (path, epoch, at) = (self.path.clone(), self.epoch, self.at);
         let read = tokio::task::spawn_blocking(move || new_pieces(&path, epoch, at..durable)).await;
         let Ok(Ok(pieces)) = read else {
@@ -435,7 +441,9 @@ impl SpoolShip {
         };
         self.at = self.at.max(durable);
         let shipped = tokio::time::timeout(SHIP_WAIT_MAX, self.shipper.ship(pieces)).await;
-        shipped.map_err(|_elapsed| RecorderError::Busy)?.map_err(|_not_shipped| RecorderError::Busy)
+        shipped.map_err(|_elapsed| RecorderError::Busy)?.map_err(|_not_shipped| RecorderError::Busy)?;
+        self.there = self.at;
+        Ok(())
     }
 }
 

@@ -32,8 +32,8 @@ use super::plates::plate;
 use super::postgres::Postgres;
 use super::report::{Bar, Figure, Series};
 use super::town::command;
-use super::town::process::memory_kib;
-use super::{Measured, Options, seconds};
+use super::town::process::{memory_kib, status_kib};
+use super::{Measured, Options, bytes_below, seconds};
 
 /// Three weeks of hours, and the archives of a small city, a large one and a big county.
 const EPOCHS: u64 = 504;
@@ -223,7 +223,7 @@ fn skipped(size: Size) -> Measured {
 }
 
 fn plain(what: &str, unit: &'static str, ours: Series) -> Figure {
-    Figure { what: what.to_owned(), unit, ours, peer: None, bar: None }
+    Figure::alone(what, unit, ours, None)
 }
 
 fn median(of: &Series) -> Series {
@@ -540,10 +540,7 @@ fn doctor(filled: &Filled, bytes: u64) -> anyhow::Result<(f64, f64)> {
         .spawn()?;
     let mut peak = 0.0_f64;
     let status = loop {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-        peak = kib.map_or(peak, |kib| kib / 1_024.0);
+        peak = status_kib(child.id(), "VmHWM:").map_or(peak, |kib| f64_of(kib) / 1_024.0);
         if let Some(status) = child.try_wait()? {
             break status;
         }
@@ -572,15 +569,6 @@ fn for_each_file(archive: &Path, mut see: impl FnMut(&File) -> anyhow::Result<()
         }
     }
     Ok(())
-}
-
-fn bytes_below(archive: &Path) -> anyhow::Result<u64> {
-    let mut bytes = 0;
-    for_each_file(archive, |file| {
-        bytes += file.metadata()?.len();
-        Ok(())
-    })?;
-    Ok(bytes)
 }
 
 fn forget_pages(archive: &Path) -> anyhow::Result<()> {

@@ -188,23 +188,22 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
     let (entries, rounds) = if options.quick { (ENTRIES / 25, 3) } else { (ENTRIES, 7) };
     let share = f64::from(u32::try_from(entries)?) / f64::from(u32::try_from(ENTRIES)?);
     let (took, memory, most) = load(options, entries)?;
-    let figure = |what: &str, unit, ours, bar| Figure { what: what.to_owned(), unit, ours, peer: None, bar };
     Ok(Measured {
         figures: vec![
-            figure(
+            Figure::alone(
                 "comparisons, one core",
                 "reads/s",
                 comparisons(entries, rounds)?,
                 Some(Bar::AtLeast(COMPARISONS_MIN)),
             ),
-            figure(
+            Figure::alone(
                 "memory of the list in the agency",
                 "MB",
                 Series(vec![memory]),
                 Some(Bar::AtMost(MEMORY_MAX_MB * share)),
             ),
-            figure("the same while it is loaded, at most", "MB", Series(vec![most]), None),
-            figure("load by command", "s", Series(vec![took]), Some(Bar::AtMost(LOAD_SECONDS_MAX * share))),
+            Figure::alone("the same while it is loaded, at most", "MB", Series(vec![most]), None),
+            Figure::alone("load by command", "s", Series(vec![took]), Some(Bar::AtMost(LOAD_SECONDS_MAX * share))),
         ],
         how: vec![format!(
             "{entries} entries (bars are for {ENTRIES}, in proportion). Load: `lockplate agency hotlist load` from start to exit, two people, the file's \

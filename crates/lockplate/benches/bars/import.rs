@@ -11,7 +11,7 @@ use super::plates::{Dice, REPEATED_ONE_IN, plate};
 use super::postgres::Postgres;
 use super::report::{Bar, Figure, Series};
 use super::town::{BINARY, Terms, Town, command, now_ms};
-use super::{Measured, Options, sealing, seconds};
+use super::{Measured, Options, bytes_below, sealing, seconds};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Hours of reads in a file.
@@ -202,15 +202,4 @@ pub(super) fn measure_bytes(options: &Options) -> anyhow::Result<Measured> {
              of 16. PostgreSQL: `pg_total_relation_size` after `COPY`, the write-ahead log not counted."
         )],
     })
-}
-
-/// Bytes of all files below a folder.
-fn bytes_below(folder: &Path) -> anyhow::Result<u64> {
-    let mut sum = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let about = entry.metadata()?;
-        sum += if about.is_dir() { bytes_below(&entry.path())? } else { about.len() };
-    }
-    Ok(sum)
 }

@@ -176,3 +176,14 @@ fn fresh(folder: &Path) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(folder).context("no folder to work in")
 }
+
+/// Bytes of all files below a folder.
+fn bytes_below(folder: &Path) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        sum += if about.is_dir() { bytes_below(&entry.path())? } else { about.len() };
+    }
+    Ok(sum)
+}

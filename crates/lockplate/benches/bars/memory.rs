@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::plates::{Dice, REPEATED_ONE_IN, plate};
 use super::report::{Bar, Figure, Series};
-use super::town::process::descendants;
+use super::town::process::{descendants, status_kib};
 use super::town::{Terms, Town, now_ms, pause};
 use super::{Measured, Options};
 
@@ -22,9 +22,7 @@ const WATCH: Duration = Duration::from_millis(200);
 
 /// What a process has for itself; nothing if it has just ended.
 pub(super) fn own_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+    status_kib(pid, "RssAnon:").unwrap_or(0)
 }
 
 /// Most of what the agency and its sealers have for themselves, in KiB, until `over`.
@@ -67,13 +65,7 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
     })?;
     town.agency.take().context("the agency")?.stop();
     let mb = |kib: u64| Ok::<f64, anyhow::Error>(f64::from(u32::try_from(kib)?) * 1_024.0 / 1e6);
-    let figure = |what: &str, value: f64, bar| Figure {
-        what: what.to_owned(),
-        unit: "MB",
-        ours: Series(vec![value]),
-        peer: None,
-        bar,
-    };
+    let figure = |what: &str, value, bar| Figure::alone(what, "MB", Series(vec![value]), bar);
     Ok(Measured {
         figures: vec![
             figure("agency and its sealers together, at most", mb(agency + sealers)?, Some(Bar::AtMost(MEMORY_MAX_MB))),

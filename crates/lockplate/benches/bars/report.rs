@@ -102,6 +102,11 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
+    /// Without a peer.
+    pub(crate) fn alone(what: impl Into<String>, unit: &'static str, ours: Series, bar: Option<Bar>) -> Self {
+        Self { what: what.into(), unit, ours, peer: None, bar }
+    }
+
     /// Ours over the peer's, a round.
     fn ratios(&self) -> Option<Series> {
         let (_, peer) = self.peer.as_ref()?;

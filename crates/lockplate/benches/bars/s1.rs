@@ -132,7 +132,6 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
     let version = postgres.as_ref().map(|postgres| postgres.sql("SHOW server_version")).transpose()?;
     // In order, so that what it was asked is on the disk to the end.
     town.agency.take().context("the agency")?.stop();
-    let figure = |what: &str, unit, ours| Figure { what: what.to_owned(), unit, ours, peer: None, bar: None };
     Ok(Measured {
         figures: vec![
             Figure {
@@ -142,8 +141,8 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
                 peer: version.as_ref().map(|_| ("INSERT".to_owned(), peers)),
                 bar: Some(Bar::TimesPeerAtLeast(1.0)),
             },
-            figure("request to acknowledgement, p50", "ms", middle),
-            figure("request to acknowledgement, p99", "ms", slow),
+            Figure::alone("request to acknowledgement, p50", "ms", middle, None),
+            Figure::alone("request to acknowledgement, p99", "ms", slow, None),
         ],
         how: vec![
             format!(

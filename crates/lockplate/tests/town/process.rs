@@ -153,7 +153,12 @@ pub fn descendants(pid: u32) -> Vec<u32> {
 
 /// Anonymous memory of a process, KiB.
 pub fn memory_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    status_kib(pid, "RssAnon:").unwrap()
+}
+
+/// A line of `/proc/<pid>/status` that is in KiB; none where the process has ended.
+pub fn status_kib(pid: u32, line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let found = status.lines().find_map(|text| text.strip_prefix(line))?;
+    found.split_whitespace().next()?.parse().ok()
 }
