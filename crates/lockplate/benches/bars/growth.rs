@@ -456,39 +456,10 @@ impl Asker {
 
     /// The same by the command, from its start to its end.
     fn command(&self, filled: &Filled, number: u64) -> anyhow::Result<f64> {
-        let time = |at| lockplate_core::json::time_text(Timestamp(at));
-        let config = filled.town.home("officer").join("officer.toml").display().to_string();
-        let (from, to) = (time(filled.until - WEEK * HOUR), time(filled.until));
-        let plate = plate(number);
-        let line = [
-            "search",
-            "--json",
-            "--config",
-            &config,
-            "--plate",
-            &plate,
-            "--state",
-            "US-NJ",
-            "--purpose",
-            "stolenVehicle",
-            "--case",
-            "26-1234",
-            "--offence",
-            "felony",
-            "--offence-text",
-            "larceny of a motor vehicle",
-            "--facts",
-            "The owner reported the grey van stolen.",
-            "--from",
-            &from,
-            "--to",
-            &to,
-            "--wait",
-            "25",
-        ];
-        let (took, done) = seconds(|| Ok(command(super::town::BINARY).args(line).output()?))?;
-        if !done.status.success() {
-            bail!("lockplate search: {}", String::from_utf8_lossy(&done.stderr));
+        let window = (filled.until - WEEK * HOUR, filled.until);
+        let (took, searched) = seconds(|| Ok(filled.town.search_between(&plate(number), window)))?;
+        if searched.code != 0 {
+            bail!("lockplate search: {}", searched.stderr);
         }
         Ok(took * 1_000.0)
     }

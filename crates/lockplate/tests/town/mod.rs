@@ -812,7 +812,7 @@ impl Town {
 
     /// As [`Town::search`], with more on the command line.
     pub fn search_with(&self, plate: &str, more: &[&str]) -> Searched {
-        let mut line = self.search_line(&["search"], plate);
+        let mut line = self.search_line(&["search"], plate, self.window());
         line.extend(more.iter().map(|word| (*word).to_owned()));
         self.run_search(&line)
     }
@@ -839,11 +839,15 @@ impl Town {
     }
 
     fn search_by(&self, verb: &[&str], plate: &str) -> Searched {
-        self.run_search(&self.search_line(verb, plate))
+        self.run_search(&self.search_line(verb, plate, self.window()))
     }
 
-    fn search_line(&self, verb: &[&str], plate: &str) -> Vec<String> {
-        let (from, to) = self.window();
+    /// One lawful search by the own officer over another window, Unix seconds.
+    pub fn search_between(&self, plate: &str, window: (u64, u64)) -> Searched {
+        self.run_search(&self.search_line(&["search"], plate, window))
+    }
+
+    fn search_line(&self, verb: &[&str], plate: &str, (from, to): (u64, u64)) -> Vec<String> {
         let state = format!("US-{}", self.terms.state);
         let mut line: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
         line.extend(["--json".to_owned(), "--config".to_owned()]);
