@@ -205,6 +205,39 @@ pub fn remove(path: &Path) -> Result<(), Error> {
     sync_dir(folder_of(path))
 }
 
+/// Takes a folder out of the way in one step, whatever it holds: under a temporary's name, for [`remove_aside`]. Not durable: after a power
+/// cut it may be back. An absent folder is no error.
+///
+/// # Errors
+/// `Rename`.
+pub(crate) fn lay_aside(path: &Path) -> Result<(), Error> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(TEMPORARY_SUFFIX);
+    let aside = PathBuf::from(aside);
+    match rename(path, &aside) {
+        // It was laid aside before and came back.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            std::fs::remove_dir_all(&aside).and_then(|()| rename(path, &aside)).map_err(Error::at(Step::Rename))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::at(Step::Rename)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes the folders in `folder` that [`lay_aside`] renamed, as long as that takes. Only for the process that holds the lock.
+///
+/// # Errors
+/// `Open`, `Rename`: what could not be removed is found by the next call.
+pub(crate) fn remove_aside(folder: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(Error::at(Step::Open))? {
+        let path = entry.map_err(Error::at(Step::Open))?.path();
+        if is_temporary(&path) && path.is_dir() {
+            std::fs::remove_dir_all(&path).map_err(Error::at(Step::Rename))?;
+        }
+    }
+    Ok(())
+}
+
 /// Creates a folder and those above it that are missing. On return all of them are on stable storage.
 /// A folder that exists is synced into its parent again: its maker may have crashed before doing so.
 ///

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! <epoch>/header    the signed EpochHeader
-//! <epoch>/segment   the buckets back to back
+//! <epoch>/segment   the buckets back to back; on a remote store `segment-<root>`
 //! <epoch>/index     "LPINDEX1" | uint8 bucket_bits | uint64 cells_padded | segment_root[32]                  49 bytes
 //!                   then for each bucket: uint32 first cell | uint32 cells | path[32 * bucket_bits]
 //! <epoch>/close     the signed EpochClose
@@ -23,14 +23,15 @@
 //!
 //! A put whose answer was lost is repeated below this code, and then finds its own object: so a refused first put is compared with what is
 //! stored. A segment over [`PART_BYTES`] goes in parts and is there when the last request ends, whole or not at all. Parts of a process that
-//! was killed stay in the bucket, seen by nobody, until a rule of the bucket removes them (`docs/operating.md`). `index` and `close` are put
-//! with `If-None-Match: *`. A store that ignores it would let a second writer overwrite in silence, so it is tried out before the first
+//! was killed stay in the bucket, seen by nobody, until a rule of the bucket removes them (`docs/operating.md`). A segment has its root in its
+//! name: a machine that was paused in the middle of a put, and wakes when another closed the epoch, lays its own beside the one that is read,
+//! and [`forget_epoch`](Archive::forget_epoch) removes both. `index` and `close` are put with `If-None-Match: *`. A store that ignores it would let a second writer overwrite in silence, so it is tried out before the first
 //! such put, on [`PROBE`]. Where the operator says that the store has no such thing, the object is looked for before the put, and the lock
 //! of the one recorder is all that keeps a second writer away.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -84,8 +85,8 @@ pub struct SegmentStore {
 /// What is behind the store, where it makes a difference.
 #[derive(Debug)]
 enum Kind {
-    /// A folder of this machine, or memory: a first put is atomic, an object goes in one piece.
-    Local,
+    /// A folder of this machine: a first put is atomic, an object goes in one piece.
+    Local(PathBuf),
     /// A remote store that has a first put; true once it was tried out.
     Remote { tried: AtomicBool },
     /// A remote store that has none.
@@ -117,7 +118,12 @@ impl SegmentStore {
             .map_err(|error| durable::Error::cannot_open(std::io::Error::other(error)))?
             .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(Self { store: Arc::new(store), prefix: Path::default(), kind: Kind::Local, heads: Mutex::default() })
+        Ok(Self {
+            store: Arc::new(store),
+            prefix: Path::default(),
+            kind: Kind::Local(folder.to_owned()),
+            heads: Mutex::default(),
+        })
     }
 
     /// The archive below `prefix` of any object store that is durable when a put returns. For a local folder use
@@ -136,7 +142,7 @@ impl SegmentStore {
     /// True of a store behind a network: what failed there may be well again later, and no memory of this process disagrees with it.
     #[must_use]
     pub const fn is_remote(&self) -> bool {
-        !matches!(self.kind, Kind::Local)
+        !matches!(self.kind, Kind::Local(_))
     }
 
     /// Tries out whether the store honours `If-None-Match: *`, where it is relied on and was not tried before. Otherwise it is tried before
@@ -161,15 +167,29 @@ impl SegmentStore {
         }
     }
 
-    /// Lays what the recorder tells everybody beside the epochs, in place of what was there. Public, and of no meaning here.
+    /// Lays what the recorder tells everybody beside the epochs, in place of what was there. Public, and of no meaning here. Returns the tag
+    /// by which [`public_tag`](Self::public_tag) knows it, where the store gives any.
     ///
     /// # Errors
     /// `Invalid` over [`PUBLIC_BYTES_MAX`]; `Full` and `Unavailable` as they say.
-    pub async fn put_public(&self, bytes: Bytes) -> Result<(), Error> {
+    pub async fn put_public(&self, bytes: Bytes) -> Result<Option<String>, Error> {
         if bytes.len() > PUBLIC_BYTES_MAX {
             return Err(Error::Invalid);
         }
-        self.put_as(&self.prefix.clone().join(PUBLIC), bytes, PutMode::Overwrite).await
+        let path = self.prefix.clone().join(PUBLIC);
+        Ok(self.store.put(&path, PutPayload::from_bytes(bytes)).await.map_err(put_error)?.e_tag)
+    }
+
+    /// The tag of what lies there now; `None` of nothing, or where the store gives none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn public_tag(&self) -> Result<Option<String>, Error> {
+        match self.store.head(&self.prefix.clone().join(PUBLIC)).await {
+            Ok(object) => Ok(object.e_tag),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(store_error(error)),
+        }
     }
 
     /// What was put there last.
@@ -180,6 +200,18 @@ impl SegmentStore {
         self.read(&self.prefix.clone().join(PUBLIC), 0..PUBLIC_BYTES_MAX).await
     }
 
+    /// Gives back the room of forgotten epochs: in a folder [`forget_epoch`](Archive::forget_epoch) only lays them aside, because freeing the
+    /// blocks of a large file takes longer than anybody should wait. Blocks, as long as there is something to free.
+    ///
+    /// # Errors
+    /// [`durable::Error`]: what is left is found by the next call.
+    pub fn sweep(&self) -> Result<(), durable::Error> {
+        match &self.kind {
+            Kind::Local(folder) => durable::remove_aside(folder),
+            Kind::Remote { .. } | Kind::RemoteUnconditional => Ok(()),
+        }
+    }
+
     fn object(&self, epoch: EpochId, name: &str) -> Path {
         self.folder(epoch).join(name)
     }
@@ -188,11 +220,33 @@ impl SegmentStore {
         self.prefix.clone().join(epoch.to_string())
     }
 
+    fn segment(&self, epoch: EpochId, root: &[u8; 32]) -> Path {
+        match self.is_remote() {
+            false => self.object(epoch, SEGMENT),
+            true => self.object(epoch, &format!("{SEGMENT}-{}", hex::encode(root))),
+        }
+    }
+
+    /// Writes what [`put_segment`](Archive::put_segment) found nothing of.
+    async fn put_new_segment(&self, epoch: EpochId, header: Bytes, segment: Segment) -> Result<EpochStat, Error> {
+        let head = IndexHead::of(&segment);
+        let index = index_bytes(&segment)?;
+        // Without an index nothing was confirmed: what an interrupted call left is overwritten.
+        self.put(&self.object(epoch, HEADER), header).await?;
+        self.put(&self.segment(epoch, &head.root), segment.into_bytes().into()).await?;
+        match self.create(&self.object(epoch, INDEX), index.into()).await {
+            // The answer to this very put was lost, and the store was asked again.
+            Err(Error::Conflict) if self.index_head(epoch).await? == head => Ok(head.stat(false)),
+            Err(error) => Err(error),
+            Ok(()) => Ok(head.stat(false)),
+        }
+    }
+
     /// Puts an object that must not be there yet; `Conflict` where it is.
     async fn create(&self, path: &Path, bytes: Bytes) -> Result<(), Error> {
         Box::pin(self.try_conditional_put()).await?;
         match &self.kind {
-            Kind::Local | Kind::Remote { .. } => self.put_as(path, bytes, PutMode::Create).await,
+            Kind::Local(_) | Kind::Remote { .. } => self.put_as(path, bytes, PutMode::Create).await,
             Kind::RemoteUnconditional if self.exists(path).await? => Err(Error::Conflict),
             Kind::RemoteUnconditional => self.put_as(path, bytes, PutMode::Overwrite).await,
         }
@@ -295,7 +349,7 @@ impl SegmentStore {
         if record.bytes.end > head.segment_bytes() {
             return Err(Error::Damaged("an index names a bucket beyond its segment"));
         }
-        let cells = match self.read_exactly(&self.object(epoch, SEGMENT), record.bytes.clone()).await {
+        let cells = match self.read_exactly(&self.segment(epoch, &head.root), record.bytes.clone()).await {
             // Lost, or forgotten between the two reads: only the first is damage.
             Err(Error::NotFound) if self.exists(&self.object(epoch, INDEX)).await? => {
                 return Err(Error::Damaged("a closed epoch lacks its segment"));
@@ -356,20 +410,10 @@ impl Archive for SegmentStore {
         }
         let head = IndexHead::of(&segment);
         match self.index_head(epoch).await {
-            Ok(stored) if stored == head => return self.stat(epoch).await,
-            Ok(_) => return Err(Error::Conflict),
-            Err(Error::NotFound) => {}
-            Err(error) => return Err(error),
-        }
-        let index = index_bytes(&segment)?;
-        // Without an index nothing was confirmed: what an interrupted call left is overwritten.
-        self.put(&self.object(epoch, HEADER), header).await?;
-        self.put(&self.object(epoch, SEGMENT), segment.into_bytes().into()).await?;
-        match self.create(&self.object(epoch, INDEX), index.into()).await {
-            // The answer to this very put was lost, and the store was asked again.
-            Err(Error::Conflict) if self.index_head(epoch).await? == head => Ok(head.stat(false)),
+            Ok(stored) if stored == head => self.stat(epoch).await,
+            Ok(_) => Err(Error::Conflict),
+            Err(Error::NotFound) => self.put_new_segment(epoch, header, segment).await,
             Err(error) => Err(error),
-            Ok(()) => Ok(head.stat(false)),
         }
     }
 
@@ -407,8 +451,13 @@ impl Archive for SegmentStore {
     }
 
     async fn forget_epoch(&self, epoch: EpochId) -> Result<(), Error> {
+        if let Kind::Local(folder) = &self.kind {
+            let aside = durable::lay_aside(&folder.join(epoch.to_string()));
+            self.heads().remove(&epoch);
+            return aside.map_err(|error| Error::Unavailable(error.into()));
+        }
         // First what makes it served, last what makes it large: an interrupted call leaves nothing that is served.
-        for name in [CLOSE, INDEX, SEGMENT, HEADER] {
+        for name in [CLOSE, INDEX] {
             match self.store.delete(&self.object(epoch, name)).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => return Err(store_error(error)),

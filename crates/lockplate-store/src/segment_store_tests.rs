@@ -28,6 +28,7 @@ async fn the_folder_conforms() {
     let folder = tempdir().unwrap();
     let store = SegmentStore::open_folder(&folder.path().join("archive")).unwrap();
     conformance::check(&store, &mut rng()).await.unwrap();
+    store.sweep().unwrap();
     assert_eq!(std::fs::read_dir(folder.path().join("archive")).unwrap().count(), 0, "nothing is left behind");
 }
 
@@ -102,6 +103,48 @@ async fn an_interrupted_put_is_made_again_with_a_new_segment() {
     assert_eq!(stat.segment_root, segment(2).root());
     store.put_close(EPOCH, Bytes::from_static(b"c")).await.unwrap();
     assert!(store.get_bucket(EPOCH, 0).await.is_ok());
+}
+
+// A12: a machine that was paused between its look at the epoch and its put wakes when another has closed it.
+#[tokio::test]
+async fn a_late_writer_takes_nothing_from_the_epoch_that_another_closed() {
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    for (epoch, first, late) in [(EPOCH, 1, 2), (EpochId([8; 16]), 2, 1)] {
+        let over = || SegmentStore::over(Arc::clone(&bucket), Path::from("agency"), true);
+        let (active, paused) = (over(), over());
+        active.put_segment(epoch, Bytes::from_static(b"h"), segment(first)).await.unwrap();
+        active.put_close(epoch, Bytes::from_static(b"c")).await.unwrap();
+        let put = paused.put_new_segment(epoch, Bytes::from_static(b"h"), segment(late)).await;
+        assert!(matches!(put, Err(Error::Conflict)), "{put:?}");
+        let stat = over().stat(epoch).await.unwrap();
+        assert_eq!((stat.segment_root, stat.closed), (segment(first).root(), true));
+        for number in 0..8 {
+            let served = over().get_bucket(epoch, number).await.unwrap();
+            BucketProof::from_bytes(&served).unwrap().verify(number, &segment(first).root(), 3).unwrap();
+        }
+        active.forget_epoch(epoch).await.unwrap();
+        let left: Vec<_> = bucket.list(Some(&active.folder(epoch))).try_collect().await.unwrap();
+        assert!(left.is_empty(), "the late segment goes with its epoch: {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_epoch_is_out_of_the_way_at_once_and_its_room_is_given_back_by_the_sweep() {
+    let folder = tempdir().unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    // Twice: the second finds what the first left.
+    for _ in 0..2 {
+        let store = closed_folder(folder.path()).await;
+        store.forget_epoch(EPOCH).await.unwrap();
+        assert!(matches!(store.get_bucket(EPOCH, 0).await, Err(Error::NotFound)));
+        assert_eq!(store.list().await.unwrap(), []);
+        assert_eq!(names(), [format!("{EPOCH}.tmp")]);
+    }
+    SegmentStore::open_folder(folder.path()).unwrap().sweep().unwrap();
+    assert!(names().is_empty());
 }
 
 // A15, D8: rot or tampering on the archive's own disk is never served, whichever byte it hits.

@@ -201,6 +201,12 @@ fn a_machine_that_was_paused_ends_as_fenced_and_comes_back_as_standby() {
     assert_eq!(status.code(), Some(FENCED), "{}", paused.said());
     assert!(paused.said().contains("another machine has taken over"), "{}", paused.said());
 
+    // Had it been paused in the very put of the list for archive servers, this is what it would have left.
+    let list = pair.bucket.object("millbrook/public");
+    let older = r#"{"epochs":[],"cameras":{"cameras":[]}}"#;
+    std::fs::write(&list, older).unwrap();
+    wait_until("the list in the bucket is the owner's again", || std::fs::read_to_string(&list).unwrap() != older);
+
     let back = pair.stand_by(0);
     assert!(has_folder(&pair.town.data("agency"), "fenced-"), "its old files are kept for a person");
     assert!(!pair.town.data("agency").join("agency.db").exists(), "and are not used");

@@ -451,4 +451,10 @@ async fn forget_what_is_over(shared: &Arc<Shared>) {
             return tracing::warn!("an epoch past its retention could not be dropped; trying again");
         }
     }
+    let archive = Arc::clone(&shared.parts.archive);
+    match tokio::task::spawn_blocking(move || archive.sweep()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the room of dropped epochs could not be given back; trying again"),
+        Err(_panicked) => tracing::warn!("the room of dropped epochs could not be given back; trying again"),
+    }
 }

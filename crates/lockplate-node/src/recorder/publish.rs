@@ -25,6 +25,7 @@ struct Last {
     /// Epochs whose close is stored and whose row does not say so yet.
     stored: BTreeSet<EpochId>,
     bytes: Bytes,
+    tag: Option<String>,
 }
 
 /// Why it was not told.
@@ -65,8 +66,13 @@ pub(super) async fn publish(shared: &Shared, stored: Option<EpochId>) -> Result<
         cameras: agency_db::listed(&shared.parts.db.cameras().await?),
     };
     let bytes = Bytes::from(serde_json::to_vec(&published).map_err(|_our_type| Untold::Store(ArchiveError::Invalid))?);
-    if bytes != last.bytes {
-        shared.parts.archive.put_public(bytes.clone()).await.map_err(Untold::Store)?;
+    let archive = &shared.parts.archive;
+    // A machine that was paused in this very put, and woke when this one had taken over, has put an older list since.
+    let overwritten = shared.parts.shipper.is_some()
+        && bytes == last.bytes
+        && archive.public_tag().await.map_err(Untold::Store)? != last.tag;
+    if bytes != last.bytes || overwritten {
+        last.tag = archive.put_public(bytes.clone()).await.map_err(Untold::Store)?;
         last.bytes = bytes;
     }
     Ok(())

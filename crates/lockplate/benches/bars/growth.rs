@@ -70,6 +70,7 @@ struct OfSize {
     dropped: Series,
     drop_bytes: u64,
     dropped_largest: Series,
+    swept_largest: Series,
     doctor_mb_s: f64,
     doctor_mib: f64,
     peer: Option<Peer>,
@@ -208,10 +209,11 @@ pub(super) fn dropping(options: &Options) -> anyhow::Result<Measured> {
         figures: vec![
             figure(format!("an epoch of {:.0} MB dropped", f64_of(of.drop_bytes) / 1e6), of.dropped.clone()),
             figure(format!("one with {SEGMENT_CELLS_MAX} cells, the most there can be"), of.dropped_largest.clone()),
+            plain("the room of the latter given back, which nobody waits for", "ms", of.swept_largest.clone()),
         ],
         how: vec![
             "What the agency does when an epoch is past its retention: `forget_epoch` of the archive's own store, in a folder, with the data on the \
-             disk; the keepers destroy their shares by themselves, and no size matters there."
+             disk. The blocks of its file are freed afterwards, in another thread. The keepers destroy their shares by themselves, and no size matters there."
                 .to_owned(),
         ],
     })
@@ -366,7 +368,7 @@ fn measure(options: &Options, size: Size) -> anyhow::Result<Option<OfSize>> {
     (of.doctor_mb_s, of.doctor_mib) = doctor(&filled, of.padded_bytes)?;
     let rounds = if options.quick { 5 } else { 20 };
     (of.dropped, of.drop_bytes) = drop_epochs(&filled.archive(), rounds)?;
-    of.dropped_largest = drop_largest(&options.work.join("largest"))?;
+    (of.dropped_largest, of.swept_largest) = drop_largest(&options.work.join("largest"))?;
     drop(filled);
     std::fs::remove_dir_all(options.work.join("filled")).context("the archive that was measured cannot be removed")?;
     of.peer = peer(options, size)?;
@@ -562,17 +564,18 @@ fn drop_epochs(archive: &Path, rounds: usize) -> anyhow::Result<(Series, u64)> {
         }
         bytes = length;
         took.0.push(seconds(|| Ok(runtime.block_on(store.forget_epoch(epoch))?))?.0 * 1_000.0);
+        store.sweep()?;
     }
     Ok((took, bytes))
 }
 
 /// The same of epochs with as many cells as one can have.
-fn drop_largest(folder: &Path) -> anyhow::Result<Series> {
+fn drop_largest(folder: &Path) -> anyhow::Result<(Series, Series)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let store = SegmentStore::open_folder(folder)?;
     let bits = bucket_bits_for(u64::try_from(SEGMENT_CELLS_MAX)?);
     let mut rng = ChaCha8Rng::seed_from_u64(11);
-    let mut took = Series::default();
+    let (mut took, mut swept) = (Series::default(), Series::default());
     for round in 0..3 {
         let epoch = EpochId([round; 16]);
         let cells = (0..SEGMENT_CELLS_MAX).map(|_| {
@@ -587,9 +590,10 @@ fn drop_largest(folder: &Path) -> anyhow::Result<Series> {
             store.put_close(epoch, "close".into()).await
         })?;
         took.0.push(seconds(|| Ok(runtime.block_on(store.forget_epoch(epoch))?))?.0 * 1_000.0);
+        swept.0.push(seconds(|| Ok(store.sweep()?))?.0 * 1_000.0);
     }
     std::fs::remove_dir_all(folder)?;
-    Ok(took)
+    Ok((took, swept))
 }
 
 /// As many rows in PostgreSQL, one plate of them a query.
