@@ -3,6 +3,7 @@
 //! never a default; nothing is copied from the request but what the law says is stated there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lockplate_log::note::VerifierKey;
 use rand_core::CryptoRng;
@@ -88,7 +89,7 @@ pub struct Evidence<'a> {
     /// What was withdrawn.
     pub withdrawn: &'a Withdrawn,
     /// Verified directories by agency: the requester's, and that of the agency it acts for.
-    pub directories: &'a BTreeMap<AgencyId, VerifiedDirectory>,
+    pub directories: &'a BTreeMap<AgencyId, Arc<VerifiedDirectory>>,
     /// Declarations on file with this owner, as filed; each is verified again.
     pub declarations: &'a [SignedObject],
     /// The exact words a declaration may carry, by SHA-256.
@@ -212,7 +213,11 @@ pub fn declarations_in_force(
 
 impl<'a> Evidence<'a> {
     fn directory(&self, agency: AgencyId, now: Timestamp) -> core::result::Result<&'a VerifiedDirectory, CodeRule> {
-        self.directories.get(&agency).filter(|directory| directory.is_fresh(now)).ok_or(CodeRule::Facts)
+        self.directories
+            .get(&agency)
+            .map(Arc::as_ref)
+            .filter(|directory| directory.is_fresh(now))
+            .ok_or(CodeRule::Facts)
     }
 
     fn agency(&self, directory: &VerifiedDirectory, now: Timestamp) -> AgencyFacts {
@@ -315,6 +320,12 @@ impl<'a> Evidence<'a> {
 }
 
 impl Standing {
+    /// Days since the begin of an epoch's capture window, rounded up: all in which the facts of two epochs differ.
+    #[must_use]
+    pub fn age_days(now: Timestamp, cap_from: Timestamp) -> i64 {
+        days_up(cap_from, now)
+    }
+
     /// The facts for one epoch, named by the begin of its capture window.
     #[must_use]
     pub fn facts(&self, request: &Opened<SearchRequest>, now: Timestamp, cap_from: Timestamp) -> SearchFacts {
@@ -330,7 +341,7 @@ impl Standing {
             from: asked.win_from,
             to: asked.win_to,
             window_days: days_up(asked.win_from, asked.win_to),
-            age_days: days_up(cap_from, now),
+            age_days: Self::age_days(now, cap_from),
             purpose: asked.purpose,
             legal: LegalFacts {
                 kind: asked.basis,

@@ -1,7 +1,7 @@
 //! What a keeper lays before the policy, and what comes back. Facts are computed by the keeper from evidence it verified
 //! itself, never copied from a request (`law.md` section 4); the policy engine sees nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Timestamp;
 use crate::id::AgencyId;
@@ -167,6 +167,11 @@ pub trait AccessPolicy {
     fn engine(&self) -> &str;
     /// One decision on one set of facts.
     fn rule_on(&self, facts: &SearchFacts) -> PolicyAnswer;
+    /// One decision for each age of the reads in days; all else is as the facts say, [`SearchFacts::age_days`] is not looked at.
+    fn rule_on_ages(&self, facts: &SearchFacts, ages: &BTreeSet<i64>) -> BTreeMap<i64, PolicyAnswer> {
+        let ruled = |age_days: i64| self.rule_on(&SearchFacts { age_days, ..facts.clone() });
+        ages.iter().map(|age| (*age, ruled(*age))).collect()
+    }
     /// The words of a rule; `None` for a rule this bundle does not hold.
     fn explain(&self, rule: &str) -> Option<Reason>;
 }

@@ -543,14 +543,9 @@ impl<S: LogStorage> Keeper<S> {
 
     fn ask_policy(&self, request: &Opened<SearchRequest>, standing: &Standing, now: Timestamp) -> PolicyVerdict {
         let mut verdict = PolicyVerdict::default();
-        // Only the age differs between epochs, so equal ages share an answer.
-        let mut by_age: std::collections::BTreeMap<i64, PolicyAnswer> = std::collections::BTreeMap::new();
-        let mut ask = |cap_from: Timestamp| {
-            let facts = standing.facts(request, now, cap_from);
-            by_age.entry(facts.age_days).or_insert_with(|| self.policy.rule_on(&facts)).clone()
-        };
+        let facts = standing.facts(request, now, request.request().win_from);
         if standing.epochs.is_empty() {
-            match ask(request.request().win_from) {
+            match self.policy.rule_on(&facts) {
                 PolicyAnswer::Deny { rules } => verdict.rules.extend(rules),
                 PolicyAnswer::Allow { .. } => {
                     verdict.rules.insert(CodeRule::Epochs.id().to_owned());
@@ -558,19 +553,24 @@ impl<S: LogStorage> Keeper<S> {
             }
             return verdict;
         }
+        let age = |epoch: &EpochInWindow| Standing::age_days(now, epoch.cap_from);
+        let ages: BTreeSet<i64> = standing.epochs.iter().map(age).collect();
+        let answers = self.policy.rule_on_ages(&facts, &ages);
         let mut permits = BTreeSet::new();
-        for EpochInWindow { epoch_id, cap_from } in &standing.epochs {
-            match ask(*cap_from) {
+        for answer in answers.values() {
+            match answer {
                 PolicyAnswer::Allow { rules, obligations } => {
-                    permits.extend(rules);
-                    verdict.epochs.push(*epoch_id);
-                    verdict.obligations =
-                        Some(verdict.obligations.map_or(obligations, |before| strictest(before, obligations)));
+                    permits.extend(rules.iter().cloned());
+                    let strictest = verdict.obligations.map_or(*obligations, |before| strictest(before, *obligations));
+                    verdict.obligations = Some(strictest);
                 }
-                PolicyAnswer::Deny { rules } => {
-                    verdict.rules.extend(rules);
-                    verdict.refused = verdict.refused.saturating_add(1);
-                }
+                PolicyAnswer::Deny { rules } => verdict.rules.extend(rules.iter().cloned()),
+            }
+        }
+        for epoch in &standing.epochs {
+            match answers.get(&age(epoch)) {
+                Some(PolicyAnswer::Allow { .. }) => verdict.epochs.push(epoch.epoch_id),
+                Some(PolicyAnswer::Deny { .. }) | None => verdict.refused = verdict.refused.saturating_add(1),
             }
         }
         verdict.rules.extend(permits);

@@ -5,6 +5,7 @@
 pub mod admin;
 mod db;
 mod destruction;
+mod directories;
 mod doors;
 mod emergencies;
 pub mod enrol;
@@ -55,6 +56,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
+use self::directories::Directories;
 use self::kek::{KekError, KekTable};
 use self::notice::CodesNow;
 use self::office::{Desk, Office, Unfinished};
@@ -834,6 +836,7 @@ impl Prepared {
             prekeys_max: prekeys::stock_max(settings.stock_days),
             unfinished: Unfinished::default(),
             closed: BTreeMap::new(),
+            directories: Directories::default(),
             codes_now: CodesNow::default(),
             second_clock_ahead_s: 0,
             heads: Heads::new(),

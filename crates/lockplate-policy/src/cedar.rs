@@ -2,7 +2,7 @@
 //! where nothing failed (`law.md` section 5, point 3). It must never turn trouble into an Allow: what cannot be decided is
 //! a Deny by [`ENGINE_RULE`]. Answers go to the keeper, which logs them before it acts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Authorizer, Decision, Effect, Entities, PolicySet, Request, Response};
 use lockplate_core::facts::{AccessPolicy, Obligations, PolicyAnswer, Reason, SearchFacts};
@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::checked::Check;
 use crate::error::LoadError;
 use crate::explain::{CONSTITUTION_RULE, ENGINE_RULE, keeper_reason};
-use crate::facts::{ListFacts, cedar_list_request, cedar_request};
+use crate::facts::{Asked, ListFacts};
 use crate::lint::{self, Rules};
 use crate::question::Question;
 
@@ -64,7 +64,7 @@ impl CedarPolicy {
     /// One decision on an entry of a hot list or a hit, fail-closed as every decision.
     #[must_use]
     pub fn rule_on_list(&self, facts: &ListFacts) -> PolicyAnswer {
-        self.answered(cedar_list_request(facts, &self.rules.schema))
+        self.answered(Asked::list(facts, &self.rules.schema).as_ref(), None)
     }
 
     /// One decision on a question of either kind.
@@ -79,42 +79,43 @@ impl CedarPolicy {
     /// Every rule that has something to say on a question. For explanations: it decides nothing.
     #[must_use]
     pub fn spoken(&self, question: &Question) -> Spoken {
-        let asked = match question {
-            Question::Search(facts) => cedar_request(facts, &self.rules.schema),
-            Question::List(facts) => cedar_list_request(facts, &self.rules.schema),
+        let (asked, age) = match question {
+            Question::Search(facts) => (Asked::search(facts, &self.rules.schema), Some(facts.age_days)),
+            Question::List(facts) => (Asked::list(facts, &self.rules.schema), None),
         };
-        let Some((request, entities)) = asked else { return Spoken::default() };
+        let request = asked.as_ref().and_then(|asked| asked.request(age));
+        let Some((asked, request)) = asked.zip(request) else { return Spoken::default() };
         let alone = |effect: Effect| -> BTreeSet<String> {
             let some = self.rules.policies.policies().filter(|policy| policy.effect() == effect).cloned();
             // The ids are unique in the whole set, so they are in a part of it.
             let Ok(set) = PolicySet::from_policies(some) else { return BTreeSet::new() };
-            matched(&self.authorizer.is_authorized(&request, &set, &entities))
+            matched(&self.authorizer.is_authorized(&request, &set, asked.entities()))
         };
         Spoken { permits: alone(Effect::Permit), forbids: alone(Effect::Forbid) }
     }
 
-    fn ask(&self, (request, entities): &(Request, Entities)) -> Response {
+    fn ask(&self, request: &Request, entities: &Entities) -> Response {
         self.authorizer.is_authorized(request, &self.rules.policies, entities)
     }
 
     /// True where a pinned property speaks of this request, or cannot be asked: then no rule allows it. A proof shows that of all
     /// requests before the rules are in force; this shows it of each one, whatever became of the proof.
-    fn is_never_allowed(&self, (request, entities): &(Request, Entities)) -> bool {
+    fn is_never_allowed(&self, request: &Request, entities: &Entities) -> bool {
         let response = self.authorizer.is_authorized(request, &self.never, entities);
         response.decision() == Decision::Allow || response.diagnostics().errors().next().is_some()
     }
 
     /// `None` where the facts make no request under the schema.
-    fn answered(&self, asked: Option<(Request, Entities)>) -> PolicyAnswer {
-        let Some(asked) = asked else {
+    fn answered(&self, asked: Option<&Asked<'_>>, age_days: Option<i64>) -> PolicyAnswer {
+        let Some((asked, request)) = asked.and_then(|asked| Some((asked, asked.request(age_days)?))) else {
             return refused(BTreeSet::new());
         };
-        let response = self.ask(&asked);
+        let response = self.ask(&request, asked.entities());
         let matched = matched(&response);
         let failed = response.diagnostics().errors().next().is_some();
         match response.decision() {
             Decision::Allow if failed => refused(BTreeSet::new()),
-            Decision::Allow if self.is_never_allowed(&asked) => {
+            Decision::Allow if self.is_never_allowed(&request, asked.entities()) => {
                 PolicyAnswer::Deny { rules: BTreeSet::from([CONSTITUTION_RULE.to_owned()]) }
             }
             Decision::Allow => match self.obligations(&matched) {
@@ -149,7 +150,12 @@ impl AccessPolicy for CedarPolicy {
     }
 
     fn rule_on(&self, facts: &SearchFacts) -> PolicyAnswer {
-        self.answered(cedar_request(facts, &self.rules.schema))
+        self.answered(Asked::search(facts, &self.rules.schema).as_ref(), Some(facts.age_days))
+    }
+
+    fn rule_on_ages(&self, facts: &SearchFacts, ages: &BTreeSet<i64>) -> BTreeMap<i64, PolicyAnswer> {
+        let asked = Asked::search(facts, &self.rules.schema);
+        ages.iter().map(|age| (*age, self.answered(asked.as_ref(), Some(*age)))).collect()
     }
 
     fn explain(&self, rule: &str) -> Option<Reason> {
@@ -200,7 +206,8 @@ when { context.elementEpochs * 9223372036854775807 > 5 };
         // Past the lint, as if a construct that can fail were one day on its list.
         let policy = CedarPolicy::of(lint::read(&bundle).unwrap(), bundle.digest());
         let facts = stolen_car();
-        let response = policy.ask(&cedar_request(&facts, &policy.rules.schema).unwrap());
+        let asked = Asked::search(&facts, &policy.rules.schema).unwrap();
+        let response = policy.ask(&asked.request(Some(facts.age_days)).unwrap(), asked.entities());
         assert_eq!(response.decision(), Decision::Allow, "Cedar skips the forbid");
         assert_eq!(response.diagnostics().errors().count(), 1);
         assert_eq!(policy.rule_on(&facts), refused(BTreeSet::new()));

@@ -4,14 +4,16 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
-use cedar_policy::{Context, Entities, EntityUid, Request, Schema};
+use cedar_policy::{
+    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema,
+};
 use lockplate_core::Timestamp;
 use lockplate_core::entry::ListClass;
 use lockplate_core::facts::{AgencyFacts, LegalFacts, OfficerFacts, SearchFacts};
 use lockplate_core::id::b64url;
 use lockplate_core::vocabulary::{ArchiveKind, Purpose, Role};
-use serde_json::{Value, json};
 
 /// Second persons in one request: beyond this the facts are not credible and the request is none.
 const APPROVERS_MAX: usize = 16;
@@ -78,47 +80,70 @@ struct Parties<'a> {
     approvers: &'a [OfficerFacts],
 }
 
-/// Request and entities for one decision; `None` where anything does not fit the schema, two different descriptions of one
-/// agency or officer included.
-pub(crate) fn cedar_request(facts: &SearchFacts, schema: &Schema) -> Option<(Request, Entities)> {
-    let parties = Parties {
-        officer: &facts.officer,
-        owner: &facts.owner,
-        archive_kind: facts.archive_kind,
-        on_behalf_of: &facts.on_behalf_of,
-        approvers: &facts.approvers,
-    };
-    asked(&parties, facts.action.name(), context(facts), schema)
+/// A question in the engine's form, for whatever age of the reads: all else is the same for every epoch.
+pub(crate) struct Asked<'a> {
+    schema: &'a Schema,
+    entities: Entities,
+    parts: (EntityUid, EntityUid, EntityUid),
+    /// Without the age.
+    context: Context,
 }
 
-/// The same for a hot list.
-pub(crate) fn cedar_list_request(facts: &ListFacts, schema: &Schema) -> Option<(Request, Entities)> {
-    let parties = Parties {
-        officer: &facts.officer,
-        owner: &facts.owner,
-        archive_kind: facts.archive_kind,
-        on_behalf_of: &facts.on_behalf_of,
-        approvers: &facts.approvers,
-    };
-    asked(&parties, facts.action.name(), list_context(facts), schema)
-}
-
-fn asked(parties: &Parties<'_>, action: &str, context: Value, schema: &Schema) -> Option<(Request, Entities)> {
-    if parties.approvers.len() > APPROVERS_MAX {
-        return None;
+impl<'a> Asked<'a> {
+    /// `None` where anything does not fit the schema, two different descriptions of one agency or officer included.
+    pub(crate) fn search(facts: &SearchFacts, schema: &'a Schema) -> Option<Self> {
+        let parties = Parties {
+            officer: &facts.officer,
+            owner: &facts.owner,
+            archive_kind: facts.archive_kind,
+            on_behalf_of: &facts.on_behalf_of,
+            approvers: &facts.approvers,
+        };
+        Self::of(&parties, facts.action.name(), context(facts)?, schema)
     }
-    let principal = uid(officer_ref(parties.officer))?;
-    let action = uid(entity("Action", action))?;
-    let archive = entity("Archive", &parties.owner.id.to_string());
-    let resource = uid(archive.clone())?;
-    let entities = Entities::from_json_value(entities(parties, archive)?, Some(schema)).ok()?;
-    let context = Context::from_json_value(context, Some((schema, &action))).ok()?;
-    let request = Request::new(principal, action, resource, context, Some(schema)).ok()?;
-    Some((request, entities))
+
+    /// The same for a hot list.
+    pub(crate) fn list(facts: &ListFacts, schema: &'a Schema) -> Option<Self> {
+        let parties = Parties {
+            officer: &facts.officer,
+            owner: &facts.owner,
+            archive_kind: facts.archive_kind,
+            on_behalf_of: &facts.on_behalf_of,
+            approvers: &facts.approvers,
+        };
+        Self::of(&parties, facts.action.name(), list_context(facts)?, schema)
+    }
+
+    fn of(parties: &Parties<'_>, action: &str, context: Pairs, schema: &'a Schema) -> Option<Self> {
+        if parties.approvers.len() > APPROVERS_MAX {
+            return None;
+        }
+        let archive = uid("Archive", &parties.owner.id.to_string())?;
+        let parts = (officer_uid(parties.officer)?, uid("Action", action)?, archive.clone());
+        let entities = Entities::from_entities(entities(parties, archive)?, Some(schema)).ok()?;
+        let context = Context::from_pairs(context).ok()?;
+        Some(Self { schema, entities, parts, context })
+    }
+
+    /// Who and what there is.
+    pub(crate) const fn entities(&self) -> &Entities {
+        &self.entities
+    }
+
+    /// The request about reads of an age in days; one about a hot list has none.
+    pub(crate) fn request(&self, age_days: Option<i64>) -> Option<Request> {
+        let (principal, action, resource) = self.parts.clone();
+        let age = age_days.map(|days| pair("ageDays", RestrictedExpression::new_long(days)));
+        let context = self.context.clone().merge(age).ok()?;
+        Request::new(principal, action, resource, context, Some(self.schema)).ok()
+    }
 }
+
+/// Names and values of a record.
+type Pairs = Vec<(String, RestrictedExpression)>;
 
 /// Every agency and officer the facts name, once, and the archive.
-fn entities(parties: &Parties<'_>, archive: Value) -> Option<Value> {
+fn entities(parties: &Parties<'_>, archive: EntityUid) -> Option<Vec<Entity>> {
     let mut agencies = BTreeMap::new();
     let mut officers = BTreeMap::new();
     for officer in core::iter::once(parties.officer).chain(parties.approvers) {
@@ -128,14 +153,13 @@ fn entities(parties: &Parties<'_>, archive: Value) -> Option<Value> {
     for agency in [parties.owner, parties.on_behalf_of] {
         add(&mut agencies, agency.id, agency)?;
     }
-    let archive_attributes = json!({
-        "owner": agency_ref(parties.owner),
-        "kind": entity("ArchiveKind", parties.archive_kind.name()),
-    });
-    let mut list = vec![described(archive, archive_attributes)];
-    list.extend(agencies.into_values().map(agency));
-    list.extend(officers.into_values().map(officer));
-    Some(Value::Array(list))
+    let of_archive = vec![
+        pair("owner", agency_ref(parties.owner)?),
+        pair("kind", entity("ArchiveKind", parties.archive_kind.name())?),
+    ];
+    let agencies = agencies.into_values().map(agency);
+    let officers = officers.into_values().map(officer);
+    core::iter::once(described(archive, of_archive)).chain(agencies).chain(officers).collect()
 }
 
 /// Adds `item` under `id`; `None` if something else stands there already. Which of the two would hold is not ours to choose.
@@ -149,114 +173,146 @@ fn add<'a, K: Ord, V: PartialEq>(list: &mut BTreeMap<K, &'a V>, id: K, item: &'a
     }
 }
 
-fn agency(facts: &AgencyFacts) -> Value {
-    let declarations: Vec<Value> = facts.declarations.iter().map(|name| entity("Declaration", name.name())).collect();
-    let attributes = json!({
-        "state": entity("State", facts.state.code()),
-        "level": entity("Level", facts.level.name()),
-        "lawEnforcement": facts.law_enforcement,
-        "declarations": declarations,
-        "overduePapers": facts.overdue_papers,
-    });
-    described(agency_ref(facts), attributes)
+fn agency(facts: &AgencyFacts) -> Option<Entity> {
+    let attributes = vec![
+        pair("state", entity("State", facts.state.code())?),
+        pair("level", entity("Level", facts.level.name())?),
+        pair("lawEnforcement", boolean(facts.law_enforcement)),
+        pair("declarations", set(facts.declarations.iter().map(|name| entity("Declaration", name.name())))?),
+        pair("overduePapers", long(facts.overdue_papers)),
+    ];
+    described(uid("Agency", &facts.id.to_string())?, attributes)
 }
 
-fn officer(facts: &OfficerFacts) -> Value {
-    let attributes = json!({
-        "agency": agency_ref(&facts.agency),
-        "trainedUntil": datetime(facts.trained_until),
-        "active": facts.active,
-    });
-    described(officer_ref(facts), attributes)
+fn officer(facts: &OfficerFacts) -> Option<Entity> {
+    let attributes = vec![
+        pair("agency", agency_ref(&facts.agency)?),
+        pair("trainedUntil", datetime(facts.trained_until)?),
+        pair("active", boolean(facts.active)),
+    ];
+    described(officer_uid(facts)?, attributes)
 }
 
-fn context(facts: &SearchFacts) -> Value {
-    let (approvers, roles) = (approvers(&facts.approvers), roles(&facts.approver_roles));
-    json!({
-        "now": datetime(facts.now),
-        "from": datetime(facts.from),
-        "to": datetime(facts.to),
-        "windowDays": facts.window_days,
-        "ageDays": facts.age_days,
-        "purpose": entity("Purpose", facts.purpose.name()),
-        "legal": legal(&facts.legal),
-        "plates": facts.plates,
-        "variants": facts.variants,
-        "elementEpochs": facts.element_epochs,
-        "onBehalfOf": agency_ref(&facts.on_behalf_of),
-        "approvers": approvers,
-        "approverRoles": roles,
-        "mfa": facts.mfa,
-        "emergencyDeclared": facts.emergency_declared,
-        "priorSamePlate30d": facts.prior_same_plate_30d,
-        "requestsLast24h": facts.requests_last_24h,
-        "registeredOwner": facts.registered_owner,
-        "coRegistrantsConsent": facts.co_registrants_consent,
-    })
+fn context(facts: &SearchFacts) -> Option<Pairs> {
+    Some(vec![
+        pair("now", datetime(facts.now)?),
+        pair("from", datetime(facts.from)?),
+        pair("to", datetime(facts.to)?),
+        pair("windowDays", long(facts.window_days)),
+        pair("purpose", entity("Purpose", facts.purpose.name())?),
+        pair("legal", legal(&facts.legal)?),
+        pair("plates", long(facts.plates)),
+        pair("variants", long(facts.variants)),
+        pair("elementEpochs", long(facts.element_epochs)),
+        pair("onBehalfOf", agency_ref(&facts.on_behalf_of)?),
+        pair("approvers", approvers(&facts.approvers)?),
+        pair("approverRoles", roles(&facts.approver_roles)?),
+        pair("mfa", boolean(facts.mfa)),
+        pair("emergencyDeclared", boolean(facts.emergency_declared)),
+        pair("priorSamePlate30d", long(facts.prior_same_plate_30d)),
+        pair("requestsLast24h", long(facts.requests_last_24h)),
+        pair("registeredOwner", boolean(facts.registered_owner)),
+        pair("coRegistrantsConsent", boolean(facts.co_registrants_consent)),
+    ])
 }
 
-fn list_context(facts: &ListFacts) -> Value {
-    let (approvers, roles) = (approvers(&facts.approvers), roles(&facts.approver_roles));
-    json!({
-        "now": datetime(facts.now),
-        "purpose": entity("Purpose", facts.purpose.name()),
-        "legal": legal(&facts.legal),
-        "listClass": entity("ListClass", facts.list_class.name()),
-        "expiresInDays": facts.expires_in_days,
-        "onBehalfOf": agency_ref(&facts.on_behalf_of),
-        "approvers": approvers,
-        "approverRoles": roles,
-        "mfa": facts.mfa,
-        "emergencyDeclared": facts.emergency_declared,
-    })
+fn list_context(facts: &ListFacts) -> Option<Pairs> {
+    Some(vec![
+        pair("now", datetime(facts.now)?),
+        pair("purpose", entity("Purpose", facts.purpose.name())?),
+        pair("legal", legal(&facts.legal)?),
+        pair("listClass", entity("ListClass", facts.list_class.name())?),
+        pair("expiresInDays", long(facts.expires_in_days)),
+        pair("onBehalfOf", agency_ref(&facts.on_behalf_of)?),
+        pair("approvers", approvers(&facts.approvers)?),
+        pair("approverRoles", roles(&facts.approver_roles)?),
+        pair("mfa", boolean(facts.mfa)),
+        pair("emergencyDeclared", boolean(facts.emergency_declared)),
+    ])
 }
 
-fn approvers(officers: &[OfficerFacts]) -> Vec<Value> {
-    officers.iter().map(officer_ref).collect()
+fn approvers(officers: &[OfficerFacts]) -> Option<RestrictedExpression> {
+    set(officers.iter().map(|officer| officer_uid(officer).map(RestrictedExpression::new_entity_uid)))
 }
 
-fn roles(roles: &BTreeSet<Role>) -> Vec<Value> {
-    roles.iter().map(|role| entity("Role", role.name())).collect()
+fn roles(roles: &BTreeSet<Role>) -> Option<RestrictedExpression> {
+    set(roles.iter().map(|role| entity("Role", role.name())))
 }
 
-fn legal(facts: &LegalFacts) -> Value {
-    json!({
-        "kind": entity("Basis", facts.kind.name()),
-        "judicial": facts.judicial,
-        "assurance": entity("Assurance", facts.assurance.name()),
-        "validFrom": datetime(facts.valid_from),
-        "validUntil": datetime(facts.valid_until),
-        "caseNumber": facts.case_number,
-        "offence": entity("Offence", facts.offence.name()),
-        "factsStated": facts.facts_stated,
-    })
+fn legal(facts: &LegalFacts) -> Option<RestrictedExpression> {
+    let fields = [
+        pair("kind", entity("Basis", facts.kind.name())?),
+        pair("judicial", boolean(facts.judicial)),
+        pair("assurance", entity("Assurance", facts.assurance.name())?),
+        pair("validFrom", datetime(facts.valid_from)?),
+        pair("validUntil", datetime(facts.valid_until)?),
+        pair("caseNumber", boolean(facts.case_number)),
+        pair("offence", entity("Offence", facts.offence.name())?),
+        pair("factsStated", boolean(facts.facts_stated)),
+    ];
+    RestrictedExpression::new_record(fields).ok()
 }
 
 /// Seconds since the Unix epoch as a Cedar datetime, whose text form ends at the year 9999; so it is written as epoch plus
 /// duration, and no calendar arithmetic of ours can be wrong. Beyond the engine's range the request is none.
-fn datetime(moment: Timestamp) -> Value {
-    let epoch = json!({ "__extn": { "fn": "datetime", "arg": "1970-01-01" } });
-    let since = json!({ "__extn": { "fn": "duration", "arg": format!("{}s", moment.0) } });
-    json!({ "__extn": { "fn": "offset", "args": [epoch, since] } })
+fn datetime(moment: Timestamp) -> Option<RestrictedExpression> {
+    format!(r#"datetime("1970-01-01").offset(duration("{}s"))"#, moment.0).parse().ok()
 }
 
-fn agency_ref(facts: &AgencyFacts) -> Value {
+fn pair(name: &str, value: RestrictedExpression) -> (String, RestrictedExpression) {
+    (name.to_owned(), value)
+}
+
+fn boolean(value: bool) -> RestrictedExpression {
+    RestrictedExpression::new_bool(value)
+}
+
+fn long(value: impl Into<i64>) -> RestrictedExpression {
+    RestrictedExpression::new_long(value.into())
+}
+
+fn set(values: impl Iterator<Item = Option<RestrictedExpression>>) -> Option<RestrictedExpression> {
+    values.collect::<Option<Vec<_>>>().map(RestrictedExpression::new_set)
+}
+
+fn agency_ref(facts: &AgencyFacts) -> Option<RestrictedExpression> {
     entity("Agency", &facts.id.to_string())
 }
 
-fn officer_ref(facts: &OfficerFacts) -> Value {
-    entity("Officer", &b64url(&facts.key_id))
+fn officer_uid(facts: &OfficerFacts) -> Option<EntityUid> {
+    uid("Officer", &b64url(&facts.key_id))
 }
 
 /// Reference to an entity of the schema's namespace.
-fn entity(kind: &str, id: &str) -> Value {
-    json!({ "type": format!("Lockplate::{kind}"), "id": id })
+fn entity(kind: &str, id: &str) -> Option<RestrictedExpression> {
+    uid(kind, id).map(RestrictedExpression::new_entity_uid)
 }
 
-fn described(uid: Value, attributes: Value) -> Value {
-    json!({ "uid": uid, "attrs": attributes, "parents": [] })
+fn described(uid: EntityUid, attributes: Pairs) -> Option<Entity> {
+    Entity::new_with_tags(uid, attributes, [], []).ok()
 }
 
-fn uid(reference: Value) -> Option<EntityUid> {
-    EntityUid::from_json(reference).ok()
+fn uid(kind: &str, id: &str) -> Option<EntityUid> {
+    Some(EntityUid::from_type_name_and_id(KINDS.get(kind)?.clone(), EntityId::new(id)))
 }
+
+/// The schema's types: reading their names anew for each request is most of what a decision costs.
+static KINDS: LazyLock<BTreeMap<&str, EntityTypeName>> = LazyLock::new(|| {
+    let kinds = [
+        "Action",
+        "Agency",
+        "Archive",
+        "ArchiveKind",
+        "Assurance",
+        "Basis",
+        "Declaration",
+        "Level",
+        "ListClass",
+        "Offence",
+        "Officer",
+        "Purpose",
+        "Role",
+        "State",
+    ];
+    kinds.into_iter().filter_map(|kind| Some((kind, format!("Lockplate::{kind}").parse().ok()?))).collect()
+});

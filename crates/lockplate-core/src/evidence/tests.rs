@@ -61,7 +61,7 @@ fn facts_under(town: &Town, asked: &Asked, attachments: &[Vec<u8>], own: Verifie
             trust_entry(TrustRole::Custodian, &note_signer("custodian.example", 220)),
         ],
     );
-    let directories = BTreeMap::from([(OWNER, own)]);
+    let directories = BTreeMap::from([(OWNER, Arc::new(own))]);
     let evidence = Evidence {
         charter: town.charter.charter(),
         trust: &trust,

@@ -22,6 +22,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::directories::Directories;
 use super::kek::{KekError, KekTable};
 use super::notice::CodesNow;
 use super::orders::PendingTrust;
@@ -150,6 +151,8 @@ pub(super) struct Office {
     pub(super) unfinished: Unfinished,
     /// Epochs whose papers were verified by this process.
     pub(super) closed: BTreeMap<EpochId, Arc<ClosedEpoch>>,
+    /// Directories that were verified by this process.
+    pub(super) directories: Directories,
     /// What the second clock said last, as its distance to this one; the later of both decides what is expired.
     pub(super) second_clock_ahead_s: u64,
     /// Owners' codes answered in the running minute.

@@ -480,21 +480,6 @@ impl Office {
         Ok((epochs, u32::try_from(gone).unwrap_or(u32::MAX)))
     }
 
-    /// The directory in use of an agency, if it is fresh and still signed by a key that counts.
-    pub(super) fn fresh_directory(
-        &self,
-        connection: &Connection,
-        agency: AgencyId,
-        now: Timestamp,
-    ) -> Result<Option<VerifiedDirectory>, Fault> {
-        let (Some(known), Some((_serial, bytes))) = (self.charter().agency(agency), db::directory(connection, agency)?)
-        else {
-            return Ok(None);
-        };
-        let Ok(object) = SignedObject::parse(&bytes) else { return Ok(None) };
-        Ok(VerifiedDirectory::verify(&object, known, &self.agency_keys(agency, now), None, now).ok())
-    }
-
     /// The keys that sign for an agency now.
     pub(super) fn agency_keys(&self, agency: AgencyId, now: Timestamp) -> Vec<VerifierKey> {
         agency_keys(&self.trust, &self.withdrawn, agency, now)
