@@ -2,7 +2,7 @@
 //! must never leave the sealer process: [`Dealt`] goes through [`Dealt::receipted`] into the
 //! [`Sealer`](crate::seal::Sealer), and no accessor shows what it holds.
 
-use lockplate_oprf::oprf::PrfKey;
+use lockplate_oprf::oprf::{Element, PrfKey};
 use lockplate_oprf::sharing::{KeyShare, Pepper, PepperShare, ShareIndex, Threshold, VssCommitment};
 use lockplate_oprf::{Secret, sharing};
 use rand_core::CryptoRng;
@@ -556,9 +556,10 @@ impl HeldShare {
     /// From wrapped storage. The checks of [`unwrap_share`] are made again, so a damaged store cannot answer wrongly.
     ///
     /// # Errors
-    /// `Internal` if the stored share does not belong to the header.
-    pub fn from_secret(secret: &Secret<64>, header: &EpochHeader, index: KeeperIndex) -> Result<Self> {
-        check_share(secret.expose_secret(), header, index)
+    /// `Internal` if the stored share is not the one that was dealt.
+    pub fn from_secret(secret: &Secret<64>, dealt: &DealtShare) -> Result<Self> {
+        dealt
+            .check(secret.expose_secret())
             .map_err(|_mismatch| Error::internal("a stored share does not belong to its epoch"))
     }
 
@@ -585,21 +586,62 @@ pub fn unwrap_share(
     let plaintext = zeroize::Zeroizing::new(decrypt(prekey, &share_info(&header_hash), &[index.0], envelope)?);
     let secret: &[u8; 64] =
         plaintext.as_slice().try_into().map_err(|_length| Error::malformed("a share has not 64 bytes"))?;
-    check_share(secret, header, index)
+    DealtShare::of(header, index)?.check(secret)
 }
 
-fn check_share(secret: &[u8; 64], header: &EpochHeader, index: KeeperIndex) -> Result<HeldShare> {
-    let lied = Error::owner("the dealer's share does not fit the epoch header");
-    let at = ShareIndex::new(index.0)?;
-    let (s, c) = secret.split_at(32);
-    let share = KeyShare::from_bytes(at, s).map_err(|_scalar| lied.clone())?;
-    let pepper = PepperShare::from_bytes(at, c).map_err(|_scalar| lied.clone())?;
-    header.commitment.verify(&share).map_err(|_feldman| lied.clone())?;
-    let slot = header.slot(index).ok_or_else(|| lied.clone())?;
-    if !bool::from(kappa_commit(header.epoch_id, &pepper).ct_eq(&slot.kappa_commit)) {
-        return Err(lied);
+/// What a header says in public of one keeper's share. Made once an epoch, because it costs more than the comparison.
+#[derive(Clone, Debug)]
+pub struct DealtShare {
+    header_hash: [u8; 32],
+    epoch_id: EpochId,
+    at: ShareIndex,
+    public_share: Element,
+    kappa_commit: [u8; 32],
+}
+
+impl DealtShare {
+    /// Of the keeper at a place.
+    ///
+    /// # Errors
+    /// `OwnerMisbehaved` if the header has no slot for it; `Invalid` if it is no place.
+    pub fn of(header: &EpochHeader, index: KeeperIndex) -> Result<Self> {
+        let at = ShareIndex::new(index.0)?;
+        let slot = header.slot(index).ok_or_else(off_header)?;
+        Ok(Self {
+            header_hash: header.hash(),
+            epoch_id: header.epoch_id,
+            at,
+            public_share: header.commitment.public_share(at),
+            kappa_commit: slot.kappa_commit,
+        })
     }
-    Ok(HeldShare { header_hash: header.hash(), share, pepper })
+
+    /// The epoch's header hash.
+    #[must_use]
+    pub const fn header_hash(&self) -> &[u8; 32] {
+        &self.header_hash
+    }
+
+    /// `F_j`, against which this keeper's proofs are checked.
+    #[must_use]
+    pub const fn public_share(&self) -> &Element {
+        &self.public_share
+    }
+
+    fn check(&self, secret: &[u8; 64]) -> Result<HeldShare> {
+        let (s, c) = secret.split_at(32);
+        let share = KeyShare::from_bytes(self.at, s).map_err(|_scalar| off_header())?;
+        let pepper = PepperShare::from_bytes(self.at, c).map_err(|_scalar| off_header())?;
+        share.verify(&self.public_share).map_err(|_feldman| off_header())?;
+        if !bool::from(kappa_commit(self.epoch_id, &pepper).ct_eq(&self.kappa_commit)) {
+            return Err(off_header());
+        }
+        Ok(HeldShare { header_hash: self.header_hash, share, pepper })
+    }
+}
+
+fn off_header() -> Error {
+    Error::owner("the dealer's share does not fit the epoch header")
 }
 
 /// Evidence that an epoch's retention has ended by two clocks (LPv1 section 12). Only [`DueForDestruction::new`] makes one.

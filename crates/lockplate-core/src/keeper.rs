@@ -58,7 +58,7 @@ use crate::entry::{
     request_outcome,
 };
 use crate::envelope::encrypt;
-use crate::epoch::{EpochClose, EpochHeader, HeldShare};
+use crate::epoch::{DealtShare, EpochClose, EpochHeader, HeldShare};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evidence::{EpochInWindow, Standing};
 use crate::facts::{AccessPolicy, Obligations, PolicyAnswer};
@@ -154,22 +154,33 @@ impl Answer {
 #[derive(Debug)]
 pub struct ClosedEpoch {
     header: EpochHeader,
-    hash: [u8; 32],
+    dealt: DealtShare,
 }
 
 impl ClosedEpoch {
-    /// From the recorder's signed header and close.
+    /// From the recorder's signed header and close, for the keeper at a place.
     ///
     /// # Errors
-    /// `Invalid` if a signature is not the recorder's, or the close belongs to another header: an open epoch would be live tracking, and
+    /// As [`DealtShare::of`]; `Invalid` if a signature is not the recorder's, or the close belongs to another header: an open epoch would be live tracking, and
     /// is never evaluated.
-    pub fn new(header: &Signed<EpochHeader>, close: &Signed<EpochClose>, recorder: &VerifyKey) -> Result<Self> {
+    pub fn new(
+        header: &Signed<EpochHeader>,
+        close: &Signed<EpochClose>,
+        recorder: &VerifyKey,
+        index: KeeperIndex,
+    ) -> Result<Self> {
         let header = header.verify(recorder)?;
-        let hash = header.hash();
-        if close.verify(recorder)?.header_hash != hash {
+        let dealt = DealtShare::of(header, index)?;
+        if close.verify(recorder)?.header_hash != *dealt.header_hash() {
             return Err(Error::invalid("a close belongs to another epoch"));
         }
-        Ok(Self { header: header.clone(), hash })
+        Ok(Self { header: header.clone(), dealt })
+    }
+
+    /// What the keeper's share of it must fit.
+    #[must_use]
+    pub const fn dealt(&self) -> &DealtShare {
+        &self.dealt
     }
 
     /// The header.
@@ -193,7 +204,7 @@ impl HeldEpoch {
     /// # Errors
     /// `Invalid` if the share belongs to another header.
     pub fn new(closed: Arc<ClosedEpoch>, share: HeldShare) -> Result<Self> {
-        if share.header_hash() != closed.hash {
+        if share.header_hash() != *closed.dealt.header_hash() {
             return Err(Error::invalid("a share belongs to another epoch"));
         }
         Ok(Self { closed, share })
@@ -498,18 +509,18 @@ impl<S: LogStorage> Keeper<S> {
         let grant_digest = grant.digest();
         let request = grant.request.claimed();
         let at = ShareIndex::new(self.index.0)?;
-        let hashes: Vec<[u8; 32]> = epochs.iter().map(|epoch| epoch.closed.hash).collect();
-        let public_shares: Vec<_> =
-            epochs.iter().map(|epoch| epoch.closed.header.commitment.public_share(at)).collect();
         let shares: Vec<_> = epochs.iter().map(|epoch| &epoch.share.share).collect();
         let mut elements = Vec::with_capacity(request.elements.len());
         for element in &request.elements {
             let evaluated = oprf::blind_evaluate_each(&shares, &element.blinded)?;
-            let statements: Vec<KeyStatement<'_>> = hashes
-                .iter()
-                .zip(&public_shares)
+            let dealt = epochs.iter().map(|epoch| &epoch.closed.dealt);
+            let statements: Vec<KeyStatement<'_>> = dealt
                 .zip(&evaluated)
-                .map(|((header_hash, public_share), evaluated)| KeyStatement { header_hash, public_share, evaluated })
+                .map(|(dealt, evaluated)| KeyStatement {
+                    header_hash: dealt.header_hash(),
+                    public_share: dealt.public_share(),
+                    evaluated,
+                })
                 .collect();
             let proof = proof::prove(&grant_digest, at, &element.blinded, &statements, &shares, rng)?;
             elements.push((proof, evaluated));

@@ -9,7 +9,7 @@ use lockplate_oprf::{oprf, sharing};
 use crate::Timestamp;
 use crate::approval::Grant;
 use crate::entry::{Leaf, LogEntry, parse_leaf};
-use crate::epoch::{DueForDestruction, EpochHeader, HeldShare, VerifiedPrekey, deal, unwrap_share};
+use crate::epoch::{DueForDestruction, EpochHeader, VerifiedPrekey, deal, unwrap_share};
 use crate::error::ErrorKind;
 use crate::evidence::Standing;
 use crate::id::KeeperIndex;
@@ -167,7 +167,7 @@ fn partial_values_of_two_requests_cannot_be_mixed() {
     let element = asked.filed.request.claimed().elements[0].blinded;
     let bare: Vec<_> = (0..2)
         .map(|place| {
-            let share = HeldShare::from_secret(&first.shares[place], first.header.claimed(), index(place)).unwrap();
+            let share = first.share(place);
             (ShareIndex::new(index(place).0).unwrap(), oprf::blind_evaluate(&share.share, &element).unwrap())
         })
         .collect();
@@ -240,9 +240,9 @@ fn a_clock_jump_destroys_a_day_at_most_unless_nothing_is_kept_for_longer() {
 fn an_open_epoch_cannot_be_held_for_evaluation() {
     let mut town = Town::new(0);
     let (first, second) = two_hours(&mut town);
-    let share = || HeldShare::from_secret(&first.shares[0], first.header.claimed(), KeeperIndex(1)).unwrap();
+    let share = || first.share(0);
     let key = town.recorder.verify_key();
-    let closed = |header, close| ClosedEpoch::new(header, close, &key).map(Arc::new);
+    let closed = |header, close| ClosedEpoch::new(header, close, &key, KeeperIndex(1)).map(Arc::new);
     assert!(HeldEpoch::new(closed(&first.header, &first.close).unwrap(), share()).is_ok());
     // No close of its own, or one that the recorder did not sign.
     assert!(closed(&first.header, &second.close).is_err());

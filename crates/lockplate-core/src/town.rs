@@ -30,7 +30,8 @@ use crate::disclosure::Disclosure;
 use crate::entry::{Leaf, LogEntry, RequestLeaf, parse_leaf};
 use crate::envelope::{HpkePublicKey, HpkeSecretKey};
 use crate::epoch::{
-    EpochClose, EpochHeader, EpochKind, EpochPlan, HeldShare, Prekey, ShareReceipt, VerifiedPrekey, deal, unwrap_share,
+    DealtShare, EpochClose, EpochHeader, EpochKind, EpochPlan, HeldShare, Prekey, ShareReceipt, VerifiedPrekey, deal,
+    unwrap_share,
 };
 use crate::evidence::{EpochInWindow, Standing};
 use crate::facts::{AccessPolicy, AgencyFacts, Obligations, OfficerFacts, PolicyAnswer, Reason, SearchFacts};
@@ -181,6 +182,14 @@ pub(crate) struct Closed {
     pub(crate) close: Signed<EpochClose>,
     pub(crate) shares: Vec<Secret<64>>,
     pub(crate) segment: Segment,
+}
+
+impl Closed {
+    /// The share of the keeper at a place, from 0.
+    pub(crate) fn share(&self, place: usize) -> HeldShare {
+        let index = KeeperIndex(u8::try_from(place).unwrap() + 1);
+        HeldShare::from_secret(&self.shares[place], &DealtShare::of(self.header.claimed(), index).unwrap()).unwrap()
+    }
 }
 
 /// A request as the officer's client holds it.
@@ -406,9 +415,8 @@ impl Town {
 
     pub(crate) fn held(&self, place: usize, epoch: &Closed) -> HeldEpoch {
         let index = KeeperIndex(u8::try_from(place).unwrap() + 1);
-        let share = HeldShare::from_secret(&epoch.shares[place], epoch.header.claimed(), index).unwrap();
-        let closed = ClosedEpoch::new(&epoch.header, &epoch.close, &self.recorder.verify_key()).unwrap();
-        HeldEpoch::new(Arc::new(closed), share).unwrap()
+        let closed = ClosedEpoch::new(&epoch.header, &epoch.close, &self.recorder.verify_key(), index).unwrap();
+        HeldEpoch::new(Arc::new(closed), epoch.share(place)).unwrap()
     }
 
     pub(crate) fn standing(&self, epochs: &[&Closed]) -> Standing {

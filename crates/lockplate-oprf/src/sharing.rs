@@ -122,6 +122,17 @@ impl KeyShare {
         Ok(Self { index, s })
     }
 
+    /// Is it the share behind this public one? `s_j G = F_j`.
+    ///
+    /// # Errors
+    /// [`Error::ShareOffCommitment`] if not.
+    pub fn verify(&self, public_share: &Element) -> Result<(), Error> {
+        match RistrettoPoint::mul_base(&self.s) == *public_share.point() {
+            true => Ok(()),
+            false => Err(Error::ShareOffCommitment),
+        }
+    }
+
     /// Which share this is.
     #[must_use]
     pub fn index(&self) -> ShareIndex {
@@ -181,11 +192,7 @@ impl VssCommitment {
     /// # Errors
     /// [`Error::ShareOffCommitment`] if not. The keeper then signs no receipt.
     pub fn verify(&self, share: &KeyShare) -> Result<(), Error> {
-        if RistrettoPoint::mul_base(&share.s) == self.public_share_point(share.index) {
-            Ok(())
-        } else {
-            Err(Error::ShareOffCommitment)
-        }
+        share.verify(&self.public_share(share.index))
     }
 
     /// `F_j = sum j^m A_m`, against which keeper `j`'s proofs are checked (LPv1 §9). About 5 µs at `t = 2`.

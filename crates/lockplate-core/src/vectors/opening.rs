@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::{Case, Expect, MALFORMED, OWNER, hx};
 use crate::approval::Grant;
 use crate::envelope::encrypt;
-use crate::epoch::HeldShare;
 use crate::error::ErrorKind;
 use crate::id::KeeperIndex;
 use crate::open::{Evaluation, EvaluationText, evaluation_info};
@@ -96,10 +95,7 @@ fn buckets(epochs: &[Closed; 2]) -> Vec<Case> {
 fn truth(place: usize, digest: &[u8; 32], grant: &Grant, epochs: &[&Closed]) -> EvaluationText {
     let at = KeeperIndex(u8::try_from(place).unwrap() + 1);
     let index = ShareIndex::new(at.0).unwrap();
-    let held: Vec<_> = epochs
-        .iter()
-        .map(|epoch| HeldShare::from_secret(&epoch.shares[place], epoch.header.claimed(), at).unwrap())
-        .collect();
+    let held: Vec<_> = epochs.iter().map(|epoch| epoch.share(place)).collect();
     let public: Vec<_> = epochs.iter().map(|epoch| epoch.header.claimed().commitment.public_share(index)).collect();
     let hashes: Vec<_> = epochs.iter().map(|epoch| epoch.header.claimed().hash()).collect();
     let mut rng = ChaCha20Rng::from_seed([81; 32]);

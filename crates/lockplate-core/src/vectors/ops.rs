@@ -17,7 +17,7 @@ use crate::approval::{Approval, Grant};
 use crate::charter::CharterFile;
 use crate::decision::{DecisionRecord, HumanDecision};
 use crate::envelope::HpkeSecretKey;
-use crate::epoch::{EpochClose, EpochHeader, EpochKind, EpochPlan, HeldShare, Prekey, VerifiedPrekey};
+use crate::epoch::{DealtShare, EpochClose, EpochHeader, EpochKind, EpochPlan, HeldShare, Prekey, VerifiedPrekey};
 use crate::error::{Error, Result};
 use crate::hotlist::alert::AlertStep;
 use crate::hotlist::handover::AlertsAsked;
@@ -200,8 +200,8 @@ fn hold(input: &Value, index: KeeperIndex, recorder: &VerifyKey) -> Result<HeldE
     let header = Signed::<EpochHeader>::from_bytes(&bytes(input, "header"))?;
     let close = Signed::<EpochClose>::from_bytes(&bytes(input, "close"))?;
     let receipted = EpochHeader::decode(&bytes(input, "receipted_header"))?;
-    let share = HeldShare::from_secret(&Secret::new(array(input, "share")), &receipted, index)?;
-    HeldEpoch::new(Arc::new(ClosedEpoch::new(&header, &close, recorder)?), share)
+    let share = HeldShare::from_secret(&Secret::new(array(input, "share")), &DealtShare::of(&receipted, index)?)?;
+    HeldEpoch::new(Arc::new(ClosedEpoch::new(&header, &close, recorder, index)?), share)
 }
 
 fn opening(input: &Value) -> Result<Value> {

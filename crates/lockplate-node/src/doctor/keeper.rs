@@ -7,7 +7,7 @@ use std::path::Path;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
 use lockplate_core::entry::{DeclarationChange, LogEntry, LogKind};
-use lockplate_core::epoch::{EpochHeader, HeldShare};
+use lockplate_core::epoch::{DealtShare, EpochHeader, HeldShare};
 use lockplate_core::id::{EpochId, KeeperIndex};
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_oprf::Secret;
@@ -245,7 +245,8 @@ impl Look<'_> {
             return;
         };
         let held = kek.unwrap(&row.id.0, wrapped).ok().and_then(|secret| Secret::<64>::from_slice(&secret));
-        if held.is_some_and(|secret| HeldShare::from_secret(&secret, &header, self.index).is_ok()) {
+        let dealt = DealtShare::of(&header, self.index).ok();
+        if held.zip(dealt).is_some_and(|(secret, dealt)| HeldShare::from_secret(&secret, &dealt).is_ok()) {
             self.report.counts.shares = self.report.counts.shares.saturating_add(1);
         } else {
             self.report.fail("a share does not open, or does not fit its header", place);

@@ -124,6 +124,12 @@ pub(super) fn begin(connection: &mut Connection) -> Rows<Transaction<'_>> {
     Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
 }
 
+/// Many reads, and perhaps a write, of one moment: the file is locked once and not once for each. What was written is durable when
+/// [`Transaction::commit`] returns.
+pub(super) fn at_once(connection: &Connection) -> Rows<Transaction<'_>> {
+    Ok(connection.unchecked_transaction()?)
+}
+
 /// An epoch whose header was received.
 pub(super) struct EpochRow {
     pub(super) header: Vec<u8>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lockplate_core::Timestamp;
 use lockplate_core::charter::Charter;
-use lockplate_core::epoch::{DueForDestruction, EpochHeader, HeldShare};
+use lockplate_core::epoch::{DealtShare, DueForDestruction, EpochHeader, HeldShare};
 use lockplate_core::id::{EpochId, KeeperIndex};
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_core::timekeeping::TimeStatement;
@@ -182,7 +182,7 @@ impl Office {
     ) -> Result<(), Fault> {
         let held = share.and_then(|wrapped| {
             let secret = Secret::<64>::from_slice(&self.kek.unwrap(&id.0, &wrapped).ok()?)?;
-            HeldShare::from_secret(&secret, header, self.index()).ok()
+            HeldShare::from_secret(&secret, &DealtShare::of(header, self.index()).ok()?).ok()
         });
         self.kek.change(&[], &[id.0], &mut SystemRng)?;
         let header_hash = match held {

@@ -46,9 +46,10 @@ impl Office {
         // Core checks this again; here it keeps strangers from making the keeper open thousands of shares.
         grant.check_approvals(self.charter(), &row.record.policy_digest, 0)?;
         let mut held = Vec::with_capacity(grant.epoch_ids.len());
+        let rows = db::at_once(connection)?;
         let mut erase_at = now.0.saturating_add(ANSWER_SECONDS);
         for id in &grant.epoch_ids {
-            let epoch = db::epoch(connection, *id)?.ok_or(ProblemKind::Invalid)?;
+            let epoch = db::epoch(&rows, *id)?.ok_or(ProblemKind::Invalid)?;
             let share = match epoch.share {
                 Some(share) if !epoch.destroyed && epoch.destroy_after > self.latest(now) => share,
                 Some(_) | None => return Err(ProblemKind::EpochDestroyed.into()),
@@ -57,9 +58,10 @@ impl Office {
             erase_at = erase_at.min(epoch.destroy_after.0);
             let closed = self.closed_epoch(*id, &epoch.header, &close)?;
             let secret = Secret::<64>::from_slice(&self.kek.unwrap(&id.0, &share)?).ok_or(ProblemKind::Internal)?;
-            let share = HeldShare::from_secret(&secret, closed.header(), self.index())?;
+            let share = HeldShare::from_secret(&secret, closed.dealt())?;
             held.push(HeldEpoch::new(closed, share)?);
         }
+        drop(rows);
         // After the epochs: who asks again for a destroyed hour learns that it is destroyed.
         if spent {
             return Err(ProblemKind::Spent.into());
@@ -94,7 +96,7 @@ impl Office {
         let header = Signed::<EpochHeader>::from_bytes(header)?;
         let close = Signed::<EpochClose>::from_bytes(close)?;
         let recorder = self.recorder_key(header.claimed().agency, header.claimed().recorder)?;
-        let closed = Arc::new(ClosedEpoch::new(&header, &close, &recorder)?);
+        let closed = Arc::new(ClosedEpoch::new(&header, &close, &recorder, self.index())?);
         if self.closed.len() >= CLOSED_MAX {
             self.closed.pop_first();
         }

@@ -180,12 +180,19 @@ impl Office {
         while !left.is_empty() {
             let mut counted = Counted::default();
             let (mut later, mut decided) = (Vec::new(), Vec::new());
+            let facts = match db::at_once(connection) {
+                Ok(facts) => facts,
+                Err(error) => {
+                    answers.extend(left.into_iter().map(|(at, _)| (at, Err(Fault::Db(error)))));
+                    break;
+                }
+            };
             for (at, filing) in left {
                 if !counted.takes(&filing) {
                     later.push((at, filing));
                     continue;
                 }
-                match self.begin_filing(connection, &filing, now) {
+                match self.begin_filing(&facts, &filing, now) {
                     Ok(Begun::Answered(answer)) => drop(answers.insert(at, Ok(answer))),
                     // Dropped, a decision was never made: it is decided again when the row of the other one is there.
                     Ok(Begun::Decided { prepared, .. }) if !counted.takes_decided(&prepared.beside) => {
@@ -195,7 +202,14 @@ impl Office {
                     Err(fault) => drop(answers.insert(at, Err(fault))),
                 }
             }
-            self.log_and_store(connection, decided, &mut answers, now);
+            // Before any leaf: what a leaf rests on is durable, or there is none.
+            match facts.commit() {
+                Ok(()) => self.log_and_store(connection, decided, &mut answers, now),
+                Err(error) => {
+                    let fault = Fault::from(error);
+                    answers.extend(decided.into_iter().map(|(at, ..)| (at, Err(fault.again()))));
+                }
+            }
             left = later;
         }
         answers.into_values().collect()
@@ -280,7 +294,7 @@ impl Office {
     }
 
     /// Everything before the leaf.
-    fn begin_filing(&mut self, connection: &mut Connection, filing: &Filing, now: Timestamp) -> Result<Begun, Fault> {
+    fn begin_filing(&mut self, connection: &Connection, filing: &Filing, now: Timestamp) -> Result<Begun, Fault> {
         let digest = filing.filed.request.signed_hash();
         let asked = filing.filed.request.claimed().clone();
         let requester = self.fresh_directory(connection, asked.requester_agency, now)?;
@@ -369,7 +383,7 @@ impl Office {
         Ok(Unreleased::on_leaf(told, index))
     }
 
-    fn decide(&mut self, connection: &mut Connection, filing: &Filing, now: Timestamp) -> Result<Prepared, Fault> {
+    fn decide(&mut self, connection: &Connection, filing: &Filing, now: Timestamp) -> Result<Prepared, Fault> {
         let position = usize::from(self.index().0.saturating_sub(1));
         let opened =
             check_opening(filing.filed.clone(), &filing.opening, filing.hashes.clone(), position, &self.opening_key);
@@ -502,7 +516,7 @@ impl Office {
     /// destroyed, and with them what the tags could tell.
     fn plate_tags(
         &mut self,
-        connection: &mut Connection,
+        connection: &Connection,
         agency: AgencyId,
         texts: &BTreeSet<&str>,
         now: Timestamp,
@@ -513,7 +527,7 @@ impl Office {
         texts.iter().map(|text| Ok([plate_tag(&this, agency, text)?, plate_tag(&last, agency, text)?])).collect()
     }
 
-    fn period_key(&mut self, connection: &mut Connection, period: u64) -> Result<Secret<32>, Fault> {
+    fn period_key(&mut self, connection: &Connection, period: u64) -> Result<Secret<32>, Fault> {
         let number = i64::try_from(period).unwrap_or(i64::MAX);
         let stored: Option<(Vec<u8>, Vec<u8>)> = connection
             .prepare_cached("SELECT name, secret FROM period_key WHERE period = ?1")?
