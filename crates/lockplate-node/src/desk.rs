@@ -249,6 +249,8 @@ struct Inner {
     pushed: Mutex<BTreeSet<([u8; 16], u8, i64)>>,
     /// (owner, keeper, serial) that were refused, so that it is said once.
     refused: Mutex<BTreeSet<([u8; 16], u8, i64)>>,
+    /// Kinds of requests of which the last needed nobody's yes.
+    by_rule: Mutex<BTreeSet<filing::Kind>>,
     /// One directory is signed at a time: two of one serial would split the keepers for a day.
     directing: tokio::sync::Mutex<()>,
     /// Disclosures are logged one after the other.
@@ -317,6 +319,7 @@ impl Desk {
                 tasks: tasks.clone(),
                 jobs: Mutex::default(),
                 pushed: Mutex::default(),
+                by_rule: Mutex::default(),
                 refused: Mutex::default(),
                 directing: tokio::sync::Mutex::default(),
                 disclosing: tokio::sync::Mutex::default(),

@@ -16,7 +16,7 @@ use rusqlite::params;
 use sha2::{Digest as _, Sha256};
 
 use super::plan::{Case, Evaluating, Plan, Said, Step, View, plan};
-use super::{Desk, DeskFault, Flags, Owner, store};
+use super::{Desk, DeskFault, Flags, Owner, locked, store};
 use crate::api::{AnswerState, B64, DeskState, Evaluated, GrantShown, KeeperAnswer, RequestFiled};
 use crate::client::PeerError;
 use crate::problem::ProblemKind;
@@ -67,12 +67,14 @@ impl Desk {
         let views = views(owner, loaded, flags)?;
         let charter = owner.charter.charter();
         let t = usize::from(owner.charter.threshold().t());
+        let by_rule = locked(&self.inner.by_rule).contains(&kind_of(&FiledRequest::from_bytes(&loaded.row.filed)?));
         let case = Case {
             t,
             entities: t.min(charter.legal_entities()),
             keepers: &views,
             granted: loaded.grant.as_ref().map(|grant| grant.epoch_ids.as_slice()),
             expired: loaded.row.not_after <= self.now_i64(),
+            by_rule,
         };
         Ok(plan(&case))
     }
@@ -204,6 +206,7 @@ impl Desk {
             loaded.row.session.as_deref(),
             ask,
         );
+        let kind = kind_of(&FiledRequest::from_bytes(&loaded.row.filed)?);
         let body = RequestFiled {
             filed: B64(loaded.row.filed),
             opening: B64(opening.0.clone()),
@@ -215,7 +218,20 @@ impl Desk {
             slip: B64(self.inner.slip_key.sign(slip).to_bytes()),
         };
         let answered = client.post_json::<_, KeeperAnswer>("/v1/requests", &body).await;
+        if let Ok(answer) = &answered {
+            self.learn(kind, answer);
+        }
         self.answered(digest, owner, place, answered).await
+    }
+
+    /// How the next one of this kind is filed. Forgotten at a restart: then one keeper is asked first again.
+    fn learn(&self, kind: Kind, answer: &KeeperAnswer) {
+        let mut by_rule = locked(&self.inner.by_rule);
+        match answer.state {
+            AnswerState::Approved if answer.humans_needed == 0 => drop(by_rule.insert(kind)),
+            AnswerState::Approved | AnswerState::Waiting => drop(by_rule.remove(&kind)),
+            AnswerState::Refused => {}
+        }
     }
 
     async fn answered(
@@ -330,6 +346,14 @@ impl Desk {
             .await?;
         Ok(Ended::Stored)
     }
+}
+
+/// What decides, more than all else, whether rules ask for people: whose archive, what for, on what basis.
+pub(super) type Kind = ([u8; 16], &'static str, &'static str);
+
+fn kind_of(filed: &FiledRequest) -> Kind {
+    let asked = filed.request.claimed();
+    (asked.owner_agency.0, asked.purpose.name(), asked.basis.name())
 }
 
 fn slices(items: &[B64]) -> Vec<&[u8]> {

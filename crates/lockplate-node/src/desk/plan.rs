@@ -117,6 +117,8 @@ pub(super) struct Case<'a> {
     pub(super) granted: Option<&'a [EpochId]>,
     /// The request is past its `not_after`.
     pub(super) expired: bool,
+    /// The last request of this kind needed nobody's yes.
+    pub(super) by_rule: bool,
 }
 
 /// Plans.
@@ -149,10 +151,16 @@ fn plan_approvals(case: &Case<'_>) -> Plan {
 }
 
 /// How many humans a grant needs is known only from an answer that is not a no, and a keeper decides once: so one keeper is
-/// asked first, with its human; its answer says how many of the others' humans must be asked too.
+/// asked first, with its human; its answer says how many of the others' humans must be asked too. Where the last one of the kind
+/// needed none, none is expected, and all are asked at once, each with its human: were it otherwise now, more people than are
+/// needed would look at it, and never too few.
 fn filings(case: &Case<'_>, humans: u8) -> Vec<Step> {
     let open = |keeper: &&View| keeper.said.is_none() && !keeper.rejected;
     let known = case.keepers.iter().any(|keeper| matches!(keeper.said, Some(Said::Approved { .. } | Said::Waiting)));
+    if !known && case.by_rule {
+        let free = case.keepers.iter().filter(open).filter(|keeper| !keeper.busy);
+        return free.map(|keeper| Step::File { place: keeper.place, ask: keeper.ask.unwrap_or(true) }).collect();
+    }
     if !known {
         if case.keepers.iter().any(|keeper| open(&keeper) && keeper.busy && !keeper.down) {
             return Vec::new();

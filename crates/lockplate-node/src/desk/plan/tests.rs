@@ -30,15 +30,35 @@ fn three() -> Vec<View> {
 }
 
 fn planned(keepers: &[View]) -> Plan {
-    plan(&Case { t: 2, entities: 2, keepers, granted: None, expired: false })
+    plan(&Case { t: 2, entities: 2, keepers, granted: None, expired: false, by_rule: false })
 }
 
 fn granted(keepers: &[View], epochs: &[EpochId]) -> Plan {
-    plan(&Case { t: 2, entities: 2, keepers, granted: Some(epochs), expired: false })
+    plan(&Case { t: 2, entities: 2, keepers, granted: Some(epochs), expired: false, by_rule: false })
 }
 
 fn file(place: u8, ask: bool) -> Step {
     Step::File { place, ask }
+}
+
+#[test]
+fn where_nobody_was_needed_last_time_all_are_asked_at_once_and_nobody_is_passed_over() {
+    let again =
+        |keepers: &[View]| plan(&Case { t: 2, entities: 2, keepers, granted: None, expired: false, by_rule: true });
+    let mut keepers = three();
+    assert_eq!(again(&keepers).steps, [file(1, true), file(2, true), file(3, true)]);
+    keepers[0].busy = true;
+    keepers[2].ask = Some(false);
+    assert_eq!(again(&keepers).steps, [file(2, true), file(3, false)], "what was filed is filed again as it was");
+    keepers[0].busy = false;
+    keepers[0].said = no(false);
+    assert_eq!(again(&keepers).steps, [file(2, true), file(3, false)]);
+    // The rules ask for people after all: each that was asked with its human can still say yes.
+    keepers = three();
+    for keeper in &mut keepers {
+        (keeper.ask, keeper.said, keeper.humans) = (Some(true), Some(Said::Waiting), 2);
+    }
+    assert_eq!(again(&keepers).state, DeskState::WaitingForHuman);
 }
 
 #[test]
@@ -105,7 +125,7 @@ fn a_grant_that_would_leave_out_what_a_keeper_allows_waits_for_those_who_can_be_
     keepers[1].down = true;
     assert_eq!(planned(&keepers).steps, narrow);
     keepers[1].down = false;
-    let late = plan(&Case { t: 2, entities: 2, keepers: &keepers, granted: None, expired: true });
+    let late = plan(&Case { t: 2, entities: 2, keepers: &keepers, granted: None, expired: true, by_rule: false });
     assert_eq!(late.steps, narrow);
 }
 
@@ -215,7 +235,8 @@ fn where_one_of_the_grant_went_away_a_keeper_that_was_never_asked_is_asked() {
 #[test]
 fn nothing_is_done_for_a_request_past_its_time() {
     let mut keepers = three();
-    let expired = |keepers: &[View], granted| plan(&Case { t: 2, entities: 2, keepers, granted, expired: true });
+    let expired =
+        |keepers: &[View], granted| plan(&Case { t: 2, entities: 2, keepers, granted, expired: true, by_rule: false });
     assert_eq!(expired(&keepers, None), Plan { state: DeskState::Unavailable, steps: vec![] });
     keepers[0].said = Some(Said::Waiting);
     keepers[1].said = yes(false, &[ONE]);
