@@ -115,7 +115,9 @@ class Cluster:
                 raise Failed("garage key create says something else than it did in 2.5")
             keys[name] = tuple(match.group(1) for match in found)
             self.command("bucket", "allow", *rights, BUCKET, "--key", keys[name][0])
-        threading.Thread(target=self._front, daemon=True).start()
+        # Bound here, not in the thread: whoever looks for free ports next must find this one taken.
+        door = socket.create_server(("127.0.0.1", self.front))
+        threading.Thread(target=self._front, args=(door,), daemon=True).start()
         return keys
 
     def objects(self):
@@ -183,8 +185,7 @@ class Cluster:
 
     # -- what an operator puts before the nodes: a balancer of connections
 
-    def _front(self):
-        door = socket.create_server(("127.0.0.1", self.front))
+    def _front(self, door):
         turn = 0
         while True:
             stream, _ = door.accept()
