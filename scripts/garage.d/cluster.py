@@ -85,8 +85,8 @@ class Cluster:
         raise Failed(f"waited {seconds} s in vain: {what}")
 
     def wait_until_whole(self):
-        """Until each node reaches all others. `garage health` would say so of a connection that is dead and was not used since. A node that
-        is lost is tried again only every 30 s, and until then nothing is written to it nor repaired."""
+        """Until each node reaches all others. `garage health` says so of a dead connection, too, that nobody has used since. A node that is
+        lost is tried again only every 30 s, and until then nothing is written to it and nothing repaired on it."""
         self._wait("every node reaches all others",
                    lambda: all(self.command("stats", "--all-nodes", node=at).count("Node ID:") == 3 for at in range(3)))
 
