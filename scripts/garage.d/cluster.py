@@ -6,13 +6,15 @@ import shutil
 import socket
 import threading
 import time
-import urllib.request
 
+import s3
 from processes import Failed, Process, free_ports, run
 
 COMMAND_SECONDS = 60
 READY_SECONDS = 60
-HEAL_SECONDS = 300
+REPAIR_SECONDS = 120
+# Garage fetches a block that a node lacks twice this after it has heard of it, and no command brings that forward. Its own value is 300.
+RPC_SECONDS = 10
 BUCKET = "alpr"
 REGION = "garage"
 
@@ -31,6 +33,7 @@ class Node:
         self.config.write_text(
             f'metadata_dir = "{self.folder}/meta"\ndata_dir = "{self.folder}/data"\ndb_engine = "lmdb"\n'
             f'metadata_fsync = true\ndata_fsync = true\nreplication_factor = 3\n'
+            f'rpc_timeout_msec = {RPC_SECONDS * 1_000}\n'
             f'rpc_bind_addr = "127.0.0.1:{self.rpc}"\nrpc_public_addr = "127.0.0.1:{self.rpc}"\nrpc_secret = "{secret}"\n\n'
             f'[s3_api]\ns3_region = "{REGION}"\napi_bind_addr = "127.0.0.1:{self.s3}"\n\n'
             f'[admin]\napi_bind_addr = "127.0.0.1:{self.admin}"\n')
@@ -48,6 +51,7 @@ class Cluster:
         self.front = ports[9]
         self.nodes = [Node(number, folder, ports[3 * at:3 * at + 3], secret) for at, number in enumerate((1, 2, 3))]
         self.starts = 0
+        self.credentials = {}
 
     def command(self, *arguments, node=0, timeout=COMMAND_SECONDS):
         """The output of a command of `garage`, asked at a node."""
@@ -65,65 +69,55 @@ class Cluster:
         child.kill()
         child.wait()
 
-    def wait_until_up(self, at, count=3):
-        """Until node `at` sees `count` healthy nodes."""
-        deadline = time.monotonic() + READY_SECONDS
+    def _wait(self, what, holds, seconds=READY_SECONDS):
+        """Until something of the cluster holds."""
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self.nodes[at].process.check()
+            for node in self.nodes:
+                node.process.check()
             try:
-                said = self.command("status", node=at)
+                if holds():
+                    return
             except Failed:
-                time.sleep(0.3)
-                continue
-            healthy = said.split("FAILED")[0]
-            if len(re.findall(r"^[0-9a-f]{16}\s", healthy, re.MULTILINE)) >= count and (count < 3 or self._all_well()):
-                return
+                # A node that has just started answers nothing, or that all is lost.
+                pass
             time.sleep(0.3)
-        raise Failed(f"node {at + 1} does not see {count} nodes")
+        raise Failed(f"waited {seconds} s in vain: {what}")
 
-    def _all_well(self):
-        """Whether each node that runs says that it reaches enough of the others."""
-        for node in self.nodes:
-            if node.process is not None and node.process.child.poll() is None:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{node.admin}/health", timeout=5):
-                        pass
-                except OSError:
-                    return False
-        return True
+    def wait_until_whole(self):
+        """Until each node reaches all others. `garage health` says so of a dead connection, too, that nobody has used since. A node that is
+        lost is tried again only every 30 s, and until then nothing is written to it and nothing repaired on it."""
+        self._wait("every node reaches all others",
+                   lambda: all(self.command("stats", "--all-nodes", node=at).count("Node ID:") == 3 for at in range(3)))
 
     def found(self):
-        """Nodes, layout, bucket, keys; returns the credentials of writer and reader."""
+        """Nodes, layout, bucket, and the credentials of a writer and a reader."""
         for at in range(3):
             self.start(at)
         for at in range(3):
-            self.wait_until_up(at, count=1)
+            self._wait("nodes answer", lambda at=at: self.command("status", node=at))
         ids = [self.command("node", "id", "-q", node=at).strip() for at in range(3)]
         for one in ids[1:]:
             self.command("node", "connect", one)
         for one in ids:
             self.command("layout", "assign", "-z", "here", "-c", "1G", one.split("@")[0])
         self.command("layout", "apply", "--version", "1")
-        for at in range(3):
-            self.wait_until_up(at, count=3)
+        self.wait_until_whole()
         self.command("bucket", "create", BUCKET)
-        keys = {}
         for name, rights in (("writer", ("--read", "--write")), ("reader", ("--read",))):
             said = self.command("key", "create", name)
             found = [re.search(rf"{word}:\s*(\S+)", said) for word in ("Key ID", "Secret key")]
             if None in found:
                 raise Failed("garage key create says something else than it did in 2.5")
-            keys[name] = tuple(match.group(1) for match in found)
-            self.command("bucket", "allow", *rights, BUCKET, "--key", keys[name][0])
-        threading.Thread(target=self._front, daemon=True).start()
-        return keys
+            self.credentials[name] = tuple(match.group(1) for match in found)
+            self.command("bucket", "allow", *rights, BUCKET, "--key", self.credentials[name][0])
+        # Bound here, not in the thread: whoever looks for free ports next must find this one taken.
+        door = socket.create_server(("127.0.0.1", self.front))
+        threading.Thread(target=self._front, args=(door,), daemon=True).start()
 
-    def objects(self):
-        """Objects in the bucket."""
-        match = re.search(r"Objects:\s*(\d+)", self.command("bucket", "info", BUCKET, node=self._alive()))
-        if match is None:
-            raise Failed("garage bucket info says something else than it did in 2.5")
-        return int(match.group(1))
+    def keys(self):
+        """The name of every object in the bucket."""
+        return s3.keys(self.nodes[0].s3, REGION, self.credentials["writer"], BUCKET)
 
     def wipe(self, at):
         """Kills node `at` and removes all that it stored. Its name and the layout stay, as on a machine with a new disk."""
@@ -136,44 +130,44 @@ class Cluster:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def heal(self, at):
-        """Starts a wiped node, asks every node to repair until it has what the others have; returns its blocks, and seconds."""
-        self.start(at)
-        self.wait_until_up(at)
-        # Garage heals slowly on purpose, so as not to disturb; an operator with a new disk wants it done.
-        for name, value in (("resync-tranquility", "0"), ("resync-worker-count", "8")):
-            self.command("worker", "set", "--all-nodes", name, value, node=at)
+        """Starts a wiped node and repairs the cluster; returns the node's blocks, and seconds. Fails if a node lacks a block that was there
+        before."""
         begun = time.monotonic()
-        while time.monotonic() - begun < HEAL_SECONDS:
-            # Again each time: a repair that begins before the others have found the node again sends it nothing.
-            for what in ("tables", "versions", "block-refs", "blocks"):
-                self.command("repair", "--all-nodes", "--yes", what, node=at)
-            time.sleep(4)
-            # Epochs close meanwhile: what came last may be on its way.
-            known, others = self._known(at), [self._known(other) for other in range(3) if other != at]
-            if known + 4 >= max(others) and all(self._idle(at) for _look in range(3)):
-                return {"blocks": self._blocks(at), "healed_in_seconds": round(time.monotonic() - begun)}
-        raise Failed(f"the wiped node knows {self._known(at)} objects after {HEAL_SECONDS} s, the others "
-                     f"{[self._known(other) for other in range(3) if other != at]}")
+        before = set.union(*(self._blocks(other) for other in range(3)))
+        self.start(at)
+        self.repair()
+        lacking = [block for block in before - set.intersection(*(self._blocks(other) for other in range(3))) if self._needed(block)]
+        if lacking:
+            raise Failed(f"the cluster is said to be whole, and {len(lacking)} of {len(before)} blocks are not on every node")
+        return {"blocks": len(self._blocks(at)), "healed_in_seconds": round(time.monotonic() - begun)}
 
-    def _idle(self, at):
-        """Whether a node has nothing to fetch, and failed at nothing."""
-        time.sleep(1)
-        lines = [self.command("worker", "list", "--busy", node=at), self.command("block", "list-errors", node=at)]
-        return all(len(said.strip().splitlines()) <= 1 for said in lines)
+    def repair(self):
+        """What docs/operating.md tells an operator to do, step by step."""
+        self.wait_until_whole()
+        for what in ("tables", "blocks"):
+            self.command("repair", "--all-nodes", "--yes", what)
+            self._wait(f"{what} are repaired", self._at_rest, REPAIR_SECONDS)
+        time.sleep(2 * RPC_SECONDS)
+        self._wait("blocks are fetched", self._at_rest, REPAIR_SECONDS)
 
-    def _known(self, at):
-        """Objects that a node knows of."""
-        match = re.search(r"^\s+object\s+(\d+)", self.command("stats", node=at), re.MULTILINE)
-        if match is None:
-            raise Failed("garage stats says something else than it did in 2.5")
-        return int(match.group(1))
+    def _at_rest(self):
+        """Whether no node has anything to do, nor a block that it could not fetch, three times in a row."""
+        for _look in range(3):
+            for node in range(3):
+                for command in (("worker", "list", "--busy"), ("block", "list-errors")):
+                    # A line of heads alone.
+                    if len(self.command(*command, node=node).strip().splitlines()) > 1:
+                        return False
+            time.sleep(1)
+        return True
 
     def _blocks(self, at):
-        """Blocks that a node has on its disk."""
-        return sum(path.is_file() for path in (self.nodes[at].folder / "data").rglob("*") if "garage-marker" not in path.name)
+        """Names of the blocks that a node has on its disk."""
+        return {path.stem for path in (self.nodes[at].folder / "data").rglob("*") if re.fullmatch("[0-9a-f]{64}", path.stem)}
 
-    def _alive(self):
-        return next(at for at, node in enumerate(self.nodes) if node.process.child.poll() is None)
+    def _needed(self, block):
+        """Whether a node counts references to a block: others are removed later."""
+        return any(re.search(r"Refcount:\s*[1-9]", self.command("block", "info", block, node=at)) for at in range(3))
 
     def stop(self):
         """SIGTERM to all."""
@@ -183,8 +177,7 @@ class Cluster:
 
     # -- what an operator puts before the nodes: a balancer of connections
 
-    def _front(self):
-        door = socket.create_server(("127.0.0.1", self.front))
+    def _front(self, door):
         turn = 0
         while True:
             stream, _ = door.accept()

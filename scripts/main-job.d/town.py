@@ -1,10 +1,12 @@
 """An agency and three keepers, founded and run as people would: every step is a command of the binary."""
 
+import base64
 import csv
 import itertools
 import json
 import secrets
 import shutil
+import sqlite3
 
 import plain
 from answer import Answer
@@ -186,6 +188,13 @@ class Town:
         return said
 
     # -- measuring
+
+    def epoch_rows(self):
+        """Of each epoch: its folder in the archive, its state (3 is closed, 4 closed and forgotten by the archive), and the second at which
+        its retention ends. The agency has ended."""
+        with sqlite3.connect(f"file:{self.agency / 'data' / 'agency.db'}?mode=ro", uri=True) as db:
+            rows = db.execute("SELECT id, state, destroy_after FROM epoch").fetchall()
+        return [(base64.urlsafe_b64encode(name).decode().rstrip("="), state, end) for name, state, end in rows]
 
     def sizes(self):
         """Bytes on disk by what they are."""

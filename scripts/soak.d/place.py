@@ -113,10 +113,8 @@ class Place(Town):
     def expired(self, at):
         """Periods whose reads must be gone by second `at`, and those of them of which something is in the archive. The agency has ended."""
         archive = self.agency / "data" / "archive"
-        with sqlite3.connect(f"file:{self.agency / 'data' / 'agency.db'}?mode=ro", uri=True) as db:
-            rows = db.execute("SELECT lower(hex(id)) FROM epoch WHERE state IN (3, 4) AND destroy_after <= ?",
-                              (at - DROP_SECONDS,)).fetchall()
-        return len(rows), sum((archive / name).exists() for name, in rows)
+        folders = [folder for folder, state, end in self.epoch_rows() if state in (3, 4) and end <= at - DROP_SECONDS]
+        return len(folders), sum((archive / folder).exists() for folder in folders)
 
     def cells(self):
         """Sealed reads by kind of period, and periods that are not closed as they should be. The agency has ended."""
