@@ -68,6 +68,8 @@ pub const PUBLIC_BYTES_MAX: usize = 8 * 1024 * 1024;
 const PARTS_AT_ONCE: usize = 3;
 /// The object on which a remote store shows whether it honours `If-None-Match: *`. No epoch has this name.
 pub const PROBE: &str = "conditional-put-probe";
+/// In the answer of a machine of the store that has not heard of the bucket yet: it knows of no object either.
+const NO_BUCKET: &str = "<Code>NoSuchBucket</Code>";
 const INDEX_MAGIC: &[u8; 8] = b"LPINDEX1";
 /// Bytes of the index before its first bucket.
 pub(crate) const INDEX_HEAD_BYTES: usize = 49;
@@ -310,10 +312,11 @@ impl SegmentStore {
     }
 
     async fn exists(&self, path: &Path) -> Result<bool, Error> {
-        match self.store.head(path).await {
+        // No HEAD: its answer has no body, which tells a missing object from a missing bucket. No object is empty.
+        match self.read(path, 0..1).await {
             Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(store_error(error)),
+            Err(Error::NotFound) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -513,8 +516,13 @@ fn put_error(error: object_store::Error) -> Error {
 }
 
 fn store_error(error: object_store::Error) -> Error {
-    if matches!(error, object_store::Error::NotFound { .. }) {
-        return Error::NotFound;
+    if let object_store::Error::NotFound { source, .. } = &error {
+        let no_bucket = source.to_string().contains(NO_BUCKET);
+        return if no_bucket {
+            Error::Unavailable("the archive's bucket is not there".into())
+        } else {
+            Error::NotFound
+        };
     }
     if matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) {
         return Error::Conflict;
