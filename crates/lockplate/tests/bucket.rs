@@ -235,6 +235,32 @@ fn a_store_that_fails_gives_an_error_and_never_other_bytes() {
 }
 
 /// A store that answers drop by drop is given up in bounded time.
+/// A machine of the store that was wiped answers so for some seconds: it must not be taken for an empty archive.
+#[test]
+fn a_bucket_that_is_not_there_is_a_store_that_is_away() {
+    let bucket = Bucket::start();
+    bucket.runtime().block_on(async {
+        let archive = archive(&bucket, "", WRITER, true);
+        archive.put_segment(EPOCH, Bytes::from_static(b"h"), segment(400)).await.unwrap();
+        archive.put_close(EPOCH, Bytes::from_static(b"c")).await.unwrap();
+        assert!(matches!(archive.stat(EpochId([6; 16])).await, Err(Error::NotFound)), "an epoch that never was");
+        for method in [Method::GET, Method::PUT] {
+            bucket.go_wrong(Bad::NoBucket, 1_000, move |asked| asked.method == method);
+            let fresh = self::archive(&bucket, "", WRITER, true);
+            assert!(matches!(
+                fresh.put_segment(EpochId([6; 16]), Bytes::from_static(b"h"), segment(9)).await,
+                Err(Error::Unavailable(_))
+            ));
+            bucket.be_well();
+        }
+        bucket.go_wrong(Bad::NoBucket, 1_000, |asked| asked.method == Method::GET);
+        assert!(matches!(archive.stat(EPOCH).await, Err(Error::Unavailable(_))));
+        assert!(matches!(archive.get_bucket(EPOCH, 1).await, Err(Error::Unavailable(_))));
+        bucket.be_well();
+        assert!(archive.get_bucket(EPOCH, 1).await.is_ok());
+    });
+}
+
 #[test]
 fn a_slow_store_is_given_up() {
     let bucket = Bucket::start();

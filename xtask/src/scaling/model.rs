@@ -29,6 +29,8 @@ const OBJECTS: f64 = 4.0;
 const PART: f64 = 16_777_216.0;
 /// GET of a close: whether the epoch is there (twice), and the index's head once more.
 const CLOSE_GETS: f64 = 3.0;
+/// GET when a server reads an epoch first: its close, and the head of its index.
+const FIRST_READ_GETS: f64 = 2.0;
 /// GET of a bucket: its record in the index, and its cells.
 const BUCKET_GETS: f64 = 2.0;
 /// Bytes of leaves: an epoch's two of the recorder, a keeper's two of an epoch, its two of a search, the desk's one.
@@ -119,8 +121,8 @@ fn add(profile: &Profile, agency: &Agency, searches: f64, total: &mut Figures) {
     let (live_bucket, late_bucket) = (bucket(padded, &buckets), bucket(late_padded, &late_buckets));
     let bucket_bytes = searches * (live * live_bucket + (all - live) * late_bucket);
     let fetched = searches * all;
-    // Each epoch's head is read once by a server that is asked for it.
-    let heads = if weighed > 0.0 { closed } else { 0.0 };
+    // Whether an epoch is closed, and its index's head, are read once by a server that is asked for it.
+    let first_read = if weighed > 0.0 { FIRST_READ_GETS * closed } else { 0.0 };
 
     total.reads += agency.reads_a_day + late * late_reads;
     total.epochs += closed;
@@ -132,8 +134,7 @@ fn add(profile: &Profile, agency: &Agency, searches: f64, total: &mut Figures) {
         if parts > 1.0 { parts + 1.0 } else { 0.0 }
     };
     total.puts += OBJECTS * closed + profile.loads().map(|load| parts(epoch_reads * load)).sum::<f64>();
-    total.gets += CLOSE_GETS * closed + heads + BUCKET_GETS * fetched;
-    total.heads += heads;
+    total.gets += CLOSE_GETS * closed + first_read + BUCKET_GETS * fetched;
     total.deletes += OBJECTS * closed;
     total.lists += closed;
     total.bytes_put += epochs * live_bytes + late * late_bytes;

@@ -436,7 +436,6 @@ impl<'a> Owner<'a> {
         total.bytes_stored += self.archive.iter().map(|stored| real(stored.bytes)).sum::<f64>();
         total.puts += day(self.requests.puts);
         total.gets += day(self.requests.gets);
-        total.heads += day(self.requests.heads);
         total.deletes += day(self.requests.deletes);
         total.lists += day(self.requests.lists);
         total.bytes_put += day(self.requests.bytes_put);

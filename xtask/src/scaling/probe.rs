@@ -31,7 +31,6 @@ const EPOCH: EpochId = EpochId([9; 16]);
 pub(super) struct Requests {
     pub(super) puts: u64,
     pub(super) gets: u64,
-    pub(super) heads: u64,
     pub(super) deletes: u64,
     pub(super) lists: u64,
     pub(super) bytes_put: u64,
@@ -42,7 +41,6 @@ impl Requests {
     pub(super) const fn add(&mut self, other: &Self) {
         self.puts += other.puts;
         self.gets += other.gets;
-        self.heads += other.heads;
         self.deletes += other.deletes;
         self.lists += other.lists;
         self.bytes_put += other.bytes_put;
@@ -119,7 +117,6 @@ pub(super) fn life(header: &[u8], close: &[u8], bucket_bits: u8, cells: u64, dic
         bail!("a forgotten epoch left something");
     }
     first.gets -= bucket.gets;
-    first.heads -= bucket.heads;
     first.bytes_got -= bucket.bytes_got;
     bucket.bytes_got = 0;
     Ok(Life { closed, first, bucket, forgotten, objects, other_bytes: stored - segment_bytes })
@@ -212,13 +209,13 @@ impl ObjectStore for Counting {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let head = options.head;
-        self.count(|asked| if head { asked.heads += 1 } else { asked.gets += 1 });
-        let found = self.inner.get_opts(location, options).await?;
-        if !head {
-            self.count(|asked| asked.bytes_got += found.range.end - found.range.start);
-        }
-        Ok(found)
+        let found = self.inner.get_opts(location, options).await;
+        let bytes = found.as_ref().map_or(0, |found| found.range.end - found.range.start);
+        self.count(|asked| {
+            asked.gets += 1;
+            asked.bytes_got += bytes;
+        });
+        found
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -32,6 +32,8 @@ type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 pub enum Bad {
     /// Answered with this status, and not carried out.
     Status(u16),
+    /// A machine of the store that was just wiped: it has not heard of the bucket.
+    NoBucket,
     /// The connection ends before the request is read.
     RequestCut,
     /// It is carried out, and the connection ends without an answer.
@@ -156,8 +158,7 @@ impl Day {
     }
 }
 
-fn error(code: u16) -> Response<Body> {
-    let name = if code == 503 { "SlowDown" } else { "InternalError" };
+fn error(code: u16, name: &str) -> Response<Body> {
     let xml = format!("<?xml version=\"1.0\"?><Error><Code>{name}</Code><Message>a bad day</Message></Error>");
     let body = Full::new(Bytes::from(xml)).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
@@ -183,10 +184,11 @@ async fn answer(
     let conditional = !head("if-none-match").is_empty();
     let bad = day.bad(&asked);
     if reader && asked.method != Method::GET && asked.method != Method::HEAD {
-        return Ok(error(403));
+        return Ok(error(403, "AccessDenied"));
     }
     match bad {
-        Some(Bad::Status(code)) => return Ok(error(code)),
+        Some(Bad::Status(code)) => return Ok(error(code, if code == 503 { "SlowDown" } else { "InternalError" })),
+        Some(Bad::NoBucket) => return Ok(error(404, "NoSuchBucket")),
         Some(Bad::RequestCut) => return Err(gone()),
         Some(Bad::Overwritten) if conditional => {
             // The condition is signed and stays: there is nothing for it to find.
