@@ -208,6 +208,14 @@ impl Office {
                 Err(error) => {
                     let fault = Fault::from(error);
                     answers.extend(decided.into_iter().map(|(at, ..)| (at, Err(fault.again()))));
+                    // What was noted in memory with it counts as little: a repeat notes both again.
+                    match db::orders::withdrawn(connection) {
+                        Ok(withdrawn) => self.withdrawn = withdrawn,
+                        Err(error) => {
+                            answers.extend(later.into_iter().map(|(at, _)| (at, Err(Fault::Db(error)))));
+                            break;
+                        }
+                    }
                 }
             }
             left = later;
