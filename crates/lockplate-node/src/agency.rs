@@ -72,6 +72,10 @@ use settings::RecorderSection;
 
 /// How long closing the epochs may take at the end: what is left is closed at the next start.
 const CLOSE_MAX: Duration = Duration::from_secs(20);
+/// Longest wait for what intake holds; it waits for as long as a standby's store is away.
+const INTAKE_MAX: Duration = Duration::from_secs(20);
+/// Left for tasks, whatever closing took.
+const TASKS_MIN: Duration = Duration::from_secs(5);
 /// Requests of an import are whole chunks, durable before they are answered.
 const REQUEST_MAX: Duration = Duration::from_secs(120);
 /// A list of millions is judged while it comes. As long as a connection lives.
@@ -370,18 +374,24 @@ impl Agency {
     /// [`AgencyError::Ended`] where a task had failed or did not end in time.
     pub async fn end(self) -> Result<(), AgencyError> {
         self.tasks.stop();
+        let begun = tokio::time::Instant::now();
+        let left = || SHUTDOWN_MAX.saturating_sub(TASKS_MIN).saturating_sub(begun.elapsed());
         if let Some(Owner { recorder, intake, beside, .. }) = &self.owner {
-            intake.finish().await;
+            if tokio::time::timeout(INTAKE_MAX, intake.finish()).await.is_err() {
+                tracing::warn!(
+                    "reads on their way could not be made durable in time: their cameras were told nothing and send them again"
+                );
+            }
             let beside = beside.clone();
             if tokio::task::spawn_blocking(move || beside.finish()).await.is_err() {
                 tracing::error!("what compares reads could not be ended: internal error, our bug");
             }
             self.alerts.iter().for_each(Alerts::finish);
-            if tokio::time::timeout(CLOSE_MAX, recorder.stop()).await.is_err() {
+            if tokio::time::timeout(CLOSE_MAX.min(left()), recorder.stop()).await.is_err() {
                 tracing::warn!("not every epoch was closed in time; the next start closes them");
             }
         }
-        let finished = self.tasks.finish(SHUTDOWN_MAX.saturating_sub(CLOSE_MAX)).await;
+        let finished = self.tasks.finish(left().saturating_add(TASKS_MIN)).await;
         if let Some(active) = self.active {
             // Last, because everything before had something to ship.
             active.end(finished.is_ok() && !self.tasks.failed()).await;

@@ -12,6 +12,7 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -97,6 +98,8 @@ pub struct DeskSettings {
     pub declarations: Vec<Vec<u8>>,
     /// Ships `desk.db` to a standby.
     pub ship: Option<DbShip>,
+    /// `desk.db` is another machine's, and the list of officers this one's.
+    pub inherited: bool,
 }
 
 /// Why a desk cannot start.
@@ -251,6 +254,11 @@ struct Inner {
     refused: Mutex<BTreeSet<([u8; 16], u8, i64)>>,
     /// Kinds of requests of which the last needed nobody's yes.
     by_rule: Mutex<BTreeSet<filing::Kind>>,
+    /// The list of officers as this process found it.
+    roster_at_start: Mutex<Option<[u8; 32]>>,
+    inherited: bool,
+    /// It was said that the list is not the other machine's.
+    told: AtomicBool,
     /// One directory is signed at a time: two of one serial would split the keepers for a day.
     directing: tokio::sync::Mutex<()>,
     /// Disclosures are logged one after the other.
@@ -320,6 +328,9 @@ impl Desk {
                 jobs: Mutex::default(),
                 pushed: Mutex::default(),
                 by_rule: Mutex::default(),
+                roster_at_start: Mutex::default(),
+                told: AtomicBool::new(false),
+                inherited: settings.inherited,
                 refused: Mutex::default(),
                 directing: tokio::sync::Mutex::default(),
                 disclosing: tokio::sync::Mutex::default(),
@@ -538,13 +549,27 @@ impl Desk {
             hash.update(serde_json::to_vec(&public).unwrap_or_default());
         }
         let hash: [u8; 32] = hash.finalize().into();
+        // An older list must not bring back whom the machine that was taken over from has suspended: it counts once it is changed here.
+        let is_as_at_the_start = *locked(&self.inner.roster_at_start).get_or_insert(hash) == hash;
         let now = self.now_i64();
         let last = self.inner.db.call(|connection| store::directory(connection)).await?;
         let last_serial = last.as_ref().map_or(0, |last| last.serial);
-        if let Some(last) = last
+        if let Some(last) = &last
             && last.roster == hash
             && (last.issued..last.issued.saturating_add(DIRECTORY_RENEW_SECONDS)).contains(&now)
         {
+            return Ok(last.clone());
+        }
+        if self.inner.inherited
+            && is_as_at_the_start
+            && let Some(last) = last
+        {
+            if !self.inner.told.swap(true, Ordering::Relaxed) {
+                tracing::error!(
+                    "officers.json of this machine is not the list that the other machine signed last, whose directory stays in force: copy \
+                     it from there, or change an officer here"
+                );
+            }
             return Ok(last);
         }
         // The clock as serial: it rises even where the database was lost.

@@ -229,6 +229,34 @@ impl SegmentStore {
         }
     }
 
+    /// A range of a segment. One that was copied from a folder into a bucket has the folder's name, and is as good: its root is checked.
+    async fn read_segment(&self, epoch: EpochId, root: &[u8; 32], range: Range<usize>) -> Result<Bytes, Error> {
+        let (named, plain) = (self.segment(epoch, root), self.object(epoch, SEGMENT));
+        match self.read_exactly(&named, range.clone()).await {
+            Err(Error::NotFound) if named != plain => self.read_exactly(&plain, range).await,
+            other => other,
+        }
+    }
+
+    /// Removes segments that tries before this one left, once the index says which one counts.
+    async fn tidy(&self, epoch: EpochId, root: &[u8; 32]) {
+        if !self.is_remote() {
+            return;
+        }
+        let (folder, own) = (self.folder(epoch), self.segment(epoch, root));
+        let Ok(listed) = self.store.list(Some(&folder)).try_collect::<Vec<_>>().await else { return };
+        let is_old = |path: &Path| {
+            *path != own
+                && path
+                    .filename()
+                    .is_some_and(|name| name.strip_prefix(SEGMENT).is_some_and(|rest| rest.starts_with('-')))
+        };
+        for old in listed.into_iter().map(|object| object.location).filter(is_old) {
+            // What stays goes with its epoch.
+            let _gone = self.store.delete(&old).await;
+        }
+    }
+
     /// Writes what [`put_segment`](Archive::put_segment) found nothing of.
     async fn put_new_segment(&self, epoch: EpochId, header: Bytes, segment: Segment) -> Result<EpochStat, Error> {
         let head = IndexHead::of(&segment);
@@ -240,7 +268,10 @@ impl SegmentStore {
             // The answer to this very put was lost, and the store was asked again.
             Err(Error::Conflict) if self.index_head(epoch).await? == head => Ok(head.stat(false)),
             Err(error) => Err(error),
-            Ok(()) => Ok(head.stat(false)),
+            Ok(()) => {
+                self.tidy(epoch, &head.root).await;
+                Ok(head.stat(false))
+            }
         }
     }
 
@@ -352,7 +383,7 @@ impl SegmentStore {
         if record.bytes.end > head.segment_bytes() {
             return Err(Error::Damaged("an index names a bucket beyond its segment"));
         }
-        let cells = match self.read_exactly(&self.segment(epoch, &head.root), record.bytes.clone()).await {
+        let cells = match self.read_segment(epoch, &head.root, record.bytes.clone()).await {
             // Lost, or forgotten between the two reads: only the first is damage.
             Err(Error::NotFound) if self.exists(&self.object(epoch, INDEX)).await? => {
                 return Err(Error::Damaged("a closed epoch lacks its segment"));
@@ -515,14 +546,18 @@ fn put_error(error: object_store::Error) -> Error {
     if missing { Error::Unavailable("the archive's bucket is not there".into()) } else { store_error(error) }
 }
 
+/// Whether a store says that an object is not there. That its bucket is not, is no word about the object.
+#[must_use]
+pub fn is_absent(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotFound { source, .. } if !source.to_string().contains(NO_BUCKET))
+}
+
 fn store_error(error: object_store::Error) -> Error {
-    if let object_store::Error::NotFound { source, .. } = &error {
-        let no_bucket = source.to_string().contains(NO_BUCKET);
-        return if no_bucket {
-            Error::Unavailable("the archive's bucket is not there".into())
-        } else {
-            Error::NotFound
-        };
+    if is_absent(&error) {
+        return Error::NotFound;
+    }
+    if matches!(error, object_store::Error::NotFound { .. }) {
+        return Error::Unavailable("the archive's bucket is not there".into());
     }
     if matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) {
         return Error::Conflict;

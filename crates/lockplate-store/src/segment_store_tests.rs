@@ -129,6 +129,41 @@ async fn a_late_writer_takes_nothing_from_the_epoch_that_another_closed() {
 }
 
 #[tokio::test]
+async fn an_archive_that_was_copied_from_a_folder_into_a_bucket_is_served() {
+    let folder = tempdir().unwrap();
+    drop(closed_folder(folder.path()).await);
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    for entry in std::fs::read_dir(folder.path().join(EPOCH.to_string())).unwrap() {
+        let entry = entry.unwrap();
+        let path = Path::from(format!("agency/{EPOCH}/{}", entry.file_name().to_str().unwrap()));
+        bucket.put(&path, std::fs::read(entry.path()).unwrap().into()).await.unwrap();
+    }
+    let store = SegmentStore::over(Arc::clone(&bucket), Path::from("agency"), true);
+    for number in 0..8 {
+        let served = store.get_bucket(EPOCH, number).await.unwrap();
+        BucketProof::from_bytes(&served).unwrap().verify(number, &segment(1).root(), 3).unwrap();
+    }
+    store.forget_epoch(EPOCH).await.unwrap();
+    let left: Vec<_> = bucket.list(Some(&store.folder(EPOCH))).try_collect().await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_failed_tries_left_in_a_bucket_goes_when_one_succeeds() {
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let store = SegmentStore::over(Arc::clone(&bucket), Path::from("agency"), true);
+    for seed in [2, 3] {
+        let failed = segment(seed);
+        store.put(&store.segment(EPOCH, &failed.root()), failed.into_bytes().into()).await.unwrap();
+    }
+    store.put_segment(EPOCH, Bytes::from_static(b"h"), segment(1)).await.unwrap();
+    store.put_close(EPOCH, Bytes::from_static(b"c")).await.unwrap();
+    let left: Vec<_> = bucket.list(Some(&store.folder(EPOCH))).try_collect().await.unwrap();
+    assert_eq!(left.len(), 4, "{left:?}");
+    assert!(store.get_bucket(EPOCH, 7).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_forgotten_epoch_is_out_of_the_way_at_once_and_its_room_is_given_back_by_the_sweep() {
     let folder = tempdir().unwrap();
     let names = || {

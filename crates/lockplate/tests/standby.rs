@@ -25,7 +25,7 @@ use std::time::Duration;
 use store::{Bad, Bucket};
 use town::lan::Lan;
 use town::process::{Process, signal};
-use town::{Acknowledged, BINARY, Terms, Town, moment, pause, wait_until, write};
+use town::{Acknowledged, BINARY, Terms, Town, moment, pause, wait_until, write, write_secret};
 
 const PLATES: [&str; 3] = ["KXT4107", "KXT4206", "WRN3317"];
 /// Silence after which the standby takes over.
@@ -103,12 +103,12 @@ impl Pair {
         // What an operator copies to the second machine: the papers, the keys, the list of officers.
         for path in ["charter.auth", "card.json", "data/officers.json"] {
             let bytes = std::fs::read(town.home("agency").join(path)).unwrap();
-            town::write_secret(&town.home("agency-2").join(path), &bytes);
+            write_secret(&town.home("agency-2").join(path), &bytes);
         }
         for entry in std::fs::read_dir(town.data("agency").join("keys")).unwrap() {
             let entry = entry.unwrap();
             let bytes = std::fs::read(entry.path()).unwrap();
-            town::write_secret(&town.data("agency-2").join("keys").join(entry.file_name()), &bytes);
+            write_secret(&town.data("agency-2").join("keys").join(entry.file_name()), &bytes);
         }
         Self { bucket, town, relay, machines }
     }
@@ -219,6 +219,97 @@ fn a_machine_that_was_paused_ends_as_fenced_and_comes_back_as_standby() {
     pair.town.stop_all();
 }
 
+/// I6. The second machine has an older list of officers: whoever was suspended on the first stays so.
+#[test]
+fn an_officer_who_was_suspended_stays_so_after_a_takeover() {
+    let mut pair = Pair::start();
+    let mut acknowledged = pair.town.post_all(&PLATES, 20);
+    let standby = pair.stand_by(1);
+    wait_until("the epoch with the reads is closed", || !pair.town.closes().is_empty());
+    let suspend = |party: &str| {
+        let officers = pair.town.data(party).join("officers.json");
+        let text = std::fs::read_to_string(&officers).unwrap();
+        let suspended =
+            text.replace("\"active\":true", "\"active\":false").replace("\"active\": true", "\"active\": false");
+        assert_ne!(text, suspended);
+        write_secret(&officers, suspended.as_bytes());
+    };
+    // The directory that a keeper has.
+    let serial = || {
+        let path = pair.town.data("keeper-1").join("keeper.db");
+        let db = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        db.query_row("SELECT max(serial) FROM directory", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let before = serial();
+    suspend("agency");
+    wait_until("the keepers have the new directory", || serial() > before);
+    let refused = |town: &Town| town.search(PLATES[0]).code != 0;
+    wait_until("the officer is refused", || refused(&pair.town));
+    pair.town.agency.take().unwrap().kill();
+    pair.taken_over_by(1, standby, &mut acknowledged);
+    pair.town.wait_sealing();
+    // An answer, and not only that the machine is not ready yet.
+    let said = std::cell::RefCell::new(String::new());
+    wait_until("the officer is answered", || {
+        let searched = pair.town.search(PLATES[0]);
+        assert_ne!(searched.code, 0, "a suspended officer searches again");
+        *said.borrow_mut() = searched.stderr.clone();
+        searched.code != 6
+    });
+    eprintln!("after the takeover: {}", said.borrow());
+    for _ in 0..3 {
+        pause(1_000);
+        assert!(refused(&pair.town), "a suspended officer searches again");
+    }
+    assert!(pair.town.all_said().contains("is not the list that the other machine signed last"));
+    pair.town.nobody_panicked();
+    pair.town.stop_all();
+}
+
+/// A15. The store has lost a record of the journal: the machine does not go on from the hole, and its own files stay.
+#[test]
+fn a_journal_with_a_hole_is_refused_and_the_machines_own_files_stay() {
+    let mut pair = Pair::start();
+    let mut acknowledged = pair.town.post_all(&PLATES, 20);
+    assert!(!pair.town.agency.as_ref().unwrap().sealers().is_empty(), "sealers are found while they seal");
+    pair.town.agency.take().unwrap().kill();
+    let journal = pair.bucket.object("millbrook/standby/journal");
+    let mut records: Vec<_> = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path()).collect();
+    records.retain(|path| path.file_name().unwrap().len() == 20);
+    records.sort();
+    let lost = &records[records.len() - 3];
+    let aside = pair.town.home("agency").join("lost-record");
+    std::fs::rename(lost, &aside).unwrap();
+    let spools = || {
+        let entries = std::fs::read_dir(pair.town.data("agency").join("spool")).unwrap();
+        let mut found: Vec<_> = entries
+            .map(|entry| {
+                let entry = entry.unwrap();
+                (entry.file_name(), entry.metadata().unwrap().len())
+            })
+            .collect();
+        found.sort();
+        found
+    };
+    let before = spools();
+    assert!(!before.is_empty());
+    let party = pair.machines[0].party;
+    let start = || Process::start(party, BINARY, &pair.town.role(party), &pair.town.traces(), &pair.town.home(party));
+    let mut refused = start();
+    wait_until("the machine ends", || refused.ended().is_some());
+    assert!(refused.said().contains("has lost a part of the standby's journal"), "{}", refused.said());
+    assert_eq!(spools(), before, "its own files are as they were");
+    // With the object back, nothing is lost.
+    std::fs::rename(&aside, lost).unwrap();
+    let process = start();
+    drop(refused);
+    pair.taken_over_by(0, process, &mut acknowledged);
+    pair.town.wait_sealing();
+    pair.town.find_all(&acknowledged);
+    pair.town.nobody_panicked();
+    pair.town.stop_all();
+}
+
 /// I1. Without its store the active machine acknowledges nothing, says so, and goes on when the store does.
 #[test]
 fn without_its_store_a_machine_acknowledges_nothing_and_resumes() {
@@ -229,6 +320,8 @@ fn without_its_store_a_machine_acknowledges_nothing_and_resumes() {
     assert!(taken.is_empty(), "{} reads were acknowledged without the store", taken.len());
     assert!(!refused.is_empty() && refused.iter().all(|why| why.starts_with("503")), "{refused:?}");
     assert!(!pair.town.seals(), "and it says that it is not ready");
+    // Another machine may reach the store and have taken over: no key of an epoch outlives that silence.
+    assert!(pair.town.agency.as_ref().unwrap().sealers().is_empty(), "it still holds keys");
     pair.bucket.be_well();
     wait_until("reads are taken again", || {
         let mut lan = pair.town.lan();

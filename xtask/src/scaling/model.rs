@@ -27,6 +27,8 @@ const DEALING: f64 = 1_348.0 + 1_200.0 + 109.0;
 const OBJECTS: f64 = 4.0;
 /// A segment of more bytes goes in parts of so many, and takes a PUT at its begin and one at its end.
 const PART: f64 = 16_777_216.0;
+/// LIST of an epoch: what failed tries left when it closes, and what is left of it at its end.
+const LISTS: f64 = 2.0;
 /// GET of a close: whether the epoch is there (twice), and the index's head once more.
 const CLOSE_GETS: f64 = 3.0;
 /// GET when a server reads an epoch first: its close, and the head of its index.
@@ -136,7 +138,7 @@ fn add(profile: &Profile, agency: &Agency, searches: f64, total: &mut Figures) {
     total.puts += OBJECTS * closed + profile.loads().map(|load| parts(epoch_reads * load)).sum::<f64>();
     total.gets += CLOSE_GETS * closed + first_read + BUCKET_GETS * fetched;
     total.deletes += OBJECTS * closed;
-    total.lists += closed;
+    total.lists += LISTS * closed;
     total.bytes_put += epochs * live_bytes + late * late_bytes;
     total.bytes_got += bucket_bytes + INDEX_BUCKET * fetched;
     total.requests += searches;

@@ -178,6 +178,7 @@ impl DeskSection {
             owners,
             declarations,
             agency,
+            inherited: standby.as_ref().is_some_and(Shipper::is_inherited),
             ship: standby.clone().map(|shipper| DbShip::new(shipper, DbOf::Desk)),
         };
         durable::create_dir(data)?;

@@ -259,6 +259,7 @@ pub(super) fn end_try(connection: &Connection, key: &[u8; 32]) -> Result<(), DbE
 }
 
 /// The directory in force.
+#[derive(Clone)]
 pub(super) struct DirectoryRow {
     pub(super) serial: i64,
     pub(super) issued: i64,

@@ -71,6 +71,7 @@ async fn office() -> Office {
         owners: Vec::new(),
         declarations: Vec::new(),
         ship: None,
+        inherited: false,
     };
     let desk = Desk::start(settings, log, clock.clone(), &tasks).unwrap();
     Office { _folder: folder, router: routes(desk.clone()), desk, desk_key: public, clock, roster, tasks }

@@ -19,6 +19,9 @@ use lockplate_store::contract::{Archive as _, EpochStat, Error as ArchiveError};
 use lockplate_store::durable;
 use lockplate_store::segment_store;
 use lockplate_store::spool::{self, SPOOL_SUFFIX, SpoolReader, SpoolTally, check_tally};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use zeroize::Zeroizing;
 
 use super::actor::Shared;
 use super::publish::{Untold, publish};
@@ -131,9 +134,12 @@ impl Halted {
 pub(super) async fn close(shared: &Arc<Shared>, header: &Signed<EpochHeader>, tally: Option<SpoolTally>) {
     let erased_at = Timestamp(shared.now());
     let mut pause = RETRY_PAUSE;
+    // One seed for all tries, so that a repeat makes the same segment and overwrites what a failed one left in a bucket.
+    let mut seed = Zeroizing::new([0; 32]);
+    SystemRng.fill_bytes(seed.as_mut_slice());
     stop_after(shared, CloseStep::SealerGone);
     loop {
-        let halted = match try_close(shared, header, tally, erased_at).await {
+        let halted = match try_close(shared, header, tally, erased_at, &seed).await {
             Ok(()) => {
                 shared.courier.notify_one();
                 return;
@@ -185,6 +191,7 @@ async fn try_close(
     header: &Signed<EpochHeader>,
     tally: Option<SpoolTally>,
     erased_at: Timestamp,
+    seed: &[u8; 32],
 ) -> Result<(), Halted> {
     let (db, epoch) = (&shared.parts.db, header.claimed().epoch_id);
     let known = db.epoch(epoch).await?.ok_or(Halted::Fatal("an epoch without a row"))?;
@@ -192,7 +199,7 @@ async fn try_close(
         // A close was made before a crash or a full disk: it is the one.
         Some(close) => (close, known.orphaned),
         None => {
-            let (stat, cells) = store_segment(shared, header, tally).await?;
+            let (stat, cells) = store_segment(shared, header, tally, seed).await?;
             stop_after(shared, CloseStep::Segment);
             let close = shared.parts.key.sign(EpochClose {
                 header_hash: header.claimed().hash(),
@@ -252,6 +259,7 @@ async fn store_segment(
     shared: &Shared,
     header: &Signed<EpochHeader>,
     tally: Option<SpoolTally>,
+    seed: &[u8; 32],
 ) -> Result<(EpochStat, u64), Halted> {
     let (epoch, bucket_bits) = (header.claimed().epoch_id, header.claimed().bucket_bits);
     let path = spool_path(shared, epoch);
@@ -282,9 +290,9 @@ async fn store_segment(
     if let Some(stat) = stored {
         return Ok((stat, found.count));
     }
-    let segment = blocking(move || Segment::build(bucket_bits, cells, &mut SystemRng))
-        .await?
-        .map_err(|_bounds| Halted::Damaged)?;
+    let mut padding = ChaCha20Rng::from_seed(*seed);
+    let segment =
+        blocking(move || Segment::build(bucket_bits, cells, &mut padding)).await?.map_err(|_bounds| Halted::Damaged)?;
     still_active(shared).await?;
     let put = shared.parts.archive.put_segment(epoch, Bytes::from(header.to_bytes()), segment).await;
     Ok((put.map_err(|error| away(shared, error))?, found.count))
@@ -445,10 +453,16 @@ async fn forget_what_is_over(shared: &Arc<Shared>) {
     };
     for row in due {
         let epoch = row.header.claimed().epoch_id;
-        let forgotten = shared.parts.archive.forget_epoch(epoch).await.is_ok()
-            && shared.parts.db.epoch_is(epoch, EpochState::Destroyed).await.is_ok();
-        if !forgotten {
-            return tracing::warn!("an epoch past its retention could not be dropped; trying again");
+        // One that cannot be dropped keeps none of the others.
+        match shared.parts.archive.forget_epoch(epoch).await {
+            Ok(()) => {
+                if let Err(error) = shared.parts.db.epoch_is(epoch, EpochState::Destroyed).await {
+                    tracing::warn!(%error, "that an epoch was dropped could not be noted; trying again");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, why = segment_store::why(&error), "an epoch past its retention could not be dropped; trying again");
+            }
         }
     }
     let archive = Arc::clone(&shared.parts.archive);

@@ -199,6 +199,11 @@ impl EpochTask {
         if matches!(ended, Ended::Full | Ended::Died) {
             // Told before the old epoch is closed: the next one must seal within two seconds (A13).
             self.shared.tell(Event::Lost { slot: self.slot, run: self.run });
+            // Closing may wait for a store, and nobody is to wait with it.
+            self.groups.close();
+            while let Ok(group) = self.groups.try_recv() {
+                group.finish(Err(RecorderError::Interrupted));
+            }
         }
         let tally = match ended {
             Ended::Asked | Ended::Full => match link.ask(&Ask::Close).await {
@@ -225,7 +230,13 @@ impl EpochTask {
 
     /// Deals while reads arrive and wait. `None`: the actor wants no epoch here any more.
     async fn deal_while_reads_wait(&mut self, queue: &mut VecDeque<Group>) -> Option<Result<Receipted, NotDealt>> {
-        let dealing = deal(Arc::clone(&self.shared), self.slot);
+        let shipper = self.shared.parts.shipper.clone();
+        let dealing = async {
+            if let Some(shipper) = shipper {
+                shipper.connected().await;
+            }
+            deal(Arc::clone(&self.shared), self.slot).await
+        };
         let mut dealing = core::pin::pin!(dealing);
         let mut tick = tokio::time::interval(RETRY_PAUSE);
         loop {
@@ -234,7 +245,8 @@ impl EpochTask {
                 group = self.groups.recv() => queue.push_back(group?),
                 _ = tick.tick() => {
                     let now = self.shared.parts.clock.monotonic();
-                    while queue.front().is_some_and(|group| group.waited_too_long(now)) {
+                    let behind = self.shared.parts.shipper.as_ref().is_some_and(Shipper::is_behind);
+                    while queue.front().is_some_and(|group| behind || group.waited_too_long(now)) {
                         if let Some(group) = queue.pop_front() {
                             group.finish(Err(RecorderError::Busy));
                         }
@@ -311,6 +323,14 @@ impl EpochTask {
     ) -> Ended {
         let mut under_way: VecDeque<UnderWay> = VecDeque::new();
         let (mut asked_to_end, mut is_full, mut refused) = (false, false, None);
+        let shipper = self.shared.parts.shipper.clone();
+        let cut_off = async {
+            match &shipper {
+                Some(shipper) => shipper.cut_off().await,
+                None => core::future::pending().await,
+            }
+        };
+        tokio::pin!(cut_off);
         loop {
             while let Ok(group) = self.groups.try_recv() {
                 queue.push_back(group);
@@ -342,6 +362,7 @@ impl EpochTask {
                         None => asked_to_end = true,
                     },
                     () = link.died() => return Ended::Died,
+                    () = &mut cut_off => return Ended::Died,
                 }
                 continue;
             }
@@ -354,11 +375,16 @@ impl EpochTask {
                     }
                     continue;
                 }
+                () = &mut cut_off => return Ended::Died,
             };
             let Some(frame) = under_way.pop_front() else { return Ended::Died };
             refused = match told {
                 Ok(Tell::Sealed { cells, spool_bytes }) if cells == frame.cells => match &mut standby {
-                    Some(standby) => refused.or(standby.ship(spool_bytes).await.err()),
+                    Some(standby) => tokio::select! {
+                        shipped = standby.ship(spool_bytes) => refused.or(shipped.err()),
+                        // A standby may take over: nothing is acknowledged, and the key goes with the sealer.
+                        () = &mut cut_off => return Ended::Died,
+                    },
                     None => refused,
                 },
                 Ok(Tell::NotSealed(NotSealed::DiskFull)) => Some(RecorderError::Busy),

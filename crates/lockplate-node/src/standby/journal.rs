@@ -17,6 +17,8 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMod
 use rand_core::Rng as _;
 
 use super::cipher::{Cipher, OBJECT_BYTES_MAX, Place, Run};
+use lockplate_store::segment_store::is_absent;
+
 use super::record::{Piece, decode, encode};
 use crate::rng::SystemRng;
 
@@ -30,6 +32,8 @@ pub enum StoreFault {
     Down,
     /// An object is not one of this journal: another key, or damage.
     Foreign,
+    /// An object that must be there is not, and the store says so.
+    Lost,
     /// The store cannot put an object only if it is absent.
     NotConditional,
     /// A bound was reached: our bug.
@@ -42,6 +46,10 @@ impl core::fmt::Display for StoreFault {
             Self::Down => "the store of the standby's journal cannot be reached",
             Self::Foreign => {
                 "the journal in the store cannot be read: it is damaged, or `keys/standby` is another machine's"
+            }
+            Self::Lost => {
+                "the store has lost a part of the standby's journal: nothing here is touched; restore the store's objects, or let the \
+                 other machine go on if it still has its files (docs/standby.md)"
             }
             Self::NotConditional => {
                 "the store cannot make an object only where there is none (If-None-Match): a standby is not safe on it"
@@ -126,7 +134,7 @@ impl Journal {
         match tokio::time::timeout(ANSWER_MAX, get).await.map_err(|_elapsed| StoreFault::Down)? {
             Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) => Err(StoreFault::Foreign),
-            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => {
                 tracing::debug!(error = kind(&error), "the store did not give an object of the journal");
                 Err(StoreFault::Down)
@@ -191,6 +199,16 @@ impl Journal {
         let mut numbers: Vec<u64> = listed.iter().filter_map(|object| number(&object.location)).collect();
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// Whether there is a record beyond `number`, which is not there: then the store has lost it.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    pub(super) async fn lacks(&self, number: u64) -> Result<bool, StoreFault> {
+        let beyond = self.numbers("journal").await?.last().is_some_and(|last| *last > number);
+        // A live owner may have made this one and more since it was looked for.
+        Ok(beyond && self.get(&self.numbered("journal", number)).await?.is_none())
     }
 
     /// The record at which the newest base begins.

@@ -160,7 +160,7 @@ async fn machine(journal: Journal, dice: Arc<Dice>, name: u64, acknowledged: Arc
     let mut value = name * 1_000_000;
     for _life in 0..6 {
         let now = Duration::ZERO;
-        let mut watch = Watch::new(0, now, None);
+        let mut watch = Watch::new(0, now, BTreeSet::new());
         let (run, number) = loop {
             let event = match watch.plan(now, Duration::ZERO) {
                 Step::Read(number) => match journal.read(number).await {
@@ -187,7 +187,7 @@ async fn machine(journal: Journal, dice: Arc<Dice>, name: u64, acknowledged: Arc
             watch = watch.apply(event, now);
             tokio::task::yield_now().await;
         };
-        let shipper = Shipper::new(number + 1, Arc::new(SystemClock::new()));
+        let shipper = Shipper::new(number + 1, false, Arc::new(SystemClock::new()));
         let work = async {
             for _ in 0..20 {
                 let values: Vec<u64> = (value..value + 3).collect();
@@ -207,7 +207,7 @@ async fn machine(journal: Journal, dice: Arc<Dice>, name: u64, acknowledged: Arc
             }
         };
         tokio::select! {
-            ended = shipper.clone().run(journal.clone(), run, Duration::from_millis(1)) => assert_eq!(ended, Ended::Fenced),
+            ended = shipper.clone().run(journal.clone(), run, Duration::from_millis(1), Duration::from_secs(60)) => assert_eq!(ended, Ended::Fenced),
             () = work => {}
         }
     }

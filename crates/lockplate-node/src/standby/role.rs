@@ -3,7 +3,7 @@
 //! as that, on files that hold everything that was ever acknowledged.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,9 +33,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(2);
 const BASE_PAUSE: Duration = Duration::from_secs(5);
 /// Folder of a standby's files in the data folder.
 const WARM: &str = "standby";
-/// File of the data folder that names the last run of this machine that may have owned the journal.
+/// File of the data folder that names the runs of this machine that may have owned the journal, a line each.
 const RUN_FILE: &str = "standby.run";
-const RUN_BYTES_MAX: usize = 64;
+const RUN_BYTES_MAX: usize = 1024 * 1024;
 
 /// Why a machine can be neither active nor standby.
 #[derive(Debug)]
@@ -63,9 +63,10 @@ impl StandbyError {
                 ExitKind::Config
             }
             Self::Panicked | Self::Store(StoreFault::Internal) | Self::Apply(NotApplied::Gap) => ExitKind::Internal,
-            Self::Io(_) | Self::Durable(_) | Self::Store(StoreFault::Down) | Self::Apply(NotApplied::Io(_)) => {
-                ExitKind::Unavailable
-            }
+            Self::Io(_)
+            | Self::Durable(_)
+            | Self::Store(StoreFault::Down | StoreFault::Lost)
+            | Self::Apply(NotApplied::Io(_)) => ExitKind::Unavailable,
             Self::Base(_) => ExitKind::Unavailable,
         }
     }
@@ -139,6 +140,16 @@ pub struct Active {
     known: Known,
 }
 
+/// What a machine has that just became the active one.
+struct Owned {
+    /// The record by which it did.
+    number: u64,
+    run: Run,
+    known: Known,
+    /// Another machine was the owner before.
+    inherited: bool,
+}
+
 /// Reads the journal and keeps warm until this machine is the active one; `None` where it was asked to stop before.
 ///
 /// # Errors
@@ -152,10 +163,11 @@ pub async fn take_part(
         while let Err(fault) = parts.journal.probe().await {
             fault_or_wait(fault).await?;
         }
-        let dead = read_run(&parts.data)?;
         loop {
-            match parts.once(dead).await {
-                Ok(Some((number, run, known))) => return Ok((number, run, known)),
+            // Anew each time: a run of this very process that came to nothing is as dead.
+            let dead = read_runs(&parts.data)?;
+            match parts.once(&dead).await {
+                Ok(Some(owned)) => return Ok(owned),
                 Ok(None) => {}
                 Err(StandbyError::Store(fault) | StandbyError::Base(BaseFault::Store(fault))) => {
                     fault_or_wait(fault).await?;
@@ -164,15 +176,15 @@ pub async fn take_part(
             }
         }
     };
-    let (number, run, known) = tokio::select! {
+    let Owned { number, run, known, inherited } = tokio::select! {
         taken = taking => taken?,
         () = stopping.cancelled() => return Ok(None),
     };
     tracing::info!(record = number, "this machine is the active one");
-    let StandbyParts { journal, data, logs, signs_of_life, clock, .. } = parts;
-    let shipper = Shipper::new(number.saturating_add(1), clock);
+    let StandbyParts { journal, data, logs, signs_of_life, takeover, clock } = parts;
+    let shipper = Shipper::new(number.saturating_add(1), inherited, clock);
     let tasks = Tasks::new();
-    let shipping = shipper.clone().run(journal.clone(), run, signs_of_life);
+    let shipping = shipper.clone().run(journal.clone(), run, signs_of_life, takeover);
     tasks.spawn("journal", async move {
         if shipping.await == Ended::Fenced {
             tracing::error!("another machine has taken over: this process ends now and acknowledges nothing more");
@@ -189,7 +201,7 @@ async fn fault_or_wait(fault: StoreFault) -> Result<(), StandbyError> {
             tokio::time::sleep(STORE_PAUSE).await;
             Ok(())
         }
-        StoreFault::Foreign | StoreFault::NotConditional | StoreFault::Internal => Err(fault.into()),
+        StoreFault::Foreign | StoreFault::Lost | StoreFault::NotConditional | StoreFault::Internal => Err(fault.into()),
     }
 }
 
@@ -199,7 +211,7 @@ impl StandbyParts {
     }
 
     /// From the newest base to the ownership of the journal. `None`: begin again, a newer base replaced what was being read.
-    async fn once(&self, dead: Option<Run>) -> Result<Option<(u64, Run, Known)>, StandbyError> {
+    async fn once(&self, dead: &BTreeSet<Run>) -> Result<Option<Owned>, StandbyError> {
         match self.journal.newest_base().await? {
             None => self.found(dead).await,
             Some(from) => self.follow(from, dead).await,
@@ -208,7 +220,7 @@ impl StandbyParts {
 
     /// There is no base: the journal begins with the files of the machine that makes its first record. Nothing is acknowledged before they
     /// are a base, so no other machine may go on from there.
-    async fn found(&self, dead: Option<Run>) -> Result<Option<(u64, Run, Known)>, StandbyError> {
+    async fn found(&self, dead: &BTreeSet<Run>) -> Result<Option<Owned>, StandbyError> {
         let (mut next, mut last) = (0_u64, None);
         let mut known = Known::default();
         while let Some(record) = self.journal.read(next).await? {
@@ -216,7 +228,7 @@ impl StandbyParts {
             last = Some(record.run);
             next = next.saturating_add(1);
         }
-        if last.is_some() && last != dead {
+        if last.is_some_and(|run| !dead.contains(&run)) {
             tracing::warn!(
                 "the journal has no base yet: the machine that began it writes one, or has to be started again"
             );
@@ -231,7 +243,7 @@ impl StandbyParts {
             base::write(&journal, &files, from, &Handle::current(), known).map_err(StandbyError::from)
         })
         .await?;
-        Ok(Some((next, run, known)))
+        Ok(Some(Owned { number: next, run, known, inherited: false }))
     }
 
     fn files(&self) -> Files {
@@ -239,7 +251,7 @@ impl StandbyParts {
     }
 
     /// Follows the journal from a base.
-    async fn follow(&self, from: u64, dead: Option<Run>) -> Result<Option<(u64, Run, Known)>, StandbyError> {
+    async fn follow(&self, from: u64, dead: &BTreeSet<Run>) -> Result<Option<Owned>, StandbyError> {
         let warm = self.data.join(WARM);
         let files = self.files().below(&warm);
         let journal = self.journal.clone();
@@ -258,8 +270,14 @@ impl StandbyParts {
                 None => Ok(read?.map(|known| (applier, known))),
             }
         });
-        let Some((mut applier, mut known)) = begun.await? else { return Ok(None) };
-        let mut watch = Watch::new(from, self.now(), dead);
+        let Some((mut applier, mut known)) = begun.await? else {
+            // Replaced by a newer base, or else not whole.
+            return match self.journal.newest_base().await? {
+                Some(newest) if newest == from => Err(StoreFault::Lost.into()),
+                Some(_) | None => Ok(None),
+            };
+        };
+        let mut watch = Watch::new(from, self.now(), dead.clone());
         let mut old_is_away = false;
         let mut last = None;
         loop {
@@ -273,9 +291,12 @@ impl StandbyParts {
                         Event::Record { run, resigned }
                     }
                     Ok(None) => {
+                        if !old_is_away && self.journal.lacks(number).await? {
+                            return Err(StoreFault::Lost.into());
+                        }
                         if !old_is_away {
                             // Everything acknowledged is here now: what lies in the data folder is of no use but to a person.
-                            self.put_away(number, last.is_some() && last == dead)?;
+                            self.put_away(number, last.is_some_and(|run| dead.contains(&run)))?;
                             old_is_away = true;
                             tracing::info!(record = number, "this machine has read the journal to its end");
                         }
@@ -299,10 +320,16 @@ impl StandbyParts {
                             tracing::info!("this machine was behind the newest base and begins again");
                             return Ok(None);
                         }
+                        let before = known.owners.last().copied();
                         known.owners.insert(number);
                         drop(applier);
                         self.move_in()?;
-                        return Ok(Some((number, run, known)));
+                        let before = match before {
+                            Some(before) => self.journal.read(before).await?,
+                            None => None,
+                        };
+                        let inherited = before.is_none_or(|record| !dead.contains(&record.run));
+                        return Ok(Some(Owned { number, run, known, inherited }));
                     }
                 },
             };
@@ -313,7 +340,11 @@ impl StandbyParts {
     /// Makes record `number` the one by which a new run owns the journal. `None`: somebody else's is there.
     async fn claim(&self, number: u64) -> Result<Option<Run>, StandbyError> {
         let run = Run::random();
-        durable::replace(&self.data.join(RUN_FILE), hex::encode(run.0).as_bytes())?;
+        let mut runs = read_runs(&self.data)?;
+        runs.insert(run);
+        let lines: Vec<String> = runs.iter().map(|run| hex::encode(run.0)).collect();
+        // All of them: one whose claim was made may be followed by one whose claim was not.
+        durable::replace(&self.data.join(RUN_FILE), lines.join("\n").as_bytes())?;
         let object = self.journal.record(run, number, &[Piece::Owner])?;
         loop {
             match self.journal.claim(number, &object).await {
@@ -396,10 +427,10 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn read_run(data: &Path) -> io::Result<Option<Run>> {
-    let text = lockplate_store::log_files::read_bounded(&data.join(RUN_FILE), RUN_BYTES_MAX)?;
-    let run = text.and_then(|text| hex::decode(text).ok()).and_then(|bytes| bytes.try_into().ok());
-    Ok(run.map(Run))
+fn read_runs(data: &Path) -> io::Result<BTreeSet<Run>> {
+    let text = lockplate_store::log_files::read_bounded(&data.join(RUN_FILE), RUN_BYTES_MAX)?.unwrap_or_default();
+    let run = |line: &[u8]| Some(Run(hex::decode(line).ok()?.try_into().ok()?));
+    Ok(text.split(|byte| *byte == b'\n').filter_map(run).collect())
 }
 
 /// What a crash left beside the main files of the databases goes into them, so that they alone are the databases.

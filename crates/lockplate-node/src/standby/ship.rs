@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cipher::Run;
@@ -16,6 +17,8 @@ use crate::clock::Clock;
 
 /// How long a caller has waited before reads are refused rather than queued behind it.
 const BEHIND_AFTER: Duration = Duration::from_secs(5);
+/// Part of the silence after which a standby takes over. Then this machine must have ended its sealers.
+const CUT_OFF_PART: f64 = 0.75;
 /// Bytes that may wait before reads are refused.
 const WAITING_BYTES_MAX: usize = 4 * RECORD_BYTES_MAX;
 /// Bytes for which nobody waits, before a record is made for them.
@@ -106,10 +109,13 @@ struct Inner {
     queue: Mutex<Queue>,
     wake: Notify,
     next: AtomicU64,
+    inherited: bool,
     since_base: AtomicU64,
     base_due: Notify,
     heads: Mutex<()>,
     over: CancellationToken,
+    /// No record was made for so long that a standby may take over.
+    cut_off: watch::Sender<bool>,
     clock: Arc<dyn Clock>,
 }
 
@@ -127,15 +133,17 @@ impl core::fmt::Debug for Shipper {
 
 impl Shipper {
     /// `next` is the number of the record after the one that made this run the owner.
-    pub(super) fn new(next: u64, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(next: u64, inherited: bool, clock: Arc<dyn Clock>) -> Self {
         let inner = Inner {
             queue: Mutex::default(),
             wake: Notify::new(),
             next: AtomicU64::new(next),
+            inherited,
             since_base: AtomicU64::new(0),
             base_due: Notify::new(),
             heads: Mutex::default(),
             over: CancellationToken::new(),
+            cut_off: watch::Sender::new(false),
             clock,
         };
         Self { inner: Arc::new(inner) }
@@ -144,6 +152,12 @@ impl Shipper {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // Whole pieces only: a panic elsewhere leaves the queue usable.
         self.inner.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another machine was the active one before.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.inner.inherited
     }
 
     /// Number of the next record.
@@ -204,6 +218,21 @@ impl Shipper {
         first.is_some_and(|since| now.saturating_sub(since) > BEHIND_AFTER)
             || queue.bytes > WAITING_BYTES_MAX
             || queue.ended
+            || *self.inner.cut_off.borrow()
+    }
+
+    /// Returns when no record was made for so long that a standby, which may reach the store, is about to take over: from then on this machine
+    /// must hold no key of an epoch. At once while that is so.
+    pub async fn cut_off(&self) {
+        // The sender lives as long as this.
+        let mut seen = self.inner.cut_off.subscribe();
+        let _is_so = seen.wait_for(|cut_off| *cut_off).await.is_ok();
+    }
+
+    /// Returns when that is not so.
+    pub async fn connected(&self) {
+        let mut seen = self.inner.cut_off.subscribe();
+        let _is_so = seen.wait_for(|cut_off| !*cut_off).await.is_ok();
     }
 
     /// Held while the head of a log is in the journal and not yet on the disk.
@@ -237,8 +266,8 @@ impl Shipper {
 
     /// Makes records until another machine owns the journal, or the end. What waits then is dropped, and its callers are told nothing
     /// but [`NotShipped`].
-    pub(super) async fn run(self, journal: Journal, run: Run, signs_of_life: Duration) -> Ended {
-        let ended = self.make_records(&journal, run, signs_of_life).await;
+    pub(super) async fn run(self, journal: Journal, run: Run, signs_of_life: Duration, takeover: Duration) -> Ended {
+        let ended = self.make_records(&journal, run, signs_of_life, takeover).await;
         let mut queue = self.queue();
         queue.ended = true;
         queue.pieces.clear();
@@ -246,7 +275,9 @@ impl Shipper {
         ended
     }
 
-    async fn make_records(&self, journal: &Journal, run: Run, signs_of_life: Duration) -> Ended {
+    async fn make_records(&self, journal: &Journal, run: Run, signs_of_life: Duration, takeover: Duration) -> Ended {
+        // A standby cannot have seen the last record before it was begun here.
+        let mut begun = Instant::now();
         loop {
             let due = async {
                 while !self.queue().is_due() {
@@ -264,10 +295,23 @@ impl Shipper {
                 return Ended::Stopped;
             };
             self.queue().on_its_way = waiters.first().map(|waiter| waiter.since);
-            let claimed = self.claim(journal, number, &object).await;
+            let this_one = Instant::now();
+            let claimed = {
+                let claim = self.claim(journal, number, &object);
+                tokio::pin!(claim);
+                tokio::select! {
+                    claimed = &mut claim => claimed,
+                    () = tokio::time::sleep_until(begun + takeover.mul_f64(CUT_OFF_PART)) => {
+                        tracing::error!("the store of the journal has not answered for long: the keys of open epochs are erased");
+                        self.inner.cut_off.send_replace(true);
+                        claim.await
+                    }
+                }
+            };
+            begun = this_one;
             self.queue().on_its_way = None;
             match claimed {
-                Some(Claimed::Mine) => {}
+                Some(Claimed::Mine) => drop(self.inner.cut_off.send_replace(false)),
                 Some(Claimed::Taken) => return Ended::Fenced,
                 None => return Ended::Stopped,
             }

@@ -1,5 +1,6 @@
 //! What a machine does next with what it has read of the journal: a plan without a clock, a store or a disk of its own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::cipher::Run;
@@ -15,8 +16,8 @@ pub(super) struct Watch {
     at_end: bool,
     /// The owner is known to be gone: it resigned, or it was an earlier run of this machine.
     owner_gone: bool,
-    /// The last run on this machine that may have owned the journal. This process holds the machine's data folder, so that one is dead.
-    dead: Option<Run>,
+    /// Runs on this machine that may have owned the journal. This process holds the machine's data folder, so they are dead.
+    dead: BTreeSet<Run>,
 }
 
 /// What happened.
@@ -46,7 +47,7 @@ pub(super) enum Step {
 }
 
 impl Watch {
-    pub(super) const fn new(next: u64, now: Duration, dead: Option<Run>) -> Self {
+    pub(super) const fn new(next: u64, now: Duration, dead: BTreeSet<Run>) -> Self {
         Self { next, heard: now, at_end: false, owner_gone: false, dead }
     }
 
@@ -56,7 +57,7 @@ impl Watch {
                 self.next = self.next.saturating_add(1);
                 self.heard = now;
                 self.at_end = false;
-                self.owner_gone = resigned || self.dead == Some(run);
+                self.owner_gone = resigned || self.dead.contains(&run);
             }
             Event::Nothing => self.at_end = true,
             // Silence counts only while the store answers.
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn it_reads_to_the_end_and_claims_after_silence_only() {
-        let mut watch = Watch::new(7, at(0), None);
+        let mut watch = Watch::new(7, at(0), BTreeSet::new());
         assert_eq!(watch.plan(at(100), TAKEOVER), Step::Read(7), "what was not looked at is no silence");
         watch = watch.apply(record(OWNER), at(100));
         assert_eq!(watch.plan(at(100), TAKEOVER), Step::Read(8));
@@ -113,14 +114,14 @@ mod tests {
 
     #[test]
     fn a_store_that_does_not_answer_is_no_silence_of_the_owner() {
-        let watch = Watch::new(0, at(0), None).apply(Event::NoAnswer, at(60)).apply(Event::Nothing, at(61));
+        let watch = Watch::new(0, at(0), BTreeSet::new()).apply(Event::NoAnswer, at(60)).apply(Event::Nothing, at(61));
         assert_eq!(watch.plan(at(79), TAKEOVER), Step::Pause);
         assert_eq!(watch.plan(at(80), TAKEOVER), Step::Claim(0));
     }
 
     #[test]
     fn an_owner_that_resigned_or_was_this_machine_is_not_waited_for() {
-        let start = Watch::new(3, at(0), Some(OWNER));
+        let start = Watch::new(3, at(0), BTreeSet::from([OWNER]));
         let resigned = start.clone().apply(Event::Record { run: Run([2; 16]), resigned: true }, at(1));
         assert_eq!(resigned.apply(Event::Nothing, at(1)).plan(at(1), TAKEOVER), Step::Claim(4));
         let own = start.clone().apply(record(OWNER), at(1)).apply(Event::Nothing, at(1));
