@@ -12,6 +12,7 @@
     reason = "a bench has a clock, files and something to say, and never runs in the product"
 )]
 
+mod cluster;
 mod filled;
 mod growth;
 mod hotlist;
@@ -74,6 +75,7 @@ const ROWS: &[Row] = &[
     Row { name: "S9", about: "Growth", measure: growth::growth },
     Row { name: "S10", about: "Memory of a recorder", measure: memory::measure },
     Row { name: "S11", about: "The end of an epoch", measure: growth::dropping },
+    Row { name: "S12", about: "The archive on a cluster of a store", measure: cluster::measure },
 ];
 
 /// What a row measured, and how: settings of both sides, sentences.
