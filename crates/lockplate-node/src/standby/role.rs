@@ -272,10 +272,7 @@ impl StandbyParts {
         });
         let Some((mut applier, mut known)) = begun.await? else {
             // Replaced by a newer base, or else not whole.
-            return match self.journal.newest_base().await? {
-                Some(newest) if newest == from => Err(StoreFault::Lost.into()),
-                Some(_) | None => Ok(None),
-            };
+            return self.lost_or_replaced(from).await;
         };
         let mut watch = Watch::new(from, self.now(), dead.clone());
         let mut old_is_away = false;
@@ -292,7 +289,7 @@ impl StandbyParts {
                     }
                     Ok(None) => {
                         if !old_is_away && self.journal.lacks(number).await? {
-                            return Err(StoreFault::Lost.into());
+                            return self.lost_or_replaced(number).await;
                         }
                         if !old_is_away {
                             // Everything acknowledged is here now: what lies in the data folder is of no use but to a person.
@@ -312,6 +309,8 @@ impl StandbyParts {
                     tokio::time::sleep(POLL).await;
                     Event::Woke
                 }
+                // The owner may be far beyond, and alive.
+                Step::Claim(number) if self.journal.lacks(number).await? => return self.lost_or_replaced(number).await,
                 Step::Claim(number) => match self.claim(number).await? {
                     None => Event::Taken,
                     Some(run) => {
@@ -334,6 +333,15 @@ impl StandbyParts {
                 },
             };
             watch = watch.apply(event, self.now());
+        }
+    }
+
+    /// What is to be read next is not there though there is more: a newer base replaced it, and this machine begins again with that, or
+    /// the store has lost it.
+    async fn lost_or_replaced(&self, number: u64) -> Result<Option<Owned>, StandbyError> {
+        match self.journal.newest_base().await? {
+            Some(newest) if newest > number => Ok(None),
+            Some(_) | None => Err(StoreFault::Lost.into()),
         }
     }
 
