@@ -563,6 +563,7 @@ impl Desk {
         if self.inner.inherited
             && is_as_at_the_start
             && let Some(last) = last
+            && last.roster != hash
         {
             if !self.inner.told.swap(true, Ordering::Relaxed) {
                 tracing::error!(
