@@ -200,10 +200,7 @@ impl EpochTask {
             // Told before the old epoch is closed: the next one must seal within two seconds (A13).
             self.shared.tell(Event::Lost { slot: self.slot, run: self.run });
             // Closing may wait for a store, and nobody is to wait with it.
-            self.groups.close();
-            while let Ok(group) = self.groups.try_recv() {
-                group.finish(Err(RecorderError::Interrupted));
-            }
+            self.turn_away(RecorderError::Interrupted);
         }
         let tally = match ended {
             Ended::Asked | Ended::Full => match link.ask(&Ask::Close).await {
@@ -221,10 +218,15 @@ impl EpochTask {
 
     fn give_up(mut self, queue: VecDeque<Group>) {
         self.shared.tell(Event::Failed { slot: self.slot, run: self.run });
-        self.groups.close();
         queue.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
+        self.turn_away(RecorderError::Busy);
+    }
+
+    /// Takes no group any more, and answers those that had come.
+    fn turn_away(&mut self, why: RecorderError) {
+        self.groups.close();
         while let Ok(group) = self.groups.try_recv() {
-            group.finish(Err(RecorderError::Busy));
+            group.finish(Err(why));
         }
     }
 

@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use lockplate_store::segment_store::is_absent;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use rand_core::Rng as _;
 
 use super::cipher::{Cipher, OBJECT_BYTES_MAX, Place, Run};
-use lockplate_store::segment_store::is_absent;
-
 use super::record::{Piece, decode, encode};
 use crate::rng::SystemRng;
 
