@@ -171,7 +171,8 @@ class Street:
         self.backlog_left += backlog["left"]
         most = LINES if camera.engine.messages is None else 1
         while True:
-            due = int((load.done(self.now()) - phase) / self.terms.interval) + 1 if not self.over else passed
+            # Not cut off towards zero: the first read of every camera would be due at once, and of a time to come.
+            due = math.floor((load.done(self.now()) - phase) / self.terms.interval) + 1 if not self.over else passed
             behind = camera.engine.habit.in_order and self.storming and backlog["left"] and not self.cut
             if due > passed and not behind:
                 reads = []

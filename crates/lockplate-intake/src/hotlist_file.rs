@@ -181,7 +181,7 @@ impl Header {
 pub enum FileRefused {
     /// The first line, the row of column names or the frame of a JSON body is missing or has another form; or it comes from the future.
     BadHeader,
-    /// More than 256 MiB, or one JSON body of more than 8 MiB or a million values.
+    /// More than [`FILE_BYTES_MAX`], or one JSON body of more than 8 MiB or a million values.
     TooLarge,
     /// More rows than a file, or a request of this source, may have.
     TooManyRows,

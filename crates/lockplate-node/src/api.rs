@@ -290,6 +290,25 @@ pub struct EpochList {
     pub open: u32,
 }
 
+/// `POST /v1/buckets` at an archive: buckets of closed epochs, at most
+/// [`BUCKETS_ASKED_MAX`](crate::archive::buckets::BUCKETS_ASKED_MAX). [`buckets`](crate::archive::buckets) says what the answer is.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BucketsAsked {
+    /// Answered in this order.
+    pub buckets: Vec<BucketAsked>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BucketAsked {
+    /// Id of the epoch, 16 bytes.
+    pub epoch: B64,
+    /// Number of the bucket in it.
+    pub bucket: u32,
+}
+
 /// One camera of the public register: `GET /v1/cameras` answers `{"cameras": [..]}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,27 +1,26 @@
-//! The public archive of an owner agency over HTTP: which epochs there are, one bucket of one with its proof, the camera
-//! register, the charter, the time. Everything here is public and the same for everybody; it is read-only. It must do the
+//! The public archive of an owner agency over HTTP: which epochs there are, [`buckets`] of them with their proofs, the
+//! camera register, the charter, the time. Everything here is public and the same for everybody; it is read-only. It must do the
 //! same work for a bucket whoever asks and whatever is in it, and must trace neither epochs nor buckets that are asked for.
 //!
 //! The agency answers from its tables; an archive server ([`server`]) from what the recorder [`published`] in the bucket.
 
+pub mod buckets;
 pub mod published;
 pub mod server;
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use lockplate_core::Timestamp;
 use lockplate_core::charter::CharterFile;
-use lockplate_core::id::EpochId;
 use lockplate_core::sign::SigningKey;
 use lockplate_core::timekeeping::TimeStatement;
-use lockplate_store::contract::{Archive as _, Error as ArchiveError};
 use lockplate_store::segment_store::SegmentStore;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -84,7 +83,7 @@ pub fn routes(state: ArchiveState) -> Router {
     let router = Router::new()
         .route("/v1/charter", get(charter))
         .route("/v1/epochs", get(epochs))
-        .route("/v1/epochs/{epoch}/buckets/{bucket}", get(bucket))
+        .route("/v1/buckets", post(buckets::buckets))
         .route("/v1/cameras", get(cameras));
     let router = if state.key.is_some() { router.route("/v1/time", get(time)) } else { router };
     router.with_state(state)
@@ -144,31 +143,6 @@ async fn epochs(
         }
     }
     Ok(Json(list))
-}
-
-async fn bucket(
-    State(state): State<ArchiveState>,
-    path: Result<Path<(String, u32)>, PathRejection>,
-) -> Result<Response, Problem> {
-    let Path((epoch, bucket)) = path.map_err(|_no_number| ProblemKind::NotFound)?;
-    if state.in_memory {
-        return Err(ProblemKind::NotFound.into());
-    }
-    let mut id = [0; 16];
-    hex::decode_to_slice(&epoch, &mut id).map_err(|_no_id| ProblemKind::NotFound)?;
-    // An error means that nobody closes it: it never comes.
-    let _place = state.reads.acquire().await;
-    let bytes = state.archive.get_bucket(EpochId(id), bucket).await.map_err(|error| match error {
-        ArchiveError::NotFound | ArchiveError::NotClosed | ArchiveError::NoSuchBucket => ProblemKind::NotFound,
-        ArchiveError::Damaged(what) => {
-            tracing::error!(what, "the archive is damaged: run lockplate doctor --store DIR");
-            ProblemKind::Unavailable
-        }
-        ArchiveError::Full(_) | ArchiveError::Unavailable(_) | ArchiveError::Conflict | ArchiveError::Invalid => {
-            ProblemKind::Unavailable
-        }
-    })?;
-    Ok(([(header::CONTENT_TYPE, OCTETS)], Body::from(bytes)).into_response())
 }
 
 async fn cameras(State(state): State<ArchiveState>) -> Result<Json<CameraList>, Problem> {

@@ -8,9 +8,9 @@ use std::error::Error as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -282,6 +282,21 @@ impl PeerClient {
         decode(&self.post(path, JSON, Bytes::from(bytes), request_id).await?)
     }
 
+    /// As [`post_json`](Self::post_json), for an answer that is read frame by frame.
+    ///
+    /// # Errors
+    /// As [`post_json`](Self::post_json).
+    pub async fn post_json_framed<B: Serialize + Sync>(&self, path: &str, body: &B) -> Result<Frames, PeerError> {
+        let bytes = serde_json::to_vec(body).map_err(|_our_type| PeerError::Unsendable)?;
+        let request = self.request(Method::POST, path, &[])?.header(CONTENT_TYPE, JSON).body(bytes);
+        let response = request.send().await.map_err(|error| fault(&error))?;
+        if response.status().is_success() {
+            return Ok(Frames { response, rest: BytesMut::new(), frame_bytes: self.body_bytes });
+        }
+        Self::read(response, 0).await?;
+        Err(PeerError::Malformed)
+    }
+
     /// POSTs bytes (a signed structure) and reads bytes.
     ///
     /// # Errors
@@ -300,7 +315,7 @@ impl PeerClient {
     ///
     /// # Errors
     /// As [`post_json`](Self::post_json).
-    pub async fn post_with(&self, path: &str, headers: HeaderMap, body: Bytes) -> Result<Bytes, PeerError> {
+    pub async fn post_with(&self, path: &str, headers: HeaderMap, body: impl Into<Body>) -> Result<Bytes, PeerError> {
         self.send(self.request(Method::POST, path, &[])?.headers(headers).body(body)).await
     }
 
@@ -401,6 +416,40 @@ impl Lines {
             match self.response.chunk().await.map_err(|error| fault(&error))? {
                 Some(chunk) => self.rest.extend_from_slice(&chunk),
                 None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// A body that is read frame by frame: `u32 length (big-endian) | bytes`.
+#[derive(Debug)]
+pub struct Frames {
+    response: Response,
+    rest: BytesMut,
+    frame_bytes: usize,
+}
+
+impl Frames {
+    /// The bytes of the next frame; none where the peer has ended.
+    ///
+    /// # Errors
+    /// [`PeerError`]: the connection broke, a frame was cut off, or one is longer than [`CallLimits::body_bytes`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, PeerError> {
+        loop {
+            if let Some((length, rest)) = self.rest.split_first_chunk() {
+                let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+                if length > self.frame_bytes {
+                    return Err(PeerError::TooLarge);
+                }
+                if rest.len() >= length {
+                    self.rest.advance(size_of::<u32>());
+                    return Ok(Some(self.rest.split_to(length).freeze()));
+                }
+            }
+            match self.response.chunk().await.map_err(|error| fault(&error))? {
+                Some(chunk) => self.rest.extend_from_slice(&chunk),
+                None if self.rest.is_empty() => return Ok(None),
+                None => return Err(PeerError::Malformed),
             }
         }
     }

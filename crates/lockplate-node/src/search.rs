@@ -18,12 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockplate_core::approval::Grant;
 use lockplate_core::charter::CharterFile;
 use lockplate_core::emergency::Danger;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
-use lockplate_core::id::{AgencyId, KeeperIndex};
+use lockplate_core::id::{AgencyId, EpochId, KeeperIndex};
 use lockplate_core::open::{PlateKey, VerifiedEvaluation, combine, open, verify_evaluation};
 use lockplate_core::plate::Jurisdiction;
 use lockplate_core::request::{DisclosureClaim, FiledRequest};
@@ -47,9 +48,10 @@ pub use package::{Keep, Kept, check_package_folder, write_package};
 pub use timings::Timings;
 
 use crate::api::{
-    AnswerState, B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade,
-    Done, ReasonText,
+    AnswerState, B64, BucketAsked, BucketsAsked, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus,
+    DisclosureLogged, DisclosureMade, Done, ReasonText,
 };
+use crate::archive::buckets::BUCKETS_ASKED_MAX;
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
 use crate::problem::ProblemKind;
@@ -61,6 +63,8 @@ use owner::ClosedEpoch;
 use pending::Pending;
 use timings::Laps;
 
+/// Requests for buckets that are under way at one owner's archive: it reads for one while the other is on its way.
+const BUCKET_REQUESTS_AT_A_TIME: usize = 2;
 /// Bytes of one answer of the archive: a bucket of a quarter million cells.
 const ARCHIVE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one answer of the desk: a grant and 16 evaluations at their bounds, in base64.
@@ -497,28 +501,18 @@ impl Searcher {
         let (evaluations, culprits, verifying) =
             self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
         timings.evaluating = laps.lap();
-        let _opening = self.load.opens();
         let mut work = Laps::start(self.clock.as_ref());
         let keys = combine(&evaluations, &pending.inputs, &headers)?;
         timings.cryptography = verifying.saturating_add(work.lap());
         let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
-        let buckets: Vec<(Vec<(OpenedCell, package::Find)>, Duration)> = stream::iter(keys.iter().map(|key| {
-            let epoch = places.get(&key.epoch_id()).copied();
-            async move {
-                let epoch = epoch.ok_or(SearchFault::Internal("a key is of an epoch of the grant"))?;
-                self.bucket(pending, key, epoch).await
-            }
-        }))
-        .buffered(self.load.buckets_at_a_time())
-        .try_collect()
-        .await?;
+        let asked = keys.chunks(BUCKETS_ASKED_MAX / 2).map(|keys| self.buckets(pending, keys, &places));
+        let opened: Vec<_> = stream::iter(asked).buffered(BUCKET_REQUESTS_AT_A_TIME).try_collect().await?;
         let (mut cells, mut finds) = (Vec::new(), Vec::new());
-        for (bucket, took) in buckets {
+        for (found, took) in opened {
             timings.cryptography = timings.cryptography.saturating_add(took);
-            bucket.into_iter().for_each(|(cell, find)| {
-                cells.push(cell);
-                finds.push(find);
-            });
+            let (of_these, their_finds): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+            cells.extend(of_these);
+            finds.extend(their_finds);
         }
         timings.opening = laps.lap();
         Ok(OpenedAll { cells, finds, epochs, not_searched, culprits, timings })
@@ -617,29 +611,49 @@ impl Searcher {
         }
     }
 
-    /// One bucket: fetched hit or miss alike, proved under the logged root, opened; and how long all but the fetching took.
-    async fn bucket(
+    /// Some buckets: fetched hit or miss alike, each opened while the next ones come; and how long the opening took.
+    async fn buckets(
+        &self,
+        pending: &Pending,
+        keys: &[PlateKey],
+        places: &BTreeMap<EpochId, &ClosedEpoch>,
+    ) -> Result<(Vec<(OpenedCell, package::Find)>, Duration), SearchFault> {
+        let asked = |key: &PlateKey| BucketAsked { epoch: B64(key.epoch_id().0.to_vec()), bucket: key.bucket() };
+        let asked = BucketsAsked { buckets: keys.iter().map(asked).collect() };
+        let mut answer = self.archive.post_json_framed("/v1/buckets", &asked).await.map_err(SearchFault::of_archive)?;
+        let (mut found, mut took) = (Vec::new(), Duration::ZERO);
+        for key in keys {
+            let epoch =
+                places.get(&key.epoch_id()).ok_or(SearchFault::Internal("a key is of an epoch of the grant"))?;
+            let bucket = answer.next().await.and_then(|bucket| bucket.ok_or(PeerError::Malformed));
+            let bucket = bucket.map_err(SearchFault::of_archive)?;
+            let mut work = Laps::start(self.clock.as_ref());
+            found.extend(self.opened(pending, key, epoch, &bucket)?);
+            took = took.saturating_add(work.lap());
+        }
+        Ok((found, took))
+    }
+
+    /// A bucket, proved under the logged root and opened.
+    fn opened(
         &self,
         pending: &Pending,
         key: &PlateKey,
         epoch: &ClosedEpoch,
-    ) -> Result<(Vec<(OpenedCell, package::Find)>, Duration), SearchFault> {
-        let path = format!("/v1/epochs/{}/buckets/{}", hex::encode(key.epoch_id().0), key.bucket());
-        let bytes = self.archive.get_bytes(&path, &[]).await.map_err(SearchFault::of_archive)?;
+        bytes: &Bytes,
+    ) -> Result<Vec<(OpenedCell, package::Find)>, SearchFault> {
         let root = epoch.close.segment_root;
-        let mut work = Laps::start(self.clock.as_ref());
-        let opened = BucketProof::from_bytes(&bytes)
+        let opened = BucketProof::from_bytes(bytes)
             .map_err(|_form| lockplate_core::Error::owner("the archive's bucket is not well-formed"))
             .and_then(|proof| {
                 let bucket = proof.verify(key.bucket(), &root, epoch.header.bucket_bits)?;
                 open(key, &bucket)
             });
-        let took = work.lap();
         match opened {
             Ok(reads) => reads
                 .into_iter()
                 .map(|read| {
-                    let find = package::Find::of(key, &read, &bytes)?;
+                    let find = package::Find::of(key, &read, bytes)?;
                     let proof = Proof {
                         epoch_id: key.epoch_id().0,
                         header_hash: epoch.close.header_hash,
@@ -649,8 +663,7 @@ impl Searcher {
                     };
                     Ok((OpenedCell { read, proof }, find))
                 })
-                .collect::<Result<_, _>>()
-                .map(|found| (found, took)),
+                .collect(),
             Err(error) => {
                 let shown = json!({
                     "epoch": shown_epochs(core::slice::from_ref(epoch)),

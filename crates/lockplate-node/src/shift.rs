@@ -311,7 +311,7 @@ impl SignedIn {
         let body = serde_json::to_vec(body).map_err(|_our_type| PeerError::Unsendable)?;
         let mut headers = self.headers();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        decode(&self.client.post_with(path, headers, body.into()).await?)
+        decode(&self.client.post_with(path, headers, body).await?)
     }
 }
 

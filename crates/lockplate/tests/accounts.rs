@@ -41,7 +41,7 @@ fn ask<T: DeserializeOwned>(town: &Town, plate: &str, state: Option<&str>) -> T 
 fn try_to_ask(town: &Town, plate: &str, state: Option<&str>) -> Result<Bytes, String> {
     let asked = GateAsked { plate: plate.to_owned(), jurisdiction: state.map(str::to_owned) };
     let body = serde_json::to_vec(&asked).unwrap();
-    let answer = town.runtime().block_on(town.agency_peer().post_with("/v1/gate", headers(), body.into()));
+    let answer = town.runtime().block_on(town.agency_peer().post_with("/v1/gate", headers(), body));
     answer.map_err(|error| format!("{error:?}"))
 }
 

@@ -448,7 +448,7 @@ impl Neighbour {
         let orders = [&self.officer, &self.supervisor].map(|key| ByPerson::with_key(key, order.clone()));
         let headers = reqwest::header::HeaderMap::from_iter([(HEADER_ORDERS, orders_value(&orders).unwrap())]);
         let path = format!("/v1/hotlists/{}/loads", hex(&list));
-        let answer = town.runtime().block_on(town.agency_peer().post_with(&path, headers, file.into())).unwrap();
+        let answer = town.runtime().block_on(town.agency_peer().post_with(&path, headers, file)).unwrap();
         serde_json::from_slice(&answer).unwrap()
     }
 }

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lockplate_core::entry::{Leaf, LogEntry, RequestDecision, parse_leaf};
+use lockplate_core::id::EpochId;
+use lockplate_node::api::{B64, BucketAsked, BucketsAsked};
 use lockplate_node::client::PeerError;
 use lockplate_node::problem::ProblemKind;
 use lockplate_policy::ENDING_SECONDS;
@@ -158,8 +160,10 @@ fn minutes_in_memory_no_history_and_nothing_of_a_read_on_a_disk() {
 
     // Nobody gets one, sealed as it is. (An epoch that is there has a bucket 0.)
     let segment = files(&folder.join("archive")).into_iter().find(|path| path.ends_with("segment")).unwrap();
-    let epoch = segment.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-    let answer = town.get(&format!("/v1/epochs/{epoch}/buckets/0"));
+    let name = segment.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let epoch = EpochId::parse(name).unwrap().0.to_vec();
+    let asked = BucketsAsked { buckets: vec![BucketAsked { epoch: B64(epoch), bucket: 0 }] };
+    let answer = town.runtime().block_on(town.agency_peer().post_json_framed("/v1/buckets", &asked));
     let Err(PeerError::Problem(problem)) = answer else { panic!("{answer:?}") };
     assert_eq!(problem.kind(), ProblemKind::NotFound);
     // Nobody opens one, while it is there to be opened: neither a search nor a hold, and the registers say so.

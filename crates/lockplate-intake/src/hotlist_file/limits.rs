@@ -1,7 +1,7 @@
 //! Every bound of a file of a hot list with its unit (`hotlists.md` sections 2 to 4). One more is refused; a test stands at each.
 
-/// Bytes of a file.
-pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Bytes of a file: the longest extract that a charter may allow, five million entries, with every field of the own format.
+pub const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// Bytes of a line. The longest lawful one has a note of 200 characters, each written as two escapes of six bytes.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;
 /// Rows of a file.

@@ -96,7 +96,7 @@ impl NotRead {
         match self {
             Self::File(FileRefused::BadHeader) => "the first line of the file is missing or not of its format",
             Self::File(FileRefused::TooLarge) => {
-                "the file is too large: 256 MiB at most, and where it is one JSON body 8 MiB and a million values"
+                "the file is too large: 2 GiB at most, and where it is one JSON body 8 MiB and a million values"
             }
             Self::File(FileRefused::TooManyRows) => "the file, or one request of this source, has too many rows",
             Self::File(FileRefused::Empty) => "the file is empty",

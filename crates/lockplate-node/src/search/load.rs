@@ -1,5 +1,5 @@
 //! What the searches of one command share, so that a hundred owners cost the own desk and this machine little more than one: how often
-//! the desk is looked at, how many buckets are fetched at a time, whose turn it is to log on. Nothing here makes one owner wait for
+//! the desk is looked at, whose turn it is to log on. Nothing here makes one owner wait for
 //! another one's answer.
 
 use core::time::Duration;
@@ -15,17 +15,11 @@ const POLL_FIRST: Duration = Duration::from_millis(5);
 const LOOKS_QUICK: u32 = 10;
 /// Requests that may be looked at within one [`POLL`]: more make each look rarer, so that the desk answers some 32 looks a second.
 const LOOKS_A_POLL: usize = 8;
-/// Buckets that one owner's archive is asked for at a time.
-const BUCKETS_AT_A_TIME: usize = 8;
-/// Buckets that all archives together are asked for at a time. A share that was given stays, so 100 owners that begin at once
-/// together ask for some 220.
-const BUCKETS_OF_ALL: usize = 64;
 
 /// The count of what is under way.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     waiting: AtomicUsize,
-    opening: AtomicUsize,
     log_on: Mutex<()>,
 }
 
@@ -52,22 +46,11 @@ impl Load {
         Counted::new(&self.waiting)
     }
 
-    /// An owner whose buckets are fetched.
-    pub(super) fn opens(&self) -> Counted<'_> {
-        Counted::new(&self.opening)
-    }
-
     /// Pause before the next look at the same request, after `looks` of them in vain.
     pub(super) fn pause(&self, looks: u32) -> Duration {
         let pause = (0..looks.min(LOOKS_QUICK)).fold(POLL_FIRST, |pause, _| pause.saturating_mul(3) / 2).min(POLL);
         let turns = self.waiting.load(Ordering::Relaxed).div_ceil(LOOKS_A_POLL).max(1);
         pause.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
-    }
-
-    /// One owner's share of the buckets.
-    pub(super) fn buckets_at_a_time(&self) -> usize {
-        let share = BUCKETS_OF_ALL.checked_div(self.opening.load(Ordering::Relaxed)).unwrap_or(BUCKETS_OF_ALL);
-        share.clamp(1, BUCKETS_AT_A_TIME)
     }
 
     /// The desk counts a try before it judges it and locks a key after five: so logging on goes one after the other.
@@ -94,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn many_owners_are_looked_at_more_rarely_and_share_the_connections() {
+    fn many_owners_are_looked_at_more_rarely() {
         let load = Load::default();
         let late = u32::MAX;
         assert_eq!(load.pause(late), POLL, "also before anybody waits");
@@ -105,16 +88,5 @@ mod tests {
         drop(more);
         assert_eq!(load.pause(late), POLL);
         drop(one);
-
-        let (mut open, mut asked) = (Vec::new(), 0);
-        for _owner in 0..100 {
-            open.push(load.opens());
-            let share = load.buckets_at_a_time();
-            assert!((1..=BUCKETS_AT_A_TIME).contains(&share));
-            asked += share;
-        }
-        assert!(asked <= 4 * BUCKETS_OF_ALL, "{asked}");
-        open.truncate(1);
-        assert_eq!(load.buckets_at_a_time(), BUCKETS_AT_A_TIME);
     }
 }

@@ -17,7 +17,8 @@ use lockplate_core::segment::BucketProof;
 use lockplate_core::sign::{Signed, VerifyKey};
 use lockplate_core::vocabulary::{ArchiveKind, State};
 use lockplate_node::agency::{self, Agency, AgencyConfig, AgencySettings};
-use lockplate_node::api::EpochList;
+use lockplate_node::api::{B64, BucketAsked, BucketsAsked, EpochList};
+use lockplate_node::archive::buckets::BUCKETS_ASKED_MAX;
 use lockplate_node::client::{CallLimits, PeerClient, PeerTrust};
 use lockplate_node::clock::TestClock;
 use lockplate_node::founding::{
@@ -25,6 +26,7 @@ use lockplate_node::founding::{
     draft_charter, found_agency, found_keeper, make_note_key, sign_as_agency, sign_as_keeper,
 };
 use lockplate_node::keeper::{self, KeeperConfig, KeeperSettings};
+use lockplate_node::problem::ProblemKind;
 use lockplate_node::recorder::{PlacedRead, Placement, RecorderError, Sealed, SealerProgram};
 use lockplate_node::rng::SystemRng;
 use lockplate_node::shutdown::Tasks;
@@ -379,13 +381,26 @@ async fn reads_are_sealed_closed_logged_served_and_told() {
     // Every bucket leads to the logged root, and all cells are there.
     let mut cells = 0;
     for bucket in 0..1_u32 << header.bucket_bits {
-        let path = format!("/v1/epochs/{}/buckets/{bucket}", hex::encode(header.epoch_id.0));
-        let bytes = town.client().get_bytes(&path, &[]).await.unwrap();
+        let asked = BucketsAsked { buckets: vec![BucketAsked { epoch: B64(header.epoch_id.0.to_vec()), bucket }] };
+        let mut answer = town.client().post_json_framed("/v1/buckets", &asked).await.unwrap();
+        let bytes = answer.next().await.unwrap().unwrap();
+        assert!(answer.next().await.unwrap().is_none());
         let proof = BucketProof::from_bytes(&bytes).unwrap();
         let verified = proof.verify(bucket, &close.segment_root, header.bucket_bits).unwrap();
         cells += verified.bytes().len() / CELL_BYTES;
     }
     assert_eq!(u64::try_from(cells).unwrap(), close.cells_padded);
+
+    // A request is for some, in epochs' ids, and not for all there are.
+    let refused = async |buckets: Vec<(usize, u32)>| {
+        let asked = |(id_bytes, bucket)| BucketAsked { epoch: B64(vec![1; id_bytes]), bucket };
+        let asked = BucketsAsked { buckets: buckets.into_iter().map(asked).collect() };
+        town.client().post_json_framed("/v1/buckets", &asked).await.unwrap_err().problem()
+    };
+    assert_eq!(refused(Vec::new()).await, Some(ProblemKind::Invalid));
+    assert_eq!(refused(vec![(15, 0)]).await, Some(ProblemKind::Invalid));
+    assert_eq!(refused(vec![(16, 0); BUCKETS_ASKED_MAX + 1]).await, Some(ProblemKind::Invalid));
+    assert_eq!(refused(vec![(16, 0); BUCKETS_ASKED_MAX]).await, Some(ProblemKind::NotFound));
 
     // Leaves: dealt before closed, the close as signed, no orphan.
     let log = town.log().await;

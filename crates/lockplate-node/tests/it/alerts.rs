@@ -252,7 +252,7 @@ async fn forged(town: &Town, shift: &[u8; 32], key: &[u8; 32], text: &AlertText,
     ];
     let path = format!("/v1/alerts/{}/steps", hex::encode(text.alert));
     let body = serde_json::to_vec(&asked).unwrap();
-    client.post_with(&path, HeaderMap::from_iter(headers), body.into()).await.err().and_then(|error| error.problem())
+    client.post_with(&path, HeaderMap::from_iter(headers), body).await.err().and_then(|error| error.problem())
 }
 
 fn problem<T: core::fmt::Debug>(said: Result<T, PeerError>) -> Option<ProblemKind> {

@@ -149,7 +149,7 @@ impl Shift {
         let mut headers = self.0.headers();
         headers.insert(HEADER_ORDERS, orders_value(&orders).unwrap());
         let path = format!("/v1/hotlists/{}/loads", hex::encode(list.settings.list));
-        let said = self.0.client().post_with(&path, headers, file.to_vec().into()).await;
+        let said = self.0.client().post_with(&path, headers, file.to_vec()).await;
         said.map(|bytes| serde_json::from_slice(&bytes).unwrap()).map_err(|error| error.problem().unwrap())
     }
 

@@ -142,6 +142,22 @@ async fn pass(Shared(front): Shared<Arc<Front>>, request: Request) -> Response {
     }
 }
 
+/// The buckets of an answer to `POST /v1/buckets`.
+fn frames(mut answer: &[u8]) -> Vec<Vec<u8>> {
+    let mut buckets = Vec::new();
+    while let Some((length, rest)) = answer.split_first_chunk() {
+        let (bucket, rest) = rest.split_at(usize::try_from(u32::from_be_bytes(*length)).unwrap());
+        buckets.push(bucket.to_vec());
+        answer = rest;
+    }
+    buckets
+}
+
+fn joined(buckets: &[Vec<u8>]) -> Bytes {
+    let framed = |bucket: &Vec<u8>| [&u32::try_from(bucket.len()).unwrap().to_be_bytes(), &**bucket].concat();
+    buckets.iter().flat_map(framed).collect()
+}
+
 struct Town {
     folder: TempDir,
     clock: Arc<TestClock>,
@@ -832,36 +848,48 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     let window = [("from", &*(NOW - DAY).to_string()), ("to", &*NOW.to_string())];
     let listed: EpochList = town.public().get_json("/v1/epochs", &window).await.unwrap();
     assert_eq!(listed.epochs.len(), 2);
-    let buckets = |path: &str| path.contains("/buckets/");
+    let with_buckets = |lie: fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>| {
+        town.archive
+            .lie(move |path, honest| if path == "/v1/buckets" { joined(&lie(frames(&honest))) } else { honest });
+    };
 
-    // A byte of the bucket; at both ends, in a cell or its proof.
-    for from_end in [false, true] {
-        town.archive.lie(move |path, honest| {
-            let mut told = honest.to_vec();
-            if buckets(path) {
-                let at = if from_end { told.len() - 1 } else { told.len() / 2 };
-                told[at] ^= 1;
-            }
-            told.into()
-        });
+    // A byte of a bucket; in a cell and in its proof.
+    let in_a_cell = |mut buckets: Vec<Vec<u8>>| {
+        let middle = buckets[0].len() / 2;
+        buckets[0][middle] ^= 1;
+        buckets
+    };
+    let in_its_proof = |mut buckets: Vec<Vec<u8>>| {
+        *buckets[0].last_mut().unwrap() ^= 1;
+        buckets
+    };
+    for lie in [in_a_cell, in_its_proof] {
+        with_buckets(lie);
         let (who, evidence) = lied(town.fetch(&digest, PATIENCE).await);
         assert_eq!(who, Liar::Owner);
         check_evidence(&town, &evidence, "archive");
     }
 
     // The bucket of another hour, which stands under that hour's root; and no bucket at all.
-    let ids: Vec<String> = listed
-        .epochs
-        .iter()
-        .map(|epoch| Signed::<lockplate_core::epoch::EpochHeader>::from_bytes(&epoch.header.0).unwrap())
-        .map(|header| hex::encode(header.claimed().epoch_id.0))
-        .collect();
-    let other = town.public().get_bytes(&format!("/v1/epochs/{}/buckets/0", ids[1]), &[]).await.unwrap();
-    let first = ids[0].clone();
-    town.archive.lie(move |path, honest| if path.contains(&first) { other.clone() } else { honest });
+    with_buckets(|mut buckets| {
+        buckets.swap(0, 1);
+        buckets
+    });
     assert_eq!(lied(town.fetch(&digest, PATIENCE).await).0, Liar::Owner);
-    town.archive.lie(move |path, honest| if buckets(path) { Bytes::new() } else { honest });
+    with_buckets(|mut buckets| {
+        buckets[1].clear();
+        buckets
+    });
     assert_eq!(lied(town.fetch(&digest, PATIENCE).await).0, Liar::Owner);
+
+    // Fewer than were asked for, and one cut off: not looked at, and that is not "no match".
+    with_buckets(|mut buckets| {
+        buckets.pop();
+        buckets
+    });
+    assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
+    town.archive.lie(|path, honest| if path == "/v1/buckets" { honest.slice(..honest.len() - 1) } else { honest });
+    assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
 
     // A close signed by the recorder that is not the one in its register.
     let recorder = statement_signer(&town.files.recorder).unwrap();

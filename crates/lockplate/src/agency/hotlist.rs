@@ -2,6 +2,7 @@
 //! written nowhere. With `--at` a list is matched at another agency's recorder ([`elsewhere`]).
 
 mod elsewhere;
+mod file;
 mod settings;
 
 use std::io::BufRead as _;
@@ -29,10 +30,10 @@ use lockplate_node::shift::SignedIn;
 use lockplate_node::shutdown::ExitKind;
 use rand_core::Rng as _;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use self::elsewhere::Elsewhere;
+use self::file::ListFile;
 use self::settings::{ChangeArgs, NewArgs, SharedArg};
 use super::{now, passcode};
 use crate::Globals;
@@ -41,8 +42,6 @@ use crate::load_order::OrderFile;
 use crate::screen::Screen;
 use crate::search::{OwnDesk, PinnedOwner, hex_of, usage};
 
-/// Bytes of a list's file.
-const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const DAY: u64 = 86_400;
 /// Why entries of the agency's own are dropped.
 const NOT_LET_IN: &str =
@@ -271,12 +270,7 @@ impl Steward {
     async fn load_file(&self, args: &LoadArgs, screen: &Screen) -> Result<ExitKind> {
         let (_, signed) = self.named(&args.list).await?;
         let config = signed.claimed();
-        let length =
-            std::fs::metadata(&args.file).with_context(|| format!("{}: cannot be read", args.file.display()))?;
-        if length.len() > FILE_BYTES_MAX {
-            return Err(Ended::usage(format!("{}: more than 256 MiB", args.file.display())).into());
-        }
-        let file = Zeroizing::new(std::fs::read(&args.file).context("the file cannot be read")?);
+        let file = ListFile::open(&args.file)?;
         if let Some(there) = &self.there {
             // Whoever signs for the file must stand in the directory that is known there.
             there.say(&self.officer, &signed, None, None).await?;
@@ -307,7 +301,7 @@ impl Steward {
     async fn bring(
         &self,
         order: LoadOrder,
-        file: Zeroizing<Vec<u8>>,
+        file: ListFile,
         (seconds, signed): (&[PathBuf], Vec<ByPerson<LoadOrder>>),
     ) -> Result<LoadReport> {
         let mut orders = vec![ByPerson::with_key(self.officer.key(), order.clone())];
@@ -320,10 +314,10 @@ impl Steward {
         let Some(there) = &self.there else {
             let mut headers = self.officer.headers();
             headers.insert(HEADER_ORDERS, value);
-            let answer = self.officer.client().post_with(&path, headers, file.to_vec().into()).await?;
+            let answer = self.officer.client().post_with(&path, headers, file.body().await?).await?;
             return Ok(serde_json::from_slice(&answer)?);
         };
-        there.bring(&path, value, &file).await
+        there.bring(&path, value, file.body().await?).await
     }
 
     /// Says what became of a file.
@@ -372,6 +366,7 @@ impl Steward {
         for line in lines {
             file.extend_from_slice(format!("{line}\n").as_bytes());
         }
+        let file = ListFile::InMemory(file);
         let report = self.bring(order_for(config, &file, None), file, (seconds, Vec::new())).await?;
         let ended = self.show(&report, screen);
         // A load of several lines says it of each class; whoever asked for one line hears why it is not taken.
@@ -457,8 +452,8 @@ impl Steward {
     }
 }
 
-fn order_for(config: &ListConfig, file: &[u8], delivery: Option<OrderedDelivery>) -> LoadOrder {
-    LoadOrder { list: config.settings.list, file: Sha256::digest(file).into(), delivery, time: now() }
+fn order_for(config: &ListConfig, file: &ListFile, delivery: Option<OrderedDelivery>) -> LoadOrder {
+    LoadOrder { list: config.settings.list, file: file.sha256(), delivery, time: now() }
 }
 
 fn delivery(args: &LoadArgs, source_file: &str, unsaid: Option<u64>) -> Result<OrderedDelivery> {

@@ -79,7 +79,7 @@ pub(crate) async fn run(args: &PassagesArgs, config: &Path, screen: &Screen) -> 
         let mut headers = shown.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = serde_json::to_vec(&PassagesTaken { number: last })?;
-        let answer = agency.client.post_with("/v1/passages/taken", headers, body.into()).await?;
+        let answer = agency.client.post_with("/v1/passages/taken", headers, body).await?;
         let Done {} = serde_json::from_slice(&answer)?;
     }
     if screen.json() {

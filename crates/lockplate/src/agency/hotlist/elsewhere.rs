@@ -20,6 +20,7 @@ use lockplate_node::hotlist::{HEADER_ORDERS, ListHealth, ListRegistered, LoadRep
 use lockplate_node::problem::ProblemKind;
 use lockplate_node::shift::{SignedIn, session};
 use lockplate_node::shutdown::ExitKind;
+use reqwest::Body;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -169,9 +170,9 @@ impl Elsewhere {
     }
 
     /// Brings a file, for which people signed.
-    pub(super) async fn bring(&self, path: &str, orders: HeaderValue, file: &[u8]) -> Result<LoadReport> {
+    pub(super) async fn bring(&self, path: &str, orders: HeaderValue, file: Body) -> Result<LoadReport> {
         let headers = HeaderMap::from_iter([(HEADER_ORDERS, orders)]);
-        let answer = self.client.post_with(path, headers, file.to_vec().into()).await;
+        let answer = self.client.post_with(path, headers, file).await;
         self.said(answer.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|_json| PeerError::Malformed)))
     }
 
