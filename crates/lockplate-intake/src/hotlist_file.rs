@@ -11,6 +11,7 @@ mod classes;
 mod dates;
 mod entry;
 pub mod limits;
+mod object;
 mod own;
 mod states;
 mod template;

@@ -47,6 +47,20 @@ struct Buffer {
     overrun: bool,
 }
 
+impl Buffer {
+    fn extend(&mut self, bytes: &[u8]) {
+        // A carriage return more than the longest line.
+        if self.bytes.len().saturating_add(bytes.len()) > LINE_WITH_CROP_BYTES_MAX.saturating_add(1) {
+            self.overrun = true;
+            // Something stays, so that the end of the input is the end of a line.
+            self.bytes.clear();
+            self.bytes.push(b' ');
+        } else if !self.overrun {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+}
+
 impl core::fmt::Debug for Quoting {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Quoting")
@@ -68,6 +82,9 @@ impl Lines {
 
     /// Takes more bytes and hands out every line that is complete, with the number of its first line, from 1.
     pub fn push(&mut self, bytes: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
+        if self.quoting == Quoting::Never {
+            return self.push_plain(bytes, take);
+        }
         for &byte in bytes {
             let ends = byte == b'\n' && self.quoting != Quoting::Quoted;
             self.quoting = next_state(self.quoting, byte);
@@ -83,6 +100,19 @@ impl Lines {
                 self.buffer.bytes.push(byte);
             }
         }
+    }
+
+    /// As [`push`](Self::push), where every line break ends a line: a file of a hot list has more than a billion bytes.
+    fn push_plain(&mut self, bytes: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let (line, after) = rest.split_at(end);
+            self.buffer.extend(line);
+            self.line = self.line.saturating_add(1);
+            self.hand_out(&mut take);
+            rest = after.get(1..).unwrap_or_default();
+        }
+        self.buffer.extend(rest);
     }
 
     /// Hands out the last line, if it had no line break.

@@ -1,11 +1,12 @@
 //! The own format of hot lists (`hotlists.md` section 3). It is strict, because we say what it is: a key that nobody knows, a
 //! key that stands twice and a word outside its list are refusals. `state_requird` must not quietly match the plates of every state.
 
+use std::borrow::Cow;
+
 use lockplate_core::entry::ListClass;
 use lockplate_core::hotlist::{AlertLevel, Variants};
 use lockplate_core::read::Vehicle;
 use lockplate_core::vocabulary::{Basis, Offence};
-use serde_json::{Map, Value};
 
 use super::classes::{counted_as, never_loaded};
 use super::dates::rfc3339;
@@ -14,8 +15,8 @@ use super::limits::{
     AGENCY_BYTES_MAX, CASE_BYTES_MAX, CELLS_MAX, CODE_BYTES_MAX, ENTRY_ID_BYTES_MAX, LIST_BYTES_MAX, NOTE_CHARS_MAX,
     PLATE_RAW_BYTES_MAX, WORD_BYTES_MAX,
 };
+use super::object::{Cell, Object};
 use super::{FileRefused, Header, Load, Mode, Outcome, OwnForm, Refusal, Said, is_past, is_plain, judge};
-use crate::json;
 use crate::jurisdiction::{TwoLetters, named};
 use crate::vehicle::{CLASSES, COLOURS, MAKES, coded};
 
@@ -85,7 +86,7 @@ impl OwnRows {
             return read_header(bytes).map(Said::Header).ok_or(FileRefused::BadHeader);
         };
         let object = match (self.form, &self.columns) {
-            (OwnForm::Ndjson, _) => read_object(bytes),
+            (OwnForm::Ndjson, _) => Object::parse(bytes),
             (OwnForm::Csv, Some(columns)) => read_cells(bytes, columns),
             (OwnForm::Csv, None) => {
                 self.columns = Some(read_columns(bytes).ok_or(FileRefused::BadHeader)?);
@@ -98,7 +99,7 @@ impl OwnRows {
         Ok(self.row(&object, header, load))
     }
 
-    fn row(&self, object: &Map<String, Value>, header: &Header, load: &Load<'_>) -> Said {
+    fn row(&self, object: &Object<'_>, header: &Header, load: &Load<'_>) -> Said {
         let fields = Fields(object);
         let class = match fields.class().map(|class| self.never.or(class)) {
             Ok(class) => class,
@@ -132,53 +133,19 @@ impl OwnRows {
     }
 }
 
-/// One JSON object in which no key stands twice. Of two classes in one line the second would win, unseen.
-pub(super) fn read_object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    once_each(json::object(bytes).ok()?, bytes)
-}
-
-/// The members of an object that was read from `bytes`, if none is written twice.
-pub(super) fn once_each(value: Value, bytes: &[u8]) -> Option<Map<String, Value>> {
-    if members_written(bytes) != members_kept(&value) {
-        return None;
-    }
-    let Value::Object(object) = value else { return None };
-    Some(object)
-}
-
-/// Colons outside of texts: one a member of an object, at any depth.
-fn members_written(bytes: &[u8]) -> usize {
-    let (mut in_text, mut is_escaped, mut colons) = (false, false, 0_usize);
-    for byte in bytes {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = in_text,
-            b'"' => in_text = !in_text,
-            b':' if !in_text => colons = colons.saturating_add(1),
-            _ => {}
-        }
-    }
-    colons
-}
-
-/// Members of all objects of a value, which is not nested deeper than its reader allows.
-fn members_kept(value: &Value) -> usize {
-    match value {
-        Value::Object(object) => object.values().map(members_kept).fold(object.len(), usize::saturating_add),
-        Value::Array(elements) => elements.iter().map(members_kept).fold(0, usize::saturating_add),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
-    }
-}
-
 fn read_header(bytes: &[u8]) -> Option<Header> {
-    let object = read_object(bytes)?;
-    if object.keys().any(|key| !HEADER_KEYS.contains(&key.as_str())) {
+    let object = Object::parse(bytes)?;
+    if object.keys().any(|key| !HEADER_KEYS.contains(&key)) {
         return None;
     }
-    let text = |key: &str| object.get(key).and_then(Value::as_str);
-    let base = match object.get("base") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(value.as_u64()?),
+    let text = |key: &str| match object.get(key) {
+        Some(Cell::Text(text)) => Some(text.as_ref()),
+        None | Some(Cell::Null | Cell::Flag(_) | Cell::Number(_) | Cell::Object(_) | Cell::Other) => None,
+    };
+    let number = |key: &str| match object.get(key) {
+        None | Some(Cell::Null) => Some(None),
+        Some(Cell::Number(number)) => Some(Some(*number)),
+        Some(Cell::Flag(_) | Cell::Text(_) | Cell::Object(_) | Cell::Other) => None,
     };
     Some(Header {
         list: text("list").filter(|list| list.len() <= LIST_BYTES_MAX)?.to_owned(),
@@ -187,10 +154,10 @@ fn read_header(bytes: &[u8]) -> Option<Header> {
             "incremental" => Mode::Incremental,
             _ => return None,
         },
-        sequence: object.get("sequence")?.as_u64()?,
-        base,
+        sequence: number("sequence")??,
+        base: number("base")?,
         produced_at: rfc3339(text("produced_at")?)?,
-        entries: Some(object.get("entries")?.as_u64()?),
+        entries: Some(number("entries")??),
     })
 }
 
@@ -205,25 +172,28 @@ fn read_columns(bytes: &[u8]) -> Option<Vec<String>> {
     (sorted.len() == columns.len() && columns.iter().all(known)).then_some(columns)
 }
 
-fn read_cells(bytes: &[u8], columns: &[String]) -> Option<Map<String, Value>> {
+fn read_cells<'a>(bytes: &[u8], columns: &'a [String]) -> Option<Object<'a>> {
     let cells = cells(core::str::from_utf8(bytes).ok()?, b',')?;
     if cells.len() != columns.len() {
         return None;
     }
-    let mut object = Map::new();
-    let mut vehicle = Map::new();
+    let (mut object, mut vehicle) = (Object::default(), Object::default());
     for (name, cell) in columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
-        match name.strip_prefix("vehicle_") {
-            Some(inner) => vehicle.insert(inner.to_owned(), Value::String(cell)),
-            None if name == "state_required" && cell == "true" => object.insert(name.clone(), Value::Bool(true)),
-            None if name == "state_required" && cell == "false" => object.insert(name.clone(), Value::Bool(false)),
-            None => object.insert(name.clone(), Value::String(cell)),
+        let (of, name) = match name.strip_prefix("vehicle_") {
+            Some(inner) => (&mut vehicle, inner),
+            None => (&mut object, name.as_str()),
         };
+        let cell = match cell.as_str() {
+            "true" if name == "state_required" => Cell::Flag(true),
+            "false" if name == "state_required" => Cell::Flag(false),
+            _ => Cell::Text(Cow::Owned(cell)),
+        };
+        if !of.put(Cow::Borrowed(name), cell) {
+            return None;
+        }
     }
-    if !vehicle.is_empty() {
-        object.insert("vehicle".to_owned(), Value::Object(vehicle));
-    }
-    Some(object)
+    let vehicle = if vehicle.is_empty() { Cell::Null } else { Cell::Object(vehicle) };
+    object.put(Cow::Borrowed("vehicle"), vehicle).then_some(object)
 }
 
 /// The cells of a line that is one record and nothing behind it; `None` for NUL and for more than [`CELLS_MAX`].
@@ -249,16 +219,16 @@ enum Operation {
 }
 
 /// The fields of one row.
-struct Fields<'a>(&'a Map<String, Value>);
+struct Fields<'a>(&'a Object<'a>);
 
 impl<'a> Fields<'a> {
     /// A text of at most `bytes_max` bytes; empty and null are absent.
     fn text(&self, key: &str, bytes_max: usize) -> Result<Option<&'a str>, Refusal> {
         match self.0.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Ok(None),
-            Some(Value::String(text)) if is_plain(text, bytes_max) => Ok(Some(text)),
-            Some(Value::String(_) | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            None | Some(Cell::Null) => Ok(None),
+            Some(Cell::Text(text)) if text.is_empty() => Ok(None),
+            Some(Cell::Text(text)) if is_plain(text, bytes_max) => Ok(Some(text)),
+            Some(Cell::Text(_) | Cell::Flag(_) | Cell::Number(_) | Cell::Object(_) | Cell::Other) => {
                 Err(Refusal::BadValue)
             }
         }
@@ -292,14 +262,14 @@ impl<'a> Fields<'a> {
     }
 
     fn row(&self, class: ListClass, load: &Load<'_>) -> Result<Row, Refusal> {
-        if self.0.keys().any(|key| !KEYS.contains(&key.as_str())) {
+        if self.0.keys().any(|key| !KEYS.contains(&key)) {
             return Err(Refusal::BadValue);
         }
         // A plate of any length has its own reasons.
         let plate = match self.0.get("plate") {
-            Some(Value::String(plate)) if !plate.is_empty() => plate,
-            None | Some(Value::Null | Value::String(_)) => return Err(Refusal::MissingField),
-            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Some(Cell::Text(plate)) if !plate.is_empty() => plate,
+            None | Some(Cell::Null | Cell::Text(_)) => return Err(Refusal::MissingField),
+            Some(Cell::Flag(_) | Cell::Number(_) | Cell::Object(_) | Cell::Other) => {
                 return Err(Refusal::BadValue);
             }
         };
@@ -307,9 +277,9 @@ impl<'a> Fields<'a> {
         let plate: String = plate.chars().take(long_enough_to_refuse).collect();
         let basis = self.word("basis", Basis::from_name)?.filter(|basis| *basis != Basis::None);
         let flag = match self.0.get("state_required") {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(flag)) => *flag,
-            Some(Value::String(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            None | Some(Cell::Null) => false,
+            Some(Cell::Flag(flag)) => *flag,
+            Some(Cell::Text(_) | Cell::Number(_) | Cell::Object(_) | Cell::Other) => {
                 return Err(Refusal::BadValue);
             }
         };
@@ -350,13 +320,13 @@ impl<'a> Fields<'a> {
 
     fn vehicle(&self) -> Result<Vehicle, Refusal> {
         let object = match self.0.get("vehicle") {
-            None | Some(Value::Null) => return Ok(Vehicle::default()),
-            Some(Value::Object(object)) => object,
-            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            None | Some(Cell::Null) => return Ok(Vehicle::default()),
+            Some(Cell::Object(object)) => object,
+            Some(Cell::Flag(_) | Cell::Number(_) | Cell::Text(_) | Cell::Other) => {
                 return Err(Refusal::BadValue);
             }
         };
-        if object.keys().any(|key| !VEHICLE_KEYS.contains(&key.as_str())) {
+        if object.keys().any(|key| !VEHICLE_KEYS.contains(&key)) {
             return Err(Refusal::BadValue);
         }
         let inner = Fields(object);

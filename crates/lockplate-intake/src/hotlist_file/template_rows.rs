@@ -10,7 +10,7 @@ use lockplate_core::entry::ListClass;
 use lockplate_core::hotlist::{AlertLevel, Variants};
 use lockplate_core::plate::{Jurisdiction, Plate};
 use lockplate_core::read::Vehicle;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::Sha256;
 
 use super::classes::{counted_as, never_loaded};
@@ -19,7 +19,7 @@ use super::limits::{
     AGENCY_BYTES_MAX, CASE_BYTES_MAX, CODE_BYTES_MAX, ENTRY_ID_BYTES_MAX, LIFE_DAYS_MAX, NOTE_CHARS_MAX,
     PLATE_RAW_BYTES_MAX, ROWS_MAX, WORD_BYTES_MAX,
 };
-use super::own::{cells, once_each};
+use super::own::cells;
 use super::template::{ClassFrom, Field, Layout, Place, Template};
 use super::{FileRefused, Header, Load, Mode, Outcome, Refusal, Said, is_past, is_plain, judge};
 use crate::json;
@@ -393,5 +393,38 @@ impl<'t, F: Fn(&Place) -> Result<Option<Cow<'t, str>>, Refusal>> Cells<'_, '_, F
             note,
         };
         Ok((row, note_cut))
+    }
+}
+
+/// The members of an object that was read from `bytes`, if none is written twice.
+fn once_each(value: Value, bytes: &[u8]) -> Option<Map<String, Value>> {
+    if members_written(bytes) != members_kept(&value) {
+        return None;
+    }
+    let Value::Object(object) = value else { return None };
+    Some(object)
+}
+
+/// Colons outside of texts: one a member of an object, at any depth.
+fn members_written(bytes: &[u8]) -> usize {
+    let (mut in_text, mut is_escaped, mut colons) = (false, false, 0_usize);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_text,
+            b'"' => in_text = !in_text,
+            b':' if !in_text => colons = colons.saturating_add(1),
+            _ => {}
+        }
+    }
+    colons
+}
+
+/// Members of all objects of a value, which is not nested deeper than its reader allows.
+fn members_kept(value: &Value) -> usize {
+    match value {
+        Value::Object(object) => object.values().map(members_kept).fold(object.len(), usize::saturating_add),
+        Value::Array(elements) => elements.iter().map(members_kept).fold(0, usize::saturating_add),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }

@@ -1,8 +1,9 @@
-//! One load, from the bytes of a file to a set that may be put in force: parsed, decided class by class, counted. It runs on a blocking
-//! thread, keeps no line, and writes nothing; the file's bytes are gone when it returns, but for lists that live with the recorder.
+//! One load, from the bytes of a file to a set that may be put in force: parsed, decided class by class, counted. It runs on two blocking
+//! threads, keeps no line, and writes nothing; the file's bytes are gone when it returns, but for lists that live with the recorder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use axum::body::Bytes;
 use lockplate_core::Timestamp;
@@ -26,6 +27,8 @@ use super::matcher::InForce;
 
 /// Bytes of a file that is kept: 24 custom entries, or all AMBER alerts of a country.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Batches of parsed rows that wait to be judged.
+const BATCHES_MAX: usize = 16;
 const DAY_SECONDS: u64 = 86_400;
 
 /// What one load is judged by.
@@ -176,15 +179,13 @@ pub(super) fn read(
     file: Option<[u8; 32]>,
 ) -> Result<Read, NotRead> {
     let is_kept = judged.config.settings.kind != SetKind::Extract;
-    let mut hash = Sha256::new();
-    let mut bytes = Zeroizing::new(Vec::new());
     let delivery = judged.delivery.as_ref().map(|delivery| of_delivery(judged, delivery));
     let first = pieces.blocking_recv().flatten();
     let start = first.clone().unwrap_or_default();
     let signed: BTreeSet<String> =
         if judged.supervised && is_kept { only_entry(&start).into_iter().collect() } else { BTreeSet::new() };
     let load = hotlist_file::Load { now: judged.now, signed_placeholders: &signed };
-    let mut parser = match (judged.template, &delivery) {
+    let parser = match (judged.template, &delivery) {
         (None, _) => {
             let form = if start.trim_ascii_start().first() == Some(&b'{') { OwnForm::Ndjson } else { OwnForm::Csv };
             let source_file = delivery.as_ref().and_then(|delivery| delivery.source_file.as_deref());
@@ -207,37 +208,35 @@ pub(super) fn read(
         lost: judged.lost,
         index_key: judged.index_key,
     };
-    let before: Option<&ListSet> = judged.before.map(|before| &before.set);
+    let mut hash = Sha256::new();
+    let mut bytes = Zeroizing::new(Vec::new());
     let mut loading: Option<Loading<'_, Asked<'_>>> = None;
     let mut creators = BTreeMap::new();
-    let mut rows = Vec::new();
-    let mut piece = first;
-    loop {
-        let Some(more) = piece else { return Err(NotRead::BrokenOff) };
-        if more.is_empty() {
-            break;
-        }
-        hash.update(&more);
-        if is_kept {
-            if bytes.len().saturating_add(more.len()) > KEPT_BYTES_MAX {
-                return Err(NotRead::File(FileRefused::TooLarge));
+    let (parsed, judging) = std::thread::scope(|scope| {
+        let (to, batches) = sync_channel(BATCHES_MAX);
+        let parsing = scope.spawn(|| parse(parser, first, pieces, to));
+        let judging = batches.into_iter().try_for_each(|Batch { piece, header, rows }| {
+            hash.update(&piece);
+            if is_kept {
+                if bytes.len().saturating_add(piece.len()) > KEPT_BYTES_MAX {
+                    return Err(NotRead::File(FileRefused::TooLarge));
+                }
+                bytes.extend_from_slice(&piece);
             }
-            bytes.extend_from_slice(&more);
-        }
-        parser.push(&more, |_, outcome| rows.push(outcome))?;
-        feed(judged, &rules, before, &law, &parser, &mut loading, &mut rows, &mut creators)?;
-        piece = pieces.blocking_recv().flatten();
-    }
-    let header = parser.header().cloned();
-    let complete = parser.finish(|_, outcome| rows.push(outcome))?;
-    let header = header.unwrap_or_else(|| complete.header().clone());
-    let mut loading = match loading {
-        Some(loading) => loading,
-        None => begin(judged, &rules, before, &law, &header)?,
-    };
-    for row in rows {
-        take(&mut loading, row, judged, &mut creators);
-    }
+            if let Some(header) = header {
+                let before = judged.before.map(|before| &before.set);
+                loading = Some(begin(judged, &rules, before, &law, &header)?);
+            }
+            let Some(loading) = &mut loading else { return Ok(()) };
+            rows.into_iter().for_each(|row| take(loading, row, judged, &mut creators));
+            Ok(())
+        });
+        (parsing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), judging)
+    });
+    // A file that is not wanted is not read to its end.
+    judging?;
+    let header = parsed?;
+    let loading = loading.ok_or(NotRead::BrokenOff)?;
     let file_read: [u8; 32] = hash.finalize().into();
     if file.is_some_and(|file| file != file_read) {
         return Err(NotRead::OtherFile);
@@ -248,6 +247,43 @@ pub(super) fn read(
         creators = kept.chain(creators).collect();
     }
     Ok(Read { outcome: loading.finish()?, of: FileRead { file: file_read, bytes, creators, is_full } })
+}
+
+/// A piece of a file and what is in it. The header is in the first one in which it is known, and before any row.
+struct Batch {
+    piece: Bytes,
+    header: Option<Header>,
+    rows: Vec<Outcome>,
+}
+
+/// Reads a file to its end, beside whoever judges its rows: a state's list has millions of them.
+fn parse(
+    mut parser: HotlistFile<'_>,
+    first: Option<Bytes>,
+    pieces: &mut mpsc::Receiver<Option<Bytes>>,
+    to: SyncSender<Batch>,
+) -> Result<Header, NotRead> {
+    let mut said = None;
+    let mut piece = first;
+    loop {
+        let Some(more) = piece else { return Err(NotRead::BrokenOff) };
+        if more.is_empty() {
+            break;
+        }
+        let mut rows = Vec::new();
+        parser.push(&more, |_, outcome| rows.push(outcome))?;
+        let header = parser.header().filter(|_| said.is_none()).cloned();
+        said = said.or_else(|| header.clone());
+        // Where nobody listens any more, it was said why.
+        to.send(Batch { piece: more, header, rows }).map_err(|_judged| NotRead::BrokenOff)?;
+        piece = pieces.blocking_recv().flatten();
+    }
+    let mut rows = Vec::new();
+    let complete = parser.finish(|_, outcome| rows.push(outcome))?;
+    let header = complete.header().clone();
+    let late = said.is_none().then(|| header.clone());
+    to.send(Batch { piece: Bytes::new(), header: late, rows }).map_err(|_judged| NotRead::BrokenOff)?;
+    Ok(header)
 }
 
 /// The id of the entry of a file of one entry. Whoever signs such a file signs this very entry; "signed one by one" is nothing else.
@@ -276,30 +312,6 @@ fn of_delivery(judged: &Judged<'_>, delivery: &OrderedDelivery) -> Delivery {
         removes: delivery.removes,
         id_key: judged.id_key,
     }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one loop, which borrow from each other")]
-fn feed<'a>(
-    judged: &Judged<'a>,
-    rules: &LoadRules<'a>,
-    before: Option<&'a ListSet>,
-    law: &'a Asked<'a>,
-    parser: &HotlistFile<'_>,
-    loading: &mut Option<Loading<'a, Asked<'a>>>,
-    rows: &mut Vec<Outcome>,
-    creators: &mut BTreeMap<String, [u8; 32]>,
-) -> Result<(), NotRead> {
-    if loading.is_none()
-        && let Some(header) = parser.header()
-    {
-        *loading = Some(begin(judged, rules, before, law, header)?);
-    }
-    if let Some(loading) = loading {
-        for row in rows.drain(..) {
-            take(loading, row, judged, creators);
-        }
-    }
-    Ok(())
 }
 
 fn begin<'a>(

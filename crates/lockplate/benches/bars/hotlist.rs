@@ -121,7 +121,8 @@ fn load(options: &Options, entries: u64) -> anyhow::Result<(f64, f64, f64)> {
     });
     let second = town.supervisor().display().to_string();
     let file = write_file(options, entries, u64::try_from(now_ms() / 1_000)?)?.display().to_string();
-    at_the_lists(&town, &["new", "--name", "state", "--kind", "extract"])?;
+    let most = entries.to_string();
+    at_the_lists(&town, &["new", "--name", "state", "--kind", "extract", "--entries-max", &most])?;
     let pid = town.agency.as_ref().context("the agency")?.pid();
     let before = own_kib(pid);
     let over = std::sync::atomic::AtomicBool::new(false);
