@@ -243,40 +243,76 @@ pub fn combine(
     inputs: &[(PlateInput, Blind)],
     headers: &[EpochHeader],
 ) -> Result<Vec<PlateKey>> {
-    let torn = Error::internal("verified evaluations are not of one grant");
-    let mut keys = Vec::with_capacity(inputs.len().saturating_mul(headers.len()));
-    let mut kappas = Vec::with_capacity(headers.len());
-    for (at, header) in headers.iter().enumerate() {
-        let (got, needed) = (u8::try_from(evaluations.len()).unwrap_or(u8::MAX), header.threshold.t());
-        if got < needed {
-            return Err(Error::new(ErrorKind::TooFewKeepers { got, needed }, "too few keepers have answered"));
-        }
-        let shares = evaluations
-            .iter()
-            .map(|e| {
-                let share = e.peppers.get(at).ok_or_else(|| torn.clone())?;
-                Ok(PepperShare::from_bytes(share.index(), share.to_bytes().expose_secret())?)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        kappas.push(kappa(header.epoch_id, &sharing::combine_peppers(&shares, header.threshold)?));
+    let combining = Combining::new(evaluations, inputs, headers)?;
+    combining.places().map(|(element, epoch)| combining.key(element, epoch)).collect()
+}
+
+/// What [`combine`] does, key by key: a caller with several cores shares the work out.
+pub struct Combining<'a> {
+    evaluations: &'a [VerifiedEvaluation],
+    inputs: &'a [(PlateInput, Blind)],
+    headers: &'a [EpochHeader],
+    kappas: Vec<Secret<32>>,
+}
+
+impl core::fmt::Debug for Combining<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Combining(..)")
     }
-    for (element, (input, r)) in inputs.iter().enumerate() {
-        for ((at, header), kappa) in headers.iter().enumerate().zip(&kappas) {
-            let points = evaluations
+}
+
+impl<'a> Combining<'a> {
+    /// Combines the peppers.
+    ///
+    /// # Errors
+    /// As [`combine`].
+    pub fn new(
+        evaluations: &'a [VerifiedEvaluation],
+        inputs: &'a [(PlateInput, Blind)],
+        headers: &'a [EpochHeader],
+    ) -> Result<Self> {
+        let mut kappas = Vec::with_capacity(headers.len());
+        for (at, header) in headers.iter().enumerate() {
+            let (got, needed) = (u8::try_from(evaluations.len()).unwrap_or(u8::MAX), header.threshold.t());
+            if got < needed {
+                return Err(Error::new(ErrorKind::TooFewKeepers { got, needed }, "too few keepers have answered"));
+            }
+            let shares = evaluations
                 .iter()
                 .map(|e| {
-                    let point =
-                        e.elements.get(element).and_then(|points| points.get(at)).ok_or_else(|| torn.clone())?;
-                    Ok((e.index, *point))
+                    let share = e.peppers.get(at).ok_or_else(torn)?;
+                    Ok(PepperShare::from_bytes(share.index(), share.to_bytes().expose_secret())?)
                 })
                 .collect::<Result<Vec<_>>>()?;
-            let n = sharing::combine_unblinded(&points, header.threshold, r)?;
-            let prk = extract(kappa, &oprf::finalize(input.expose_bytes(), &n));
-            let bucket = bucket_of(&prk, header.epoch_id, header.bucket_bits)?;
-            keys.push(PlateKey { prk, epoch_id: header.epoch_id, bucket, element });
+            kappas.push(kappa(header.epoch_id, &sharing::combine_peppers(&shares, header.threshold)?));
         }
+        Ok(Self { evaluations, inputs, headers, kappas })
     }
-    Ok(keys)
+
+    /// Every element with every epoch, in the order of [`combine`].
+    pub fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        let epochs = self.headers.len();
+        (0..self.inputs.len()).flat_map(move |element| (0..epochs).map(move |epoch| (element, epoch)))
+    }
+
+    /// The key of an element in an epoch.
+    ///
+    /// # Errors
+    /// `Internal` if there is none of these, or the evaluations are not of one grant.
+    pub fn key(&self, element: usize, epoch: usize) -> Result<PlateKey> {
+        let (input, r) = self.inputs.get(element).ok_or_else(torn)?;
+        let (header, kappa) = self.headers.get(epoch).zip(self.kappas.get(epoch)).ok_or_else(torn)?;
+        let point = |e: &VerifiedEvaluation| Some((e.index, *e.elements.get(element)?.get(epoch)?));
+        let points = self.evaluations.iter().map(point).collect::<Option<Vec<_>>>().ok_or_else(torn)?;
+        let n = sharing::combine_unblinded(&points, header.threshold, r)?;
+        let prk = extract(kappa, &oprf::finalize(input.expose_bytes(), &n));
+        let bucket = bucket_of(&prk, header.epoch_id, header.bucket_bits)?;
+        Ok(PlateKey { prk, epoch_id: header.epoch_id, bucket, element })
+    }
+}
+
+fn torn() -> Error {
+    Error::internal("verified evaluations are not of one grant")
 }
 
 /// The key of one cell: opens this cell and no other, not even of the same plate in the same epoch. What an officer may hand on.

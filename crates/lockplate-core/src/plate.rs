@@ -112,7 +112,8 @@ pub fn has_wildcard(raw: &str) -> bool {
                 | GeneralCategory::ModifierSymbol
         )
     };
-    raw.nfkc().any(|c| may_stand(c) && !is_point(c))
+    // What is letters and digits only is so in every form.
+    !raw.bytes().all(|byte| byte.is_ascii_alphanumeric()) && raw.nfkc().any(|c| may_stand(c) && !is_point(c))
 }
 
 fn fold(text: &str) -> String {

@@ -33,6 +33,7 @@ pub use states::{NCIC_STATES, StateTable};
 pub use template::{Template, TemplateFault, TemplateProblem};
 pub use template_rows::Delivery;
 
+use classes::LastFile;
 use entry::Judge;
 use limits::{
     BAD_LINES_ALLOWED, BAD_PERCENT_MAX, CLOCK_AHEAD_SECONDS_MAX, FILE_BYTES_MAX, LINE_BYTES_MAX, LIST_BYTES_MAX,
@@ -568,8 +569,8 @@ fn is_plain(text: &str, bytes_max: usize) -> bool {
 }
 
 /// The judge of a file's rows.
-fn judge<'a>(load: &Load<'a>, header: &Header, life_seconds: Option<u64>) -> Judge<'a> {
-    Judge { now: load.now, produced_at: header.produced_at, signed: load.signed_placeholders, life_seconds }
+fn judge<'a>(load: &Load<'a>, header: &Header, life_seconds: Option<u64>, files: &'a LastFile) -> Judge<'a> {
+    Judge { now: load.now, produced_at: header.produced_at, signed: load.signed_placeholders, life_seconds, files }
 }
 
 /// Was it entered before now, give or take a clock? An entry from the future would outlive its class.

@@ -25,7 +25,7 @@ use lockplate_core::charter::CharterFile;
 use lockplate_core::emergency::Danger;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::{AgencyId, EpochId, KeeperIndex};
-use lockplate_core::open::{PlateKey, VerifiedEvaluation, combine, open, verify_evaluation};
+use lockplate_core::open::{Combining, PlateKey, VerifiedEvaluation, open, verify_evaluation};
 use lockplate_core::plate::Jurisdiction;
 use lockplate_core::request::{DisclosureClaim, FiledRequest};
 use lockplate_core::segment::BucketProof;
@@ -36,6 +36,7 @@ use lockplate_core::{ErrorKind, Timestamp};
 use lockplate_oprf::Secret;
 use lockplate_store::durable;
 use rand_core::CryptoRng;
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -502,7 +503,10 @@ impl Searcher {
             self.evaluations(officer, pending, grant, &headers, deadline, seen).await?;
         timings.evaluating = laps.lap();
         let mut work = Laps::start(self.clock.as_ref());
-        let keys = combine(&evaluations, &pending.inputs, &headers)?;
+        let combining = Combining::new(&evaluations, &pending.inputs, &headers)?;
+        let places: Vec<_> = combining.places().collect();
+        let keys: Vec<_> =
+            places.into_par_iter().map(|(element, epoch)| combining.key(element, epoch)).collect::<Result<_, _>>()?;
         timings.cryptography = verifying.saturating_add(work.lap());
         let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
         let asked = keys.chunks(BUCKETS_ASKED_MAX / 2).map(|keys| self.buckets(pending, keys, &places));
@@ -556,29 +560,38 @@ impl Searcher {
         loop {
             let status = self.status(officer, &pending.request_digest).await?;
             seen(&status);
-            for (place, bytes) in &status.evaluations {
-                let Some(keeper) = self.charter.charter().keeper(KeeperIndex(*place)) else { continue };
-                if good.len() >= needed || !judged.insert(*place) {
-                    continue;
-                }
-                let key: [u8; 32] = keeper.key.public_key().try_into().unwrap_or([0; 32]);
-                let mut work = Laps::start(self.clock.as_ref());
-                let verified = Signed::from_bytes(&bytes.0)
-                    .map_err(|_form| lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong"))
-                    .and_then(|signed| {
-                        verify_evaluation(&signed, &VerifyKey(key), keeper.index, grant, headers, &pending.response)
-                    });
-                verifying = verifying.saturating_add(work.lap());
+            let known = status.evaluations.iter().filter_map(|(place, bytes)| {
+                let keeper = self.charter.charter().keeper(KeeperIndex(*place))?;
+                (!judged.contains(place)).then_some((keeper, bytes))
+            });
+            let these: Vec<_> = known.take(needed.saturating_sub(good.len())).collect();
+            judged.extend(these.iter().map(|(keeper, _)| keeper.index.0));
+            let mut work = Laps::start(self.clock.as_ref());
+            let verified: Vec<_> = these
+                .into_par_iter()
+                .map(|(keeper, bytes)| {
+                    let key = VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]));
+                    let verified = Signed::from_bytes(&bytes.0)
+                        .map_err(|_form| lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong"))
+                        .and_then(|signed| {
+                            verify_evaluation(&signed, &key, keeper.index, grant, headers, &pending.response)
+                        });
+                    (keeper, bytes, verified)
+                })
+                .collect();
+            verifying = verifying.saturating_add(work.lap());
+            for (keeper, bytes, verified) in verified {
+                let place = keeper.index.0;
                 match verified {
                     Ok(evaluation) => good.push(evaluation),
                     Err(error) if error.kind() == ErrorKind::KeeperMisbehaved => {
                         let proof = json!({ "keeper": place, "grant": B64(grant.to_bytes()), "evaluation": bytes });
                         let evidence = self.write_evidence(&format!("keeper-{place}"), pending, &proof);
-                        culprits.push(Culprit { keeper: *place, name: keeper.name.clone(), evidence });
+                        culprits.push(Culprit { keeper: place, name: keeper.name.clone(), evidence });
                         let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
                         let call = self.call(officer, &pending.request_digest, DeskCallKind::Culprit);
                         let _told: Done =
-                            self.desk.post_json(&path, &CulpritNamed { keeper: *place, call }, None).await?;
+                            self.desk.post_json(&path, &CulpritNamed { keeper: place, call }, None).await?;
                     }
                     Err(error) => return Err(error.into()),
                 }

@@ -1,6 +1,7 @@
 //! Which class a code of a source stands for. A class that describes who somebody is, and not an offence under way, is counted
 //! and never taken over; no name of a list, no text of a reason and no note ever leads to a class.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::sync::LazyLock;
 
@@ -73,6 +74,21 @@ pub(super) fn never_loaded(file: &str) -> Option<ListClass> {
     };
     let long = NEVER_LOADED.iter().find(|(name, _)| is_in(name)).map(|(_, class)| *class);
     long.or_else(|| SHORT.iter().find(|(name, _)| is_word(name)).map(|(_, class)| *class))
+}
+
+/// The last name of a file that was asked about: the lines of a list mostly have one.
+#[derive(Default)]
+pub(super) struct LastFile(RefCell<(String, Option<ListClass>)>);
+
+impl LastFile {
+    /// As [`never_loaded`].
+    pub(super) fn never_loaded(&self, file: &str) -> Option<ListClass> {
+        let mut last = self.0.borrow_mut();
+        if last.0 != file {
+            *last = (file.to_owned(), never_loaded(file));
+        }
+        last.1
+    }
 }
 
 /// Longer names first: "Extreme Risk Protection Order" has another one's name in it.

@@ -10,7 +10,7 @@ use lockplate_core::plate::{Jurisdiction, Plate, has_wildcard};
 use lockplate_core::read::Vehicle;
 use lockplate_core::vocabulary::{Basis, Offence};
 
-use super::classes::never_loaded;
+use super::classes::LastFile;
 use super::limits::{
     AMBER_LIFE_SECONDS_MAX, CUSTOM_LIFE_SECONDS_MAX, EXTRACT_LIFE_SECONDS_MAX, PLATE_CHARS_MIN, PLATE_RAW_BYTES_MAX,
 };
@@ -51,6 +51,7 @@ pub(super) struct Judge<'a> {
     pub(super) signed: &'a BTreeSet<String>,
     /// Further bound of the life of an entry, from the making of the file, s.
     pub(super) life_seconds: Option<u64>,
+    pub(super) files: &'a LastFile,
 }
 
 /// The plate of a raw text that may stand in a list, apart from placeholders: whole, with two to sixteen characters.
@@ -84,7 +85,7 @@ impl Judge<'_> {
     /// The entry, or why it is none; and whether its end had to be brought forward.
     pub(super) fn judge(&self, mut row: Row) -> (Outcome, bool) {
         // Whatever a line calls itself: it is of a file whose class nobody loads.
-        row.class = never_loaded(&row.source_file).unwrap_or(row.class);
+        row.class = self.files.never_loaded(&row.source_file).unwrap_or(row.class);
         let class = row.class;
         let over = row.expires_at.filter(|at| *at <= self.now).map(|_| row.entry_id.clone());
         match self.entry(row) {

@@ -6,6 +6,9 @@ use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+/// Members for which there is room at once: of an ordinary line all.
+const MEMBERS: usize = 16;
+
 /// Members in the order of the line. Few, so that looking at each is the quickest way to one.
 #[derive(Default)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Cell<'a>)>);
@@ -110,7 +113,7 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut object = Object::default();
+        let mut object = Object(Vec::with_capacity(MEMBERS));
         while let Some(key) = members.next_key::<Cell<'de>>()? {
             let Cell::Text(key) = key else { return Err(Error::custom("a key is a text")) };
             if !object.put(key, members.next_value()?) {

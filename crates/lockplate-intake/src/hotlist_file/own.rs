@@ -8,7 +8,7 @@ use lockplate_core::hotlist::{AlertLevel, Variants};
 use lockplate_core::read::Vehicle;
 use lockplate_core::vocabulary::{Basis, Offence};
 
-use super::classes::{counted_as, never_loaded};
+use super::classes::{LastFile, counted_as, never_loaded};
 use super::dates::rfc3339;
 use super::entry::Row;
 use super::limits::{
@@ -53,11 +53,12 @@ pub(super) struct OwnRows {
     file: String,
     /// The class of such a file, where nobody loads it.
     never: Option<ListClass>,
+    files: LastFile,
 }
 
 impl OwnRows {
-    pub(super) const fn new(form: OwnForm) -> Self {
-        Self { form, has_header: false, columns: None, file: String::new(), never: None }
+    pub(super) fn new(form: OwnForm) -> Self {
+        Self { form, has_header: false, columns: None, file: String::new(), never: None, files: LastFile::default() }
     }
 
     pub(super) fn name(&mut self, file: &str) {
@@ -124,7 +125,7 @@ impl OwnRows {
                         if row.source_file.is_empty() {
                             row.source_file.clone_from(&self.file);
                         }
-                        let (outcome, life_cut) = judge(load, header, None).judge(row);
+                        let (outcome, life_cut) = judge(load, header, None, &self.files).judge(row);
                         Said::Row { outcome, life_cut, note_cut: false }
                     }
                 },

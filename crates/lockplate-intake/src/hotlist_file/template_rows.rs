@@ -13,7 +13,7 @@ use lockplate_core::read::Vehicle;
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
-use super::classes::{counted_as, never_loaded};
+use super::classes::{LastFile, counted_as, never_loaded};
 use super::entry::{Row, listed_plate};
 use super::limits::{
     AGENCY_BYTES_MAX, CASE_BYTES_MAX, CODE_BYTES_MAX, ENTRY_ID_BYTES_MAX, LIFE_DAYS_MAX, NOTE_CHARS_MAX,
@@ -58,6 +58,7 @@ pub(super) struct TemplateRows<'a> {
     cells: Option<usize>,
     /// The class of the whole file, where nobody loads one of its name.
     never: Option<ListClass>,
+    files: LastFile,
     /// A JSON body.
     body: Vec<u8>,
 }
@@ -70,7 +71,16 @@ impl<'a> TemplateRows<'a> {
             Layout::Json { .. } => (true, None),
         };
         let never = delivery.source_file.as_deref().and_then(never_loaded);
-        Self { template, delivery, has_header, places: template.columns.clone(), cells, never, body: Vec::new() }
+        Self {
+            template,
+            delivery,
+            has_header,
+            places: template.columns.clone(),
+            cells,
+            never,
+            files: LastFile::default(),
+            body: Vec::new(),
+        }
     }
 
     pub(super) const fn is_started(&self) -> bool {
@@ -216,7 +226,7 @@ impl<'a> TemplateRows<'a> {
         match cells.entry(code, class, load) {
             Err(reason) => Said::refused(class, reason),
             Ok((row, note_cut)) => {
-                let judge = judge(load, &self.delivery.header, self.template.life_seconds);
+                let judge = judge(load, &self.delivery.header, self.template.life_seconds, &self.files);
                 let (outcome, life_cut) = judge.judge(row);
                 let note_cut = note_cut && matches!(outcome, Outcome::Add(_));
                 Said::Row { outcome, life_cut, note_cut }

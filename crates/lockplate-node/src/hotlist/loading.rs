@@ -27,8 +27,9 @@ use super::matcher::InForce;
 
 /// Bytes of a file that is kept: 24 custom entries, or all AMBER alerts of a country.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Batches of parsed rows that wait to be judged.
-const BATCHES_MAX: usize = 16;
+/// Bytes of a file whose rows are handed on together, and how many such batches may wait to be judged.
+const BATCH_BYTES: usize = 512 * 1024;
+const BATCHES_MAX: usize = 2;
 const DAY_SECONDS: u64 = 86_400;
 
 /// What one load is judged by.
@@ -215,13 +216,15 @@ pub(super) fn read(
     let (parsed, judging) = std::thread::scope(|scope| {
         let (to, batches) = sync_channel(BATCHES_MAX);
         let parsing = scope.spawn(|| parse(parser, first, pieces, to));
-        let judging = batches.into_iter().try_for_each(|Batch { piece, header, rows }| {
-            hash.update(&piece);
-            if is_kept {
-                if bytes.len().saturating_add(piece.len()) > KEPT_BYTES_MAX {
-                    return Err(NotRead::File(FileRefused::TooLarge));
+        let judging = batches.into_iter().try_for_each(|Batch { pieces, header, rows }| {
+            for piece in pieces {
+                hash.update(&piece);
+                if is_kept {
+                    if bytes.len().saturating_add(piece.len()) > KEPT_BYTES_MAX {
+                        return Err(NotRead::File(FileRefused::TooLarge));
+                    }
+                    bytes.extend_from_slice(&piece);
                 }
-                bytes.extend_from_slice(&piece);
             }
             if let Some(header) = header {
                 let before = judged.before.map(|before| &before.set);
@@ -249,9 +252,10 @@ pub(super) fn read(
     Ok(Read { outcome: loading.finish()?, of: FileRead { file: file_read, bytes, creators, is_full } })
 }
 
-/// A piece of a file and what is in it. The header is in the first one in which it is known, and before any row.
+/// Pieces of a file and what is in them. The header is in the first batch in which it is known, and before any row.
+#[derive(Default)]
 struct Batch {
-    piece: Bytes,
+    pieces: Vec<Bytes>,
     header: Option<Header>,
     rows: Vec<Outcome>,
 }
@@ -263,27 +267,29 @@ fn parse(
     pieces: &mut mpsc::Receiver<Option<Bytes>>,
     to: SyncSender<Batch>,
 ) -> Result<Header, NotRead> {
-    let mut said = None;
+    // Where nobody listens any more, it was said why.
+    let hand_on = |batch| to.send(batch).map_err(|_judged| NotRead::BrokenOff);
+    let mut batch = Batch::default();
+    let mut is_begun = false;
     let mut piece = first;
     loop {
         let Some(more) = piece else { return Err(NotRead::BrokenOff) };
         if more.is_empty() {
             break;
         }
-        let mut rows = Vec::new();
-        parser.push(&more, |_, outcome| rows.push(outcome))?;
-        let header = parser.header().filter(|_| said.is_none()).cloned();
-        said = said.or_else(|| header.clone());
-        // Where nobody listens any more, it was said why.
-        to.send(Batch { piece: more, header, rows }).map_err(|_judged| NotRead::BrokenOff)?;
+        parser.push(&more, |_, outcome| batch.rows.push(outcome))?;
+        batch.pieces.push(more);
+        if batch.pieces.iter().map(Bytes::len).sum::<usize>() >= BATCH_BYTES {
+            batch.header = parser.header().filter(|_| !is_begun).cloned();
+            is_begun |= batch.header.is_some();
+            hand_on(core::mem::take(&mut batch))?;
+        }
         piece = pieces.blocking_recv().flatten();
     }
-    let mut rows = Vec::new();
-    let complete = parser.finish(|_, outcome| rows.push(outcome))?;
-    let header = complete.header().clone();
-    let late = said.is_none().then(|| header.clone());
-    to.send(Batch { piece: Bytes::new(), header: late, rows }).map_err(|_judged| NotRead::BrokenOff)?;
-    Ok(header)
+    let complete = parser.finish(|_, outcome| batch.rows.push(outcome))?;
+    batch.header = Some(complete.header()).filter(|_| !is_begun).cloned();
+    hand_on(batch)?;
+    Ok(complete.header().clone())
 }
 
 /// The id of the entry of a file of one entry. Whoever signs such a file signs this very entry; "signed one by one" is nothing else.
