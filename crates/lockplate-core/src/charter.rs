@@ -30,11 +30,11 @@ pub const RECORDERS_MAX: usize = 64;
 /// Auditors of a charter: each gets an Opening of every request, and the request leaf has room for so many digests.
 pub const AUDITORS_MAX: usize = 8;
 /// Entries of the trust list in a charter.
-pub const TRUST_ENTRIES_MAX: usize = 64;
+pub const TRUST_ENTRIES_MAX: usize = 512;
 /// Outside witnesses of a charter. With 16 keepers they stay within the signatures that a note may carry.
 pub const WITNESSES_MAX: usize = 15;
 /// Agencies that a charter names, the owner included.
-pub const AGENCIES_MAX: usize = 64;
+pub const AGENCIES_MAX: usize = 256;
 /// Human keys of one keeper, and policy signers.
 pub const HUMANS_MAX: usize = 16;
 /// Characters of a name or address of a party.

@@ -35,8 +35,8 @@ pub const REQUEST_SIGNATURES_MAX: usize = 4;
 /// Live epochs that a recorder may start in 24 hours, where windows are not so short that a day has more than half as many
 /// (`Charter::live_epochs_per_day_max`).
 pub const EPOCHS_PER_DAY_MAX: u32 = 200;
-/// Bytes of a charter file.
-pub const CHARTER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a charter file: 256 agencies with their keys.
+pub const CHARTER_BYTES_MAX: usize = 256 * 1024;
 /// Confidence (1/1000) from which a jurisdiction named by an engine becomes part of the key, and from which another state makes
 /// an opened read one of *others* (`intake.md` sections 2 and 9).
 pub const JURISDICTION_CONF_MIN: u16 = 800;

@@ -21,15 +21,16 @@ use crate::directory::{Trust, TrustRole};
 use crate::error::{Error, Result};
 use crate::id::AgencyId;
 use crate::json::{Field as _, Fields, Json, json_object, parse_canonical};
+use crate::limits::ATTACHMENT_BYTES_MAX;
 use crate::plate::{Jurisdiction, Plate, PlateInput};
-use crate::signed::{Header, OBJECT_BYTES_MAX, Signable as _, SignedObject, VersionOne, signed_kind};
+use crate::signed::{Header, Signable as _, SignedObject, VersionOne, signed_kind};
 
 /// A code is valid for at most 30 days, like the proof of registration it rests on.
 pub const CODE_SECONDS_MAX: u64 = 30 * 86_400;
 /// Elements of a code: the plate with its state, and without one.
 pub const CODE_ELEMENTS_MAX: usize = 2;
 /// Bytes of an owner's file: `{code, elements: [[input, r], ..], v}`, bytes in base64url.
-pub const OWNER_CODE_BYTES_MAX: usize = 2 * OBJECT_BYTES_MAX;
+pub const OWNER_CODE_BYTES_MAX: usize = 2 * ATTACHMENT_BYTES_MAX;
 
 /// What tells the key of this use from every other that the same seed could be put to.
 const KEY_INFO: &[u8] = b"LPv1 notice";

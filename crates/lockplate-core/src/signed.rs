@@ -14,7 +14,7 @@ use crate::passkey::{Assertion, CoseKey, Passkey, RelyingParty};
 use crate::wire::th;
 
 /// Bytes of a signed object, signatures included.
-pub const OBJECT_BYTES_MAX: usize = crate::limits::ATTACHMENT_BYTES_MAX;
+pub const OBJECT_BYTES_MAX: usize = crate::limits::CHARTER_BYTES_MAX;
 /// Signature lines of a signed object.
 pub const OBJECT_SIGNATURES_MAX: usize = 16;
 
@@ -83,7 +83,7 @@ impl core::fmt::Debug for SignedObject {
 }
 
 impl SignedObject {
-    /// Reads a signed object of at most 16 KiB and 16 signatures.
+    /// Reads a signed object of at most 256 KiB and 16 signatures.
     ///
     /// # Errors
     /// `Malformed` if it is not a signed note of exactly one line of canonical JSON, or over a limit.
@@ -240,7 +240,7 @@ impl UnsignedObject {
     /// Signs with every key given and returns the file.
     ///
     /// # Errors
-    /// `Invalid` if the file would be over 16 KiB, or there are 0 or over 16 signers or one of them twice.
+    /// `Invalid` if the file would be over 256 KiB, or there are 0 or over 16 signers or one of them twice.
     pub fn sign(&self, signers: &[&NoteSigner]) -> Result<Vec<u8>> {
         self.with(signers.iter().map(|signer| sign_text(&self.0, signer)).collect::<Result<Vec<_>>>()?)
     }
@@ -249,7 +249,7 @@ impl UnsignedObject {
     /// key ([`CoseKey::verifier_key`]).
     ///
     /// # Errors
-    /// As [`Passkey::verify`]; `Malformed` if `name` cannot be the name of a key; `Invalid` if the file would be over 16 KiB.
+    /// As [`Passkey::verify`]; `Malformed` if `name` cannot be the name of a key; `Invalid` if the file would be over 256 KiB.
     pub fn sign_by_passkey(&self, name: &str, passkey: &Passkey, assertion: &Assertion) -> Result<Vec<u8>> {
         passkey.verify(&self.digest(), assertion)?;
         let key = passkey.key.verifier_key(name)?;
@@ -291,7 +291,7 @@ pub trait Signable: Field + sealed::Sealed {
     /// Signs with every key given and returns the file.
     ///
     /// # Errors
-    /// `Invalid` if a text of the object is outside the alphabet of canonical JSON, the file would be over 16 KiB, or there are
+    /// `Invalid` if a text of the object is outside the alphabet of canonical JSON, the file would be over 256 KiB, or there are
     /// 0 or over 16 signers or one of them twice.
     fn sign(&self, signers: &[&NoteSigner]) -> Result<Vec<u8>> {
         self.unsigned()?.sign(signers)
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_signatures_and_16_kib_are_the_bounds() {
+    fn sixteen_signatures_and_256_kib_are_the_bounds() {
         let text = "{}\n";
         let with = |count: u8| {
             let lines = (0..count)
@@ -501,7 +501,8 @@ mod tests {
         let signer = NoteSigner::new(Origin::parse("k").unwrap(), &[1; 32]).unwrap();
         let long = |bytes: usize| {
             let head = format!("\"{}\"\n", "x".repeat(bytes));
-            SignedNote::new(&head, vec![sign_text(&head, &signer).unwrap()]).unwrap().to_bytes()
+            // The bytes of a note, whether or not there may be a note of so many.
+            [head.as_bytes(), b"\n", format!("{}\n", sign_text(&head, &signer).unwrap()).as_bytes()].concat()
         };
         let rest = long(1).len() - 1;
         assert!(SignedObject::parse(&long(OBJECT_BYTES_MAX - rest)).is_ok());

@@ -1,7 +1,7 @@
 //! Every bound of this crate, by name and with its unit (`log.md` section 8, "Limits").
 
 /// Bytes of a signed note, signatures included.
-pub const NOTE_BYTES_MAX: usize = 64 * 1024;
+pub const NOTE_BYTES_MAX: usize = 256 * 1024;
 /// Signature lines of a note. C2SP asks readers to accept at least 16.
 pub const NOTE_SIGNATURES_MAX: usize = 32;
 /// Bytes of a key name, and so of an origin.

@@ -309,7 +309,7 @@ impl fmt::Display for NoteSignature {
     }
 }
 
-/// A note: a text and 1 to 32 signature lines, at most 64 KiB. Nothing is verified before [`SignedNote::verify`].
+/// A note: a text and 1 to 32 signature lines, at most 256 KiB. Nothing is verified before [`SignedNote::verify`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SignedNote {
     text: String,
@@ -330,7 +330,7 @@ impl SignedNote {
     /// A note from a text and its signatures.
     ///
     /// # Errors
-    /// [`Error::MalformedNote`] if the text is not one, if there are 0 or over 32 signatures or two of one (name, id), or over 64 KiB.
+    /// [`Error::MalformedNote`] if the text is not one, if there are 0 or over 32 signatures or two of one (name, id), or over 256 KiB.
     pub fn new(text: &str, signatures: Vec<NoteSignature>) -> Result<Self, Error> {
         check_text(text)?;
         if signatures.is_empty() || signatures.len() > NOTE_SIGNATURES_MAX {

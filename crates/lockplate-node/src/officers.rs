@@ -17,7 +17,7 @@ use lockplate_store::durable;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-/// Officers of one agency; a directory of so many stays below the 16 KiB of a signed object only with few keys each.
+/// Officers of one agency; a directory of so many is below the 256 KiB of a signed object with a key or two each.
 pub const OFFICERS_MAX: usize = 1_000;
 /// Characters of a passcode.
 pub const PASSCODE_CHARS: core::ops::RangeInclusive<usize> = 8..=128;
@@ -234,7 +234,7 @@ pub struct AgencyIdentity {
 /// Builds and signs the directory of these officers with the agency's key, valid for seven days.
 ///
 /// # Errors
-/// `Malformed` for a row that is none; `TooMany` if the object would be longer than keepers accept (16 KiB).
+/// `Malformed` for a row that is none; `TooMany` if the object would be longer than keepers accept (256 KiB).
 pub fn sign_directory(
     agency: &AgencyIdentity,
     officers: &[OfficerRow],
@@ -342,12 +342,11 @@ mod tests {
         let signer = |name: &str, seed| NoteSigner::new(Origin::parse(name).unwrap(), &[seed; 32]).unwrap();
         let (key, desk) = (signer("harbour.example/agency", 1), signer("harbour.example/desk", 2));
         let officers = roster.officers().unwrap();
-        let sign = |serial| {
+        let sign = |officers: &[OfficerRow], serial| {
             let desk_log = "harbour.example/log/desk";
-            sign_directory(&agency, &officers, (serial, now), desk_log, desk.verifier_key(), &key, &mut SystemRng)
-                .unwrap()
+            sign_directory(&agency, officers, (serial, now), desk_log, desk.verifier_key(), &key, &mut SystemRng)
         };
-        let object = SignedObject::parse(&sign(5)).unwrap();
+        let object = SignedObject::parse(&sign(&officers, 5).unwrap()).unwrap();
         let keys = [key.verifier_key().clone()];
         let (name, state, level) = (agency.name.clone(), agency.state, agency.level);
         let known =
@@ -356,5 +355,19 @@ mod tests {
         assert!(verified.roles(&[1; 32]).unwrap().contains(&Role::Supervisor));
         assert!(verified.is_fresh(Timestamp(now.0 + 6 * 86_400)) && !verified.is_fresh(Timestamp(now.0 + 8 * 86_400)));
         assert!(VerifiedDirectory::verify(&object, &known, &keys, Some(5), now).is_err());
+
+        // As many as there may be, each with a role.
+        let numbered = |at: usize| OfficerRow {
+            person: format!("{at:064x}"),
+            keys: vec![format!("{:064x}", OFFICERS_MAX + at)],
+            ..officers[0].clone()
+        };
+        let all: Vec<_> = (0..OFFICERS_MAX).map(numbered).collect();
+        let object = SignedObject::parse(&sign(&all, 6).unwrap()).unwrap();
+        let verified = VerifiedDirectory::verify(&object, &known, &keys, Some(5), now).unwrap();
+        assert_eq!(verified.body().officers.len(), OFFICERS_MAX);
+        let with_three_keys = |row: &OfficerRow| OfficerRow { keys: vec![row.keys[0].clone(); 3], ..row.clone() };
+        let too_long: Vec<_> = all.iter().map(with_three_keys).collect();
+        assert!(matches!(sign(&too_long, 7), Err(RosterError::TooMany)));
     }
 }

@@ -24,7 +24,7 @@ use crate::shutdown::ExitKind;
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Largest key or certificate file, in bytes.
-pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
+pub const KEY_FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// Permission bits of group and others: none may be set on a key file or a data folder.
 const MODE_OTHERS: u32 = 0o077;

@@ -1,4 +1,6 @@
 use super::*;
+use crate::Timestamp;
+use crate::directory::TrustRole;
 use lockplate_log::cosignature::CosignatureSigner;
 use lockplate_log::note::Origin;
 use proptest::prelude::*;
@@ -44,6 +46,34 @@ fn requester(place: u8) -> AgencyPage {
         desk_log: Some(desk_log(place)),
         url: format!("https://agency{place}.example"),
         tls_pin: [place; 32],
+    }
+}
+
+/// One without a desk, whose id is no other one's.
+fn further(at: u8) -> AgencyPage {
+    let id = AgencyId(core::array::from_fn(|byte| if byte == 0 { at } else { 200 }));
+    AgencyPage { id, desk_log: None, ..requester(at) }
+}
+
+fn trusted(place: u8, role: TrustRole) -> TrustEntry {
+    let name = format!("{}{place}.example/key", role.name());
+    TrustEntry {
+        name: if role == TrustRole::Agency { String::new() } else { format!("Hon. Number {place}") },
+        role,
+        court: if role == TrustRole::Judge { format!("Superior Court {place}") } else { String::new() },
+        vkey: NoteSigner::new(
+            Origin::parse(&name).unwrap(),
+            &[place; 32].map(|byte| byte ^ u8::from(role == TrustRole::Judge)),
+        )
+        .unwrap()
+        .verifier_key()
+        .clone(),
+        rp_id: String::new(),
+        origins: Vec::new(),
+        valid_from: Timestamp(1_790_000_000),
+        valid_until: Timestamp(1_850_000_000),
+        may_issue: false,
+        agency: (role == TrustRole::Agency).then_some([place; 16]),
     }
 }
 
@@ -232,7 +262,7 @@ fn each_rule_broken_alone_is_refused() {
         ("more outsiders asked than are", |c| c.outside_witnesses = 3),
         ("too many outsiders", |c| c.witnesses = (1..=16).map(outsider).collect()),
         ("no agency", |c| c.agencies.clear()),
-        ("too many agencies", |c| c.agencies.extend((40..=101).map(requester))),
+        ("too many agencies", |c| c.agencies.extend((0..=253).map(further))),
         ("agency twice", |c| c.agencies[1].id = c.agencies[2].id),
         ("owner absent", |c| drop(c.agencies.remove(0))),
         ("owner by another name", |c| c.agencies[0].name = "Somebody".to_owned()),
@@ -276,10 +306,13 @@ fn the_bounds_of_witnesses_and_agencies_are_reached() {
     let mut charter = charter();
     charter.witnesses = (1..=15).map(outsider).collect();
     charter.outside_witnesses = 15;
-    charter.agencies.extend((40..=100).map(requester));
+    charter.agencies.extend((0..=252).map(further));
+    // The key of each, and as many of judges.
+    charter.trust =
+        (0..=u8::MAX).flat_map(|at| [trusted(at, TrustRole::Agency), trusted(at, TrustRole::Judge)]).collect();
     charter.audit_percent = 100;
     charter.extract_entries_max = EXTRACT_ENTRIES_MAX;
-    assert_eq!(charter.agencies.len(), AGENCIES_MAX);
+    assert_eq!((charter.agencies.len(), charter.trust.len()), (AGENCIES_MAX, TRUST_ENTRIES_MAX));
     assert_eq!(charter.witnesses.len(), WITNESSES_MAX);
     charter.to_text().unwrap();
 }

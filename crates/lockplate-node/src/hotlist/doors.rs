@@ -41,7 +41,7 @@ use crate::problem::{Problem, ProblemKind};
 /// Signed orders for the file in the body: base64url without padding, with commas between them.
 pub const HEADER_ORDERS: HeaderName = HeaderName::from_static("lockplate-load-orders");
 /// Bytes of a registration: a directory, a template, signatures.
-const REGISTRATION_BYTES_MAX: usize = 256 * 1024;
+const REGISTRATION_BYTES_MAX: usize = 1024 * 1024;
 /// How long after it was signed something may be brought: a load that grew waits for a second person.
 const ORDER_SECONDS_MAX: u64 = 3 * 86_400;
 /// Difference between the clocks of signer and recorder.
