@@ -17,13 +17,16 @@
 mod store;
 mod town;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
+use lockplate_core::epoch::EpochHeader;
 use lockplate_core::id::EpochId;
 use lockplate_core::limits::CELL_BYTES;
 use lockplate_core::segment::{BucketProof, Segment, SpoolCell};
+use lockplate_core::sign::Signed;
 use lockplate_node::api::EpochList;
 use lockplate_node::object_storage::BucketSettings;
 use lockplate_store::conformance;
@@ -283,10 +286,10 @@ fn in_a_bucket(bucket: &Bucket) -> Terms {
     Terms { bucket: Some(bucket.section("millbrook", CREDENTIALS, true)), ..Terms::default() }
 }
 
-/// Keys of the bucket that are objects of epochs.
-fn of_epochs(bucket: &Bucket) -> usize {
+/// Epochs of which the bucket has objects.
+fn of_epochs(bucket: &Bucket) -> BTreeSet<String> {
     let folders = std::fs::read_dir(bucket.object("millbrook")).into_iter().flatten().flatten();
-    folders.filter(|entry| entry.path().is_dir()).count()
+    folders.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
 #[test]
@@ -295,7 +298,7 @@ fn a_town_with_its_archive_in_a_bucket_is_searched_over_restarts() {
     let mut town = Town::start(in_a_bucket(&bucket));
     let mut acknowledged = town.post_all(&PLATES, 30);
     town.find_all(&acknowledged);
-    assert!(of_epochs(&bucket) > 0, "epochs lie in the bucket");
+    assert!(!of_epochs(&bucket).is_empty(), "epochs lie in the bucket");
     assert!(!town.data("agency").join("archive").exists(), "and nowhere else");
     // Killed in the middle of an epoch, and started again.
     acknowledged.extend(town.post_all(&PLATES, 6));
@@ -316,13 +319,25 @@ fn an_epoch_past_its_retention_leaves_the_bucket() {
     let mut town = Town::start(Terms { retention_seconds: 24, ..in_a_bucket(&bucket) });
     let acknowledged = town.post_all(&PLATES[..1], 5);
     town.find_all(&acknowledged);
-    let first = town.epochs().epochs.len();
-    assert!(first > 0);
-    wait_until("an epoch is gone", || town.epochs().destroyed > 0);
+    let listed = town.epochs().epochs;
+    let headers = listed.iter().map(|one| Signed::<EpochHeader>::from_bytes(&one.header.0).unwrap().claimed().clone());
+    let oldest = headers.min_by_key(|header| header.destroy_after).unwrap().epoch_id.to_string();
+    // One that cannot be dropped keeps none of the others.
+    let of_it = oldest.clone();
+    bucket.go_wrong(Bad::Status(503), usize::MAX, move |asked| asked.query.contains(&of_it));
+    let mut seen = BTreeSet::new();
+    wait_until("another epoch is gone", || {
+        let there = of_epochs(&bucket);
+        seen.extend(there.iter().cloned());
+        seen.difference(&there).any(|epoch| *epoch != oldest)
+    });
+    assert!(of_epochs(&bucket).contains(&oldest), "what could not be dropped is still there");
+    bucket.be_well();
+    wait_until("it is gone too", || !of_epochs(&bucket).contains(&oldest));
     // Housekeeping comes every ten seconds; epochs go on being made and dropped.
     wait_until("its objects are gone too", || {
         let EpochList { epochs, open, .. } = town.epochs();
-        of_epochs(&bucket) <= epochs.len() + usize::try_from(open).unwrap() + 2
+        of_epochs(&bucket).len() <= epochs.len() + usize::try_from(open).unwrap() + 2
     });
     town.nobody_panicked();
     town.stop_all();

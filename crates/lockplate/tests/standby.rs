@@ -32,6 +32,8 @@ const PLATES: [&str; 3] = ["KXT4107", "KXT4206", "WRN3317"];
 const TAKEOVER: Duration = Duration::from_secs(4);
 /// Beyond it: the standby looks twice a second, opens its files and its log, and deals its first epoch.
 const A_FEW_SECONDS: Duration = Duration::from_secs(20);
+/// In order or cut off, whatever the store does.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// Exit code of a machine that another has taken over from.
 const FENCED: i32 = 9;
 
@@ -304,6 +306,31 @@ fn a_journal_with_a_hole_is_refused_and_the_machines_own_files_stay() {
     let process = start();
     drop(refused);
     pair.taken_over_by(0, process, &mut acknowledged);
+    pair.town.wait_sealing();
+    pair.town.find_all(&acknowledged);
+    pair.town.nobody_panicked();
+    pair.town.stop_all();
+}
+
+/// I1. The bucket itself is not there, for both machines: the active one ends when it is told to, the standby does not take that for a
+/// silence of the other, and takes over once the bucket is back.
+#[test]
+fn a_bucket_that_is_away_keeps_no_machine_from_ending_and_is_no_silence() {
+    let mut pair = Pair::start();
+    let mut acknowledged = pair.town.post_all(&PLATES, 20);
+    let mut standby = pair.stand_by(1);
+    pair.bucket.go_wrong(Bad::NoBucket, usize::MAX, |_| true);
+    let mut active = pair.town.agency.take().unwrap();
+    signal(active.pid(), "TERM");
+    let ended = active.wait(ENDS_WITHIN);
+    assert!(ended.is_some(), "it did not end:\n{}", active.said());
+    pause(u64::try_from((TAKEOVER + TAKEOVER / 2).as_millis()).unwrap());
+    assert!(standby.ended().is_none(), "{}", standby.said());
+    let said = standby.said();
+    assert!(!said.contains("is the active one") && !said.contains("has lost a part"), "{said}");
+    pair.bucket.be_well();
+    pair.taken_over_by(1, standby, &mut acknowledged);
+    acknowledged.extend(pair.town.post_all(&PLATES, 10));
     pair.town.wait_sealing();
     pair.town.find_all(&acknowledged);
     pair.town.nobody_panicked();

@@ -8,6 +8,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 /// Members for which there is room at once: of an ordinary line all.
 const MEMBERS: usize = 16;
+/// Members of an object. No line of ours has so many, and each is compared with the others.
+const MEMBERS_MAX: usize = 64;
 
 /// Members in the order of the line. Few, so that looking at each is the quickest way to one.
 #[derive(Default)]
@@ -25,7 +27,8 @@ pub(super) enum Cell<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The object that is the whole of `bytes`; none if they are anything else, or a text has NUL in it.
+    /// The object that is the whole of `bytes`; none if they are anything else, a text has NUL in it, or
+    /// an object more than [`MEMBERS_MAX`] members.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
@@ -116,8 +119,8 @@ impl<'de> Visitor<'de> for CellVisitor {
         let mut object = Object(Vec::with_capacity(MEMBERS));
         while let Some(key) = members.next_key::<Cell<'de>>()? {
             let Cell::Text(key) = key else { return Err(Error::custom("a key is a text")) };
-            if !object.put(key, members.next_value()?) {
-                return Err(Error::custom("a key stands twice"));
+            if object.0.len() >= MEMBERS_MAX || !object.put(key, members.next_value()?) {
+                return Err(Error::custom("a key stands twice, or there are too many"));
             }
         }
         Ok(Cell::Object(object))

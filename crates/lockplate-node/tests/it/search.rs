@@ -563,7 +563,11 @@ fn files_with(folder: &Path, text: &str) -> Vec<PathBuf> {
         if path.is_dir() {
             found.extend(files_with(&path, text));
         } else if path.is_file() {
-            let bytes = std::fs::read(&path).unwrap();
+            // A part of a database, or of a segment, may go while it is looked for.
+            let bytes = match std::fs::read(&path) {
+                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => continue,
+                read => read.unwrap(),
+            };
             if bytes.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes())) {
                 found.push(path);
             }

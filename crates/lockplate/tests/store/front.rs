@@ -75,12 +75,25 @@ async fn pass(State(behind): State<Arc<Behind>>, request: Request) -> Response {
     let path = head.uri.path().to_owned();
     let query = head.uri.query().unwrap_or_default().to_owned();
     let query: Vec<_> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
-    let archive = ["/v1/epochs", "/v1/cameras", "/v1/charter"].iter().any(|begin| path.starts_with(begin));
-    let answer = if head.method == Method::GET && archive {
+    let archive = ["/v1/epochs", "/v1/buckets", "/v1/cameras", "/v1/charter"].contains(&path.as_str());
+    let mut headers = head.headers.clone();
+    for own in ["host", "content-length", "connection", "transfer-encoding"] {
+        headers.remove(own);
+    }
+    let body = to_bytes(body, BODY_MAX).await.unwrap_or_default();
+    // What is read there is the same however often it is asked for.
+    let ask = async |of: &PeerClient| {
+        if head.method == Method::GET {
+            of.get_bytes(&path, &query).await
+        } else {
+            of.post_with(&path, headers.clone(), body.clone()).await
+        }
+    };
+    let answer = if archive {
         let mut answer = None;
         for _try in &behind.servers {
             let at = behind.turn.fetch_add(1, Ordering::Relaxed) % behind.servers.len();
-            let said = behind.servers[at].get_bytes(&path, &query).await;
+            let said = ask(&behind.servers[at]).await;
             if !matches!(said, Err(PeerError::Unreachable | PeerError::TimedOut)) {
                 behind.served[at].fetch_add(1, Ordering::Relaxed);
                 answer = Some(said);
@@ -90,17 +103,10 @@ async fn pass(State(behind): State<Arc<Behind>>, request: Request) -> Response {
         match answer {
             Some(answer) => answer,
             // No server runs yet.
-            None => behind.agency.get_bytes(&path, &query).await,
+            None => ask(&behind.agency).await,
         }
-    } else if head.method == Method::GET {
-        behind.agency.get_bytes(&path, &query).await
     } else {
-        let mut headers = head.headers.clone();
-        for own in ["host", "content-length", "connection", "transfer-encoding"] {
-            headers.remove(own);
-        }
-        let body = to_bytes(body, BODY_MAX).await.unwrap_or_default();
-        behind.agency.post_with(&path, headers, body).await
+        ask(&behind.agency).await
     };
     match answer {
         Ok(answer) => {
