@@ -25,6 +25,9 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
 /// The media type of bodies that are text.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
+/// Frames of an answer that is read frame by frame, at most.
+const FRAMES_MAX: u32 = 64;
+
 /// The media type of JSON bodies.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -161,6 +164,7 @@ pub struct RawAnswer {
 pub struct PeerClient {
     client: Client,
     base: Url,
+    total: Duration,
     body_bytes: usize,
 }
 
@@ -212,7 +216,7 @@ impl PeerClient {
             }
         };
         let client = builder.build().map_err(|_library| AddressError::Tls)?;
-        Ok(Self { client, base, body_bytes: limits.body_bytes })
+        Ok(Self { client, base, total: limits.total, body_bytes: limits.body_bytes })
     }
 
     /// GETs a JSON document. `path` begins with `/` and is appended to the base; `query` is encoded.
@@ -289,9 +293,12 @@ impl PeerClient {
     pub async fn post_json_framed<B: Serialize + Sync>(&self, path: &str, body: &B) -> Result<Frames, PeerError> {
         let bytes = serde_json::to_vec(body).map_err(|_our_type| PeerError::Unsendable)?;
         let request = self.request(Method::POST, path, &[])?.header(CONTENT_TYPE, JSON).body(bytes);
-        let response = request.send().await.map_err(|error| fault(&error))?;
+        // Each frame has the time of a call: over a narrow line many take many times as long.
+        let request = request.timeout(self.total.saturating_mul(FRAMES_MAX));
+        let response = tokio::time::timeout(self.total, request.send()).await.map_err(|_late| PeerError::TimedOut)?;
+        let response = response.map_err(|error| fault(&error))?;
         if response.status().is_success() {
-            return Ok(Frames { response, rest: BytesMut::new(), frame_bytes: self.body_bytes });
+            return Ok(Frames { response, rest: BytesMut::new(), frame_bytes: self.body_bytes, each: self.total });
         }
         Self::read(response, 0).await?;
         Err(PeerError::Malformed)
@@ -427,14 +434,20 @@ pub struct Frames {
     response: Response,
     rest: BytesMut,
     frame_bytes: usize,
+    each: Duration,
 }
 
 impl Frames {
     /// The bytes of the next frame; none where the peer has ended.
     ///
     /// # Errors
-    /// [`PeerError`]: the connection broke, a frame was cut off, or one is longer than [`CallLimits::body_bytes`].
+    /// [`PeerError`]: the connection broke, a frame was cut off, took longer than [`CallLimits::total`], or is longer than
+    /// [`CallLimits::body_bytes`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, PeerError> {
+        tokio::time::timeout(self.each, self.read()).await.map_err(|_late| PeerError::TimedOut)?
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>, PeerError> {
         loop {
             if let Some((length, rest)) = self.rest.split_first_chunk() {
                 let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);

@@ -52,7 +52,6 @@ use crate::api::{
     AnswerState, B64, BucketAsked, BucketsAsked, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus,
     DisclosureLogged, DisclosureMade, Done, ReasonText,
 };
-use crate::archive::buckets::BUCKETS_ASKED_MAX;
 use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
 use crate::problem::ProblemKind;
@@ -64,6 +63,9 @@ use owner::ClosedEpoch;
 use pending::Pending;
 use timings::Laps;
 
+/// Buckets of one request, at most [`BUCKETS_ASKED_MAX`](crate::archive::buckets::BUCKETS_ASKED_MAX): many enough that a request costs little
+/// beside them, few enough that opening begins soon.
+const BUCKETS_A_REQUEST: usize = 32;
 /// Requests for buckets that are under way at one owner's archive: it reads for one while the other is on its way.
 const BUCKET_REQUESTS_AT_A_TIME: usize = 2;
 /// Bytes of one answer of the archive: a bucket of a quarter million cells.
@@ -509,7 +511,7 @@ impl Searcher {
             places.into_par_iter().map(|(element, epoch)| combining.key(element, epoch)).collect::<Result<_, _>>()?;
         timings.cryptography = verifying.saturating_add(work.lap());
         let places: BTreeMap<_, _> = epochs.iter().map(|epoch| (epoch.header.epoch_id, epoch)).collect();
-        let asked = keys.chunks(BUCKETS_ASKED_MAX / 2).map(|keys| self.buckets(pending, keys, &places));
+        let asked = keys.chunks(BUCKETS_A_REQUEST).map(|keys| self.buckets(pending, keys, &places));
         let opened: Vec<_> = stream::iter(asked).buffered(BUCKET_REQUESTS_AT_A_TIME).try_collect().await?;
         let (mut cells, mut finds) = (Vec::new(), Vec::new());
         for (found, took) in opened {
@@ -560,40 +562,47 @@ impl Searcher {
         loop {
             let status = self.status(officer, &pending.request_digest).await?;
             seen(&status);
-            let known = status.evaluations.iter().filter_map(|(place, bytes)| {
+            let mut known = status.evaluations.iter().filter_map(|(place, bytes)| {
                 let keeper = self.charter.charter().keeper(KeeperIndex(*place))?;
-                (!judged.contains(place)).then_some((keeper, bytes))
+                judged.insert(*place).then_some((keeper, bytes))
             });
-            let these: Vec<_> = known.take(needed.saturating_sub(good.len())).collect();
-            judged.extend(these.iter().map(|(keeper, _)| keeper.index.0));
-            let mut work = Laps::start(self.clock.as_ref());
-            let verified: Vec<_> = these
-                .into_par_iter()
-                .map(|(keeper, bytes)| {
-                    let key = VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]));
-                    let verified = Signed::from_bytes(&bytes.0)
-                        .map_err(|_form| lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong"))
-                        .and_then(|signed| {
-                            verify_evaluation(&signed, &key, keeper.index, grant, headers, &pending.response)
-                        });
-                    (keeper, bytes, verified)
-                })
-                .collect();
-            verifying = verifying.saturating_add(work.lap());
-            for (keeper, bytes, verified) in verified {
-                let place = keeper.index.0;
-                match verified {
-                    Ok(evaluation) => good.push(evaluation),
-                    Err(error) if error.kind() == ErrorKind::KeeperMisbehaved => {
-                        let proof = json!({ "keeper": place, "grant": B64(grant.to_bytes()), "evaluation": bytes });
-                        let evidence = self.write_evidence(&format!("keeper-{place}"), pending, &proof);
-                        culprits.push(Culprit { keeper: place, name: keeper.name.clone(), evidence });
-                        let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
-                        let call = self.call(officer, &pending.request_digest, DeskCallKind::Culprit);
-                        let _told: Done =
-                            self.desk.post_json(&path, &CulpritNamed { keeper: place, call }, None).await?;
+            // Where one is wrong, the others of the same answer are looked at before anything is waited for.
+            while good.len() < needed {
+                let these: Vec<_> = known.by_ref().take(needed.saturating_sub(good.len())).collect();
+                if these.is_empty() {
+                    break;
+                }
+                let mut work = Laps::start(self.clock.as_ref());
+                let verified: Vec<_> = these
+                    .into_par_iter()
+                    .map(|(keeper, bytes)| {
+                        let key = VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]));
+                        let verified = Signed::from_bytes(&bytes.0)
+                            .map_err(|_form| {
+                                lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong")
+                            })
+                            .and_then(|signed| {
+                                verify_evaluation(&signed, &key, keeper.index, grant, headers, &pending.response)
+                            });
+                        (keeper, bytes, verified)
+                    })
+                    .collect();
+                verifying = verifying.saturating_add(work.lap());
+                for (keeper, bytes, verified) in verified {
+                    let place = keeper.index.0;
+                    match verified {
+                        Ok(evaluation) => good.push(evaluation),
+                        Err(error) if error.kind() == ErrorKind::KeeperMisbehaved => {
+                            let proof = json!({ "keeper": place, "grant": B64(grant.to_bytes()), "evaluation": bytes });
+                            let evidence = self.write_evidence(&format!("keeper-{place}"), pending, &proof);
+                            culprits.push(Culprit { keeper: place, name: keeper.name.clone(), evidence });
+                            let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
+                            let call = self.call(officer, &pending.request_digest, DeskCallKind::Culprit);
+                            let _told: Done =
+                                self.desk.post_json(&path, &CulpritNamed { keeper: place, call }, None).await?;
+                        }
+                        Err(error) => return Err(error.into()),
                     }
-                    Err(error) => return Err(error.into()),
                 }
             }
             if good.len() >= needed {

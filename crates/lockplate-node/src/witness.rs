@@ -49,8 +49,9 @@ mod mirror;
 pub mod role;
 mod suspicions;
 
-/// Logs that one witness watches.
-pub const LOGS_MAX: usize = 64;
+/// Logs that one witness watches: those of the largest charter, with sixteen keepers, sixty-four recorders and a desk of each agency, and of some
+/// smaller ones.
+pub const LOGS_MAX: usize = 512;
 /// Requests a second about one log that are answered, of those that move it forward and of all others each. Two counts, so that a
 /// stranger who repeats old checkpoints does not use up the log's own.
 const QUOTA_A_SECOND: u32 = 10;

@@ -4,7 +4,9 @@
 use core::fmt;
 use std::borrow::Cow;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::limits::NESTING_MAX;
 
 /// Members for which there is room at once: of an ordinary line all.
 const MEMBERS: usize = 16;
@@ -27,10 +29,16 @@ pub(super) enum Cell<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The object that is the whole of `bytes`; none if they are anything else, a text has NUL in it, or
-    /// an object more than [`MEMBERS_MAX`] members.
+    /// The object that is the whole of `bytes`; none if they are anything else, it is deeper than
+    /// [`NESTING_MAX`], a text has NUL in it, or an object more than [`MEMBERS_MAX`] members. A BOM before it is none of it.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        let mut reader = serde_json::Deserializer::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
+        let cell = Within(NESTING_MAX).deserialize(&mut reader).ok()?;
+        reader.end().ok()?;
+        match cell {
+            Cell::Object(object) => Some(object),
+            Cell::Null | Cell::Flag(_) | Cell::Number(_) | Cell::Text(_) | Cell::Other => None,
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Cell<'a>> {
@@ -55,26 +63,25 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Cell::deserialize(deserializer)? {
-            Cell::Object(object) => Ok(object),
-            Cell::Null | Cell::Flag(_) | Cell::Number(_) | Cell::Text(_) | Cell::Other => {
-                Err(Error::custom("no object"))
-            }
-        }
+/// Reads a value with so many arrays and objects inside each other at most.
+#[derive(Clone, Copy)]
+struct Within(usize);
+
+impl Within {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("too deep"))
     }
 }
 
-impl<'de> Deserialize<'de> for Cell<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CellVisitor)
+impl<'de> DeserializeSeed<'de> for Within {
+    type Value = Cell<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct CellVisitor;
-
-impl<'de> Visitor<'de> for CellVisitor {
+impl<'de> Visitor<'de> for Within {
     type Value = Cell<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,15 +118,17 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        while elements.next_element::<Cell<'de>>()?.is_some() {}
+        let deeper = self.deeper()?;
+        while elements.next_element_seed(deeper)?.is_some() {}
         Ok(Cell::Other)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let deeper = self.deeper()?;
         let mut object = Object(Vec::with_capacity(MEMBERS));
-        while let Some(key) = members.next_key::<Cell<'de>>()? {
+        while let Some(key) = members.next_key_seed(deeper)? {
             let Cell::Text(key) = key else { return Err(Error::custom("a key is a text")) };
-            if object.0.len() >= MEMBERS_MAX || !object.put(key, members.next_value()?) {
+            if object.0.len() >= MEMBERS_MAX || !object.put(key, members.next_value_seed(deeper)?) {
                 return Err(Error::custom("a key stands twice, or there are too many"));
             }
         }

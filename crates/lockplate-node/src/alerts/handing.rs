@@ -26,7 +26,7 @@ pub(super) const PATH: &str = "/v1/alerts/handed";
 /// How long an answer waits for an alert.
 pub(super) const WAIT: Duration = Duration::from_secs(20);
 /// Bytes of a call: a directory and a signature.
-const CALL_BYTES_MAX: usize = 256 * 1024;
+const CALL_BYTES_MAX: usize = 512 * 1024;
 
 /// Who waits for alerts, and what was asked last.
 pub(super) struct Handing {

@@ -1,8 +1,8 @@
 //! An archive server: the public routes of an archive in a bucket, for reading. Any number of them stand over one bucket; none needs a
 //! table, a log or a key of the recorder, and one that may only read the bucket is enough.
 //!
-//! The time and the log are the recorder's: whoever puts servers before an agency sends `/v1/epochs`, `/v1/cameras` and `/v1/charter` to
-//! them and everything else to the agency.
+//! The time and the log are the recorder's: whoever puts servers before an agency sends `/v1/epochs`, `/v1/buckets`, `/v1/cameras` and
+//! `/v1/charter` to them and everything else to the agency.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -769,7 +769,8 @@ impl Town {
             }
             let process = self.agency.as_mut().unwrap();
             assert!(process.ended().is_none(), "the agency ended:\n{}", process.said());
-            assert!(begun.elapsed() < PATIENCE, "epochs are not closed ({last}):\n{}", process.said());
+            let patience = PATIENCE + Duration::from_secs(length);
+            assert!(begun.elapsed() < patience, "epochs are not closed ({last}):\n{}", process.said());
             pause(100);
         }
     }
