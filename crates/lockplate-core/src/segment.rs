@@ -22,6 +22,9 @@ pub const TAG_BYTES: usize = 32;
 /// Bytes of one hash of an inclusion path.
 const HASH_BYTES: usize = 32;
 
+/// Cells that were written whose room is given back together: 16 MiB.
+const GIVEN_BACK_CELLS: usize = 64 * 1024;
+
 /// A sealed cell and the bucket it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SpoolCell {
@@ -75,7 +78,7 @@ impl Segment {
     /// (LPv1 says "a multiple of 16"; with none in an empty bucket, its emptiness would be exact.) A random cell looks like a sealed one, and
     /// it stands where its tag sorts it, so neither content nor place tells padding from reads. Nor does the order tell when a read came.
     ///
-    /// Memory: the cells twice while it runs. The padding is fresh each time: two segments of one spool have two roots, so a segment that
+    /// Memory: the padded segment and a little more; what is written is given back on the way. The padding is fresh each time: two segments of one spool have two roots, so a segment that
     /// is durable is kept, never built again.
     ///
     /// # Errors
@@ -88,20 +91,22 @@ impl Segment {
         if cells.len() > SEGMENT_CELLS_MAX {
             return Err(Error::invalid("an epoch has too many cells for one segment"));
         }
-        cells.sort_unstable_by(|a, b| (a.bucket, &a.cell).cmp(&(b.bucket, &b.cell)));
+        // Backwards, so that what is written is the end, and its room can be given back.
+        cells.sort_unstable_by(|a, b| (b.bucket, &b.cell).cmp(&(a.bucket, &a.cell)));
         let counts = padded_counts(bucket_bits, &cells)?;
         let padded = counts.iter().fold(0_usize, |sum, &count| sum.saturating_add(count));
         let mut bytes = Vec::with_capacity(padded.saturating_mul(CELL_BYTES));
         let mut starts = Vec::with_capacity(counts.len().saturating_add(1));
         let mut leaves = Vec::with_capacity(counts.len());
-        let mut sorted = cells.chunk_by(|a, b| a.bucket == b.bucket).peekable();
         starts.push(0);
-        for (bucket, &count) in counts.iter().enumerate() {
+        for (bucket, &count) in (0_u32..).zip(&counts) {
             let start = bytes.len();
-            let real = sorted
-                .next_if(|group| group.first().is_some_and(|cell| usize::try_from(cell.bucket) == Ok(bucket)))
-                .unwrap_or_default();
-            append_bucket(&mut bytes, real, count, rng);
+            let left = cells.iter().rposition(|cell| cell.bucket != bucket).map_or(0, |last| last.saturating_add(1));
+            append_bucket(&mut bytes, cells.get(left..).unwrap_or_default(), count, rng);
+            cells.truncate(left);
+            if cells.capacity().saturating_sub(left) > GIVEN_BACK_CELLS {
+                cells.shrink_to_fit();
+            }
             leaves.push(leaf_hash(bytes.get(start..).unwrap_or_default()));
             starts.push(bytes.len());
         }
@@ -193,7 +198,7 @@ fn padded_counts(bucket_bits: u8, cells: &[SpoolCell]) -> Result<Vec<usize>> {
     if total > SEGMENT_PADDED_CELLS_MAX { Err(too_large()) } else { Ok(counts) }
 }
 
-/// Merges `real`, which is sorted, with random cells up to `count`.
+/// Merges `real`, which is sorted backwards, with random cells up to `count`.
 fn append_bucket(bytes: &mut Vec<u8>, real: &[SpoolCell], count: usize, rng: &mut impl CryptoRng) {
     let mut padding = vec![[0_u8; CELL_BYTES]; count.saturating_sub(real.len())];
     for cell in &mut padding {
@@ -201,7 +206,7 @@ fn append_bucket(bytes: &mut Vec<u8>, real: &[SpoolCell], count: usize, rng: &mu
     }
     padding.sort_unstable();
     let mut padding = padding.iter().peekable();
-    for SpoolCell { cell, .. } in real {
+    for SpoolCell { cell, .. } in real.iter().rev() {
         while let Some(random) = padding.next_if(|random| *random < cell) {
             bytes.extend_from_slice(random);
         }

@@ -21,7 +21,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use lockplate_core::charter::Charter;
+use lockplate_core::charter::{AGENCIES_MAX, Charter};
 use lockplate_log::limits::ADD_CHECKPOINT_BYTES_MAX;
 use lockplate_log::witness::SIZE_CONTENT_TYPE;
 use lockplate_log::{
@@ -49,9 +49,10 @@ mod mirror;
 pub mod role;
 mod suspicions;
 
-/// Logs that one witness watches: those of the largest charter, with sixteen keepers, sixty-four recorders and a desk of each agency, and of some
-/// smaller ones.
+/// Logs that one witness watches: those of the largest charter, and of some smaller ones.
 pub const LOGS_MAX: usize = 512;
+// Sixteen keepers, a recorder, and a desk of each agency.
+const _: () = assert!(16 + 1 + AGENCIES_MAX <= LOGS_MAX, "no keeper of the largest charter would start");
 /// Requests a second about one log that are answered, of those that move it forward and of all others each. Two counts, so that a
 /// stranger who repeats old checkpoints does not use up the log's own.
 const QUOTA_A_SECOND: u32 = 10;
