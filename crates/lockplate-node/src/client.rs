@@ -25,11 +25,11 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
 /// The media type of bodies that are text.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Frames of an answer that is read frame by frame, at most.
-const FRAMES_MAX: u32 = 64;
-
 /// The media type of JSON bodies.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Frames of an answer that is read frame by frame, at most.
+const FRAMES_MAX: u32 = 64;
 
 /// How a peer is reached and known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,12 +249,8 @@ impl PeerClient {
     /// As [`get_json`](Self::get_json).
     pub async fn lines(&self, path: &str, headers: HeaderMap) -> Result<Lines, PeerError> {
         let request = self.request(Method::GET, path, &[])?.headers(headers);
-        let response = request.send().await.map_err(|error| fault(&error))?;
-        if response.status().is_success() {
-            return Ok(Lines { response, rest: BytesMut::new(), line_bytes: self.body_bytes });
-        }
-        Self::read(response, 0).await?;
-        Err(PeerError::Malformed)
+        let response = Self::success(request.send().await.map_err(|error| fault(&error))?).await?;
+        Ok(Lines { response, rest: BytesMut::new(), line_bytes: self.body_bytes })
     }
 
     /// GETs a file of at most `body_bytes` that may not be there: `None` where the peer says 404, in whatever words. For logs, which any
@@ -296,12 +292,8 @@ impl PeerClient {
         // Each frame has the time of a call: over a narrow line many take many times as long.
         let request = request.timeout(self.total.saturating_mul(FRAMES_MAX));
         let response = tokio::time::timeout(self.total, request.send()).await.map_err(|_late| PeerError::TimedOut)?;
-        let response = response.map_err(|error| fault(&error))?;
-        if response.status().is_success() {
-            return Ok(Frames { response, rest: BytesMut::new(), frame_bytes: self.body_bytes, each: self.total });
-        }
-        Self::read(response, 0).await?;
-        Err(PeerError::Malformed)
+        let response = Self::success(response.map_err(|error| fault(&error))?).await?;
+        Ok(Frames { response, rest: BytesMut::new(), frame_bytes: self.body_bytes, each: self.total })
     }
 
     /// POSTs bytes (a signed structure) and reads bytes.
@@ -381,6 +373,15 @@ impl PeerClient {
     async fn send(&self, request: RequestBuilder) -> Result<Bytes, PeerError> {
         let response = request.send().await.map_err(|error| fault(&error))?;
         Self::read(response, self.body_bytes).await
+    }
+
+    /// An answer whose body is read piece by piece; a problem is read whole.
+    async fn success(response: Response) -> Result<Response, PeerError> {
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Self::read(response, 0).await?;
+        Err(PeerError::Malformed)
     }
 
     async fn read(response: Response, body_bytes: usize) -> Result<Bytes, PeerError> {

@@ -1,6 +1,5 @@
 //! What the searches of one command share, so that a hundred owners cost the own desk and this machine little more than one: how often
-//! the desk is looked at, whose turn it is to log on. Nothing here makes one owner wait for
-//! another one's answer.
+//! the desk is looked at, whose turn it is to log on. Nothing here makes one owner wait for another one's answer.
 
 use core::time::Duration;
 use std::sync::atomic::{AtomicUsize, Ordering};
