@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lockplate_oprf::sharing::ShareIndex;
-use lockplate_oprf::{oprf, sharing};
+use lockplate_oprf::{Secret, oprf, sharing};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 
 use crate::Timestamp;
 use crate::approval::Grant;
 use crate::entry::{Leaf, LogEntry, parse_leaf};
-use crate::epoch::{DueForDestruction, EpochHeader, VerifiedPrekey, deal, unwrap_share};
+use crate::epoch::{DealtShare, DueForDestruction, EpochHeader, HeldShare, VerifiedPrekey, deal, unwrap_share};
 use crate::error::ErrorKind;
 use crate::evidence::Standing;
 use crate::id::KeeperIndex;
@@ -503,4 +505,31 @@ fn holds_are_counted_as_searches_are() {
         assert_eq!(rules(&mut town, true, change) == quota, one_too_many, "{what}");
         assert_ne!(rules(&mut town, false, change), quota, "{what}: the policy counts searches");
     }
+}
+
+#[test]
+fn many_stored_shares_are_held_as_each_alone_would_be() {
+    let mut town = Town::new(0);
+    let epochs: Vec<Closed> = (0..3).map(|hour| town.epoch(NOON - 3_600 * (4 - hour), &[])).collect();
+    let dealt: Vec<_> =
+        epochs.iter().map(|one| DealtShare::of(one.header.claimed(), KeeperIndex(1)).unwrap()).collect();
+    let mut stored: Vec<Secret<64>> = epochs.iter().map(|one| Secret::new(*one.shares[0].expose_secret())).collect();
+    let hold = |stored: &[Secret<64>]| {
+        let pairs: Vec<_> = stored.iter().zip(&dealt).collect();
+        HeldShare::from_secrets(&pairs, &mut ChaCha20Rng::from_seed([9; 32]))
+    };
+    let held = hold(&stored).unwrap();
+    for (one, epoch) in held.iter().zip(&epochs) {
+        assert_eq!(one.header_hash(), epoch.share(0).header_hash());
+        assert_eq!(one.to_secret().expose_secret(), epoch.share(0).to_secret().expose_secret());
+    }
+    // The key's share, then the pepper's.
+    for damaged in [0, 32] {
+        let mut bytes = *epochs[1].shares[0].expose_secret();
+        bytes[damaged] ^= 1;
+        stored[1] = Secret::new(bytes);
+        assert_eq!(hold(&stored).unwrap_err().kind(), ErrorKind::Internal, "byte {damaged}");
+    }
+    stored[1] = Secret::new(*epochs[2].shares[0].expose_secret());
+    assert_eq!(hold(&stored).unwrap_err().kind(), ErrorKind::Internal, "another hour's");
 }

@@ -21,8 +21,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockplate_core::approval::Grant;
-use lockplate_core::charter::CharterFile;
+use lockplate_core::charter::{CharterFile, KeeperEntry};
 use lockplate_core::emergency::Danger;
+use lockplate_core::envelope::HpkeSecretKey;
+use lockplate_core::epoch::EpochHeader;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::{AgencyId, EpochId, KeeperIndex};
 use lockplate_core::open::{Combining, PlateKey, VerifiedEvaluation, open, verify_evaluation};
@@ -543,6 +545,22 @@ impl Searcher {
         }
     }
 
+    /// Keeps the proof of a keeper's wrong answer, and tells the desk.
+    async fn name_culprit(
+        &self,
+        officer: &Officer,
+        pending: &Pending,
+        keeper: &KeeperEntry,
+        proof: &Value,
+    ) -> Result<Culprit, SearchFault> {
+        let place = keeper.index.0;
+        let evidence = self.write_evidence(&format!("keeper-{place}"), pending, proof);
+        let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
+        let call = self.call(officer, &pending.request_digest, DeskCallKind::Culprit);
+        let _told: Done = self.desk.post_json(&path, &CulpritNamed { keeper: place, call }, None).await?;
+        Ok(Culprit { keeper: place, name: keeper.name.clone(), evidence })
+    }
+
     /// Collects t evaluations that verify. A wrong one names its keeper, goes to an evidence file and to the desk, which asks
     /// another keeper.
     async fn evaluations(
@@ -550,7 +568,7 @@ impl Searcher {
         officer: &Officer,
         pending: &Pending,
         grant: &Grant,
-        headers: &[lockplate_core::epoch::EpochHeader],
+        headers: &[EpochHeader],
         deadline: Duration,
         seen: &mut (dyn FnMut(&DeskStatus) + Send),
     ) -> Result<(Vec<VerifiedEvaluation>, Vec<Culprit>, Duration), SearchFault> {
@@ -573,33 +591,17 @@ impl Searcher {
                     break;
                 }
                 let mut work = Laps::start(self.clock.as_ref());
-                let verified: Vec<_> = these
-                    .into_par_iter()
-                    .map(|(keeper, bytes)| {
-                        let key = VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]));
-                        let verified = Signed::from_bytes(&bytes.0)
-                            .map_err(|_form| {
-                                lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong")
-                            })
-                            .and_then(|signed| {
-                                verify_evaluation(&signed, &key, keeper.index, grant, headers, &pending.response)
-                            });
-                        (keeper, bytes, verified)
-                    })
-                    .collect();
+                let verify =
+                    |(keeper, bytes)| (keeper, bytes, verified(keeper, bytes, grant, headers, &pending.response));
+                let verified: Vec<_> = these.into_par_iter().map(verify).collect();
                 verifying = verifying.saturating_add(work.lap());
                 for (keeper, bytes, verified) in verified {
-                    let place = keeper.index.0;
                     match verified {
                         Ok(evaluation) => good.push(evaluation),
                         Err(error) if error.kind() == ErrorKind::KeeperMisbehaved => {
+                            let place = keeper.index.0;
                             let proof = json!({ "keeper": place, "grant": B64(grant.to_bytes()), "evaluation": bytes });
-                            let evidence = self.write_evidence(&format!("keeper-{place}"), pending, &proof);
-                            culprits.push(Culprit { keeper: place, name: keeper.name.clone(), evidence });
-                            let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
-                            let call = self.call(officer, &pending.request_digest, DeskCallKind::Culprit);
-                            let _told: Done =
-                                self.desk.post_json(&path, &CulpritNamed { keeper: place, call }, None).await?;
+                            culprits.push(self.name_culprit(officer, pending, keeper, &proof).await?);
                         }
                         Err(error) => return Err(error.into()),
                     }
@@ -740,6 +742,20 @@ impl Searcher {
         let path = self.folder.join(format!("evidence-{}-{name}.json", digest.get(..16).unwrap_or(&digest)));
         durable::replace(&path, document.to_string().as_bytes()).ok().map(|()| path)
     }
+}
+
+/// A keeper's answer as it came, checked in full.
+fn verified(
+    keeper: &KeeperEntry,
+    B64(bytes): &B64,
+    grant: &Grant,
+    headers: &[EpochHeader],
+    response: &HpkeSecretKey,
+) -> Result<VerifiedEvaluation, lockplate_core::Error> {
+    let key = VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]));
+    let signed = Signed::from_bytes(bytes)
+        .map_err(|_form| lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong"))?;
+    verify_evaluation(&signed, &key, keeper.index, grant, headers, response)
 }
 
 fn window_of(filed: &FiledRequest) -> (Timestamp, Timestamp) {

@@ -21,6 +21,8 @@ pub struct CedarPolicy {
     rules: Rules,
     /// What no rule may allow: the properties that the charter pins, as permits.
     never: PolicySet,
+    /// Of the rules and of what is pinned, what looks at the age of the reads. All else says the same of every epoch.
+    aged: [PolicySet; 2],
     authorizer: Authorizer,
     digest: [u8; 32],
     engine: String,
@@ -48,12 +50,13 @@ impl CedarPolicy {
         let pinned = properties.into_iter().filter(|one| one.constitution && one.check == Check::Never);
         // Ids are unique, or the lint had said so.
         let never = PolicySet::from_policies(pinned.map(|one| one.policy)).unwrap_or_default();
-        Ok(Self { never, ..Self::of(rules, bundle.digest()) })
+        Ok(Self::of(rules, never, bundle.digest()))
     }
 
-    fn of(rules: Rules, digest: [u8; 32]) -> Self {
+    fn of(rules: Rules, never: PolicySet, digest: [u8; 32]) -> Self {
         let engine = format!("cedar-policy {}", cedar_policy::get_sdk_version());
-        Self { rules, never: PolicySet::new(), authorizer: Authorizer::new(), digest, engine }
+        let aged = [&rules.policies, &never].map(looking_at_age);
+        Self { rules, never, aged, authorizer: Authorizer::new(), digest, engine }
     }
 
     /// Ids of all policies of the bundle, sorted; the rules of the keeper's code are not among them.
@@ -94,10 +97,6 @@ impl CedarPolicy {
         Spoken { permits: alone(Effect::Permit), forbids: alone(Effect::Forbid) }
     }
 
-    fn ask(&self, request: &Request, entities: &Entities) -> Response {
-        self.authorizer.is_authorized(request, &self.rules.policies, entities)
-    }
-
     /// True where a pinned property speaks of this request, or cannot be asked: then no rule allows it. A proof shows that of all
     /// requests before the rules are in force; this shows it of each one, whatever became of the proof.
     fn is_never_allowed(&self, request: &Request, entities: &Entities) -> bool {
@@ -107,15 +106,19 @@ impl CedarPolicy {
 
     /// `None` where the facts make no request under the schema.
     fn answered(&self, asked: Option<&Asked<'_>>, age_days: Option<i64>) -> PolicyAnswer {
-        let Some((asked, request)) = asked.and_then(|asked| Some((asked, asked.request(age_days)?))) else {
-            return refused(BTreeSet::new());
-        };
-        let response = self.ask(&request, asked.entities());
+        match asked.and_then(|asked| Some((asked, asked.request(age_days)?))) {
+            Some((asked, request)) => self.decided(&request, asked.entities()),
+            None => refused(BTreeSet::new()),
+        }
+    }
+
+    fn decided(&self, request: &Request, entities: &Entities) -> PolicyAnswer {
+        let response = self.authorizer.is_authorized(request, &self.rules.policies, entities);
         let matched = matched(&response);
         let failed = response.diagnostics().errors().next().is_some();
         match response.decision() {
             Decision::Allow if failed => refused(BTreeSet::new()),
-            Decision::Allow if self.is_never_allowed(&request, asked.entities()) => {
+            Decision::Allow if self.is_never_allowed(request, entities) => {
                 PolicyAnswer::Deny { rules: BTreeSet::from([CONSTITUTION_RULE.to_owned()]) }
             }
             Decision::Allow => match self.obligations(&matched) {
@@ -155,7 +158,20 @@ impl AccessPolicy for CedarPolicy {
 
     fn rule_on_ages(&self, facts: &SearchFacts, ages: &BTreeSet<i64>) -> BTreeMap<i64, PolicyAnswer> {
         let asked = Asked::search(facts, &self.rules.schema);
-        ages.iter().map(|age| (*age, self.answered(asked.as_ref(), Some(*age)))).collect()
+        let mut told: Vec<([Response; 2], PolicyAnswer)> = Vec::new();
+        let mut answer = |age: i64| {
+            let compared = asked.as_ref().and_then(|asked| Some((asked, asked.unchecked(age)?)));
+            let Some((asked, request)) = compared else { return refused(BTreeSet::new()) };
+            // Where what looks at the age says the same of two ages, everything does; and that is a few policies of many.
+            let said = self.aged.each_ref().map(|some| self.authorizer.is_authorized(&request, some, asked.entities()));
+            if let Some((_, answer)) = told.iter().find(|(other, _)| *other == said) {
+                return answer.clone();
+            }
+            let answer = self.answered(Some(asked), Some(age));
+            told.push((said, answer.clone()));
+            answer
+        };
+        ages.iter().map(|age| (*age, answer(*age))).collect()
     }
 
     fn explain(&self, rule: &str) -> Option<Reason> {
@@ -165,6 +181,12 @@ impl AccessPolicy for CedarPolicy {
 
 fn matched(response: &Response) -> BTreeSet<String> {
     response.diagnostics().reason().map(ToString::to_string).collect()
+}
+
+/// The policies that look at the age of the reads. What cannot be told apart counts as such.
+fn looking_at_age(all: &PolicySet) -> PolicySet {
+    PolicySet::from_policies(all.policies().filter(|policy| lint::looks_at_age(policy)).cloned())
+        .unwrap_or_else(|_taken| all.clone())
 }
 
 /// Refused because the engine failed, beside the forbids that matched all the same.
@@ -204,10 +226,11 @@ when { context.elementEpochs * 9223372036854775807 > 5 };
     fn a_forbid_that_fails_is_a_deny_though_the_engine_says_allow() {
         let bundle = bundle();
         // Past the lint, as if a construct that can fail were one day on its list.
-        let policy = CedarPolicy::of(lint::read(&bundle).unwrap(), bundle.digest());
+        let policy = CedarPolicy::of(lint::read(&bundle).unwrap(), PolicySet::new(), bundle.digest());
         let facts = stolen_car();
         let asked = Asked::search(&facts, &policy.rules.schema).unwrap();
-        let response = policy.ask(&asked.request(Some(facts.age_days)).unwrap(), asked.entities());
+        let request = asked.request(Some(facts.age_days)).unwrap();
+        let response = policy.authorizer.is_authorized(&request, &policy.rules.policies, asked.entities());
         assert_eq!(response.decision(), Decision::Allow, "Cedar skips the forbid");
         assert_eq!(response.diagnostics().errors().count(), 1);
         assert_eq!(policy.rule_on(&facts), refused(BTreeSet::new()));
@@ -220,6 +243,29 @@ when { context.elementEpochs * 9223372036854775807 > 5 };
         // Where it does not fail it is a rule like any other.
         let small = SearchFacts { element_epochs: 1, ..facts };
         assert_eq!(policy.rule_on(&small), PolicyAnswer::Deny { rules: ["local.x".to_owned()].into() });
+    }
+
+    #[test]
+    fn what_looks_at_the_age_is_found_wherever_it_looks() {
+        let looks = |condition: &str| {
+            let text = format!("forbid (principal, action, resource) when {{ {condition} }};");
+            lint::looks_at_age(&text.parse().unwrap())
+        };
+        for condition in [
+            "context.ageDays > 7",
+            "context.mfa && !(resource.owner == principal.agency || [1, context.ageDays].contains(3))",
+            r#"context["ageDays"] < 0"#,
+            "context has ageDays",
+            "context == resource.facts",
+            "(if context.mfa then context else resource.facts).legal.judicial",
+        ] {
+            assert!(looks(condition), "{condition}");
+        }
+        for condition in
+            ["context.legal.judicial", "context.windowDays > 7 || context.legal.ageDays == 1", "resource.ageDays > 7"]
+        {
+            assert!(!looks(condition), "{condition}");
+        }
     }
 
     #[test]

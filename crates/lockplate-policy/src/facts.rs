@@ -13,7 +13,10 @@ use lockplate_core::Timestamp;
 use lockplate_core::entry::ListClass;
 use lockplate_core::facts::{AgencyFacts, LegalFacts, OfficerFacts, SearchFacts};
 use lockplate_core::id::b64url;
+use lockplate_core::json::{parse_time, time_text};
 use lockplate_core::vocabulary::{ArchiveKind, Purpose, Role};
+
+use crate::lint::AGE;
 
 /// Second persons in one request: beyond this the facts are not credible and the request is none.
 const APPROVERS_MAX: usize = 16;
@@ -132,10 +135,19 @@ impl<'a> Asked<'a> {
 
     /// The request about reads of an age in days; one about a hot list has none.
     pub(crate) fn request(&self, age_days: Option<i64>) -> Option<Request> {
+        self.made(age_days, Some(self.schema))
+    }
+
+    /// The same without a look at the schema: to compare one that was looked at with others, which differ in nothing but the age.
+    pub(crate) fn unchecked(&self, age_days: i64) -> Option<Request> {
+        self.made(Some(age_days), None)
+    }
+
+    fn made(&self, age_days: Option<i64>, schema: Option<&Schema>) -> Option<Request> {
         let (principal, action, resource) = self.parts.clone();
-        let age = age_days.map(|days| pair("ageDays", RestrictedExpression::new_long(days)));
+        let age = age_days.map(|days| pair(AGE, RestrictedExpression::new_long(days)));
         let context = self.context.clone().merge(age).ok()?;
-        Request::new(principal, action, resource, context, Some(self.schema)).ok()
+        Request::new(principal, action, resource, context, schema).ok()
     }
 }
 
@@ -253,9 +265,13 @@ fn legal(facts: &LegalFacts) -> Option<RestrictedExpression> {
     RestrictedExpression::new_record(fields).ok()
 }
 
-/// Seconds since the Unix epoch as a Cedar datetime, whose text form ends at the year 9999; so it is written as epoch plus
-/// duration, and no calendar arithmetic of ours can be wrong. Beyond the engine's range the request is none.
+/// Seconds since the Unix epoch as a Cedar datetime. Its text form ends at the year 9999; what is later is written as epoch plus
+/// duration, which takes a parser. Beyond the engine's range the request is none.
 fn datetime(moment: Timestamp) -> Option<RestrictedExpression> {
+    let text = time_text(moment);
+    if parse_time(&text) == Some(moment) {
+        return Some(RestrictedExpression::new_datetime(text));
+    }
     format!(r#"datetime("1970-01-01").offset(duration("{}s"))"#, moment.0).parse().ok()
 }
 
@@ -316,3 +332,25 @@ static KINDS: LazyLock<BTreeMap<&str, EntityTypeName>> = LazyLock::new(|| {
     ];
     kinds.into_iter().filter_map(|kind| Some((kind, format!("Lockplate::{kind}").parse().ok()?))).collect()
 });
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::{EvalResult, Expression, eval_expression};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The engine counts the days of the text form as we do.
+        #[test]
+        fn a_datetime_is_the_moment_it_was_made_of(seconds in 0..=400_000_000_000_u64) {
+            let asked = Context::from_pairs([pair("now", datetime(Timestamp(seconds)).unwrap())]).unwrap();
+            let since: Expression =
+                r#"context.now.durationSince(datetime("1970-01-01")).toSeconds()"#.parse().unwrap();
+            let any: EntityUid = r#"Lockplate::State::"US""#.parse().unwrap();
+            let request = Request::new(any.clone(), any.clone(), any, asked, None).unwrap();
+            let told = eval_expression(&request, &Entities::empty(), &since).unwrap();
+            prop_assert_eq!(told, EvalResult::Long(i64::try_from(seconds).unwrap()));
+        }
+    }
+}

@@ -52,6 +52,8 @@ const CONSTRUCTS: [&str; 20] = [
     "is",
     "if-then-else",
 ];
+/// The attribute of a search's context in which the epochs of one request differ.
+pub(crate) const AGE: &str = "ageDays";
 /// The one function: a date written into a rule.
 const DATE_LITERAL: &str = "datetime";
 
@@ -322,6 +324,32 @@ fn check_constructs(policy: &Policy) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// True unless every use of the context in the conditions is an attribute other than the age of the reads.
+pub(crate) fn looks_at_age(policy: &Policy) -> bool {
+    let Ok(form) = policy.to_json() else { return true };
+    let mut open = vec![&form];
+    while let Some(node) = open.pop() {
+        match node {
+            Value::Object(named) => {
+                let attribute = |access: &Value| {
+                    let of_context = access.pointer("/left/Var").and_then(Value::as_str) == Some("context");
+                    of_context && access.get("attr").and_then(Value::as_str).is_some_and(|name| name != AGE)
+                };
+                if named.get(".").is_some_and(attribute) {
+                    continue;
+                }
+                if named.get("Var").and_then(Value::as_str) == Some("context") {
+                    return true;
+                }
+                open.extend(named.values());
+            }
+            Value::Array(list) => open.extend(list),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    false
 }
 
 /// Strict validation, no error and no warning.

@@ -18,7 +18,7 @@ mod store;
 mod town;
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -115,11 +115,28 @@ impl Pair {
         Self { bucket, town, relay, machines }
     }
 
+    fn run(&self, place: usize) -> Process {
+        let party = self.machines[place].party;
+        Process::start(party, BINARY, &self.town.role(party), &self.town.traces(), &self.town.home(party))
+    }
+
+    /// Starts a machine whose journal is not whole: it ends, says so, and its own files stay as they were.
+    fn is_refused(&self, place: usize) {
+        let spools = || {
+            let files = files_below(&self.town.data(self.machines[place].party).join("spool"));
+            files.into_iter().map(|path| (path.metadata().unwrap().len(), path)).collect::<Vec<_>>()
+        };
+        let before = spools();
+        assert!(!before.is_empty());
+        let mut refused = self.run(place);
+        assert_eq!(refused.wait(ENDS_WITHIN).and_then(|status| status.code()), Some(6));
+        assert!(refused.said().contains("has lost a part of the standby's journal"), "{}", refused.said());
+        assert_eq!(spools(), before, "its own files are as they were");
+    }
+
     /// Starts a machine that finds another active, and waits until it has read the journal.
     fn stand_by(&self, place: usize) -> Process {
-        let party = self.machines[place].party;
-        let mut process =
-            Process::start(party, BINARY, &self.town.role(party), &self.town.traces(), &self.town.home(party));
+        let mut process = self.run(place);
         wait_until("the standby has read the journal to its end", || {
             assert!(process.ended().is_none(), "the standby ended:\n{}", process.said());
             process.said().contains("has read the journal to its end")
@@ -145,6 +162,16 @@ impl Pair {
         self.town.agency = Some(process);
         begun.elapsed()
     }
+}
+
+/// Files in a folder and below it, in order.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect();
+    files.sort();
+    files
 }
 
 fn has_folder(data: &Path, begins: &str) -> bool {
@@ -282,30 +309,36 @@ fn a_journal_with_a_hole_is_refused_and_the_machines_own_files_stay() {
     let lost = &records[records.len() - 3];
     let aside = pair.town.home("agency").join("lost-record");
     std::fs::rename(lost, &aside).unwrap();
-    let spools = || {
-        let entries = std::fs::read_dir(pair.town.data("agency").join("spool")).unwrap();
-        let mut found: Vec<_> = entries
-            .map(|entry| {
-                let entry = entry.unwrap();
-                (entry.file_name(), entry.metadata().unwrap().len())
-            })
-            .collect();
-        found.sort();
-        found
-    };
-    let before = spools();
-    assert!(!before.is_empty());
-    let party = pair.machines[0].party;
-    let start = || Process::start(party, BINARY, &pair.town.role(party), &pair.town.traces(), &pair.town.home(party));
-    let mut refused = start();
-    wait_until("the machine ends", || refused.ended().is_some());
-    assert!(refused.said().contains("has lost a part of the standby's journal"), "{}", refused.said());
-    assert_eq!(spools(), before, "its own files are as they were");
+    pair.is_refused(0);
     // With the object back, nothing is lost.
     std::fs::rename(&aside, lost).unwrap();
-    let process = start();
-    drop(refused);
+    let process = pair.run(0);
     pair.taken_over_by(0, process, &mut acknowledged);
+    pair.town.wait_sealing();
+    pair.town.find_all(&acknowledged);
+    pair.town.nobody_panicked();
+    pair.town.stop_all();
+}
+
+/// A15. The store has lost a part of the base, and nothing brings it back: the machine with the files of its last run goes on with
+/// another prefix, as `docs/standby.md` says, and nothing acknowledged is lost.
+#[test]
+fn where_a_part_of_a_base_is_lost_another_prefix_goes_on_with_the_machines_own_files() {
+    let mut pair = Pair::start();
+    let mut acknowledged = pair.town.post_all(&PLATES, 20);
+    let parts = || files_below(&pair.bucket.object("millbrook/standby/parts"));
+    wait_until("there is a base", || !parts().is_empty());
+    pair.town.agency.take().unwrap().kill();
+    for part in parts() {
+        std::fs::remove_file(part).unwrap();
+    }
+    pair.is_refused(0);
+    let file = pair.town.home("agency").join("agency.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    write(&file, text.replace("[standby]\n", "[standby]\nprefix = \"anew\"\n").as_bytes());
+    let process = pair.run(0);
+    pair.taken_over_by(0, process, &mut acknowledged);
+    acknowledged.extend(pair.town.post_all(&PLATES, 10));
     pair.town.wait_sealing();
     pair.town.find_all(&acknowledged);
     pair.town.nobody_panicked();

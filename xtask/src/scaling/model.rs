@@ -160,7 +160,7 @@ fn add(profile: &Profile, agency: &Agency, searches: f64, total: &mut Figures) {
     total.cores += cores.iter().sum::<f64>() / epochs;
     total.cores_most = cores.into_iter().fold(total.cores_most, f64::max);
     let most = epoch_reads * profile.load_most();
-    let closing = most * SPOOL_CELL + bytes(buckets.padded(most), &buckets);
+    let closing = f64::max(most * SPOOL_CELL, bytes(buckets.padded(most), &buckets));
     total.closing_bytes = total.closing_bytes.max(closing);
 }
 

@@ -333,7 +333,8 @@ impl<'a> Owner<'a> {
             self.counted.leaves += sizes.leaves_of_epoch.0;
             self.counted.leaf_bytes += sizes.leaves_of_epoch.1;
             let spooled = cells * u64::try_from(size_of::<SpoolCell>())?;
-            self.counted.closing_bytes = self.counted.closing_bytes.max(spooled + bytes);
+            // What is written into the segment is given back of the spool.
+            self.counted.closing_bytes = self.counted.closing_bytes.max(spooled.max(bytes));
         }
         if let Some(recent) = self.recent.get_mut(kind) {
             recent.truncate(RECENT_EPOCHS - 1);

@@ -45,7 +45,7 @@ impl Office {
         let row = db::request(connection, &request_digest)?.ok_or(ProblemKind::NotFound)?;
         // Core checks this again; here it keeps strangers from making the keeper open thousands of shares.
         grant.check_approvals(self.charter(), &row.record.policy_digest, 0)?;
-        let mut held = Vec::with_capacity(grant.epoch_ids.len());
+        let mut stored = Vec::with_capacity(grant.epoch_ids.len());
         let rows = db::at_once(connection)?;
         let mut erase_at = now.0.saturating_add(ANSWER_SECONDS);
         for id in &grant.epoch_ids {
@@ -58,10 +58,13 @@ impl Office {
             erase_at = erase_at.min(epoch.destroy_after.0);
             let closed = self.closed_epoch(*id, &epoch.header, &close)?;
             let secret = Secret::<64>::from_slice(&self.kek.unwrap(&id.0, &share)?).ok_or(ProblemKind::Internal)?;
-            let share = HeldShare::from_secret(&secret, closed.dealt())?;
-            held.push(HeldEpoch::new(closed, share)?);
+            stored.push((secret, closed));
         }
         drop(rows);
+        let dealt: Vec<_> = stored.iter().map(|(secret, closed)| (secret, closed.dealt())).collect();
+        let shares = HeldShare::from_secrets(&dealt, &mut SystemRng)?;
+        let held = stored.into_iter().zip(shares).map(|((_, closed), share)| HeldEpoch::new(closed, share));
+        let held = held.collect::<Result<Vec<_>, _>>()?;
         // After the epochs: who asks again for a destroyed hour learns that it is destroyed.
         if spent {
             return Err(ProblemKind::Spent.into());

@@ -154,6 +154,35 @@ fn a_share_off_its_commitment_is_refused() {
 }
 
 #[test]
+fn of_many_shares_each_is_held_against_its_own_commitment() {
+    let mut rng = crate::rng(14);
+    let threshold = Threshold::new(2, 3).unwrap();
+    let place = threshold.indices().next().unwrap();
+    let dealt: Vec<_> = (0..8).map(|_| split(&PrfKey::random(&mut rng), threshold, &mut rng)).collect();
+    let public: Vec<_> = dealt.iter().map(|(_, commitment)| commitment.public_share(place)).collect();
+    let shares: Vec<_> = dealt.iter().map(|(shares, _)| &shares[0]).collect();
+    let mut verify =
+        |shares: &[&KeyShare]| KeyShare::verify_all(&shares.iter().copied().zip(&public).collect::<Vec<_>>(), &mut rng);
+    assert_eq!((verify(&[]), verify(&shares)), (Ok(()), Ok(())));
+    for at in 0..8 {
+        let scalar = Scalar::from_canonical_bytes(*shares[at].to_secret().expose_secret()).unwrap();
+        let above = KeyShare::from_bytes(place, (scalar + Scalar::ONE).as_bytes()).unwrap();
+        let mut some = shares.clone();
+        some[at] = &above;
+        assert_eq!(verify(&some), Err(Error::ShareOffCommitment), "share {at} is off by one");
+        // One too high beside one too low: without weights the sum would be right.
+        let next = (at + 1) % 8;
+        let scalar = Scalar::from_canonical_bytes(*shares[next].to_secret().expose_secret()).unwrap();
+        let below = KeyShare::from_bytes(place, (scalar - Scalar::ONE).as_bytes()).unwrap();
+        some[next] = &below;
+        assert_eq!(verify(&some), Err(Error::ShareOffCommitment), "shares {at} and {next} are off");
+        let mut swapped = shares.clone();
+        swapped.swap(at, next);
+        assert_eq!(verify(&swapped), Err(Error::ShareOffCommitment), "{at} and {next} are exchanged");
+    }
+}
+
+#[test]
 fn commitments_have_one_length() {
     let mut rng = crate::rng(11);
     let (_, commitment) = split(&PrfKey::random(&mut rng), Threshold::new(3, 5).unwrap(), &mut rng);

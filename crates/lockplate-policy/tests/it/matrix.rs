@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockplate_core::facts::{AccessPolicy as _, AgencyFacts, LegalFacts, OfficerFacts, PolicyAnswer};
+use lockplate_core::facts::{AccessPolicy as _, AgencyFacts, LegalFacts, OfficerFacts, PolicyAnswer, SearchFacts};
 use lockplate_core::json::time_text;
 use lockplate_policy::{Bundle, Case, CedarPolicy, Question};
 use serde_json::{Map, Value, json};
@@ -30,6 +30,14 @@ fn the_engine_agrees_with_the_plain_reading() {
             .entry(case.owner.code())
             .or_insert_with(|| CedarPolicy::load(&Bundle::shipped(case.owner)).unwrap());
         assert_eq!(own.answer(&case.question), case.expected, "{} under the bundle of its owner's state", case.id);
+        if let Question::Search(facts) = &case.question {
+            // Around every age that a rule names; many ages of one request are told by what few policies say of them.
+            let ages = [facts.age_days, 0, 1, 3, 7, 8, 14, 21, 22, 30, 60, 61, 90, 181, 182, 400, i64::MAX].into();
+            for (age, told) in all.rule_on_ages(facts, &ages) {
+                let alone = SearchFacts { age_days: age, ..facts.clone() };
+                assert_eq!(told, all.rule_on(&alone), "{} at {age} days", case.id);
+            }
+        }
         let spoken = all.spoken(&case.question);
         match &case.expected {
             PolicyAnswer::Allow { rules, .. } => {
