@@ -30,6 +30,7 @@ use super::filled::{self, Filled, HOUR, Size};
 use super::plates::plate;
 use super::report::{Bar, Figure, Series};
 use super::town::now_ms;
+use super::town::process::Process;
 use super::{Measured, Options};
 
 /// A week of hours.
@@ -37,7 +38,7 @@ const EPOCHS: u64 = 168;
 /// Enough that none comes near the 200 requests a day after which the rules refuse for that.
 const OFFICERS: usize = 64;
 /// Requests under way: a keeper asks its witnesses nine times a second at most, and answers all that came between two rounds together.
-const AT_A_TIME: usize = 64;
+const AT_A_TIME: usize = 256;
 const REFUSALS_MIN: f64 = 500.0;
 const EVALUATIONS_MIN: f64 = 100.0;
 const DAY: u64 = 86_400;
@@ -228,7 +229,7 @@ impl<'a> Desk<'a> {
 }
 
 pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
-    let (rounds, refusals, evaluations) = if options.quick { (3, 300, 30) } else { (5, 2_000, 150) };
+    let (rounds, refusals, evaluations) = if options.quick { (3, 1_000, 100) } else { (5, 2_000, 150) };
     let filled =
         filled::build(options, Size { epochs: EPOCHS, cells_each: 16 })?.context("room for a small archive")?;
     let mut desk = Desk::open(&filled)?;
@@ -243,8 +244,12 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
         }
         std::thread::sleep(Duration::from_millis(500));
     }
-    let pid = filled.town.keepers.first().and_then(Option::as_ref).context("keeper 1")?.pid();
-    one_core(pid)?;
+    // One core is the keeper's, and all else of this machine's is not on it.
+    let mut others = vec![std::process::id()];
+    others.extend(filled.town.agency.as_ref().map(Process::pid));
+    others.extend(filled.town.keepers.iter().skip(1).flatten().map(Process::pid));
+    on_core("1", &others)?;
+    on_core("0", &[filled.town.keepers.first().and_then(Option::as_ref).context("keeper 1")?.pid()])?;
     let (mut refused, mut evaluated) = (Series::default(), Series::default());
     for _ in 0..rounds {
         let mut bodies = Vec::new();
@@ -261,6 +266,7 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
         evaluated.0.push(desk.rate("/v1/evaluations", &grants, |_: &Evaluated| true)?);
     }
     drop(desk);
+    on_core("0-1", &[std::process::id()])?;
     Ok(Measured {
         figures: vec![
             Figure::alone(
@@ -278,19 +284,21 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
         ],
         how: vec![format!(
             "{rounds} rounds; {refusals} requests (civil immigration without a paper, so that the rules are asked) and {evaluations} grants a round, \
-             {AT_A_TIME} under way at a time, {OFFICERS} officers, over TLS on kept connections; keeper 1 is bound to one core (`taskset`), its leaves and rows are \
+             {AT_A_TIME} under way at a time, {OFFICERS} officers, over TLS on kept connections; keeper 1 is bound to one core (`taskset`) and all else to another, its leaves and rows are \
              synced before each answer. Preparing the requests is not in the time."
         )],
     })
 }
 
-/// Binds every thread of a process to the first core.
-fn one_core(pid: u32) -> anyhow::Result<()> {
-    let done =
-        super::town::command("taskset").args(["--all-tasks", "--cpu-list", "--pid", "0"]).arg(pid.to_string()).output();
-    let done = done.context("taskset cannot be started")?;
-    if !done.status.success() {
-        bail!("taskset: {}", String::from_utf8_lossy(&done.stderr));
+/// Binds every thread of processes to cores.
+fn on_core(cores: &str, pids: &[u32]) -> anyhow::Result<()> {
+    for pid in pids {
+        let mut taskset = super::town::command("taskset");
+        let done = taskset.args(["--all-tasks", "--cpu-list", "--pid", cores]).arg(pid.to_string()).output();
+        let done = done.context("taskset cannot be started")?;
+        if !done.status.success() {
+            bail!("taskset: {}", String::from_utf8_lossy(&done.stderr));
+        }
     }
     Ok(())
 }
