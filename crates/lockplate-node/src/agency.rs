@@ -413,6 +413,10 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
     server.serve(gate.behind(Router::new().route("/livez", get(async || "ok"))), tasks);
     let active = match &settings.standby {
         Some(section) => {
+            // What a takeover needs is tried before it is needed.
+            if let Some(addr) = settings.recorder.as_ref().and_then(|recorder| recorder.lan) {
+                drop(Server::bind(ListenOn { addr, tls: TlsMode::PlainLan }, limits()).await?);
+            }
             gate.stand_by(true);
             let taken = Box::pin(section.take_part(&settings, &clock, tasks)).await?;
             gate.stand_by(false);

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use town::lan::Lan;
 use town::process::{Process, lives, memory_kib, signal};
-use town::{BINARY, FORMATS, Terms, Town, command, has_tool, moment, pause, wait_until};
+use town::{BINARY, FORMATS, Terms, Town, command, has_tool, moment, pause, wait_until, write};
 
 const PLATES: [&str; 3] = ["KXT4107", "KXT4206", "WRN3317"];
 
@@ -94,6 +94,74 @@ fn a_killed_sealer_costs_two_seconds_and_no_acknowledged_read() {
     town.find_all(&acknowledged);
     let orphaned = town.closes().values().filter(|(_, orphaned)| *orphaned).count();
     assert!(orphaned >= 1, "the log says that an epoch was orphaned");
+    town.nobody_panicked();
+    town.stop_and_check();
+}
+
+/// Stands between a recorder (standard input) and a real sealer, and says after so many reads that the epoch takes no more: a million
+/// would take minutes. The frames are those of `sealer/wire.rs`: 7 is "seal" with a count of reads, 9 and 1 is "not sealed, full".
+const SOON_FULL: &str = r#"
+import socket, struct, subprocess, sys
+recorder = socket.socket(fileno=0)
+ours, theirs = socket.socketpair()
+real = subprocess.Popen([BINARY, "sealer"], stdin=theirs, stdout=subprocess.DEVNULL, env={})
+theirs.close()
+
+def frame(of):
+    data = of.recv(4, socket.MSG_WAITALL)
+    if len(data) < 4:
+        sys.exit(real.wait() if of is ours else ours.close() or real.wait())
+    return data + of.recv(struct.unpack(">I", data)[0], socket.MSG_WAITALL)
+
+recorder.sendall(frame(ours))
+taken = 0
+while True:
+    ask = frame(recorder)
+    if ask[4] == 7:
+        reads = struct.unpack(">H", ask[5:7])[0]
+        if taken + reads > 60:
+            recorder.sendall(bytes([0, 0, 0, 2, 9, 1]))
+            continue
+        taken += reads
+    ours.sendall(ask)
+    recorder.sendall(frame(ours))
+"#;
+
+/// An epoch takes no more reads before its hour is over. Many cameras are sending: each is answered when its read is sealed under the next epoch,
+/// and none is turned away.
+#[test]
+fn a_full_epoch_turns_nobody_away() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let python = command("sh").args(["-c", "command -v python3"]).output().unwrap();
+    let python = String::from_utf8(python.stdout).unwrap();
+    let mut town = Town::found(Terms { epoch_seconds: 30, sources: 4, ..Terms::default() });
+    let sealer = town.home("agency").join("soon-full");
+    write(&sealer, format!("#!{python}{}", SOON_FULL.replace("BINARY", &format!("{BINARY:?}"))).as_bytes());
+    std::fs::set_permissions(&sealer, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let file = town.home("agency").join("agency.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    write(&file, text.replace("[recorder]\n", &format!("[recorder]\nsealer = {sealer:?}\n")).as_bytes());
+    town.start_everything();
+
+    let mut lans: Vec<(Lan, String)> = (0..24).map(|at| (town.lan(), town.door(&format!("own-{}", at % 4)))).collect();
+    let mut acknowledged = Vec::new();
+    for round in 0..25 {
+        let reads: Vec<_> = (0..24).map(|at| town.read(&format!("KXT{}", 4_000 + round * 24 + at))).collect();
+        std::thread::scope(|scope| {
+            for ((lan, door), (_, line)) in lans.iter_mut().zip(&reads) {
+                scope.spawn(|| {
+                    let (status, body) = lan.post(door, "application/x-ndjson", line.as_bytes()).unwrap();
+                    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+                });
+            }
+        });
+        acknowledged.extend(reads.into_iter().map(|(read, _)| read).step_by(23));
+        pause(20);
+    }
+    town.find_all(&acknowledged[..6]);
+    let closes = town.closes();
+    assert!(closes.len() > 6 && closes.values().all(|(_, orphaned)| !orphaned), "{} epochs closed", closes.len());
     town.nobody_panicked();
     town.stop_and_check();
 }

@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use store::{Bad, Bucket};
+use hyper::Method;
+use store::{Asked, Bad, Bucket};
 use town::lan::Lan;
 use town::process::{Process, signal};
 use town::{Acknowledged, BINARY, Terms, Town, moment, pause, wait_until, write, write_secret};
@@ -84,9 +85,27 @@ struct Pair {
 impl Pair {
     /// The first machine is active; the second has its files and does not run.
     fn start() -> Self {
+        let mut pair = Self::found();
+        pair.town.start_everything();
+        let town = &pair.town;
+        // What an operator copies to the second machine: the papers, the keys, the list of officers.
+        for path in ["charter.auth", "card.json", "data/officers.json"] {
+            let bytes = std::fs::read(town.home("agency").join(path)).unwrap();
+            write_secret(&town.home("agency-2").join(path), &bytes);
+        }
+        for entry in std::fs::read_dir(town.data("agency").join("keys")).unwrap() {
+            let entry = entry.unwrap();
+            let bytes = std::fs::read(entry.path()).unwrap();
+            write_secret(&town.data("agency-2").join("keys").join(entry.file_name()), &bytes);
+        }
+        pair
+    }
+
+    /// Nothing runs yet.
+    fn found() -> Self {
         let bucket = Bucket::start();
         let section = bucket.section("millbrook", "keys/archive.s3", true);
-        let mut town = Town::found(Terms { epoch_seconds: 6, bucket: Some(section), ..Terms::default() });
+        let town = Town::found(Terms { epoch_seconds: 6, bucket: Some(section), ..Terms::default() });
         let file = town.home("agency").join("agency.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         let public = text.split("address = \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
@@ -101,17 +120,6 @@ impl Pair {
             write(&town.home(party).join("agency.toml"), own.as_bytes());
         }
         let relay = Relay::start(public.parse().unwrap(), machines[0].listen);
-        town.start_everything();
-        // What an operator copies to the second machine: the papers, the keys, the list of officers.
-        for path in ["charter.auth", "card.json", "data/officers.json"] {
-            let bytes = std::fs::read(town.home("agency").join(path)).unwrap();
-            write_secret(&town.home("agency-2").join(path), &bytes);
-        }
-        for entry in std::fs::read_dir(town.data("agency").join("keys")).unwrap() {
-            let entry = entry.unwrap();
-            let bytes = std::fs::read(entry.path()).unwrap();
-            write_secret(&town.data("agency-2").join("keys").join(entry.file_name()), &bytes);
-        }
         Self { bucket, town, relay, machines }
     }
 
@@ -184,6 +192,12 @@ fn has_folder(data: &Path, begins: &str) -> bool {
 fn a_machine_that_is_gone_with_its_disk_is_taken_over_from_and_nothing_acknowledged_is_lost() {
     let mut pair = Pair::start();
     let mut acknowledged = pair.town.post_all(&PLATES, 10);
+    // One that could not take reads does not stand by.
+    let taken = TcpListener::bind(pair.machines[1].lan).unwrap();
+    let mut unfit = pair.run(1);
+    assert_eq!(unfit.wait(ENDS_WITHIN).and_then(|status| status.code()), Some(3), "{}", unfit.said());
+    assert!(unfit.said().contains(&format!("cannot listen on {}", pair.machines[1].lan)), "{}", unfit.said());
+    drop((taken, unfit));
     let standby = pair.stand_by(1);
     let (more, refused) = pair.town.post_for(9_000, &PLATES);
     assert!(more.len() > 50 && refused.is_empty(), "{} taken, refused: {refused:?}", more.len());
@@ -339,6 +353,32 @@ fn where_a_part_of_a_base_is_lost_another_prefix_goes_on_with_the_machines_own_f
     let process = pair.run(0);
     pair.taken_over_by(0, process, &mut acknowledged);
     acknowledged.extend(pair.town.post_all(&PLATES, 10));
+    pair.town.wait_sealing();
+    pair.town.find_all(&acknowledged);
+    pair.town.nobody_panicked();
+    pair.town.stop_all();
+}
+
+/// A15. The machine that begins the journal ends before its first base is whole: started again, it begins anew and is not locked out.
+#[test]
+fn a_machine_that_ended_before_its_first_base_begins_again() {
+    let mut pair = Pair::found();
+    for place in 0..3 {
+        pair.town.start_keeper(place);
+    }
+    let of_a_base = |asked: &Asked| asked.method == Method::PUT && asked.key.contains("/standby/base/");
+    pair.bucket.go_wrong(Bad::Status(503), usize::MAX, of_a_base);
+    let mut first = pair.run(0);
+    wait_until("the list of the first base is put", || {
+        assert!(first.ended().is_none(), "{}", first.said());
+        pair.bucket.asked().iter().any(of_a_base)
+    });
+    first.kill();
+    pair.bucket.be_well();
+    assert!(!files_below(&pair.bucket.object("millbrook/standby/journal")).is_empty(), "the journal was begun");
+    assert!(files_below(&pair.bucket.object("millbrook/standby/base")).is_empty(), "and has no base");
+    pair.town.start_everything_but_keepers();
+    let acknowledged = pair.town.post_all(&PLATES, 10);
     pair.town.wait_sealing();
     pair.town.find_all(&acknowledged);
     pair.town.nobody_panicked();

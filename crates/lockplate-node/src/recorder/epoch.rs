@@ -392,6 +392,8 @@ impl EpochTask {
                 Ok(Tell::NotSealed(NotSealed::DiskFull)) => Some(RecorderError::Busy),
                 Ok(Tell::NotSealed(NotSealed::EpochFull)) => {
                     is_full = true;
+                    // Before anybody is told: who comes again waits for the next epoch, and is not interrupted here again and again.
+                    self.groups.close();
                     Some(RecorderError::Interrupted)
                 }
                 Ok(_) | Err(LinkBroken) => return Ended::Died,
