@@ -123,7 +123,8 @@ impl core::fmt::Debug for VerifiedEvaluation {
 /// `headers` are those of the grant's epochs, same order.
 ///
 /// # Errors
-/// `KeeperMisbehaved` naming the keeper for anything that an honest keeper cannot have sent.
+/// `Invalid` if the keeper did not sign it: others carry its answers, so that shows nothing of the keeper. `KeeperMisbehaved`
+/// naming the keeper for what it signed and is no right answer to this grant.
 pub fn verify_evaluation(
     evaluation: &Signed<Evaluation>,
     keeper: &VerifyKey,
@@ -133,7 +134,8 @@ pub fn verify_evaluation(
     response: &HpkeSecretKey,
 ) -> Result<VerifiedEvaluation> {
     check_headers(grant, headers)?;
-    verify_answer(evaluation, keeper, index, grant, headers, response).map_err(|error| match error.kind() {
+    let signed = evaluation.verify(keeper)?;
+    verify_answer(signed, keeper, index, grant, headers, response).map_err(|error| match error.kind() {
         ErrorKind::Internal => error,
         ErrorKind::Malformed
         | ErrorKind::Invalid
@@ -152,7 +154,7 @@ fn check_headers(grant: &Grant, headers: &[EpochHeader]) -> Result<()> {
 }
 
 fn verify_answer(
-    evaluation: &Signed<Evaluation>,
+    value: &Evaluation,
     keeper: &VerifyKey,
     index: KeeperIndex,
     grant: &Grant,
@@ -160,7 +162,6 @@ fn verify_answer(
     response: &HpkeSecretKey,
 ) -> Result<VerifiedEvaluation> {
     let grant_digest = grant.digest();
-    let value = evaluation.verify(keeper)?;
     if value.grant_digest != grant_digest || value.index != index {
         return Err(Error::invalid("an evaluation answers another grant"));
     }

@@ -11,7 +11,7 @@ use crate::limits::{BUCKET_BITS_MAX, BUCKET_CELLS_PLANNED, BUCKET_PAD_CELLS, CEL
 use crate::wire::{Reader, Writer};
 
 /// Cells of one epoch, padding not counted: 291 a second for an hour, the 1,750 cameras of a big county at their peak included (`scale.md`).
-/// The recorder ends the epoch and starts the next when it is reached, so that closing never meets more and no bucket can be too large.
+/// The recorder ends the epoch and starts the next when it is reached, so that closing never meets more.
 pub const SEGMENT_CELLS_MAX: usize = 1 << 20;
 /// Cells of one segment with its padding: 1 GiB. Met only where `bucket_bits` is far too large for the cells there are.
 pub const SEGMENT_PADDED_CELLS_MAX: usize = 1 << 22;
@@ -21,6 +21,9 @@ pub const BUCKET_CELLS_MAX: usize = SEGMENT_CELLS_MAX;
 pub const TAG_BYTES: usize = 32;
 /// Bytes of one hash of an inclusion path.
 const HASH_BYTES: usize = 32;
+
+/// An epoch of so many times the cells that it was planned for has too few buckets.
+const OUTGROWN: usize = 16;
 
 /// Cells that were written whose room is given back together: 16 MiB.
 const GIVEN_BACK_CELLS: usize = 64 * 1024;
@@ -48,6 +51,15 @@ pub fn bucket_bits_for(recent_cells: u64) -> u8 {
     let cells = recent_cells.min(u64::try_from(SEGMENT_CELLS_MAX).unwrap_or(u64::MAX));
     let buckets = cells.div_ceil(BUCKET_CELLS_PLANNED).max(1).next_power_of_two();
     u8::try_from(buckets.trailing_zeros()).unwrap_or(BUCKET_BITS_MAX)
+}
+
+/// Cells that an epoch of 2^`bucket_bits` buckets takes: sixteen times what its buckets were planned for. Where the forecast was too low by more, the
+/// recorder ends the epoch and starts one with more buckets: a search that fetches a bucket is not to fetch an hour.
+#[must_use]
+pub fn epoch_cells_max(bucket_bits: u8) -> usize {
+    let a_bucket = usize::try_from(BUCKET_CELLS_PLANNED).unwrap_or(usize::MAX).saturating_mul(OUTGROWN);
+    let buckets = 1_usize.checked_shl(u32::from(bucket_bits)).unwrap_or(usize::MAX);
+    a_bucket.saturating_mul(buckets).min(SEGMENT_CELLS_MAX)
 }
 
 /// Cells of a bucket that holds `cells` sealed ones, with its padding: a multiple of 16, and at least 16.

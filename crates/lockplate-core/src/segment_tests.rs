@@ -172,6 +172,45 @@ fn bounds_of_a_segment() {
     assert_eq!(kind(Segment::build(0, vec![one; SEGMENT_CELLS_MAX + 1], &mut rng(1))), ErrorKind::Invalid);
 }
 
+/// More cells than are given back together, twice: nothing is lost or moved by the giving back.
+#[test]
+fn what_is_given_back_on_the_way_is_what_was_written() {
+    let bits = 6;
+    let buckets: Vec<u32> = (0..150_000_u32).map(|at| at.wrapping_mul(2_654_435_761) >> 26).collect();
+    let cells = cells(5, &buckets);
+    let segment = Segment::build(bits, cells.clone(), &mut rng(6)).unwrap();
+    let mut leaves = Vec::new();
+    let mut found = 0;
+    for bucket in 0..segment.buckets() {
+        let verified = segment.prove(bucket).unwrap();
+        let verified = verified.verify(bucket, &segment.root(), bits).unwrap();
+        for cell in cells.iter().filter(|cell| cell.bucket == bucket) {
+            assert_eq!(verified.find(cell.cell.first_chunk().unwrap()), Some(&cell.cell));
+            found += 1;
+        }
+        leaves.push(leaf_hash(verified.bytes()));
+    }
+    assert_eq!(found, cells.len());
+    assert_eq!(segment.root(), *merkle::root(&leaves).as_bytes());
+}
+
+/// A forecast may be too low by sixteen times; from then on the epoch ends, and the next has enough buckets within a few.
+#[test]
+fn an_epoch_ends_where_its_buckets_would_be_too_large() {
+    for (bits, most) in
+        [(0, 2_048), (1, 4_096), (5, 65_536), (9, SEGMENT_CELLS_MAX), (13, SEGMENT_CELLS_MAX), (255, SEGMENT_CELLS_MAX)]
+    {
+        assert_eq!(epoch_cells_max(bits), most, "{bits}");
+    }
+    let mut bits = bucket_bits_for(5);
+    let mut epochs = 1;
+    while epoch_cells_max(bits) < SEGMENT_CELLS_MAX {
+        bits = bucket_bits_for(2 * epoch_cells_max(bits) as u64);
+        epochs += 1;
+    }
+    assert_eq!(epochs, 3);
+}
+
 #[test]
 fn bucket_bits_follow_the_volume() {
     let expected =

@@ -30,7 +30,6 @@ use lockplate_store::contract::Error as ArchiveError;
 use lockplate_store::durable;
 use lockplate_store::segment_store::{self, NoConditionalPut, SegmentStore};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 pub use desk_section::{DeskConfig, OwnerConfig};
 pub use memory::MemoryRefused;
@@ -43,7 +42,7 @@ pub use standby_section::StandbyConfig;
 use crate::account::{AccountParts, Accounts};
 use crate::agency_db::AgencyDb;
 use crate::alerts::{AlertParts, Alerts, NoNotices};
-use crate::archive::{self, ArchiveState, BUCKET_READS_MAX, Known};
+use crate::archive::{self, ArchiveState, BucketPlaces, Known};
 use crate::clock::Clock;
 use crate::cosign::{NoWitnesses, NotStarted, WitnessSet};
 use crate::db::DbError;
@@ -603,7 +602,7 @@ async fn open_owner(
         archive,
         in_memory,
         key: Some(key),
-        reads: Arc::new(Semaphore::new(BUCKET_READS_MAX)),
+        places: Arc::new(BucketPlaces::default()),
         clock: Arc::clone(clock),
     };
     let routes = archive::routes(state).merge(log_door::routes("/log/recorder", log.door()));

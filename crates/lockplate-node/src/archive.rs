@@ -37,9 +37,27 @@ use crate::problem::{Problem, ProblemKind};
 /// parts.
 pub const EPOCHS_LISTED_MAX: usize = 2_000;
 
-/// Buckets that are read from the store at once: each is in memory until it is sent, and a store behind a network may be slow. Whoever
-/// comes later waits for a place, as long as a request may last.
-pub const BUCKET_READS_MAX: usize = 64;
+/// What answers with buckets may hold of this machine, all together. Whoever comes later waits for a place.
+#[derive(Debug)]
+pub struct BucketPlaces {
+    /// Pieces of answers that are read from the store: one behind a network may be slow.
+    reads: Arc<Semaphore>,
+    /// KiB that were read and are not sent yet. A caller who reads nothing keeps his until his connection is cut
+    /// ([`crate::http::Limits::stall`]).
+    unsent_kib: Arc<Semaphore>,
+}
+
+/// Pieces that are read at once.
+const READS_MAX: usize = 16;
+/// 64 MiB.
+const UNSENT_KIB_MAX: u32 = 64 * 1024;
+
+impl Default for BucketPlaces {
+    fn default() -> Self {
+        let unsent = usize::try_from(UNSENT_KIB_MAX).unwrap_or(usize::MAX);
+        Self { reads: Arc::new(Semaphore::new(READS_MAX)), unsent_kib: Arc::new(Semaphore::new(unsent)) }
+    }
+}
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -57,8 +75,8 @@ pub struct ArchiveState {
     pub in_memory: bool,
     /// Signs the time: the recorder's key of the charter. An archive server has none and tells no time.
     pub key: Option<Arc<SigningKey>>,
-    /// Places for reads of buckets.
-    pub reads: Arc<Semaphore>,
+    /// Bounds of answers with buckets.
+    pub places: Arc<BucketPlaces>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -67,6 +68,9 @@ pub struct Limits {
     pub request: Duration,
     /// A door whose requests have a bound of their own.
     pub slow: Option<SlowDoor>,
+    /// Longest time in which a caller takes nothing of what is sent to him; then his connection is cut, and with it goes what waits for him in
+    /// memory.
+    pub stall: Duration,
     /// Life of a connection, however busy: ends callers that read a response one byte at a time.
     pub connection_age: Duration,
     /// What an old connection, or any at shutdown, still gets to finish the response it is in.
@@ -101,6 +105,7 @@ impl Default for Limits {
             header_read: Duration::from_secs(10),
             request: Duration::from_secs(30),
             slow: None,
+            stall: Duration::from_secs(60),
             connection_age: Duration::from_secs(600),
             drain: Duration::from_secs(15),
             body_bytes: 1024 * 1024,
@@ -276,6 +281,9 @@ impl Connections {
             return;
         }
         let stopping = self.tasks.stopping().clone();
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.limits.stall));
+        let stream = Box::pin(stream);
         match self.acceptor {
             None => drive(stream, peer, self.app, self.limits, &stopping).await,
             Some(acceptor) => match tokio::time::timeout(self.limits.header_read, acceptor.accept(stream)).await {

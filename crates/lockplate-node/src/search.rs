@@ -23,11 +23,10 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockplate_core::approval::Grant;
 use lockplate_core::charter::{CharterFile, KeeperEntry};
 use lockplate_core::emergency::Danger;
-use lockplate_core::envelope::HpkeSecretKey;
 use lockplate_core::epoch::EpochHeader;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::{AgencyId, EpochId, KeeperIndex};
-use lockplate_core::open::{Combining, PlateKey, VerifiedEvaluation, open, verify_evaluation};
+use lockplate_core::open::{Combining, Evaluation, PlateKey, VerifiedEvaluation, open, verify_evaluation};
 use lockplate_core::plate::Jurisdiction;
 use lockplate_core::request::{DisclosureClaim, FiledRequest};
 use lockplate_core::segment::BucketProof;
@@ -54,7 +53,7 @@ use crate::api::{
     AnswerState, B64, BucketAsked, BucketsAsked, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus,
     DisclosureLogged, DisclosureMade, Done, ReasonText,
 };
-use crate::client::{CallLimits, PeerClient, PeerError, PeerTrust};
+use crate::client::{CallLimits, Frames, PeerClient, PeerError, PeerTrust};
 use crate::clock::Clock;
 use crate::problem::ProblemKind;
 use crate::settings;
@@ -70,6 +69,10 @@ use timings::Laps;
 const BUCKETS_A_REQUEST: usize = 32;
 /// Requests for buckets that are under way at one owner's archive: it reads for one while the other is on its way.
 const BUCKET_REQUESTS_AT_A_TIME: usize = 2;
+/// How often the rest of one request is asked for again where the answer broke off.
+const BUCKETS_ASKED_AGAIN_MAX: u32 = 2;
+/// Pause before that: a server that has ended is started anew meanwhile.
+const BUCKETS_ASKED_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of one answer of the archive: a bucket of a quarter million cells.
 const ARCHIVE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one answer of the desk: a grant and 16 evaluations at their bounds, in base64.
@@ -545,24 +548,24 @@ impl Searcher {
         }
     }
 
-    /// Keeps the proof of a keeper's wrong answer, and tells the desk.
-    async fn name_culprit(
-        &self,
-        officer: &Officer,
-        pending: &Pending,
-        keeper: &KeeperEntry,
-        proof: &Value,
-    ) -> Result<Culprit, SearchFault> {
+    /// Keeps the proof of a keeper's wrong answer.
+    fn name_culprit(&self, pending: &Pending, keeper: &KeeperEntry, proof: &Value) -> Culprit {
         let place = keeper.index.0;
         let evidence = self.write_evidence(&format!("keeper-{place}"), pending, proof);
-        let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
-        let call = self.call(officer, &pending.request_digest, DeskCallKind::Culprit);
-        let _told: Done = self.desk.post_json(&path, &CulpritNamed { keeper: place, call }, None).await?;
-        Ok(Culprit { keeper: place, name: keeper.name.clone(), evidence })
+        Culprit { keeper: place, name: keeper.name.clone(), evidence }
     }
 
-    /// Collects t evaluations that verify. A wrong one names its keeper, goes to an evidence file and to the desk, which asks
-    /// another keeper.
+    /// Tells the desk of a keeper's wrong answer: it asks another keeper.
+    async fn tell_of_culprit(&self, officer: &Officer, pending: &Pending, keeper: u8) -> Result<(), PeerError> {
+        let path = format!("/v1/desk/requests/{}/culprits", hex::encode(pending.request_digest));
+        let call = self.call(officer, &pending.request_digest, DeskCallKind::Culprit);
+        let _told: Done = self.desk.post_json(&path, &CulpritNamed { keeper, call }, None).await?;
+        Ok(())
+    }
+
+    /// Collects t evaluations that verify. A wrong one that its keeper signed names the keeper, goes to an evidence file and to the
+    /// desk, which asks another keeper. What the keeper did not sign is put aside: the desk showed it, and the keeper may not even
+    /// have been asked.
     async fn evaluations(
         &self,
         officer: &Officer,
@@ -577,23 +580,41 @@ impl Searcher {
         let mut judged: BTreeSet<u8> = BTreeSet::new();
         let mut good = Vec::new();
         let mut culprits: Vec<Culprit> = Vec::new();
+        let mut made_up = false;
         loop {
             let status = self.status(officer, &pending.request_digest).await?;
             seen(&status);
+            let mut untold = None;
             let mut known = status.evaluations.iter().filter_map(|(place, bytes)| {
                 let keeper = self.charter.charter().keeper(KeeperIndex(*place))?;
-                judged.insert(*place).then_some((keeper, bytes))
+                if judged.contains(place) {
+                    return None;
+                }
+                // Its place stays open: the keeper's own answer may come yet.
+                let Some(signed) = signed_by(keeper, bytes) else {
+                    if !made_up {
+                        tracing::warn!(keeper = *place, "the desk shows an answer that the keeper did not sign");
+                    }
+                    made_up = true;
+                    return None;
+                };
+                judged.insert(*place);
+                Some((keeper, bytes, signed))
             });
             // Where one is wrong, the others of the same answer are looked at before anything is waited for.
             while good.len() < needed {
+                let mut work = Laps::start(self.clock.as_ref());
                 let these: Vec<_> = known.by_ref().take(needed.saturating_sub(good.len())).collect();
                 if these.is_empty() {
                     break;
                 }
-                let mut work = Laps::start(self.clock.as_ref());
-                let verify =
-                    |(keeper, bytes)| (keeper, bytes, verified(keeper, bytes, grant, headers, &pending.response));
-                let verified: Vec<_> = these.into_par_iter().map(verify).collect();
+                let verified: Vec<_> = these
+                    .into_par_iter()
+                    .map(|(keeper, bytes, signed)| {
+                        let (key, index, response) = (key_of(keeper), keeper.index, &pending.response);
+                        (keeper, bytes, verify_evaluation(&signed, &key, index, grant, headers, response))
+                    })
+                    .collect();
                 verifying = verifying.saturating_add(work.lap());
                 for (keeper, bytes, verified) in verified {
                     match verified {
@@ -601,7 +622,12 @@ impl Searcher {
                         Err(error) if error.kind() == ErrorKind::KeeperMisbehaved => {
                             let place = keeper.index.0;
                             let proof = json!({ "keeper": place, "grant": B64(grant.to_bytes()), "evaluation": bytes });
-                            culprits.push(self.name_culprit(officer, pending, keeper, &proof).await?);
+                            culprits.push(self.name_culprit(pending, keeper, &proof));
+                            // The answers that are there may suffice whether the desk hears of it or not.
+                            if let Err(error) = self.tell_of_culprit(officer, pending, place).await {
+                                tracing::warn!(keeper = place, %error, "the desk cannot be told of a wrong answer");
+                                untold = Some(error);
+                            }
                         }
                         Err(error) => return Err(error.into()),
                     }
@@ -609,6 +635,10 @@ impl Searcher {
             }
             if good.len() >= needed {
                 return Ok((good, culprits, verifying));
+            }
+            // Without having heard of it the desk asks no other keeper: waiting would be in vain.
+            if let Some(error) = untold {
+                return Err(error.into());
             }
             let pause = match status.state {
                 DeskState::Gone => Err(SearchFault::Gone),
@@ -630,32 +660,62 @@ impl Searcher {
                         evidence: culprits.into_iter().find_map(|culprit| culprit.evidence),
                     });
                 }
+                Err(SearchFault::Unavailable(_) | SearchFault::Waiting(_)) if made_up => {
+                    return Err(SearchFault::Lied {
+                        who: Liar::Desk,
+                        what: "the desk showed an answer that its keeper did not sign and too few others came",
+                        evidence: None,
+                    });
+                }
                 Err(fault) => return Err(fault),
             }
         }
     }
 
-    /// Some buckets: fetched hit or miss alike, each opened while the next ones come; and how long the opening took.
+    /// Some buckets: fetched hit or miss alike, each opened while the next ones come; and how long the opening took. Where an answer
+    /// breaks off, what has not come is asked for again: the archive's server may have ended in the middle of it. What came and is
+    /// wrong is a lie, and not asked for twice.
     async fn buckets(
         &self,
         pending: &Pending,
         keys: &[PlateKey],
         places: &BTreeMap<EpochId, &ClosedEpoch>,
     ) -> Result<(Vec<(OpenedCell, package::Find)>, Duration), SearchFault> {
-        let asked = |key: &PlateKey| BucketAsked { epoch: B64(key.epoch_id().0.to_vec()), bucket: key.bucket() };
-        let asked = BucketsAsked { buckets: keys.iter().map(asked).collect() };
-        let mut answer = self.archive.post_json_framed("/v1/buckets", &asked).await.map_err(SearchFault::of_archive)?;
         let (mut found, mut took) = (Vec::new(), Duration::ZERO);
-        for key in keys {
+        let (mut to_come, mut answer, mut asked_again) = (keys, None, 0_u32);
+        while let Some((key, rest)) = to_come.split_first() {
             let epoch =
                 places.get(&key.epoch_id()).ok_or(SearchFault::Internal("a key is of an epoch of the grant"))?;
-            let bucket = answer.next().await.and_then(|bucket| bucket.ok_or(PeerError::Malformed));
-            let bucket = bucket.map_err(SearchFault::of_archive)?;
+            let bucket = match self.next_bucket(&mut answer, to_come).await {
+                Ok(bucket) => bucket,
+                Err(PeerError::Unreachable | PeerError::Malformed) if asked_again < BUCKETS_ASKED_AGAIN_MAX => {
+                    asked_again = asked_again.saturating_add(1);
+                    answer = None;
+                    tokio::time::sleep(BUCKETS_ASKED_AGAIN_AFTER).await;
+                    continue;
+                }
+                Err(error) => return Err(SearchFault::of_archive(error)),
+            };
             let mut work = Laps::start(self.clock.as_ref());
             found.extend(self.opened(pending, key, epoch, &bucket)?);
             took = took.saturating_add(work.lap());
+            to_come = rest;
         }
         Ok((found, took))
+    }
+
+    /// The next bucket of the answer that is being read; where there is none, all that are to come are asked for.
+    async fn next_bucket(&self, answer: &mut Option<Frames>, to_come: &[PlateKey]) -> Result<Bytes, PeerError> {
+        let frames = match answer {
+            Some(frames) => frames,
+            None => {
+                let asked =
+                    |key: &PlateKey| BucketAsked { epoch: B64(key.epoch_id().0.to_vec()), bucket: key.bucket() };
+                let asked = BucketsAsked { buckets: to_come.iter().map(asked).collect() };
+                answer.insert(self.archive.post_json_framed("/v1/buckets", &asked).await?)
+            }
+        };
+        frames.next().await?.ok_or(PeerError::Malformed)
     }
 
     /// A bucket, proved under the logged root and opened.
@@ -744,18 +804,15 @@ impl Searcher {
     }
 }
 
-/// A keeper's answer as it came, checked in full.
-fn verified(
-    keeper: &KeeperEntry,
-    B64(bytes): &B64,
-    grant: &Grant,
-    headers: &[EpochHeader],
-    response: &HpkeSecretKey,
-) -> Result<VerifiedEvaluation, lockplate_core::Error> {
-    let key = VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]));
-    let signed = Signed::from_bytes(bytes)
-        .map_err(|_form| lockplate_core::Error::keeper(keeper.index, "a keeper's evaluation is wrong"))?;
-    verify_evaluation(&signed, &key, keeper.index, grant, headers, response)
+fn key_of(keeper: &KeeperEntry) -> VerifyKey {
+    VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]))
+}
+
+/// The answer that a keeper gave; none where these bytes are not its own, whatever the desk says of them. The desk checks as much
+/// before it keeps an answer, so such bytes are the desk's.
+fn signed_by(keeper: &KeeperEntry, B64(bytes): &B64) -> Option<Signed<Evaluation>> {
+    let signed = Signed::<Evaluation>::from_bytes(bytes).ok()?;
+    signed.verify(&key_of(keeper)).is_ok().then_some(signed)
 }
 
 fn window_of(filed: &FiledRequest) -> (Timestamp, Timestamp) {

@@ -19,9 +19,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use lockplate_core::entry::{Leaf, LogEntry, parse_leaf};
+use lockplate_core::segment::epoch_cells_max;
 use town::lan::Lan;
 use town::process::{Process, lives, memory_kib, signal};
-use town::{BINARY, FORMATS, Terms, Town, command, has_tool, moment, pause, wait_until, write};
+use town::{BINARY, FORMATS, Terms, Town, command, has_tool, moment, now_ms, pause, wait_until, write};
 
 const PLATES: [&str; 3] = ["KXT4107", "KXT4206", "WRN3317"];
 
@@ -162,6 +164,47 @@ fn a_full_epoch_turns_nobody_away() {
     town.find_all(&acknowledged[..6]);
     let closes = town.closes();
     assert!(closes.len() > 6 && closes.values().all(|(_, orphaned)| !orphaned), "{} epochs closed", closes.len());
+    town.nobody_panicked();
+    town.stop_and_check();
+}
+
+/// A file of few reads of past hours, then one of many: an hour that nobody forecast is not one bucket that every search of it has to fetch.
+#[test]
+fn an_hour_that_was_not_forecast_has_buckets_of_bounded_size() {
+    let mut town = Town::start(Terms { epoch_seconds: 10, ..Terms::default() });
+    let hour = now_ms() / 10_000 * 10_000 - 7_200_000;
+    let mut import = |name: &str, count: usize, at_ms: i64| {
+        let file = town.home("agency").join(name);
+        let lines = (0..count).map(|at| {
+            let time = at_ms + i64::try_from(at / 2).unwrap();
+            format!(
+                "{{\"plate\":\"KX{at:05}\",\"camera\":\"file-1\",\"captured_at\":{time},\"id\":\"{name}-{at}\",\"conf\":0.9}}\n"
+            )
+        });
+        write(&file, lines.collect::<String>().as_bytes());
+        let mut import = command(BINARY);
+        import.args(["import", "--json", "--config"]).arg(town.home("agency").join("agency.toml"));
+        let done = import.arg("--state").arg(town.home("agency")).arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success() && said.contains(&format!("\"accepted\":{count}")), "{said}");
+        town.wait_closed();
+    };
+    import("few.ndjson", 5, hour);
+    import("many.ndjson", 12_000, hour + 600_000);
+    let mut cells = 0;
+    for leaf in town.leaves("recorder") {
+        if let Leaf::Known(stamped) = parse_leaf(&leaf).unwrap()
+            && let LogEntry::EpochClosed(close) = stamped.entry()
+        {
+            cells += close.cells;
+            // A batch is not cut in two, and a bucket has up to fifteen cells of padding, an empty one sixteen.
+            let most = u64::try_from(epoch_cells_max(close.bucket_bits)).unwrap() + 4_096 + (16 << close.bucket_bits);
+            assert!(close.cells <= most, "{} cells in 2^{} buckets", close.cells, close.bucket_bits);
+        }
+    }
+    assert!(cells >= 12_005, "{cells} cells with their padding");
+    let searched = town.search("KX07777");
+    assert_eq!((searched.code, searched.times().len()), (0, 1), "{} {}", searched.document, searched.stderr);
     town.nobody_panicked();
     town.stop_and_check();
 }

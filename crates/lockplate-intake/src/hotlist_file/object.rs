@@ -30,9 +30,9 @@ pub(super) enum Cell<'a> {
 
 impl<'a> Object<'a> {
     /// The object that is the whole of `bytes`; none if they are anything else, it is deeper than
-    /// [`NESTING_MAX`], a text has NUL in it, or an object more than [`MEMBERS_MAX`] members. A BOM before it is none of it.
+    /// [`NESTING_MAX`], a text has NUL in it, or an object more than [`MEMBERS_MAX`] members.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let mut reader = serde_json::Deserializer::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
         let cell = Within(NESTING_MAX).deserialize(&mut reader).ok()?;
         reader.end().ok()?;
         match cell {

@@ -317,8 +317,8 @@ fn every_reason_that_refuses_a_row() {
     assert_eq!(refusal(deep(64)), ("unknown", BadLine));
     let keys: Vec<_> = (0..65).map(|at| format!("\"k{at}\":1")).collect();
     assert_eq!(refusal(format!("{{{}}}", keys.join(","))), ("unknown", BadLine));
-    // Two files, one behind the other.
-    assert!(matches!(one(format!("\u{feff}{ROW}")), Outcome::Add(_)));
+    // Two files, one behind the other: a BOM stands before a file and nowhere else.
+    assert_eq!(refusal(format!("\u{feff}{ROW}")), ("unknown", BadLine));
     let reasons: BTreeSet<&str> = Refusal::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(reasons.len(), Refusal::ALL.len());
 }
@@ -448,6 +448,21 @@ fn headers_that_refuse_the_file() {
     let utf16: Vec<u8> = format!("{good}\n{ROW}").encode_utf16().flat_map(u16::to_le_bytes).collect();
     let read = told(HotlistFile::own(OwnForm::Ndjson, load()), &utf16, 4096);
     assert_eq!(read.refused(), Some(FileRefused::BadHeader));
+}
+
+#[test]
+fn a_byte_order_mark_stands_before_a_file_once_and_nowhere_else() {
+    let header = header("full", 1);
+    let lines = format!("{header}\n{ROW}\n");
+    for chunk in [1, 1 << 20] {
+        let read = |text: &str| told(HotlistFile::own(OwnForm::Ndjson, load()), text.as_bytes(), chunk);
+        assert_eq!(read(&format!("\u{feff}{lines}")).plates(), ["XK41207"]);
+        for text in [format!("\u{feff}\u{feff}{lines}"), format!("\n\u{feff}{lines}")] {
+            assert_eq!(read(&text).refused(), Some(FileRefused::BadHeader), "{text:?}");
+        }
+    }
+    let table = format!("#\u{feff}{header}\nentry_id,plate\ns-1,XK41207\n");
+    assert_eq!(csv(&table).refused(), Some(FileRefused::BadHeader), "not inside of a line either");
 }
 
 #[test]

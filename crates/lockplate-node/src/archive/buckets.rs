@@ -15,9 +15,9 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use lockplate_core::id::EpochId;
 use lockplate_store::contract::{Archive as _, Error as ArchiveError};
 use lockplate_store::segment_store::SegmentStore;
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{ArchiveState, OCTETS};
+use super::{ArchiveState, BucketPlaces, OCTETS, UNSENT_KIB_MAX};
 use crate::api::BucketsAsked;
 use crate::http::BoundedJson;
 use crate::problem::{Problem, ProblemKind};
@@ -41,36 +41,51 @@ pub(super) async fn buckets(
     let places = buckets.into_iter().map(|asked| Some((EpochId(asked.epoch.0.try_into().ok()?), asked.bucket)));
     let places: Option<Vec<_>> = places.collect();
     let places = places.ok_or_else(|| Problem::new(ProblemKind::Invalid).with_pointer("/buckets"))?;
-    let mut frames = Box::pin(frames(state.archive, state.reads, places));
+    let mut frames = Box::pin(frames(state.archive, state.places, places));
     let first = frames.next().await.ok_or(ProblemKind::Internal)??;
     let body = Body::from_stream(stream::once(ready(Ok(first))).chain(frames));
     Ok(([(header::CONTENT_TYPE, OCTETS)], body).into_response())
 }
 
-/// The frames, [`READ_TOGETHER`] of them at a time. Between two such pieces nothing is under way: whoever stops reading his answer holds none of
-/// the places for reads.
+/// The frames, [`READ_TOGETHER`] of them at a time. Between two such pieces nothing is read: whoever stops reading his answer holds no place for
+/// reads. What of the last piece may not be sent yet counts until the next is wanted.
 fn frames(
     archive: Arc<SegmentStore>,
-    reads: Arc<Semaphore>,
-    places: Vec<(EpochId, u32)>,
+    places: Arc<BucketPlaces>,
+    asked: Vec<(EpochId, u32)>,
 ) -> impl Stream<Item = Result<Bytes, Problem>> {
-    let together: Vec<Vec<_>> = places.chunks(READ_TOGETHER).map(<[_]>::to_vec).collect();
-    stream::iter(together).then(move |places| {
-        let (archive, reads) = (Arc::clone(&archive), Arc::clone(&reads));
+    let together: Vec<Vec<_>> = asked.chunks(READ_TOGETHER).map(<[_]>::to_vec).collect();
+    stream::try_unfold((together.into_iter(), None), move |(mut left, unsent)| {
+        let (archive, places) = (Arc::clone(&archive), Arc::clone(&places));
         async move {
-            let mut piece = BytesMut::new();
-            for bucket in try_join_all(places.into_iter().map(|place| read(&archive, &reads, place))).await? {
-                piece.put_u32(u32::try_from(bucket.len()).map_err(|_longer_than_any_bucket| ProblemKind::Internal)?);
-                piece.extend_from_slice(&bucket);
-            }
-            Ok(piece.freeze())
+            drop::<Option<OwnedSemaphorePermit>>(unsent);
+            let Some(asked) = left.next() else { return Ok(None) };
+            let (piece, unsent) = piece(&archive, &places, asked).await?;
+            Ok(Some((piece, (left, Some(unsent)))))
         }
     })
 }
 
-async fn read(archive: &SegmentStore, reads: &Semaphore, (epoch, bucket): (EpochId, u32)) -> Result<Bytes, Problem> {
-    // An error means that nobody closes it: it never comes.
-    let _place = reads.acquire().await;
+/// One piece, and its place among what is not sent yet.
+async fn piece(
+    archive: &SegmentStore,
+    places: &BucketPlaces,
+    asked: Vec<(EpochId, u32)>,
+) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    let closed = |_nobody_closes_it| ProblemKind::Internal;
+    let _reading = places.reads.acquire().await.map_err(closed)?;
+    let mut piece = BytesMut::new();
+    for bucket in try_join_all(asked.into_iter().map(|place| read(archive, place))).await? {
+        piece.put_u32(u32::try_from(bucket.len()).map_err(|_longer_than_any_bucket| ProblemKind::Internal)?);
+        piece.extend_from_slice(&bucket);
+    }
+    let kib = u32::try_from(piece.len().div_ceil(1_024)).unwrap_or(u32::MAX).min(UNSENT_KIB_MAX);
+    // Still at its place for reads: what waits here is bounded too.
+    let unsent = Arc::clone(&places.unsent_kib).acquire_many_owned(kib).await.map_err(closed)?;
+    Ok((piece.freeze(), unsent))
+}
+
+async fn read(archive: &SegmentStore, (epoch, bucket): (EpochId, u32)) -> Result<Bytes, Problem> {
     archive.get_bucket(epoch, bucket).await.map_err(|error| match error {
         ArchiveError::NotFound | ArchiveError::NotClosed | ArchiveError::NoSuchBucket => ProblemKind::NotFound.into(),
         ArchiveError::Damaged(what) => {
@@ -92,7 +107,9 @@ mod tests {
     use object_store::throttle::{ThrottleConfig, ThrottledStore};
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng as _;
+    use tokio::sync::Semaphore;
 
+    use super::super::READS_MAX;
     use super::*;
 
     #[tokio::test]
@@ -106,12 +123,26 @@ mod tests {
         let segment = Segment::build(3, cells, &mut ChaCha20Rng::seed_from_u64(2)).unwrap();
         archive.put_segment(epoch, Bytes::from_static(b"h"), segment).await.unwrap();
         archive.put_close(epoch, Bytes::from_static(b"c")).await.unwrap();
-        let reads = Arc::new(Semaphore::new(8));
-        let mut frames = Box::pin(frames(archive, Arc::clone(&reads), vec![(epoch, 1); 3 * READ_TOGETHER]));
-        let first = frames.next().await.unwrap().unwrap();
-        assert_eq!(reads.available_permits(), 8);
-        // And the rest comes to whoever reads on.
-        let rest: Vec<_> = frames.map(Result::unwrap).collect().await;
-        assert_eq!((rest.len(), &rest[1]), (2, &first));
+        // Room for two pieces of four buckets of 16 cells that are not sent yet.
+        let places = Arc::new(BucketPlaces { unsent_kib: Arc::new(Semaphore::new(36)), ..BucketPlaces::default() });
+        let ask = || Box::pin(frames(Arc::clone(&archive), Arc::clone(&places), vec![(epoch, 1); 3 * READ_TOGETHER]));
+        let (mut idle, mut other) = (ask(), ask());
+        let first = idle.next().await.unwrap().unwrap();
+        assert_eq!(first.len().div_ceil(1_024), 17);
+        assert_eq!(places.reads.available_permits(), READS_MAX);
+        // The other one reads on to its end.
+        let mut all = Vec::new();
+        while let Some(piece) = other.next().await {
+            all.push(piece.unwrap());
+        }
+        assert_eq!((all.len(), &all[2]), (3, &first));
+        // Two that read nothing have all the room: a third waits, and goes on when one of them is cut off.
+        let mut idle_too = ask();
+        idle_too.next().await.unwrap().unwrap();
+        let mut third = ask();
+        let soon = core::time::Duration::from_millis(300);
+        assert!(tokio::time::timeout(soon, third.next()).await.is_err());
+        drop(idle);
+        assert_eq!(third.next().await.unwrap().unwrap(), first);
     }
 }

@@ -14,10 +14,9 @@ use axum::routing::get;
 use lockplate_core::charter::CharterFile;
 use lockplate_store::segment_store::SegmentStore;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
 use super::published::FromBucket;
-use super::{ArchiveState, BUCKET_READS_MAX, Known, routes};
+use super::{ArchiveState, BucketPlaces, Known, routes};
 use crate::agency::{AgencyError, ListenConfig};
 use crate::clock::Clock;
 use crate::http::{Limits, ListenOn, Server, TlsMode};
@@ -103,9 +102,9 @@ pub async fn start(settings: ArchiveSettings, clock: Arc<dyn Clock>, tasks: &Tas
     let known = Arc::new(FromBucket::new(Arc::clone(&archive)));
     let health =
         Router::new().route("/livez", get(async || "ok")).route("/readyz", get(readyz)).with_state(Arc::clone(&known));
-    let reads = Arc::new(Semaphore::new(BUCKET_READS_MAX));
+    let places = Arc::new(BucketPlaces::default());
     let state =
-        ArchiveState { charter, known: Known::Bucket(known), archive, in_memory: false, key: None, reads, clock };
+        ArchiveState { charter, known: Known::Bucket(known), archive, in_memory: false, key: None, places, clock };
     server.serve(routes(state).merge(health), tasks);
     tracing::info!(%address, "the archive server answers");
     Ok(address)

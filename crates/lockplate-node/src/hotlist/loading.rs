@@ -30,6 +30,8 @@ const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a file whose rows are handed on together, and how many such batches may wait to be judged.
 const BATCH_BYTES: usize = 512 * 1024;
 const BATCHES_MAX: usize = 2;
+/// Bytes at the beginning of a file that are waited for before it is decided how the file is read. One that is longer is not of one entry.
+const START_BYTES_MAX: usize = 64 * 1024;
 const DAY_SECONDS: u64 = 86_400;
 
 /// What one load is judged by.
@@ -181,16 +183,14 @@ pub(super) fn read(
 ) -> Result<Read, NotRead> {
     let is_kept = judged.config.settings.kind != SetKind::Extract;
     let delivery = judged.delivery.as_ref().map(|delivery| of_delivery(judged, delivery));
-    let first = pieces.blocking_recv().flatten();
-    let start = first.clone().unwrap_or_default();
+    let start = Start::of(pieces).ok_or(NotRead::BrokenOff)?;
     let signed: BTreeSet<String> =
-        if judged.supervised && is_kept { only_entry(&start).into_iter().collect() } else { BTreeSet::new() };
+        if judged.supervised && is_kept { start.only_entry().into_iter().collect() } else { BTreeSet::new() };
     let load = hotlist_file::Load { now: judged.now, signed_placeholders: &signed };
     let parser = match (judged.template, &delivery) {
         (None, _) => {
-            let form = if start.trim_ascii_start().first() == Some(&b'{') { OwnForm::Ndjson } else { OwnForm::Csv };
             let source_file = delivery.as_ref().and_then(|delivery| delivery.source_file.as_deref());
-            HotlistFile::own(form, load).of_source_file(source_file.unwrap_or_default())
+            HotlistFile::own(start.form(), load).of_source_file(source_file.unwrap_or_default())
         }
         (Some(template), Some(delivery)) => HotlistFile::by_template(template, delivery, load)?,
         (Some(_), None) => return Err(NotRead::NoDelivery),
@@ -215,7 +215,7 @@ pub(super) fn read(
     let mut creators = BTreeMap::new();
     let (parsed, judging) = std::thread::scope(|scope| {
         let (to, batches) = sync_channel(BATCHES_MAX);
-        let parsing = scope.spawn(|| parse(parser, first, pieces, to));
+        let parsing = scope.spawn(|| parse(parser, start, pieces, to));
         let judging = batches.into_iter().try_for_each(|Batch { pieces, header, rows }| {
             for piece in pieces {
                 hash.update(&piece);
@@ -252,6 +252,53 @@ pub(super) fn read(
     Ok(Read { outcome: loading.finish()?, of: FileRead { file: file_read, bytes, creators, is_full } })
 }
 
+/// The beginning of a file. Where a file is cut into pieces is for its sender to choose, so nothing of it is decided by its first piece.
+struct Start {
+    /// All of a file of at most [`START_BYTES_MAX`], of a longer one more than that.
+    bytes: Bytes,
+    /// The file's end has come.
+    is_whole: bool,
+}
+
+impl Start {
+    /// Waits for it; none where the file broke off before.
+    fn of(pieces: &mut mpsc::Receiver<Option<Bytes>>) -> Option<Self> {
+        let mut bytes = Vec::new();
+        let is_whole = loop {
+            let more = pieces.blocking_recv().flatten()?;
+            if more.is_empty() {
+                break true;
+            }
+            bytes.extend_from_slice(&more);
+            if bytes.len() > START_BYTES_MAX {
+                break false;
+            }
+        };
+        Some(Self { bytes: bytes.into(), is_whole })
+    }
+
+    /// The form of a file in the own format.
+    fn form(&self) -> OwnForm {
+        // Of a longer file there may be more here or less.
+        let start = self.bytes.get(..START_BYTES_MAX).unwrap_or(&self.bytes);
+        // The parser too leaves out a BOM before the first line.
+        let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+        if text.trim_ascii_start().first() == Some(&b'{') { OwnForm::Ndjson } else { OwnForm::Csv }
+    }
+
+    /// The id of the entry of a file of one entry. Whoever signs such a file signs this very entry; "signed one by one" is nothing else.
+    fn only_entry(&self) -> Option<String> {
+        if !self.is_whole {
+            return None;
+        }
+        let lines = self.bytes.split(|byte| *byte == b'\n').skip(1);
+        let mut entries = lines.filter(|line| !line.trim_ascii().is_empty());
+        let (only, None) = (entries.next()?, entries.next()) else { return None };
+        let object: serde_json::Value = serde_json::from_slice(only).ok()?;
+        object.get("entry_id")?.as_str().map(str::to_owned)
+    }
+}
+
 /// Pieces of a file and what is in them. The header is in the first batch in which it is known, and before any row.
 #[derive(Default)]
 struct Batch {
@@ -263,7 +310,7 @@ struct Batch {
 /// Reads a file to its end, beside whoever judges its rows: a state's list has millions of them.
 fn parse(
     mut parser: HotlistFile<'_>,
-    first: Option<Bytes>,
+    start: Start,
     pieces: &mut mpsc::Receiver<Option<Bytes>>,
     to: SyncSender<Batch>,
 ) -> Result<Header, NotRead> {
@@ -271,7 +318,8 @@ fn parse(
     let hand_on = |batch| to.send(batch).map_err(|_judged| NotRead::BrokenOff);
     let mut batch = Batch::default();
     let mut is_begun = false;
-    let mut piece = first;
+    let Start { bytes, is_whole } = start;
+    let mut piece = Some(bytes);
     loop {
         let Some(more) = piece else { return Err(NotRead::BrokenOff) };
         if more.is_empty() {
@@ -284,20 +332,13 @@ fn parse(
             is_begun |= batch.header.is_some();
             hand_on(core::mem::take(&mut batch))?;
         }
-        piece = pieces.blocking_recv().flatten();
+        // The end of a short file was taken with its beginning.
+        piece = if is_whole { Some(Bytes::new()) } else { pieces.blocking_recv().flatten() };
     }
     let complete = parser.finish(|_, outcome| batch.rows.push(outcome))?;
     batch.header = Some(complete.header()).filter(|_| !is_begun).cloned();
     hand_on(batch)?;
     Ok(complete.header().clone())
-}
-
-/// The id of the entry of a file of one entry. Whoever signs such a file signs this very entry; "signed one by one" is nothing else.
-fn only_entry(file: &[u8]) -> Option<String> {
-    let mut entries = file.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.trim_ascii().is_empty());
-    let (only, None) = (entries.next()?, entries.next()) else { return None };
-    let object: serde_json::Value = serde_json::from_slice(only).ok()?;
-    object.get("entry_id")?.as_str().map(str::to_owned)
 }
 
 fn of_delivery(judged: &Judged<'_>, delivery: &OrderedDelivery) -> Delivery {
@@ -447,14 +488,102 @@ pub(super) mod tests {
     fn first_load(entries_max: u64, pieces: &mut mpsc::Receiver<Option<Bytes>>) -> Result<Read, NotRead> {
         let (law, config) = (law("CT"), config(entries_max));
         let template = Template::parse(TEMPLATE).unwrap();
-        let delivery = OrderedDelivery {
+        read(&judged(&config, &law, Some(&template), delivery()), pieces, None)
+    }
+
+    fn delivery() -> OrderedDelivery {
+        OrderedDelivery {
             mode: LoadMode::Full,
             sequence: 1,
             produced_at: NOW,
             source_file: String::new(),
             removes: false,
+        }
+    }
+
+    /// A file of a custom list in the own format, an entry a plate.
+    fn own_file(plates: &[&str]) -> String {
+        let mut text = header_line(plates.len());
+        for (number, plate) in plates.iter().enumerate() {
+            text.push_str(&format!(
+                "{{\"entry_id\":\"e{number}\",\"plate\":\"{plate}\",\"jurisdiction\":\"US-CT\",\"class\":\"custom\",\
+                 \"offence\":\"felony\",\"entered_at\":\"2026-11-21T12:00:00Z\",\"expires_at\":\"2026-11-24T12:00:00Z\",\
+                 \"case\":\"26-0042\",\"basis\":\"statutoryDuty\",\"agency\":\"CT0000000\"}}\n"
+            ));
+        }
+        text
+    }
+
+    fn header_line(entries: usize) -> String {
+        format!(
+            "{{\"list\":\"state\",\"mode\":\"full\",\"sequence\":1,\"produced_at\":\"2026-11-22T11:00:00Z\",\"entries\":{entries}}}\n"
+        )
+    }
+
+    /// Loads a file of a custom list that a supervisor signed: how many entries there are then, and how many were refused as no plates.
+    fn signed_load(pieces: &[&[u8]]) -> Result<(u64, u64), NotRead> {
+        let (send, mut received) = mpsc::channel(pieces.len() + 1);
+        for piece in pieces {
+            send.try_send(Some(Bytes::copy_from_slice(piece))).unwrap();
+        }
+        send.try_send(Some(Bytes::new())).unwrap();
+        let (law, mut config) = (law("CT"), config(100));
+        config.settings.kind = SetKind::Custom;
+        config.purpose = Some(Purpose::MissingPerson);
+        let judged = Judged { supervised: true, ..judged(&config, &law, None, delivery()) };
+        let loaded = match read(&judged, &mut received, None)?.outcome {
+            LoadOutcome::Ready(loaded) => *loaded,
+            LoadOutcome::Held(held) => held.into_loaded(),
+            LoadOutcome::Void(void) => void.into_loaded(),
         };
-        read(&judged(&config, &law, Some(&template), delivery), pieces, None)
+        Ok((loaded.set().entries(), loaded.refusals().get(&Refusal::Placeholder).copied().unwrap_or(0)))
+    }
+
+    /// A file as it may come in pieces: whole, line by line, cut behind its first entry, and byte by byte.
+    fn each_way(file: &str) -> [Vec<&[u8]>; 4] {
+        let bytes = file.as_bytes();
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let (start, rest) = bytes.split_at(lines[0].len() + lines[1].len());
+        [vec![bytes], lines, vec![start, rest], bytes.chunks(1).collect()]
+    }
+
+    #[test]
+    fn how_a_file_is_cut_on_its_way_does_not_decide_what_is_loaded() {
+        let one = own_file(&["NOPLATE"]);
+        // Signed one by one is what comes alone.
+        for (file, loaded) in [(&own_file(&["NOPLATE", "ZKX001", "ZKX002"]), (2, 1)), (&one, (1, 0))] {
+            for (way, pieces) in each_way(file).iter().enumerate() {
+                assert_eq!(signed_load(pieces), Ok(loaded), "way {way} of {file}");
+            }
+        }
+        // Blank lines behind the entry, up to the bound and beyond it.
+        for (length, loaded) in [(START_BYTES_MAX, (1, 0)), (START_BYTES_MAX + 1, (0, 1))] {
+            let mut long = one.clone().into_bytes();
+            long.resize(length, b'\n');
+            assert_eq!(signed_load(&[long.as_slice()]), Ok(loaded), "{length}");
+            assert_eq!(signed_load(&long.chunks(1_000).collect::<Vec<_>>()), Ok(loaded), "{length} in pieces");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_a_file_is_none_of_it() {
+        let lines = own_file(&["ZKX001", "ZKX002"]);
+        let table = format!(
+            "#{}entry_id,plate,class,offence,entered_at,expires_at,case,basis,agency\n\
+             e0,ZKX001,custom,felony,2026-11-21T12:00:00Z,2026-11-24T12:00:00Z,26-0042,statutoryDuty,CT0000000\n",
+            header_line(1)
+        );
+        for (file, entries) in [(&lines, 2), (&table, 1)] {
+            for mark in ["", "\u{feff}"] {
+                for (way, pieces) in each_way(&format!("{mark}{file}")).iter().enumerate() {
+                    assert_eq!(signed_load(pieces), Ok((entries, 0)), "way {way} of {mark:?}{file}");
+                }
+            }
+            for other in [format!("\u{feff}\u{feff}{file}"), format!("\n\u{feff}{file}")] {
+                let refused = Err(NotRead::File(FileRefused::BadHeader));
+                assert_eq!(signed_load(&[other.as_bytes()]), refused, "{other:?}");
+            }
+        }
     }
 
     /// The set of some rows.

@@ -344,3 +344,38 @@ async fn an_old_connection_ends_after_the_response_it_is_in() {
     let answer = exchange(addr, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(answer.contains("connection: close") && answer.ends_with("finished"), "{answer}");
 }
+
+#[tokio::test]
+async fn whoever_takes_nothing_of_his_answer_is_cut_off_and_what_waited_for_him_is_gone() {
+    let alive = Arc::new(());
+    let held = Arc::downgrade(&alive);
+    let answer = futures_util::stream::repeat_with(move || {
+        let _with_the_answer = &alive;
+        Ok::<_, std::io::Error>(Bytes::from_static(&[0; 65_536]))
+    });
+    let answer = Arc::new(std::sync::Mutex::new(Some(answer)));
+    let endless = move || {
+        let answer = answer.lock().unwrap().take().unwrap();
+        async { Body::from_stream(answer) }
+    };
+    let app = Router::new().route("/endless", get(endless));
+    let on = ListenOn { addr: ([127, 0, 0, 1], 0).into(), tls: TlsMode::PlainLoopback };
+    let server = Server::bind(on, Limits { stall: Duration::from_millis(200), ..limits() }).await.unwrap();
+    let (addr, tasks) = (server.local_addr(), Tasks::new());
+    server.serve(app, &tasks);
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // Whoever reads is not cut off, however long it takes.
+    let mut some = vec![0; 65_536];
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(700) {
+        stream.read_exact(&mut some).await.unwrap();
+    }
+    assert!(held.upgrade().is_some());
+    let begun = std::time::Instant::now();
+    while held.upgrade().is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is still held");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(stream);
+}

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lockplate_core::Timestamp;
@@ -11,6 +11,7 @@ use lockplate_core::charter::CharterFile;
 use lockplate_core::epoch::PrekeyOrder;
 use lockplate_core::id::RecorderId;
 use lockplate_core::read::Read;
+use lockplate_core::segment::epoch_cells_max;
 use lockplate_core::sign::SigningKey;
 use lockplate_store::segment_store::SegmentStore;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -45,6 +46,8 @@ const ORDER_MAX: u32 = 100;
 const LAST_ROUND_MAX: Duration = Duration::from_secs(5);
 /// A day, in seconds.
 const DAY_S: u64 = 86_400;
+/// Slots that are remembered as outgrown.
+const OUTGROWN_MAX: usize = 64;
 
 /// What a recorder works with: its papers, keys and stores. Whoever makes it holds the lock of the data folder.
 pub struct RecorderParts {
@@ -130,12 +133,29 @@ pub(super) struct Shared {
     pub(super) courier: Notify,
     /// What archive servers were told.
     pub(super) told: Told,
+    /// Cells to expect in slots whose epoch had too few buckets for what came.
+    outgrown: Mutex<BTreeMap<Slot, u64>>,
     events: mpsc::UnboundedSender<Event>,
 }
 
 impl Shared {
     pub(super) fn now(&self) -> u64 {
         seconds(self.parts.clock.as_ref())
+    }
+
+    /// The epoch of a slot is full: the next one of it gets buckets for twice what that one took.
+    pub(super) fn has_outgrown(&self, slot: Slot, bucket_bits: u8) {
+        let cells = u64::try_from(epoch_cells_max(bucket_bits)).unwrap_or(u64::MAX);
+        let mut outgrown = self.outgrown.lock().unwrap_or_else(PoisonError::into_inner);
+        outgrown.insert(slot, cells.saturating_mul(2));
+        while outgrown.len() > OUTGROWN_MAX {
+            outgrown.pop_first();
+        }
+    }
+
+    /// Cells to expect in a slot, if its last epoch said anything about it.
+    pub(super) fn outgrown(&self, slot: Slot) -> u64 {
+        self.outgrown.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).copied().unwrap_or(0)
     }
 
     /// A few events an epoch; the actor outlives its tasks but for a panic, and then the process stops anyway.
@@ -181,6 +201,7 @@ pub async fn start(
         tasks: tasks.clone(),
         courier: Notify::new(),
         told: Told::default(),
+        outgrown: Mutex::default(),
         events,
     });
     Box::pin(close::resume(&shared)).await?;

@@ -17,7 +17,7 @@ use lockplate_core::entry::{self, EpochDealt, LogEntry};
 use lockplate_core::epoch::{EpochHeader, EpochKind, ShareReceipt};
 use lockplate_core::id::{EpochId, KeeperIndex};
 use lockplate_core::read::{Read, ReadFlags};
-use lockplate_core::segment::bucket_bits_for;
+use lockplate_core::segment::{bucket_bits_for, epoch_cells_max};
 use lockplate_core::sign::{Signed, Statement as _};
 use lockplate_store::spool::FRAME_CELLS_MAX;
 use rand_core::Rng as _;
@@ -195,8 +195,12 @@ impl EpochTask {
             at: 0,
             there: 0,
         });
-        let ended = self.seal(&mut link, queue, standby.as_mut()).await;
+        let cells_max = epoch_cells_max(header.claimed().bucket_bits);
+        let ended = self.seal(&mut link, cells_max, queue, standby.as_mut()).await;
         if matches!(ended, Ended::Full | Ended::Died) {
+            if matches!(ended, Ended::Full) {
+                self.shared.has_outgrown(self.slot, header.claimed().bucket_bits);
+            }
             // Told before the old epoch is closed: the next one must seal within two seconds (A13).
             self.shared.tell(Event::Lost { slot: self.slot, run: self.run });
             // Closing may wait for a store, and nobody is to wait with it.
@@ -316,15 +320,18 @@ impl EpochTask {
         over.drop_guard()
     }
 
-    /// Natural group commit: what came in while [`FRAMES_AT_A_TIME`] frames are under way goes into the next one.
+    /// Natural group commit: what came in while [`FRAMES_AT_A_TIME`] frames are under way goes into the next one. After `cells_max` cells the epoch
+    /// is full.
     async fn seal(
         &mut self,
         link: &mut SealerLink,
+        cells_max: usize,
         mut queue: VecDeque<Group>,
         mut standby: Option<&mut SpoolShip>,
     ) -> Ended {
         let mut under_way: VecDeque<UnderWay> = VecDeque::new();
         let (mut asked_to_end, mut is_full, mut refused) = (false, false, None);
+        let mut cells_sent = 0_usize;
         let shipper = self.shared.parts.shipper.clone();
         let cut_off = async {
             match &shipper {
@@ -337,10 +344,15 @@ impl EpochTask {
             while let Ok(group) = self.groups.try_recv() {
                 queue.push_back(group);
             }
+            if cells_sent >= cells_max && !is_full {
+                is_full = true;
+                self.groups.close();
+            }
             if is_full {
                 queue.drain(..).for_each(|group| group.finish(Err(RecorderError::Interrupted)));
             } else if !queue.is_empty() && under_way.len() < FRAMES_AT_A_TIME {
                 let batch = take_batch(&mut queue);
+                cells_sent = batch.iter().fold(cells_sent, |sum, group| sum.saturating_add(group.reads.len()));
                 if standby.as_ref().is_some_and(|standby| standby.shipper.is_behind()) {
                     batch.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
                     continue;
@@ -548,6 +560,7 @@ async fn deal(shared: Arc<Shared>, slot: Slot) -> Result<Receipted, NotDealt> {
         SlotKind::Late => volume.late_cells,
     };
     let recent = if recent == 0 { shared.settings.cells_expected } else { recent };
+    let recent = recent.max(shared.outgrown(slot));
     let rules = &shared.settings.rules;
     let mut run = [0; 16];
     SystemRng.fill_bytes(&mut run);

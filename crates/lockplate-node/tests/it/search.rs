@@ -6,6 +6,7 @@ mod keep;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ use lockplate_core::sign::{Signed, SigningKey};
 use lockplate_core::vocabulary::{ArchiveKind, Basis, Offence, Purpose, Role, State};
 use lockplate_node::agency::{self, Agency, AgencyConfig, AgencySettings};
 use lockplate_node::api::{
-    B64, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade, Done, EpochList,
-    Evaluated,
+    B64, BucketsAsked, CulpritNamed, DeskFiled, DeskLooked, DeskState, DeskStatus, DisclosureLogged, DisclosureMade,
+    Done, EpochList, Evaluated,
 };
 use lockplate_node::client::{CallLimits, PeerClient, PeerError, PeerTrust};
 use lockplate_node::clock::TestClock;
@@ -101,6 +102,13 @@ impl Front {
     /// The last body that was posted to a path with this end.
     fn posted(&self, end: &str) -> (String, Bytes) {
         self.posted.lock().unwrap().iter().rev().find(|(path, _)| path.ends_with(end)).unwrap().clone()
+    }
+
+    /// How many buckets each request so far asked for.
+    fn buckets_asked(&self) -> Vec<usize> {
+        let posted = self.posted.lock().unwrap();
+        let asked = posted.iter().filter(|(path, _)| path == "/v1/buckets");
+        asked.map(|(_, body)| serde_json::from_slice::<BucketsAsked>(body).unwrap().buckets.len()).collect()
     }
 }
 
@@ -811,9 +819,10 @@ async fn a_lying_or_absent_keeper_is_named_and_done_without_and_two_are_too_many
     town.start_keeper(2).await;
     town.archive.lie(|path, honest| if path == "/v1/buckets" { Bytes::new() } else { honest });
     assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
-    town.archive.be_honest();
-    // All three answers lie at the desk by now: the wrong one costs no further look.
+    // All three answers lie at the desk by now: the wrong one costs no further look, and a desk that cannot be told of it no result.
+    town.archive.lie(|path, honest| if path.ends_with("/culprits") { Bytes::new() } else { honest });
     let fetched = town.fetch(&digest, Duration::ZERO).await.unwrap();
+    town.archive.be_honest();
     assert_eq!(fetched.found.len(), 2);
     let [culprit] = fetched.culprits.as_slice() else { panic!("{:?}", fetched.culprits) };
     assert_eq!((culprit.keeper, culprit.name.as_str()), (2, "Keeper 2"));
@@ -845,6 +854,47 @@ async fn a_lying_or_absent_keeper_is_named_and_done_without_and_two_are_too_many
     town.start_keepers(&[1, 2]).await;
     let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
     assert_eq!(fetched.found.len(), 2);
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_keeper_signed_is_the_desks_and_names_no_keeper() {
+    let mut town = Town::new().await;
+    // The grant is of 1 and 2; 3 is never asked.
+    town.stop_keeper(2).await;
+    let digest = town.file(&town.ask(PLATE)).await;
+    let status = town.status(&digest, DeskState::Answered).await;
+    assert_eq!(status.evaluations.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
+    let with_answers = |lie: fn(&mut Vec<(u8, B64)>)| {
+        town.archive.lie(move |path, honest| {
+            if !path.ends_with("/look") {
+                return honest;
+            }
+            let mut status: DeskStatus = serde_json::from_slice(&honest).unwrap();
+            lie(&mut status.evaluations);
+            serde_json::to_vec(&status).unwrap().into()
+        });
+    };
+
+    // Instead of an answer that is needed: made up, another keeper's, and with a signature that somebody changed.
+    let made_up = |answers: &mut Vec<(u8, B64)>| answers[1] = (3, B64(b"an answer".to_vec()));
+    let of_another = |answers: &mut Vec<(u8, B64)>| answers[1] = (3, answers[0].1.clone());
+    let changed = |answers: &mut Vec<(u8, B64)>| *answers[1].1.0.last_mut().unwrap() ^= 1;
+    for lie in [made_up, of_another, changed] {
+        with_answers(lie);
+        let fault = town.fetch(&digest, Duration::ZERO).await.unwrap_err();
+        assert!(matches!(fault, SearchFault::Lied { who: Liar::Desk, evidence: None, .. }), "{fault:?}");
+    }
+
+    // Beside two good ones, and in front of one of the same keeper: they suffice, whatever else the desk shows.
+    with_answers(|answers| {
+        for place in [1, 3] {
+            answers.insert(0, (place, B64(b"an answer".to_vec())));
+        }
+    });
+    let fetched = town.fetch(&digest, Duration::ZERO).await.unwrap();
+    assert!(fetched.found.len() == 2 && fetched.culprits.is_empty(), "{:?}", fetched.culprits);
+    assert_eq!(town.pending_files(".json"), [] as [PathBuf; 0], "there is nothing to prove of any keeper");
     town.end().await;
 }
 
@@ -898,6 +948,13 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
     town.archive.lie(|path, honest| if path == "/v1/buckets" { honest.slice(..honest.len() - 1) } else { honest });
     assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
+    // One bucket an answer: twice more it is asked for what has not come, and then no further.
+    with_buckets(|mut buckets| {
+        buckets.truncate(1);
+        buckets
+    });
+    assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
+    assert!(town.archive.buckets_asked().ends_with(&[4, 3, 2]), "{:?}", town.archive.buckets_asked());
 
     // A close signed by the recorder that is not the one in its register.
     let recorder = statement_signer(&town.files.recorder).unwrap();
@@ -929,10 +986,19 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     let fault = town.fetch(&digest, PATIENCE).await.unwrap_err();
     assert!(matches!(fault, SearchFault::Lied { who: Liar::Owner, .. }), "{fault:?}");
 
-    // It comes to its senses: the same request is opened, and the register says both.
-    town.archive.be_honest();
+    // It comes to its senses, though its server ends once in the middle of the third bucket: the last two are asked for again. The
+    // same request is opened, and the register says both.
+    let cut = AtomicBool::new(false);
+    town.archive.lie(move |path, honest| {
+        if path != "/v1/buckets" || cut.swap(true, Ordering::Relaxed) {
+            return honest;
+        }
+        let begun = joined(&frames(&honest)[..3]);
+        begun.slice(..begun.len() - 1)
+    });
     let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
     assert_eq!((fetched.found.len(), fetched.disclosure.is_some()), (2, true));
+    assert!(town.archive.buckets_asked().ends_with(&[4, 2]), "{:?}", town.archive.buckets_asked());
     let outcomes: Vec<_> = town.disclosures(2).await.into_iter().map(|(_, leaf)| leaf.outcome).collect();
     assert_eq!(outcomes, [Outcome::Failed, Outcome::Found]);
     assert!(town.searcher().pending().unwrap().is_empty());

@@ -1,10 +1,11 @@
-//! The file that a steward brings. It is read twice, for what is signed of it and on its way to the recorder, and is never whole in memory:
-//! a state's extract may be larger than the terminal's room.
+//! The file that a steward brings. A regular file is read twice, for what is signed of it and on its way to the recorder, and is never whole in
+//! memory: a state's extract may be larger than the terminal's room. What comes through a pipe comes once, and is read whole before it is sent.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use axum::body::Bytes;
 use lockplate_intake::hotlist_file::limits::FILE_BYTES_MAX;
 use reqwest::Body;
 use sha2::{Digest as _, Sha256};
@@ -61,13 +62,14 @@ impl ListFile {
     }
 
     /// It, as the body of a request.
-    pub(super) async fn body(&self) -> Result<Body> {
+    pub(super) async fn body(self) -> Result<Body> {
         Ok(match self {
             Self::OnDisk { path, .. } => {
                 let file = tokio::fs::File::open(path).await.context("the file cannot be read any more")?;
                 Body::wrap_stream(ReaderStream::with_capacity(file, PIECE_BYTES))
             }
-            Self::InMemory(bytes) => bytes.to_vec().into(),
+            // Not copied, and wiped once it is sent.
+            Self::InMemory(bytes) => Bytes::from_owner(bytes).into(),
         })
     }
 }
