@@ -11,9 +11,10 @@ use lockplate_core::authorisation::{SessionBody, SessionStatement};
 use lockplate_core::envelope::{HpkePublicKey, HpkeSecretKey};
 use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::{KeeperIndex, RequestId};
+use lockplate_core::open::Evaluation;
 use lockplate_core::plate::{Jurisdiction, Plate, PlateInput};
 use lockplate_core::request::{FiledRequest, OpeningText, SearchRequest, draft_request};
-use lockplate_core::sign::{Signed, SigningKey};
+use lockplate_core::sign::{Signed, SigningKey, VerifyKey};
 use lockplate_core::signed::{Header, Signable as _, VersionOne};
 use lockplate_core::statement::{OffenceStated, PlateName, Statement, StatementText};
 use lockplate_core::vocabulary::{Basis, Offence, Purpose};
@@ -250,6 +251,8 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
     others.extend(filled.town.keepers.iter().skip(1).flatten().map(Process::pid));
     on_core("1", &others)?;
     on_core("0", &[filled.town.keepers.first().and_then(Option::as_ref).context("keeper 1")?.pid()])?;
+    let keeper = filled.town.charter.charter().keepers.first().context("keeper 1")?;
+    let keeper_key = VerifyKey(keeper.key.public_key().try_into()?);
     let (mut refused, mut evaluated) = (Series::default(), Series::default());
     for _ in 0..rounds {
         let mut bodies = Vec::new();
@@ -263,7 +266,13 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
         for _ in 0..evaluations {
             grants.push(GrantShown { grant: B64(desk.grant()?.to_bytes()) });
         }
-        evaluated.0.push(desk.rate("/v1/evaluations", &grants, |_: &Evaluated| true)?);
+        evaluated.0.push(desk.rate(
+            "/v1/evaluations",
+            &grants,
+            |Evaluated { evaluation: B64(bytes) }: &Evaluated| {
+                Signed::<Evaluation>::from_bytes(bytes).is_ok_and(|signed| signed.verify(&keeper_key).is_ok())
+            },
+        )?);
     }
     drop(desk);
     on_core("0-1", &[std::process::id()])?;
@@ -283,7 +292,7 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
             ),
         ],
         how: vec![format!(
-            "{rounds} rounds; {refusals} requests (civil immigration without a paper, so that the rules are asked) and {evaluations} grants a round, \
+            "{rounds} rounds; {refusals} requests (civil immigration without a paper, so that the rules are asked) and {evaluations} grants a round, each answer signed by the keeper, \
              {AT_A_TIME} under way at a time, {OFFICERS} officers, over TLS on kept connections; keeper 1 is bound to one core (`taskset`) and all else to another, its leaves and rows are \
              synced before each answer. Preparing the requests is not in the time."
         )],
