@@ -230,7 +230,7 @@ impl<'a> Desk<'a> {
 }
 
 pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
-    let (rounds, refusals, evaluations) = if options.quick { (3, 1_000, 100) } else { (5, 2_000, 150) };
+    let (rounds, refusals, evaluations) = if options.quick { (2, 1_000, 40) } else { (5, 2_000, 150) };
     let filled =
         filled::build(options, Size { epochs: EPOCHS, cells_each: 16 })?.context("room for a small archive")?;
     let mut desk = Desk::open(&filled)?;

@@ -14,7 +14,7 @@ use super::{Measured, Options};
 
 const CLIENTS: usize = 64;
 /// Sources that a connection speaks for in turn.
-const SOURCES_EACH: usize = 3;
+const SOURCES_EACH: usize = 2;
 /// Plates a client has to itself: far more than it can send.
 const PLATES_EACH: u64 = 100_000_000;
 
@@ -88,7 +88,7 @@ fn round(cameras: &mut [Camera], length: Duration) -> anyhow::Result<(f64, Vec<f
 }
 
 pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
-    let (rounds, seconds) = if options.quick { (3, 4) } else { (7, 15) };
+    let (rounds, seconds) = if options.quick { (2, 4) } else { (7, 15) };
     let mut town = Town::start(Terms {
         epoch_seconds: 3_600,
         verbose: 0,
