@@ -128,6 +128,14 @@ impl Pair {
         Process::start(party, BINARY, &self.town.role(party), &self.town.traces(), &self.town.home(party))
     }
 
+    /// The end of a test: everything that was acknowledged is found, and all processes end in order.
+    fn has_lost_nothing(&mut self, acknowledged: &[Acknowledged]) {
+        self.town.wait_sealing();
+        self.town.find_all(acknowledged);
+        self.town.nobody_panicked();
+        self.town.stop_all();
+    }
+
     /// Starts a machine whose journal is not whole: it ends, says so, and its own files stay as they were.
     fn is_refused(&self, place: usize) {
         let spools = || {
@@ -256,10 +264,7 @@ fn a_machine_that_was_paused_ends_as_fenced_and_comes_back_as_standby() {
     acknowledged.extend(pair.town.post_all(&PLATES, 10));
     pair.town.agency.take().unwrap().kill();
     pair.taken_over_by(0, back, &mut acknowledged);
-    pair.town.wait_sealing();
-    pair.town.find_all(&acknowledged);
-    pair.town.nobody_panicked();
-    pair.town.stop_all();
+    pair.has_lost_nothing(&acknowledged);
 }
 
 /// I6. The second machine has an older list of officers: whoever was suspended on the first stays so.
@@ -328,10 +333,7 @@ fn a_journal_with_a_hole_is_refused_and_the_machines_own_files_stay() {
     std::fs::rename(&aside, lost).unwrap();
     let process = pair.run(0);
     pair.taken_over_by(0, process, &mut acknowledged);
-    pair.town.wait_sealing();
-    pair.town.find_all(&acknowledged);
-    pair.town.nobody_panicked();
-    pair.town.stop_all();
+    pair.has_lost_nothing(&acknowledged);
 }
 
 /// A15. The store has lost a part of the base, and nothing brings it back: the machine with the files of its last run goes on with
@@ -353,10 +355,7 @@ fn where_a_part_of_a_base_is_lost_another_prefix_goes_on_with_the_machines_own_f
     let process = pair.run(0);
     pair.taken_over_by(0, process, &mut acknowledged);
     acknowledged.extend(pair.town.post_all(&PLATES, 10));
-    pair.town.wait_sealing();
-    pair.town.find_all(&acknowledged);
-    pair.town.nobody_panicked();
-    pair.town.stop_all();
+    pair.has_lost_nothing(&acknowledged);
 }
 
 /// A15. The machine that begins the journal ends before its first base is whole: started again, it begins anew and is not locked out.
@@ -379,10 +378,7 @@ fn a_machine_that_ended_before_its_first_base_begins_again() {
     assert!(files_below(&pair.bucket.object("millbrook/standby/base")).is_empty(), "and has no base");
     pair.town.start_everything_but_keepers();
     let acknowledged = pair.town.post_all(&PLATES, 10);
-    pair.town.wait_sealing();
-    pair.town.find_all(&acknowledged);
-    pair.town.nobody_panicked();
-    pair.town.stop_all();
+    pair.has_lost_nothing(&acknowledged);
 }
 
 /// I1. The bucket itself is not there, for both machines: the active one ends when it is told to, the standby does not take that for a
@@ -404,10 +400,7 @@ fn a_bucket_that_is_away_keeps_no_machine_from_ending_and_is_no_silence() {
     pair.bucket.be_well();
     pair.taken_over_by(1, standby, &mut acknowledged);
     acknowledged.extend(pair.town.post_all(&PLATES, 10));
-    pair.town.wait_sealing();
-    pair.town.find_all(&acknowledged);
-    pair.town.nobody_panicked();
-    pair.town.stop_all();
+    pair.has_lost_nothing(&acknowledged);
 }
 
 /// I1. Without its store the active machine acknowledges nothing, says so, and goes on when the store does.
@@ -434,8 +427,5 @@ fn without_its_store_a_machine_acknowledges_nothing_and_resumes() {
         }
     });
     acknowledged.extend(pair.town.post_all(&PLATES, 10));
-    pair.town.wait_sealing();
-    pair.town.find_all(&acknowledged);
-    pair.town.nobody_panicked();
-    pair.town.stop_all();
+    pair.has_lost_nothing(&acknowledged);
 }
