@@ -36,6 +36,13 @@ export async function open() {
   return { browser, page, complaints };
 }
 
+/// Follows a link and waits for the page behind it: a click alone does not, on a busy machine.
+export async function follow(page, link) {
+  const loaded = page.waitForEvent("load");
+  await link.click();
+  await loaded;
+}
+
 /// Both widths: no fault that axe knows, nothing wider than the screen; a picture where pictures are wanted.
 export async function look(page, name) {
   for (const viewport of [WIDE, NARROW]) {

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { AxeBuilder } from "@axe-core/playwright";
 import { chromium } from "playwright-core";
+import { follow } from "./browser.mjs";
 
 const folder = process.env.REGISTER_DIR;
 const origin = process.env.REGISTER_URL;
@@ -88,7 +89,14 @@ function watch(page) {
   page.on("request", (request) => seen.requests.push(request.url()));
   page.on("console", (message) => seen.complaints.push(message.text()));
   page.on("pageerror", (error) => seen.complaints.push(String(error)));
-  page.on("requestfailed", (request) => seen.complaints.push(`failed: ${request.url()}`));
+  page.on("response", (response) => {
+    if (response.status() >= 400) seen.complaints.push(`${response.status()}: ${response.url()}`);
+  });
+  page.on("requestfailed", (request) => {
+    const { errorText } = request.failure();
+    // A page is loaded before its icon is; who goes on to the next page stops asking for it.
+    if (errorText !== "net::ERR_ABORTED") seen.complaints.push(`${errorText}: ${request.url()}`);
+  });
   return seen;
 }
 
@@ -215,18 +223,18 @@ test("without JavaScript everything is there, and links lead on", async () => {
   for (const text of ["Cameras", "Reads are kept", "Requests in November 2026", "Last self-test", "Who holds the keys"]) {
     assert.ok((await page.locator("main").innerText()).includes(text), text);
   }
-  await page.getByRole("link", { name: /All 600 entries/ }).click();
+  await follow(page, page.getByRole("link", { name: /All 600 entries/ }));
   await page.getByText("By decision").click();
-  await page.locator("details[open] a", { hasText: "Refused" }).click();
+  await follow(page, page.locator("details[open] a", { hasText: "Refused" }));
   assert.match(page.url(), /decision\/refused\.html$/);
-  await page.locator(".entries a").first().click();
+  await follow(page, page.locator(".entries a").first());
   assert.match(page.url(), /entry\/[0-9a-f]{64}\.html$/);
   assert.ok((await page.locator("h1").innerText()).includes("asked about one plate"));
-  await page.getByRole("link", { name: "Español" }).click();
+  await follow(page, page.getByRole("link", { name: "Español" }));
   assert.match(page.url(), /\/es\/entry\/[0-9a-f]{64}\.html$/);
   assert.equal(await page.locator("html").getAttribute("lang"), "es-US");
   assert.ok((await page.locator("main").innerText()).includes("Compruébelo usted"));
-  await page.getByRole("link", { name: "Resumen" }).click();
+  await follow(page, page.getByRole("link", { name: "Resumen" }));
   assert.match(page.url(), /\/register\/es\/index\.html$/);
   await ctx.close();
 });
@@ -240,10 +248,10 @@ test("the folder works from file://", async () => {
   assert.notEqual(colour, "rgba(0, 0, 0, 0)", "the style sheet is applied");
   const drawn = await page.locator("figure img").first().evaluate((image) => image.naturalWidth);
   assert.ok(drawn > 0, "the chart is drawn");
-  await page.getByRole("link", { name: "Monthly reports", exact: true }).first().click();
-  await page.locator("main table a").first().click();
+  await follow(page, page.getByRole("link", { name: "Monthly reports", exact: true }).first());
+  await follow(page, page.locator("main table a").first());
   assert.match(page.url(), /report\/2026-11\.html$/);
-  await page.getByRole("link", { name: "Español" }).click();
+  await follow(page, page.getByRole("link", { name: "Español" }));
   assert.match(page.url(), /es\/report\/2026-11\.html$/);
   assert.deepEqual(seen.complaints, []);
   assert.deepEqual(seen.requests.filter((url) => !url.startsWith("file://")), []);

@@ -14,7 +14,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { look, open } from "./browser.mjs";
+import { follow, look, open } from "./browser.mjs";
 
 const program = process.env.LOCKPLATE;
 const JUDGE = "judge.district-court.example";
@@ -139,7 +139,7 @@ test("the judge reads the order, compares its words with the terminal's, and sig
   const text = await page.locator("main").innerText();
   for (const wanted of [ORDER.plates[0].text, ORDER.court, ORDER.docket, words]) assert.ok(text.includes(wanted), `${wanted}: ${text}`);
   await look(page, "sign-order");
-  await page.locator("a.tongue").click();
+  await follow(page, page.locator("a.tongue"));
   assert.ok((await page.locator("main").innerText()).includes(words));
   await look(page, "sign-order-es");
   // A finger that the device does not know signs nothing, and the page says so and can be used again.
