@@ -123,8 +123,7 @@ impl core::fmt::Debug for VerifiedEvaluation {
 /// `headers` are those of the grant's epochs, same order.
 ///
 /// # Errors
-/// `Invalid` if the keeper did not sign it: others carry its answers, so that shows nothing of the keeper. `KeeperMisbehaved`
-/// naming the keeper for what it signed and is no right answer to this grant.
+/// As [`answer_of`]. `KeeperMisbehaved` naming the keeper for what it signed as its answer to this grant and is no right one.
 pub fn verify_evaluation(
     evaluation: &Signed<Evaluation>,
     keeper: &VerifyKey,
@@ -134,8 +133,8 @@ pub fn verify_evaluation(
     response: &HpkeSecretKey,
 ) -> Result<VerifiedEvaluation> {
     check_headers(grant, headers)?;
-    let signed = evaluation.verify(keeper)?;
-    verify_answer(signed, keeper, index, grant, headers, response).map_err(|error| match error.kind() {
+    let answer = answer_of(evaluation, keeper, index, grant)?;
+    verify_answer(answer, keeper, index, grant, headers, response).map_err(|error| match error.kind() {
         ErrorKind::Internal => error,
         ErrorKind::Malformed
         | ErrorKind::Invalid
@@ -145,6 +144,25 @@ pub fn verify_evaluation(
         | ErrorKind::EpochDestroyed
         | ErrorKind::Unavailable => Error::keeper(index, "a keeper's evaluation is wrong"),
     })
+}
+
+/// What a keeper signed as its answer to this grant, right or wrong.
+///
+/// # Errors
+/// `Invalid` if it did not sign it, or signed it for another grant or as another keeper of the charter: others carry its answers, so
+/// that shows nothing of the keeper.
+pub fn answer_of<'a>(
+    evaluation: &'a Signed<Evaluation>,
+    keeper: &VerifyKey,
+    index: KeeperIndex,
+    grant: &Grant,
+) -> Result<&'a Evaluation> {
+    let answer = evaluation.verify(keeper)?;
+    if answer.grant_digest == grant.digest() && answer.index == index {
+        Ok(answer)
+    } else {
+        Err(Error::invalid("an evaluation answers another grant"))
+    }
 }
 
 fn check_headers(grant: &Grant, headers: &[EpochHeader]) -> Result<()> {
@@ -162,9 +180,6 @@ fn verify_answer(
     response: &HpkeSecretKey,
 ) -> Result<VerifiedEvaluation> {
     let grant_digest = grant.digest();
-    if value.grant_digest != grant_digest || value.index != index {
-        return Err(Error::invalid("an evaluation answers another grant"));
-    }
     let request = grant.request.claimed();
     let plaintext =
         zeroize::Zeroizing::new(decrypt(response, &evaluation_info(&grant_digest), &[index.0], &value.sealed)?);

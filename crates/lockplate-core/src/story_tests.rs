@@ -274,13 +274,11 @@ fn a_lying_keeper_is_named_and_the_others_suffice() {
     let (approvals, records) = town.approvals(&[0, 1, 2], &asked, &epochs);
     let grant = Town::grant(&asked, approvals, &epochs);
     let good: Vec<_> = (0..3).map(|place| town.evaluate(place, &grant, &records[place], &epochs).unwrap()).collect();
-    // Keeper 2 answers with keeper 1's words, with another grant's, with flipped bytes, under another index.
+    // Keeper 2 answers with keeper 1's words, cut and flipped bytes.
     let key = town.keepers[1].keeper.key();
     let claimed = good[1].claimed().clone();
     let mut lies = vec![
         Evaluation { sealed: good[0].claimed().sealed.clone(), ..claimed.clone() },
-        Evaluation { grant_digest: [0; 32], ..claimed.clone() },
-        Evaluation { index: KeeperIndex(1), ..claimed.clone() },
         Evaluation { sealed: claimed.sealed[1..].to_vec(), ..claimed.clone() },
         Evaluation { sealed: vec![], ..claimed.clone() },
     ];
@@ -291,8 +289,13 @@ fn a_lying_keeper_is_named_and_the_others_suffice() {
         let error = verified(&town, 1, &key.sign(lie), &grant, &asked, &epochs).unwrap_err();
         assert_eq!((error.kind(), error.culprits()), (ErrorKind::KeeperMisbehaved, [KeeperIndex(2)].as_slice()));
     }
-    // Signed by somebody else.
-    assert!(verified(&town, 1, &town.officer.sign(claimed), &grant, &asked, &epochs).is_err());
+    // Signed by somebody else, its answer to another grant, its words under another index: whoever shows that may have chosen it.
+    let of_another_grant = key.sign(Evaluation { grant_digest: [0; 32], ..claimed.clone() });
+    let of_another_index = key.sign(Evaluation { index: KeeperIndex(1), ..claimed.clone() });
+    for shown in [town.officer.sign(claimed), of_another_grant, of_another_index] {
+        let error = verified(&town, 1, &shown, &grant, &asked, &epochs).unwrap_err();
+        assert_eq!((error.kind(), error.culprits()), (ErrorKind::Invalid, [].as_slice()));
+    }
     let rest: Vec<_> =
         [0, 2].map(|place| verified(&town, place, &good[place], &grant, &asked, &epochs).unwrap()).into();
     assert_eq!(open_all(&asked, &rest, &epochs).len(), 4);

@@ -26,7 +26,7 @@ use lockplate_core::emergency::Danger;
 use lockplate_core::epoch::EpochHeader;
 use lockplate_core::filing::{DeskCall, DeskCallKind};
 use lockplate_core::id::{AgencyId, EpochId, KeeperIndex};
-use lockplate_core::open::{Combining, Evaluation, PlateKey, VerifiedEvaluation, open, verify_evaluation};
+use lockplate_core::open::{Combining, Evaluation, PlateKey, VerifiedEvaluation, answer_of, open, verify_evaluation};
 use lockplate_core::plate::Jurisdiction;
 use lockplate_core::request::{DisclosureClaim, FiledRequest};
 use lockplate_core::segment::BucketProof;
@@ -563,8 +563,8 @@ impl Searcher {
         Ok(())
     }
 
-    /// Collects t evaluations that verify. A wrong one that its keeper signed names the keeper, goes to an evidence file and to the
-    /// desk, which asks another keeper. What the keeper did not sign is put aside: the desk showed it, and the keeper may not even
+    /// Collects t evaluations that verify. A wrong one that its keeper signed for this grant names the keeper, goes to an evidence file and
+    /// to the desk, which asks another keeper. What the keeper did not sign for it is put aside: the desk showed it, and the keeper may not even
     /// have been asked.
     async fn evaluations(
         &self,
@@ -591,9 +591,12 @@ impl Searcher {
                     return None;
                 }
                 // Its place stays open: the keeper's own answer may come yet.
-                let Some(signed) = signed_by(keeper, bytes) else {
+                let Some(signed) = answer_by(keeper, grant, bytes) else {
                     if !made_up {
-                        tracing::warn!(keeper = *place, "the desk shows an answer that the keeper did not sign");
+                        tracing::warn!(
+                            keeper = *place,
+                            "the desk shows an answer that the keeper did not give to this grant"
+                        );
                     }
                     made_up = true;
                     return None;
@@ -663,7 +666,7 @@ impl Searcher {
                 Err(SearchFault::Unavailable(_) | SearchFault::Waiting(_)) if made_up => {
                     return Err(SearchFault::Lied {
                         who: Liar::Desk,
-                        what: "the desk showed an answer that its keeper did not sign and too few others came",
+                        what: "the desk showed an answer that its keeper did not give to this grant and too few others came",
                         evidence: None,
                     });
                 }
@@ -808,11 +811,11 @@ fn key_of(keeper: &KeeperEntry) -> VerifyKey {
     VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]))
 }
 
-/// The answer that a keeper gave; none where these bytes are not its own, whatever the desk says of them. The desk checks as much
-/// before it keeps an answer, so such bytes are the desk's.
-fn signed_by(keeper: &KeeperEntry, B64(bytes): &B64) -> Option<Signed<Evaluation>> {
+/// The answer that a keeper gave to this grant; none where these bytes are not that, whatever the desk says of them. The desk checks
+/// as much before it keeps an answer, so such bytes are the desk's.
+fn answer_by(keeper: &KeeperEntry, grant: &Grant, B64(bytes): &B64) -> Option<Signed<Evaluation>> {
     let signed = Signed::<Evaluation>::from_bytes(bytes).ok()?;
-    signed.verify(&key_of(keeper)).is_ok().then_some(signed)
+    answer_of(&signed, &key_of(keeper), keeper.index, grant).is_ok().then_some(signed)
 }
 
 fn window_of(filed: &FiledRequest) -> (Timestamp, Timestamp) {

@@ -9,7 +9,7 @@ use lockplate_core::approval::{Approval, Grant};
 use lockplate_core::filing::FilingSlip;
 use lockplate_core::id::KeeperIndex;
 use lockplate_core::keeper::CodeRule;
-use lockplate_core::open::Evaluation;
+use lockplate_core::open::{Evaluation, answer_of};
 use lockplate_core::request::FiledRequest;
 use lockplate_core::sign::{Signed, VerifyKey};
 use rusqlite::params;
@@ -321,11 +321,13 @@ impl Desk {
         let loaded = self.load(digest).await?.ok_or(DeskFault::Gone)?;
         let owner = self.owner(loaded.row.owner).ok_or(DeskFault::Gone)?;
         let client = owner.client(place).ok_or(DeskFault::Gone)?;
-        let shown = GrantShown { grant: B64(loaded.row.grant.ok_or(DeskFault::Gone)?) };
+        let bytes = loaded.row.grant.ok_or(DeskFault::Gone)?;
+        let (grant, key) = (Grant::from_bytes(&bytes)?, owner.key(place).ok_or(DeskFault::Gone)?);
+        let shown = GrantShown { grant: B64(bytes) };
         let (evaluating, bytes) = match client.post_json::<_, Evaluated>("/v1/evaluations", &shown).await {
             Ok(Evaluated { evaluation: B64(bytes) }) => {
-                let signed = Signed::<Evaluation>::from_bytes(&bytes).ok();
-                let good = signed.is_some_and(|signed| owner.key(place).is_some_and(|key| signed.verify(&key).is_ok()));
+                let signed = Signed::<Evaluation>::from_bytes(&bytes);
+                let good = signed.is_ok_and(|signed| answer_of(&signed, &key, KeeperIndex(place), &grant).is_ok());
                 if good { (1, Some(bytes)) } else { (3, None) }
             }
             Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::EpochDestroyed => (4, None),

@@ -858,14 +858,17 @@ async fn a_lying_or_absent_keeper_is_named_and_done_without_and_two_are_too_many
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_keeper_signed_is_the_desks_and_names_no_keeper() {
+async fn what_no_keeper_answered_is_the_desks_and_names_no_keeper() {
     let mut town = Town::new().await;
     // The grant is of 1 and 2; 3 is never asked.
     town.stop_keeper(2).await;
     let digest = town.file(&town.ask(PLATE)).await;
     let status = town.status(&digest, DeskState::Answered).await;
     assert_eq!(status.evaluations.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
-    let with_answers = |lie: fn(&mut Vec<(u8, B64)>)| {
+    let other = town.file(&town.ask(PLATE)).await;
+    let of_other = town.status(&other, DeskState::Answered).await.evaluations[1].1.clone();
+    type Lie = Arc<dyn Fn(&mut Vec<(u8, B64)>) + Send + Sync>;
+    let with_answers = |lie: Lie| {
         town.archive.lie(move |path, honest| {
             if !path.ends_with("/look") {
                 return honest;
@@ -876,22 +879,26 @@ async fn what_no_keeper_signed_is_the_desks_and_names_no_keeper() {
         });
     };
 
-    // Instead of an answer that is needed: made up, another keeper's, and with a signature that somebody changed.
-    let made_up = |answers: &mut Vec<(u8, B64)>| answers[1] = (3, B64(b"an answer".to_vec()));
-    let of_another = |answers: &mut Vec<(u8, B64)>| answers[1] = (3, answers[0].1.clone());
-    let changed = |answers: &mut Vec<(u8, B64)>| *answers[1].1.0.last_mut().unwrap() ^= 1;
-    for lie in [made_up, of_another, changed] {
+    // Instead of an answer that is needed: made up, another keeper's, with a signature that somebody changed, and the same keeper's to
+    // another grant.
+    let lies: [Lie; 4] = [
+        Arc::new(|answers| answers[1] = (3, B64(b"an answer".to_vec()))),
+        Arc::new(|answers| answers[1] = (3, answers[0].1.clone())),
+        Arc::new(|answers| *answers[1].1.0.last_mut().unwrap() ^= 1),
+        Arc::new(move |answers| answers[1].1 = of_other.clone()),
+    ];
+    for lie in lies {
         with_answers(lie);
         let fault = town.fetch(&digest, Duration::ZERO).await.unwrap_err();
         assert!(matches!(fault, SearchFault::Lied { who: Liar::Desk, evidence: None, .. }), "{fault:?}");
     }
 
     // Beside two good ones, and in front of one of the same keeper: they suffice, whatever else the desk shows.
-    with_answers(|answers| {
+    with_answers(Arc::new(|answers| {
         for place in [1, 3] {
             answers.insert(0, (place, B64(b"an answer".to_vec())));
         }
-    });
+    }));
     let fetched = town.fetch(&digest, Duration::ZERO).await.unwrap();
     assert!(fetched.found.len() == 2 && fetched.culprits.is_empty(), "{:?}", fetched.culprits);
     assert_eq!(town.pending_files(".json"), [] as [PathBuf; 0], "there is nothing to prove of any keeper");
