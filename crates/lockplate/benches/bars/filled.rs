@@ -26,7 +26,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::plates::plate;
-use super::town::{BINARY, KEEPERS, Terms, Town, now_ms, write};
+use super::town::{BINARY, KEEPERS, Terms, Town, now_ms, write, write_secret};
 use super::{Options, seconds};
 
 /// First argument of this program where it stands between recorder and sealer.
@@ -64,6 +64,32 @@ impl Size {
     }
 }
 
+/// Where the archive is, and what happens while it is filled.
+pub(crate) trait Place {
+    /// Copies of a cell on this disk.
+    fn copies(&self) -> u64 {
+        1
+    }
+
+    /// Section of the archive's bucket in `agency.toml`, and the two lines of its credentials file; none for a folder.
+    fn bucket(&self) -> Option<(String, String)> {
+        None
+    }
+
+    /// So many windows are filled.
+    ///
+    /// # Errors
+    /// What ends the bench.
+    fn filled(&mut self, _windows: u64) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// A folder of the agency.
+pub(crate) struct Folder;
+
+impl Place for Folder {}
+
 /// A filled archive and its town, everything running.
 pub(crate) struct Filled {
     pub(crate) town: Town,
@@ -75,12 +101,12 @@ pub(crate) struct Filled {
 }
 
 /// None, said loudly, where the disk has no room for it.
-pub(crate) fn build(options: &Options, size: Size) -> anyhow::Result<Option<Filled>> {
+pub(crate) fn build(options: &Options, size: Size, place: &mut dyn Place) -> anyhow::Result<Option<Filled>> {
     let work = options.work.join("filled");
     std::fs::create_dir_all(work.join("agency"))?;
     // Other processes are told of it, which stand in other folders.
     let work = work.canonicalize()?;
-    let needed = size.cells() * CELL_DISK_BYTES + SPARE_BYTES;
+    let needed = size.cells() * CELL_DISK_BYTES * place.copies() + SPARE_BYTES;
     let free = free_bytes(&work)?;
     if free < needed {
         eprintln!(
@@ -92,7 +118,9 @@ pub(crate) fn build(options: &Options, size: Size) -> anyhow::Result<Option<Fill
         );
         return Ok(None);
     }
+    let (bucket, credentials) = place.bucket().unzip();
     let mut town = Town::found(Terms {
+        bucket,
         epoch_seconds: HOUR,
         retention_seconds: RETENTION_SECONDS,
         // A state whose law leaves the retention to the agency.
@@ -117,6 +145,9 @@ pub(crate) fn build(options: &Options, size: Size) -> anyhow::Result<Option<Fill
         .replace("late_idle_seconds = 2\n", "")
         .replace("cells_expected = 2000", &format!("cells_expected = {}", size.cells_each));
     write(&config, text.as_bytes());
+    if let Some(lines) = credentials {
+        write_secret(&town.data("agency").join("keys/archive.s3"), lines.as_bytes());
+    }
     // A bench asks more than an agency may in an hour.
     for keeper in 1..=KEEPERS {
         let config = town.home(&format!("keeper-{keeper}")).join("keeper.toml");
@@ -143,6 +174,7 @@ pub(crate) fn build(options: &Options, size: Size) -> anyhow::Result<Option<Fill
                 bail!("reads were not taken: {report:?}");
             }
             begin = windows.end;
+            place.filled(begin)?;
             eprint!("\r  {begin} of {} hours are filled  ", size.epochs);
         }
         eprintln!();

@@ -38,11 +38,11 @@ use super::{Measured, Options, bytes_below, seconds};
 /// Three weeks of hours, and the archives of a small city, a large one and a big county.
 const EPOCHS: u64 = 504;
 const SMALL: Size = Size { epochs: EPOCHS, cells_each: 4_000 };
-const LARGE: Size = Size { epochs: EPOCHS, cells_each: 73_000 };
+pub(super) const LARGE: Size = Size { epochs: EPOCHS, cells_each: 73_000 };
 const COUNTY: Size = Size { epochs: EPOCHS, cells_each: 440_000 };
 /// What fits half a minute.
 const QUICK: Size = Size { epochs: WEEK, cells_each: 12_000 };
-const WEEK: u64 = 168;
+pub(super) const WEEK: u64 = 168;
 /// Rows of the peer, beyond which its table takes longer to make than all else.
 const PEER_ROWS_MAX: u64 = 40_000_000;
 const BETWEEN_SEARCHES: Duration = Duration::from_millis(500);
@@ -79,8 +79,8 @@ struct OfSize {
 
 /// Searches of one kind, milliseconds of each.
 #[derive(Clone, Default)]
-struct Searches {
-    total: Series,
+pub(super) struct Searches {
+    pub(super) total: Series,
     parts: Vec<Timings>,
     keeper: Series,
     /// CPU of the searching process, the agency and the three keepers together.
@@ -267,7 +267,7 @@ fn search_figures(name: &str, of: &Searches, p50: f64, p99: Option<f64>) -> Vec<
 }
 
 /// The table of the parts, as one sentence of the report.
-fn stages(of: &Searches, name: &str) -> String {
+pub(super) fn stages(of: &Searches, name: &str) -> String {
     let part =
         |get: &dyn Fn(&Timings) -> Duration| Series(of.parts.iter().map(|part| ms(get(part))).collect()).median();
     format!(
@@ -331,7 +331,7 @@ fn of_size(options: &Options, size: Size) -> anyhow::Result<Option<Arc<OfSize>>>
 
 fn measure(options: &Options, size: Size) -> anyhow::Result<Option<OfSize>> {
     eprintln!("  an archive of {} cells", size.cells());
-    let Some(mut filled) = filled::build(options, size)? else { return Ok(None) };
+    let Some(mut filled) = filled::build(options, size, &mut filled::Folder)? else { return Ok(None) };
     let mut of = OfSize { cells: size.cells(), fill_seconds: filled.took, ..OfSize::default() };
     let (warm, cold, long) = if options.quick { (12, 3, 0) } else { (100, 10, 40) };
     let hours = size.epochs.min(EPOCHS);
@@ -378,14 +378,14 @@ fn measure(options: &Options, size: Size) -> anyhow::Result<Option<OfSize>> {
 }
 
 /// The officer's side.
-struct Asker {
+pub(super) struct Asker {
     searcher: Searcher,
     officer: Officer,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Asker {
-    fn new(filled: &Filled) -> anyhow::Result<Self> {
+    pub(super) fn new(filled: &Filled) -> anyhow::Result<Self> {
         let town = &filled.town;
         let home = town.home("officer");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -405,7 +405,7 @@ impl Asker {
     }
 
     /// One search of plate `number` in the last `hours` filled ones; it must find what is there.
-    fn search(&self, filled: &Filled, number: u64, hours: u64) -> anyhow::Result<(f64, Fetched)> {
+    pub(super) fn search(&self, filled: &Filled, number: u64, hours: u64) -> anyhow::Result<(f64, Fetched)> {
         let asked = Asked {
             plate: Zeroizing::new(plate(number)),
             state: Some(Jurisdiction::parse("US-NJ").context("a state")?),
@@ -440,7 +440,7 @@ impl Asker {
         Ok((took, fetched))
     }
 
-    fn measure(&self, filled: &Filled, number: u64, hours: u64, into: &mut Searches) -> anyhow::Result<()> {
+    pub(super) fn measure(&self, filled: &Filled, number: u64, hours: u64, into: &mut Searches) -> anyhow::Result<()> {
         let town = &filled.town;
         let agency = vec![town.agency.as_ref().context("the agency")?.pid()];
         let keepers = town.keepers.iter().flatten().map(super::town::process::Process::pid).collect();

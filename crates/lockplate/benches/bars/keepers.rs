@@ -231,8 +231,8 @@ impl<'a> Desk<'a> {
 
 pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
     let (rounds, refusals, evaluations) = if options.quick { (2, 1_000, 40) } else { (5, 2_000, 150) };
-    let filled =
-        filled::build(options, Size { epochs: EPOCHS, cells_each: 16 })?.context("room for a small archive")?;
+    let filled = filled::build(options, Size { epochs: EPOCHS, cells_each: 16 }, &mut filled::Folder)?
+        .context("room for a small archive")?;
     let mut desk = Desk::open(&filled)?;
     // The directory with the new officers is on its way to the keepers: it is there when it names the last of them.
     let begun = Instant::now();
