@@ -37,7 +37,7 @@ fn watch(town_pid: u32, over: &std::sync::atomic::AtomicBool) -> (u64, u64) {
 }
 
 pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
-    let (hours, an_hour, seconds) = if options.quick { (2_u64, HOUR / 20, 10_u64) } else { (3, HOUR, 150) };
+    let (hours, an_hour, seconds) = if options.quick { (2_u64, HOUR / 20, 6_u64) } else { (3, HOUR, 150) };
     let mut town = Town::start(Terms {
         epoch_seconds: seconds,
         verbose: 0,
