@@ -191,6 +191,8 @@ class Cluster:
             except OSError:
                 continue
             behind.settimeout(None)
+            for one in (stream, behind):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=_copy, args=(behind, stream), daemon=True).start()
             _copy(stream, behind)
             return

@@ -40,15 +40,15 @@ pub const EPOCHS_LISTED_MAX: usize = 2_000;
 /// What answers with buckets may hold of this machine, all together. Whoever comes later waits for a place.
 #[derive(Debug)]
 pub struct BucketPlaces {
-    /// Pieces of answers that are read from the store: one behind a network may be slow.
+    /// Buckets that are read from the store: one behind a network may be slow.
     reads: Arc<Semaphore>,
     /// KiB that were read and are not sent yet. A caller who reads nothing keeps his until his connection is cut
     /// ([`crate::http::Limits::stall`]).
     unsent_kib: Arc<Semaphore>,
 }
 
-/// Pieces that are read at once.
-const READS_MAX: usize = 16;
+/// Buckets that are read at once.
+pub(crate) const READS_MAX: usize = 64;
 /// 64 MiB.
 const UNSENT_KIB_MAX: u32 = 64 * 1024;
 

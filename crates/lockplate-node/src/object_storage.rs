@@ -40,8 +40,8 @@ const RETRIES_MAX: usize = 3;
 const RETRY_WITHIN: Duration = Duration::from_secs(30);
 /// Between two repeats, at most.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// Idle connections that are kept.
-const IDLE_CONNECTIONS_MAX: usize = 32;
+/// Idle connections that are kept: one for each bucket that is read at once.
+const IDLE_CONNECTIONS_MAX: usize = crate::archive::READS_MAX;
 /// A key id and a secret key are shorter in every store there is.
 const CREDENTIAL_BYTES_MAX: usize = 1_024;
 /// Longest name of a bucket (S3), and of a region or prefix.

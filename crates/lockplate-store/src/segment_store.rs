@@ -29,13 +29,14 @@
 //! such put, on [`PROBE`]. Where the operator says that the store has no such thing, the object is looked for before the put, and the lock
 //! of the one recorder is all that keeps a second writer away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::{try_join, try_join_all};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use lockplate_core::id::EpochId;
 use lockplate_core::limits::{BUCKET_BITS_MAX, CELL_BYTES};
@@ -202,6 +203,16 @@ impl SegmentStore {
         self.read(&self.prefix.clone().join(PUBLIC), 0..PUBLIC_BYTES_MAX).await
     }
 
+    /// Some buckets, as [`get_bucket`](Archive::get_bucket) reads each, at the same time. What buckets of one epoch share is read once.
+    ///
+    /// # Errors
+    /// Those of `get_bucket`, of the first that failed.
+    pub async fn get_buckets(&self, asked: &[(EpochId, u32)]) -> Result<Vec<Bytes>, Error> {
+        let epochs: BTreeSet<EpochId> = asked.iter().map(|(epoch, _)| *epoch).collect();
+        try_join_all(epochs.into_iter().map(|epoch| self.closed_head(epoch))).await?;
+        try_join_all(asked.iter().map(|(epoch, bucket)| self.get_bucket(*epoch, *bucket))).await
+    }
+
     /// Gives back the room of forgotten epochs: in a folder [`forget_epoch`](Archive::forget_epoch) only lays them aside, because freeing the
     /// blocks of a large file takes longer than anybody should wait. Blocks, as long as there is something to free.
     ///
@@ -361,8 +372,9 @@ impl SegmentStore {
         if let Some(head) = self.heads().get(&epoch) {
             return Ok(*head);
         }
-        let head = self.index_head(epoch).await?;
-        if !self.exists(&self.object(epoch, CLOSE)).await? {
+        let close = self.object(epoch, CLOSE);
+        let (head, closed) = try_join(self.index_head(epoch), self.exists(&close)).await?;
+        if !closed {
             return Err(Error::NotClosed);
         }
         let mut heads = self.heads();

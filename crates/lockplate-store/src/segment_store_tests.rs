@@ -89,6 +89,25 @@ async fn a_restart_finds_the_epoch_and_sweeps_temporaries_away() {
 }
 
 #[tokio::test]
+async fn buckets_that_are_read_together_are_those_that_are_read_alone() {
+    let folder = tempdir().unwrap();
+    drop(closed_folder(folder.path()).await);
+    let store = SegmentStore::open_folder(folder.path()).unwrap();
+    let other = EpochId([10; 16]);
+    store.put_segment(other, Bytes::from_static(b"h"), segment(2)).await.unwrap();
+    let asked = [(EPOCH, 7), (other, 1), (EPOCH, 0), (EPOCH, 7)];
+    assert!(matches!(store.get_buckets(&asked).await, Err(Error::NotClosed)));
+    store.put_close(other, Bytes::from_static(b"c")).await.unwrap();
+    let together = store.get_buckets(&asked).await.unwrap();
+    let mut alone = Vec::new();
+    for (epoch, bucket) in asked {
+        alone.push(store.get_bucket(epoch, bucket).await.unwrap());
+    }
+    assert_eq!(together, alone);
+    assert!(matches!(store.get_buckets(&[(EPOCH, 7), (EPOCH, 8)]).await, Err(Error::NoSuchBucket)));
+}
+
+#[tokio::test]
 async fn an_interrupted_put_is_made_again_with_a_new_segment() {
     let folder = tempdir().unwrap();
     let store = closed_folder(folder.path()).await;

@@ -1,6 +1,6 @@
 //! Many buckets of many epochs in one request: `POST /v1/buckets` with [`BucketsAsked`]. The answer (`application/octet-stream`) is, in the
 //! order asked, `u32 length (big-endian) | bucket with its proof` of each; it is sent while buckets are read, so that neither side has more
-//! than a few of them in memory. Where one of the first [`READ_TOGETHER`] cannot be given the answer is a problem; where a later one cannot, it breaks off.
+//! than a few of them in memory. Where one of those that are read first cannot be given the answer is a problem; where a later one cannot, it breaks off.
 
 use core::future::ready;
 use std::sync::Arc;
@@ -10,14 +10,13 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use bytes::{BufMut as _, BytesMut};
-use futures_util::future::try_join_all;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use lockplate_core::id::EpochId;
-use lockplate_store::contract::{Archive as _, Error as ArchiveError};
+use lockplate_store::contract::Error as ArchiveError;
 use lockplate_store::segment_store::SegmentStore;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{ArchiveState, BucketPlaces, OCTETS, UNSENT_KIB_MAX};
+use super::{ArchiveState, BucketPlaces, OCTETS, READS_MAX, UNSENT_KIB_MAX};
 use crate::api::BucketsAsked;
 use crate::http::BoundedJson;
 use crate::problem::{Problem, ProblemKind};
@@ -25,8 +24,11 @@ use crate::problem::{Problem, ProblemKind};
 /// Buckets of one request.
 pub const BUCKETS_ASKED_MAX: usize = 64;
 
-/// Buckets of one request that are read from the store at a time: one behind a network answers several as fast as one.
-const READ_TOGETHER: usize = 4;
+/// Buckets of one request that are read at a time, in a piece of the answer: from a folder few, so that they are sent and opened while the next ones
+/// are read; from a store behind a network many, because it answers many as fast as one, each after some tens of milliseconds.
+const fn read_together(archive: &SegmentStore) -> usize {
+    if archive.is_remote() { READS_MAX / 2 } else { 4 }
+}
 
 pub(super) async fn buckets(
     State(state): State<ArchiveState>,
@@ -47,14 +49,14 @@ pub(super) async fn buckets(
     Ok(([(header::CONTENT_TYPE, OCTETS)], body).into_response())
 }
 
-/// The frames, [`READ_TOGETHER`] of them at a time. Between two such pieces nothing is read: whoever stops reading his answer holds no place for
+/// The frames, [`read_together`] of them at a time. Between two such pieces nothing is read: whoever stops reading his answer holds no place for
 /// reads. What of the last piece may not be sent yet counts until the next is wanted.
 fn frames(
     archive: Arc<SegmentStore>,
     places: Arc<BucketPlaces>,
     asked: Vec<(EpochId, u32)>,
 ) -> impl Stream<Item = Result<Bytes, Problem>> {
-    let together: Vec<Vec<_>> = asked.chunks(READ_TOGETHER).map(<[_]>::to_vec).collect();
+    let together: Vec<Vec<_>> = asked.chunks(read_together(&archive)).map(<[_]>::to_vec).collect();
     stream::try_unfold((together.into_iter(), None), move |(mut left, unsent)| {
         let (archive, places) = (Arc::clone(&archive), Arc::clone(&places));
         async move {
@@ -73,9 +75,10 @@ async fn piece(
     asked: Vec<(EpochId, u32)>,
 ) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
     let closed = |_nobody_closes_it| ProblemKind::Internal;
-    let _reading = places.reads.acquire().await.map_err(closed)?;
+    let reads = u32::try_from(asked.len()).map_err(|_more_than_may_be_asked_for| ProblemKind::Internal)?;
+    let _reading = places.reads.acquire_many(reads).await.map_err(closed)?;
     let mut piece = BytesMut::new();
-    for bucket in try_join_all(asked.into_iter().map(|place| read(archive, place))).await? {
+    for bucket in archive.get_buckets(&asked).await.map_err(problem)? {
         piece.put_u32(u32::try_from(bucket.len()).map_err(|_longer_than_any_bucket| ProblemKind::Internal)?);
         piece.extend_from_slice(&bucket);
     }
@@ -85,8 +88,8 @@ async fn piece(
     Ok((piece.freeze(), unsent))
 }
 
-async fn read(archive: &SegmentStore, (epoch, bucket): (EpochId, u32)) -> Result<Bytes, Problem> {
-    archive.get_bucket(epoch, bucket).await.map_err(|error| match error {
+fn problem(error: ArchiveError) -> Problem {
+    match error {
         ArchiveError::NotFound | ArchiveError::NotClosed | ArchiveError::NoSuchBucket => ProblemKind::NotFound.into(),
         ArchiveError::Damaged(what) => {
             tracing::error!(what, "the archive is damaged: run lockplate doctor --store DIR");
@@ -95,13 +98,14 @@ async fn read(archive: &SegmentStore, (epoch, bucket): (EpochId, u32)) -> Result
         ArchiveError::Full(_) | ArchiveError::Unavailable(_) | ArchiveError::Conflict | ArchiveError::Invalid => {
             ProblemKind::Unavailable.into()
         }
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use lockplate_core::limits::CELL_BYTES;
     use lockplate_core::segment::{Segment, SpoolCell};
+    use lockplate_store::contract::Archive as _;
     use object_store::memory::InMemory;
     use object_store::path::Path;
     use object_store::throttle::{ThrottleConfig, ThrottledStore};
@@ -109,7 +113,6 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng as _;
     use tokio::sync::Semaphore;
 
-    use super::super::READS_MAX;
     use super::*;
 
     #[tokio::test]
@@ -123,12 +126,13 @@ mod tests {
         let segment = Segment::build(3, cells, &mut ChaCha20Rng::seed_from_u64(2)).unwrap();
         archive.put_segment(epoch, Bytes::from_static(b"h"), segment).await.unwrap();
         archive.put_close(epoch, Bytes::from_static(b"c")).await.unwrap();
-        // Room for two pieces of four buckets of 16 cells that are not sent yet.
-        let places = Arc::new(BucketPlaces { unsent_kib: Arc::new(Semaphore::new(36)), ..BucketPlaces::default() });
-        let ask = || Box::pin(frames(Arc::clone(&archive), Arc::clone(&places), vec![(epoch, 1); 3 * READ_TOGETHER]));
+        // Room for two pieces of 32 buckets of 16 cells that are not sent yet.
+        let together = read_together(&archive);
+        let places = Arc::new(BucketPlaces { unsent_kib: Arc::new(Semaphore::new(288)), ..BucketPlaces::default() });
+        let ask = || Box::pin(frames(Arc::clone(&archive), Arc::clone(&places), vec![(epoch, 1); 3 * together]));
         let (mut idle, mut other) = (ask(), ask());
         let first = idle.next().await.unwrap().unwrap();
-        assert_eq!(first.len().div_ceil(1_024), 17);
+        assert_eq!((together, first.len().div_ceil(1_024)), (32, 132));
         assert_eq!(places.reads.available_permits(), READS_MAX);
         // The other one reads on to its end.
         let mut all = Vec::new();

@@ -71,6 +71,7 @@ fn searches(options: &Options, root: &Path, into: &mut Measured) -> anyhow::Resu
     for (name, searched) in [("all nodes", &whole), ("node 3 killed", &without), ("agency started anew", &anew)] {
         let what = format!("{WEEK} epochs of the large city, {name}, p50");
         let median = Series(vec![searched.total.median()]);
+        eprintln!("  {what}: {:.0} ms", searched.total.median());
         into.figures.push(Figure::alone(what, "ms", median, Some(Bar::AtMost(SEARCH_MS_P50))));
         into.how.push(stages(searched, name));
     }
