@@ -1,6 +1,6 @@
 //! Many buckets of many epochs in one request: `POST /v1/buckets` with [`BucketsAsked`]. The answer (`application/octet-stream`) is, in the
 //! order asked, `u32 length (big-endian) | bucket with its proof` of each; it is sent while buckets are read, so that neither side has more
-//! than a few of them in memory. Where one of those that are read first cannot be given the answer is a problem; where a later one cannot, it breaks off.
+//! than some tens of them in memory. Where one of those that are read first cannot be given the answer is a problem; where a later one cannot, it breaks off.
 
 use core::future::ready;
 use std::sync::Arc;
