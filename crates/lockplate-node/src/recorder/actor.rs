@@ -103,6 +103,8 @@ pub enum StartError {
     Db(DbError),
     /// The key is not that of this recorder in the charter.
     Key,
+    /// The machine gives no thread.
+    Thread,
 }
 
 impl core::fmt::Display for StartError {
@@ -111,6 +113,7 @@ impl core::fmt::Display for StartError {
             Self::Address(_) => "a keeper's address in the charter cannot be used",
             Self::Db(_) => "the recorder's database failed",
             Self::Key => "the recorder's key file is not the key that the charter names for this recorder",
+            Self::Thread => "the recorder cannot start a thread",
         })
     }
 }
@@ -133,6 +136,8 @@ pub(super) struct Shared {
     pub(super) courier: Notify,
     /// What archive servers were told.
     pub(super) told: Told,
+    /// Where segments are built.
+    pub(super) builder: rayon::ThreadPool,
     /// Cells to expect in slots whose epoch had too few buckets for what came.
     outgrown: Mutex<BTreeMap<Slot, u64>>,
     events: mpsc::UnboundedSender<Event>,
@@ -201,6 +206,7 @@ pub async fn start(
         tasks: tasks.clone(),
         courier: Notify::new(),
         told: Told::default(),
+        builder: close::builder().map_err(|_no_thread| StartError::Thread)?,
         outgrown: Mutex::default(),
         events,
     });

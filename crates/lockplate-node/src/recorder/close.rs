@@ -21,6 +21,7 @@ use lockplate_store::segment_store;
 use lockplate_store::spool::{self, SPOOL_SUFFIX, SpoolReader, SpoolTally, check_tally};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::actor::Shared;
@@ -33,6 +34,7 @@ use crate::problem::ProblemKind;
 use crate::rng::SystemRng;
 use crate::standby::Piece;
 
+const PANICKED: &str = "a step that panicked";
 /// Pause before a step that failed for want of room is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Where a store behind a network is away the pause doubles up to this: an hour's cells are read back and built anew for each try.
@@ -269,7 +271,7 @@ async fn store_segment(
         Err(ArchiveError::NotFound) => None,
         Err(error) => return Err(away(shared, error)),
     };
-    let recovered = blocking(move || SpoolReader::recover(&path, epoch)).await?;
+    let recovered = building(shared, move || SpoolReader::recover(&path, epoch)).await?;
     let (cells, found) = match recovered {
         Ok(recovered) => (recovered.cells, recovered.tally),
         // The sealer makes its spool when it starts, so one that never started has none.
@@ -291,8 +293,8 @@ async fn store_segment(
         return Ok((stat, found.count));
     }
     let mut padding = ChaCha20Rng::from_seed(*seed);
-    let segment =
-        blocking(move || Segment::build(bucket_bits, cells, &mut padding)).await?.map_err(|_bounds| Halted::Damaged)?;
+    let segment = building(shared, move || Segment::build(bucket_bits, cells, &mut padding)).await?;
+    let segment = segment.map_err(|_bounds| Halted::Damaged)?;
     still_active(shared).await?;
     let put = shared.parts.archive.put_segment(epoch, Bytes::from(header.to_bytes()), segment).await;
     Ok((put.map_err(|error| away(shared, error))?, found.count))
@@ -331,8 +333,22 @@ pub(super) fn spool_path(shared: &Shared, epoch: EpochId) -> PathBuf {
     shared.parts.spool.join(format!("{epoch}{SPOOL_SUFFIX}"))
 }
 
+/// One thread, on which all epochs are read back and built, one after the other. The C library keeps a heap for each thread and gives little of it back:
+/// of a pool of threads each would keep the room of the largest segment that it ever built.
+pub(super) fn builder() -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    // A step that panicked is told to whoever waits for it ([`building`]).
+    rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "segments".to_owned()).panic_handler(drop).build()
+}
+
+async fn building<T: Send + 'static>(shared: &Shared, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Halted> {
+    let (done, built) = oneshot::channel();
+    // Nobody waits any more where the recorder has ended.
+    shared.builder.spawn(move || drop(done.send(work())));
+    built.await.map_err(|_panicked| Halted::Fatal(PANICKED))
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Halted> {
-    tokio::task::spawn_blocking(work).await.map_err(|_panicked| Halted::Fatal("a step that panicked"))
+    tokio::task::spawn_blocking(work).await.map_err(|_panicked| Halted::Fatal(PANICKED))
 }
 
 /// Ends the process the hard way where a test asked for it; nothing in a binary without the feature.
