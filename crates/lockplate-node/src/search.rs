@@ -511,7 +511,9 @@ impl Searcher {
         timings.evaluating = laps.lap();
         let mut work = Laps::start(self.clock.as_ref());
         let combining = Combining::new(&evaluations, &pending.inputs, &headers)?;
-        let places: Vec<_> = combining.places().collect();
+        let mut places: Vec<_> = combining.places().collect();
+        // What is shared by the buckets of an epoch is read once by an archive that is asked for them together.
+        places.sort_unstable_by_key(|(element, epoch)| (*epoch, *element));
         let keys: Vec<_> =
             places.into_par_iter().map(|(element, epoch)| combining.key(element, epoch)).collect::<Result<_, _>>()?;
         timings.cryptography = verifying.saturating_add(work.lap());
@@ -676,8 +678,8 @@ impl Searcher {
     }
 
     /// Some buckets: fetched hit or miss alike, each opened while the next ones come; and how long the opening took. Where an answer
-    /// breaks off, what has not come is asked for again: the archive's server may have ended in the middle of it. What came and is
-    /// wrong is a lie, and not asked for twice.
+    /// breaks off, or the archive's store was away, what has not come is asked for again: the archive's server may have ended in the middle
+    /// of it. What came and is wrong is a lie, and not asked for twice.
     async fn buckets(
         &self,
         pending: &Pending,
@@ -691,13 +693,15 @@ impl Searcher {
                 places.get(&key.epoch_id()).ok_or(SearchFault::Internal("a key is of an epoch of the grant"))?;
             let bucket = match self.next_bucket(&mut answer, to_come).await {
                 Ok(bucket) => bucket,
-                Err(PeerError::Unreachable | PeerError::Malformed) if asked_again < BUCKETS_ASKED_AGAIN_MAX => {
-                    asked_again = asked_again.saturating_add(1);
+                Err(error) => {
+                    asked_again = asked_again.saturating_add(repeat_counts(&error));
+                    if asked_again > BUCKETS_ASKED_AGAIN_MAX {
+                        return Err(SearchFault::of_archive(error));
+                    }
                     answer = None;
                     tokio::time::sleep(BUCKETS_ASKED_AGAIN_AFTER).await;
                     continue;
                 }
-                Err(error) => return Err(SearchFault::of_archive(error)),
             };
             let mut work = Laps::start(self.clock.as_ref());
             found.extend(self.opened(pending, key, epoch, &bucket)?);
@@ -809,6 +813,20 @@ impl Searcher {
 
 fn key_of(keeper: &KeeperEntry) -> VerifyKey {
     VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]))
+}
+
+/// What one more request for the same buckets counts of [`BUCKETS_ASKED_AGAIN_MAX`]. A store that is away is waited for by the archive each time,
+/// so it is asked once more; other faults stay.
+fn repeat_counts(error: &PeerError) -> u32 {
+    match error {
+        PeerError::Unreachable | PeerError::Malformed => 1,
+        PeerError::Problem(problem) if problem.kind() == ProblemKind::Unavailable => BUCKETS_ASKED_AGAIN_MAX,
+        PeerError::TimedOut
+        | PeerError::WrongKey
+        | PeerError::Problem(_)
+        | PeerError::TooLarge
+        | PeerError::Unsendable => u32::MAX,
+    }
 }
 
 /// The answer that a keeper gave to this grant; none where these bytes are not that, whatever the desk says of them. The desk checks

@@ -136,8 +136,8 @@ pub(super) struct Shared {
     pub(super) courier: Notify,
     /// What archive servers were told.
     pub(super) told: Told,
-    /// Where segments are built.
-    pub(super) builder: rayon::ThreadPool,
+    /// Where segments are built, one at a time.
+    pub(super) builder: tokio::sync::Mutex<rayon::ThreadPool>,
     /// Cells to expect in slots whose epoch had too few buckets for what came.
     outgrown: Mutex<BTreeMap<Slot, u64>>,
     events: mpsc::UnboundedSender<Event>,
@@ -206,7 +206,7 @@ pub async fn start(
         tasks: tasks.clone(),
         courier: Notify::new(),
         told: Told::default(),
-        builder: close::builder().map_err(|_no_thread| StartError::Thread)?,
+        builder: close::builder().map_err(|_no_thread| StartError::Thread)?.into(),
         outgrown: Mutex::default(),
         events,
     });

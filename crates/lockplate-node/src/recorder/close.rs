@@ -271,7 +271,9 @@ async fn store_segment(
         Err(ArchiveError::NotFound) => None,
         Err(error) => return Err(away(shared, error)),
     };
-    let recovered = building(shared, move || SpoolReader::recover(&path, epoch)).await?;
+    // Of one epoch at a time the cells are in memory twice.
+    let builder = shared.builder.lock().await;
+    let recovered = on(&builder, move || SpoolReader::recover(&path, epoch)).await?;
     let (cells, found) = match recovered {
         Ok(recovered) => (recovered.cells, recovered.tally),
         // The sealer makes its spool when it starts, so one that never started has none.
@@ -293,8 +295,9 @@ async fn store_segment(
         return Ok((stat, found.count));
     }
     let mut padding = ChaCha20Rng::from_seed(*seed);
-    let segment = building(shared, move || Segment::build(bucket_bits, cells, &mut padding)).await?;
+    let segment = on(&builder, move || Segment::build(bucket_bits, cells, &mut padding)).await?;
     let segment = segment.map_err(|_bounds| Halted::Damaged)?;
+    drop(builder);
     still_active(shared).await?;
     let put = shared.parts.archive.put_segment(epoch, Bytes::from(header.to_bytes()), segment).await;
     Ok((put.map_err(|error| away(shared, error))?, found.count))
@@ -333,17 +336,20 @@ pub(super) fn spool_path(shared: &Shared, epoch: EpochId) -> PathBuf {
     shared.parts.spool.join(format!("{epoch}{SPOOL_SUFFIX}"))
 }
 
-/// One thread, on which all epochs are read back and built, one after the other. The C library keeps a heap for each thread and gives little of it back:
+/// One thread, on which the cells of all epochs are read back and their segments built. The C library keeps a heap for each thread and gives little of it back:
 /// of a pool of threads each would keep the room of the largest segment that it ever built.
 pub(super) fn builder() -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
-    // A step that panicked is told to whoever waits for it ([`building`]).
+    // A step that panicked is told to whoever waits for it ([`on`]).
     rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "segments".to_owned()).panic_handler(drop).build()
 }
 
-async fn building<T: Send + 'static>(shared: &Shared, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Halted> {
+async fn on<T: Send + 'static>(
+    builder: &rayon::ThreadPool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Halted> {
     let (done, built) = oneshot::channel();
     // Nobody waits any more where the recorder has ended.
-    shared.builder.spawn(move || drop(done.send(work())));
+    builder.spawn(move || drop(done.send(work())));
     built.await.map_err(|_panicked| Halted::Fatal(PANICKED))
 }
 

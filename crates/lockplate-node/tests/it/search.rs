@@ -75,6 +75,8 @@ type Trick = Box<dyn Fn(&str, Bytes) -> Bytes + Send + Sync>;
 struct Front {
     backend: PeerClient,
     trick: Mutex<Option<Trick>>,
+    /// So many of the next requests for buckets meet a store that is away.
+    away: Mutex<u32>,
     posted: Mutex<Vec<(String, Bytes)>>,
 }
 
@@ -84,7 +86,8 @@ impl Front {
         let limits = CallLimits { body_bytes: 64 << 20, ..CallLimits::default() };
         let trust = PeerTrust::Pinned(identity.pin());
         let backend = PeerClient::new(&format!("https://{backend}"), trust, limits).unwrap();
-        let front = Arc::new(Self { backend, trick: Mutex::default(), posted: Mutex::default() });
+        let front =
+            Arc::new(Self { backend, trick: Mutex::default(), away: Mutex::default(), posted: Mutex::default() });
         let on = ListenOn { addr: address, tls: TlsMode::Pinned(identity.server_config().unwrap()) };
         let server = Server::bind(on, Limits::default()).await.unwrap();
         server.serve(Router::new().fallback(pass).with_state(Arc::clone(&front)), tasks);
@@ -120,6 +123,13 @@ async fn pass(Shared(front): Shared<Arc<Front>>, request: Request) -> Response {
     let body = to_bytes(body, 16 << 20).await.unwrap();
     if parts.method == Method::POST {
         front.posted.lock().unwrap().push((path.clone(), body.clone()));
+    }
+    if path == "/v1/buckets" {
+        let mut away = front.away.lock().unwrap();
+        if *away > 0 {
+            *away -= 1;
+            return Problem::new(ProblemKind::Unavailable).into_response();
+        }
     }
     let ask = async || {
         if parts.method == Method::POST {
@@ -962,6 +972,16 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     });
     assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
     assert!(town.archive.buckets_asked().ends_with(&[4, 3, 2]), "{:?}", town.archive.buckets_asked());
+    // Its store was away: it is asked once more, and then no further. The two spellings of an hour stand together.
+    town.archive.be_honest();
+    *town.archive.away.lock().unwrap() = 2;
+    assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
+    *town.archive.away.lock().unwrap() = 1;
+    assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap().found.len(), 2);
+    assert!(town.archive.buckets_asked().ends_with(&[2, 4, 4, 4, 4]), "{:?}", town.archive.buckets_asked());
+    let asked: BucketsAsked = serde_json::from_slice(&town.archive.posted("/v1/buckets").1).unwrap();
+    let epochs: Vec<_> = asked.buckets.iter().map(|asked| asked.epoch.0.clone()).collect();
+    assert!(epochs[0] == epochs[1] && epochs[1] != epochs[2] && epochs[2] == epochs[3]);
 
     // A close signed by the recorder that is not the one in its register.
     let recorder = statement_signer(&town.files.recorder).unwrap();

@@ -118,6 +118,8 @@ impl Figure {
         let ratio = || self.ratios().map_or(f64::NAN, |ratios| ratios.median());
         Some(match self.bar? {
             Bar::AtLeast(bar) => self.ours.median() / bar,
+            // Nothing where nothing is asked for.
+            Bar::AtMost(bar) if bar <= 0.0 && self.ours.median() <= 0.0 => 1.0,
             Bar::AtMost(bar) => bar / self.ours.median(),
             Bar::TimesPeerAtLeast(bar) => ratio() / bar,
             Bar::TimesPeerAtMost(bar) => bar / ratio(),
