@@ -947,7 +947,7 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
 
     // The bucket of another hour, which stands under that hour's root; and no bucket at all.
     with_buckets(|mut buckets| {
-        buckets.swap(0, 1);
+        buckets.swap(0, 2);
         buckets
     });
     assert_eq!(lied(town.fetch(&digest, PATIENCE).await).0, Liar::Owner);
@@ -976,8 +976,10 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     town.archive.be_honest();
     *town.archive.away.lock().unwrap() = 2;
     assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap_err().exit_kind(), ExitKind::Unavailable);
+    let other = town.file(&town.ask(PLATE)).await;
+    town.status(&other, DeskState::Answered).await;
     *town.archive.away.lock().unwrap() = 1;
-    assert_eq!(town.fetch(&digest, PATIENCE).await.unwrap().found.len(), 2);
+    assert_eq!(town.fetch(&other, PATIENCE).await.unwrap().found.len(), 2);
     assert!(town.archive.buckets_asked().ends_with(&[2, 4, 4, 4, 4]), "{:?}", town.archive.buckets_asked());
     let asked: BucketsAsked = serde_json::from_slice(&town.archive.posted("/v1/buckets").1).unwrap();
     let epochs: Vec<_> = asked.buckets.iter().map(|asked| asked.epoch.0.clone()).collect();
