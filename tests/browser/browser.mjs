@@ -37,8 +37,8 @@ export async function open() {
 }
 
 /// Follows a link and waits for the page behind it: a click alone does not, on a busy machine.
-export async function follow(page, link) {
-  await Promise.all([page.waitForEvent("load"), link.click()]);
+export async function follow(link) {
+  await Promise.all([link.page().waitForEvent("load"), link.click()]);
 }
 
 /// Both widths: no fault that axe knows, nothing wider than the screen; a picture where pictures are wanted.

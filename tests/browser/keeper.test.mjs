@@ -43,7 +43,7 @@ async function decisions(count) {
 }
 
 const heading = () => page.locator("h1").innerText();
-const tongue = () => follow(page, page.locator("a.tongue"));
+const tongue = () => follow(page.locator("a.tongue"));
 
 test("a person makes a passkey, in either language, and a device that does not know the person makes none", async () => {
   const url = await said("enrol");
@@ -85,7 +85,7 @@ test("a stranger reads nothing, and the clerk signs in with the keyboard alone",
 
 test("the clerk reads a card and approves it, with the keyboard alone", async () => {
   await page.goto(home);
-  await follow(page, page.locator(".entries a").first());
+  await follow(page.locator(".entries a").first());
   const text = await page.locator("main").innerText();
   for (const wanted of [PLATE, "Millbrook Police Department", "26-1234", "What the machine has checked", "What you judge"]) {
     assert.ok(text.includes(wanted), wanted);
@@ -109,7 +109,7 @@ test("the clerk reads a card and approves it, with the keyboard alone", async ()
 test("no touch, no answer; a refusal has its reason", async () => {
   await page.goto(`${home}es/`);
   assert.equal(await page.locator(".entries > li").count(), 2);
-  await follow(page, page.locator(".entries a").first());
+  await follow(page.locator(".entries a").first());
   await page.verified(false);
   await page.locator('input[value="doubt"]').check();
   await page.locator("button.sign").click();

@@ -224,18 +224,18 @@ test("without JavaScript everything is there, and links lead on", async () => {
   for (const text of ["Cameras", "Reads are kept", "Requests in November 2026", "Last self-test", "Who holds the keys"]) {
     assert.ok((await page.locator("main").innerText()).includes(text), text);
   }
-  await follow(page, page.getByRole("link", { name: /All 600 entries/ }));
+  await follow(page.getByRole("link", { name: /All 600 entries/ }));
   await page.getByText("By decision").click();
-  await follow(page, page.locator("details[open] a", { hasText: "Refused" }));
+  await follow(page.locator("details[open] a", { hasText: "Refused" }));
   assert.match(page.url(), /decision\/refused\.html$/);
-  await follow(page, page.locator(".entries a").first());
+  await follow(page.locator(".entries a").first());
   assert.match(page.url(), /entry\/[0-9a-f]{64}\.html$/);
   assert.ok((await page.locator("h1").innerText()).includes("asked about one plate"));
-  await follow(page, page.getByRole("link", { name: "Español" }));
+  await follow(page.getByRole("link", { name: "Español" }));
   assert.match(page.url(), /\/es\/entry\/[0-9a-f]{64}\.html$/);
   assert.equal(await page.locator("html").getAttribute("lang"), "es-US");
   assert.ok((await page.locator("main").innerText()).includes("Compruébelo usted"));
-  await follow(page, page.getByRole("link", { name: "Resumen" }));
+  await follow(page.getByRole("link", { name: "Resumen" }));
   assert.match(page.url(), /\/register\/es\/index\.html$/);
   await ctx.close();
 });
@@ -249,10 +249,10 @@ test("the folder works from file://", async () => {
   assert.notEqual(colour, "rgba(0, 0, 0, 0)", "the style sheet is applied");
   const drawn = await page.locator("figure img").first().evaluate((image) => image.naturalWidth);
   assert.ok(drawn > 0, "the chart is drawn");
-  await follow(page, page.getByRole("link", { name: "Monthly reports", exact: true }).first());
-  await follow(page, page.locator("main table a").first());
+  await follow(page.getByRole("link", { name: "Monthly reports", exact: true }).first());
+  await follow(page.locator("main table a").first());
   assert.match(page.url(), /report\/2026-11\.html$/);
-  await follow(page, page.getByRole("link", { name: "Español" }));
+  await follow(page.getByRole("link", { name: "Español" }));
   assert.match(page.url(), /es\/report\/2026-11\.html$/);
   assert.deepEqual(seen.complaints, []);
   assert.deepEqual(seen.requests.filter((url) => !url.startsWith("file://")), []);

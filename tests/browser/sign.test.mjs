@@ -139,7 +139,7 @@ test("the judge reads the order, compares its words with the terminal's, and sig
   const text = await page.locator("main").innerText();
   for (const wanted of [ORDER.plates[0].text, ORDER.court, ORDER.docket, words]) assert.ok(text.includes(wanted), `${wanted}: ${text}`);
   await look(page, "sign-order");
-  await follow(page, page.locator("a.tongue"));
+  await follow(page.locator("a.tongue"));
   assert.ok((await page.locator("main").innerText()).includes(words));
   await look(page, "sign-order-es");
   // A finger that the device does not know signs nothing, and the page says so and can be used again.

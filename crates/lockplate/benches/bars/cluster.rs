@@ -5,7 +5,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
@@ -90,13 +90,16 @@ fn searches(options: &Options, root: &Path, into: &mut Measured) -> anyhow::Resu
     fresh(&folder)
 }
 
+/// `scripts/garage`.
+fn script(root: &Path) -> anyhow::Result<Command> {
+    let mut script = command(root.join("scripts/garage").to_str().context("a path of this repository")?);
+    script.current_dir(root);
+    Ok(script)
+}
+
 /// What `scripts/garage` does and finds.
 fn faults(root: &Path, into: &mut Measured) -> anyhow::Result<()> {
-    let ran = command(root.join("scripts/garage").to_str().context("a path of this repository")?)
-        .current_dir(root)
-        .args(["--bin", BINARY])
-        .output()
-        .context("scripts/garage cannot be started")?;
+    let ran = script(root)?.args(["--bin", BINARY]).output().context("scripts/garage cannot be started")?;
     let Ok(report) = serde_json::from_slice::<Value>(&ran.stdout) else {
         bail!("scripts/garage: a step failed:\n{}", String::from_utf8_lossy(&ran.stderr));
     };
@@ -150,8 +153,7 @@ struct Reached {
 
 impl Nodes {
     fn start(root: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let mut child = command(root.join("scripts/garage").to_str().context("a path of this repository")?)
-            .current_dir(root)
+        let mut child = script(root)?
             .args(["--nodes", "--keep"])
             .arg(folder)
             .stdin(Stdio::piped())

@@ -405,7 +405,7 @@ impl Asker {
     }
 
     /// One search of plate `number` in the last `hours` filled ones; it must find what is there.
-    pub(super) fn search(&self, filled: &Filled, number: u64, hours: u64) -> anyhow::Result<(f64, Fetched)> {
+    fn search(&self, filled: &Filled, number: u64, hours: u64) -> anyhow::Result<(f64, Fetched)> {
         let asked = Asked {
             plate: Zeroizing::new(plate(number)),
             state: Some(Jurisdiction::parse("US-NJ").context("a state")?),
