@@ -162,6 +162,20 @@ struct Receipted {
 /// Why an epoch was not dealt: traced where it happened.
 struct NotDealt;
 
+/// Why sealing did not begin: traced where it happened.
+enum NotStarted {
+    /// Nothing of the epoch is in the log for certain, or the next start goes on with it.
+    NotDealt,
+    /// Its leaf is in the log, so it gets its close, without a read in it.
+    Logged(Signed<EpochHeader>),
+}
+
+impl From<NotDealt> for NotStarted {
+    fn from(_not_dealt: NotDealt) -> Self {
+        Self::NotDealt
+    }
+}
+
 /// Why sealing ended.
 enum Ended {
     /// The actor wants the epoch closed.
@@ -184,7 +198,14 @@ impl EpochTask {
         let stragglers = receipted.stragglers.clone();
         let (mut link, header) = match self.start(receipted).await {
             Ok(started) => started,
-            Err(NotDealt) => return self.give_up(queue),
+            Err(not_started) => {
+                self.give_up(queue);
+                // Closing may wait for a store, and nobody is to wait with it.
+                if let NotStarted::Logged(header) = not_started {
+                    close::close(&self.shared, &header, None).await;
+                }
+                return;
+            }
         };
         let _while_open = self.hand_out_the_rest(&header, stragglers);
         self.shared.tell(Event::Ready { slot: self.slot, run: self.run });
@@ -195,7 +216,7 @@ impl EpochTask {
             at: 0,
             there: 0,
         });
-        let cells_max = epoch_cells_max(header.claimed().bucket_bits);
+        let cells_max = u32::try_from(epoch_cells_max(header.claimed().bucket_bits)).unwrap_or(u32::MAX);
         let ended = self.seal(&mut link, cells_max, queue, standby.as_mut()).await;
         if matches!(ended, Ended::Full | Ended::Died) {
             if matches!(ended, Ended::Full) {
@@ -220,7 +241,7 @@ impl EpochTask {
         close::close(&self.shared, &header, tally).await;
     }
 
-    fn give_up(mut self, queue: VecDeque<Group>) {
+    fn give_up(&mut self, queue: VecDeque<Group>) {
         self.shared.tell(Event::Failed { slot: self.slot, run: self.run });
         queue.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
         self.turn_away(RecorderError::Busy);
@@ -263,7 +284,7 @@ impl EpochTask {
     }
 
     /// Leaf first, then the sealer starts.
-    async fn start(&self, receipted: Receipted) -> Result<(SealerLink, Signed<EpochHeader>), NotDealt> {
+    async fn start(&self, receipted: Receipted) -> Result<(SealerLink, Signed<EpochHeader>), NotStarted> {
         let Receipted { mut link, header, receipts, .. } = receipted;
         let parts = &self.shared.parts;
         let epoch = header.claimed().epoch_id;
@@ -271,18 +292,16 @@ impl EpochTask {
         parts.db.epoch_logs_from(epoch, from).await.map_err(|error| not_stored(&error))?;
         match parts.log.append(vec![dealt_leaf(header.claimed())]).await {
             Ok(_index) => {}
-            Err(NotLogged::Unwritten) => return Err(NotDealt),
+            Err(NotLogged::Unwritten) => return Err(NotStarted::NotDealt),
             Err(NotLogged::ClockBack) => {
                 link.gone().await;
                 // It has no leaf and no read, for certain: nothing is left to close.
                 parts.db.epoch_never_was(epoch).await.map_err(|error| not_stored(&error))?;
-                return Err(NotDealt);
+                return Err(NotStarted::NotDealt);
             }
             Err(NotLogged::Unwitnessed) => {
                 link.gone().await;
-                // Its leaf is in the log, so it gets its close, without a read in it.
-                close::close(&self.shared, &header, None).await;
-                return Err(NotDealt);
+                return Err(NotStarted::Logged(header));
             }
         }
         parts.db.epoch_is(epoch, EpochState::Open).await.map_err(|error| not_stored(&error))?;
@@ -292,9 +311,7 @@ impl EpochTask {
             other => {
                 tracing::warn!(answer = ?other.ok(), "a sealer did not start on its receipts");
                 link.gone().await;
-                // Its leaf is in the log, so it gets its close, without a read in it.
-                close::close(&self.shared, &header, None).await;
-                Err(NotDealt)
+                Err(NotStarted::Logged(header))
             }
         }
     }
@@ -325,13 +342,14 @@ impl EpochTask {
     async fn seal(
         &mut self,
         link: &mut SealerLink,
-        cells_max: usize,
+        cells_max: u32,
         mut queue: VecDeque<Group>,
         mut standby: Option<&mut SpoolShip>,
     ) -> Ended {
         let mut under_way: VecDeque<UnderWay> = VecDeque::new();
         let (mut asked_to_end, mut is_full, mut refused) = (false, false, None);
-        let mut cells_sent = 0_usize;
+        // Sealed, or under way to it.
+        let mut cells = 0_u32;
         let shipper = self.shared.parts.shipper.clone();
         let cut_off = async {
             match &shipper {
@@ -344,7 +362,7 @@ impl EpochTask {
             while let Ok(group) = self.groups.try_recv() {
                 queue.push_back(group);
             }
-            if cells_sent >= cells_max && !is_full {
+            if cells >= cells_max && !is_full {
                 is_full = true;
                 self.groups.close();
             }
@@ -352,13 +370,15 @@ impl EpochTask {
                 queue.drain(..).for_each(|group| group.finish(Err(RecorderError::Interrupted)));
             } else if !queue.is_empty() && under_way.len() < FRAMES_AT_A_TIME {
                 let batch = take_batch(&mut queue);
-                cells_sent = batch.iter().fold(cells_sent, |sum, group| sum.saturating_add(group.reads.len()));
                 if standby.as_ref().is_some_and(|standby| standby.shipper.is_behind()) {
                     batch.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
                     continue;
                 }
                 match self.send(link, batch).await {
-                    Ok(sent) => under_way.extend(sent),
+                    Ok(sent) => {
+                        cells = sent.iter().fold(cells, |sum, frame| sum.saturating_add(frame.cells));
+                        under_way.extend(sent);
+                    }
                     // Dropped: their callers are told that they were interrupted.
                     Err(LinkBroken) => return Ended::Died,
                 }
@@ -393,7 +413,7 @@ impl EpochTask {
             };
             let Some(frame) = under_way.pop_front() else { return Ended::Died };
             refused = match told {
-                Ok(Tell::Sealed { cells, spool_bytes }) if cells == frame.cells => match &mut standby {
+                Ok(Tell::Sealed { cells: sealed, spool_bytes }) if sealed == frame.cells => match &mut standby {
                     Some(standby) => tokio::select! {
                         shipped = standby.ship(spool_bytes) => refused.or(shipped.err()),
                         // A standby may take over: nothing is acknowledged, and the key goes with the sealer.
@@ -401,7 +421,10 @@ impl EpochTask {
                     },
                     None => refused,
                 },
-                Ok(Tell::NotSealed(NotSealed::DiskFull)) => Some(RecorderError::Busy),
+                Ok(Tell::NotSealed(NotSealed::DiskFull)) => {
+                    cells = cells.saturating_sub(frame.cells);
+                    Some(RecorderError::Busy)
+                }
                 Ok(Tell::NotSealed(NotSealed::EpochFull)) => {
                     is_full = true;
                     // Before anybody is told: who comes again waits for the next epoch, and is not interrupted here again and again.

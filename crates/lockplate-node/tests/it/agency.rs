@@ -528,6 +528,54 @@ async fn a_killed_sealer_loses_nothing_acknowledged_and_another_seals_at_once() 
     // A batch that was sent again may be in two cells; a lost one would be in none.
     assert!(town.cells() >= 200, "{}", town.cells());
 }
+
+/// Closing such an epoch waits for the store; new reads do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealer_that_does_not_start_holds_no_reads_up_while_the_store_is_away() {
+    let nobody = free_port();
+    let mut town = Town::with(&format!(
+        "[recorder.archive]\nendpoint = 'http://{nobody}'\nplain_http = true\nbucket = 'alpr'\nprefix = 'millbrook'\n\
+         credentials_file = 'archive.s3'\n"
+    ))
+    .await;
+    let file = town.folder.path().join("agency/archive.s3");
+    write(&file, b"key-id\nsecret\n");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let tables = town.folder.path().join("agency/agency.db");
+    let rows = |state: i64| {
+        let db = rusqlite::Connection::open(&tables).unwrap();
+        db.query_row("SELECT count(*) FROM epoch WHERE state = ?1", [state], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let wait_for_rows = async |state, count| {
+        let wait = async {
+            while rows(state) < count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("epochs get there in time");
+    };
+    let agency = town.start().await;
+    seal(&agency, live(0..10)).await;
+    wait_until_next_is_ready(&agency).await;
+
+    // The epoch of the hour after next is dealt, and lacks a receipt: its sealer waits to be started.
+    let open = rows(1);
+    town.stop_keeper(0).await;
+    town.stop_keeper(1).await;
+    town.clock.advance(Duration::from_secs(HOUR));
+    wait_for_rows(0, 1).await;
+    for pid in sealers(&town) {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    town.start_keepers(&[0, 1]).await;
+    wait_for_rows(1, open + 1).await;
+    town.clock.advance(Duration::from_secs(HOUR));
+    let of_that_hour = |number| PlacedRead { read: read(number, NOW + 2 * HOUR + 500), place: Placement::Open };
+    seal(&agency, (10..20).map(of_that_hour).collect()).await;
+    agency.end().await.unwrap();
+}
+
 /// Connections that say nothing are cut after ten seconds; until then each has a place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_for_each_camera_of_a_county_leaves_room_for_more() {
