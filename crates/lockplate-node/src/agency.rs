@@ -82,6 +82,9 @@ const LIST_LOAD_MAX: Duration = Duration::from_secs(600);
 /// Connections of a listener at a time. Each of a county's 1,750 cameras keeps its own: with fewer places than cameras they wait for each
 /// other's idle ones.
 const CONNECTIONS_MAX: usize = 4_096;
+/// How long a camera of the LAN may be silent between two posts: in a county each posts every quarter of a minute on average, and not every engine sends
+/// again what met a connection that was just closed.
+const CAMERA_IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Why an agency does not start, or has ended.
 #[derive(Debug)]
@@ -440,7 +443,8 @@ pub async fn start(settings: AgencySettings, clock: Arc<dyn Clock>, tasks: &Task
         databases.push(roles.db.db().clone());
         router = router.merge(routes).merge(roles.intake.routes(Door::Protected));
         if let Some(addr) = section.lan {
-            let door = Server::bind(ListenOn { addr, tls: TlsMode::PlainLan }, limits()).await?;
+            let limits = Limits { header_read: CAMERA_IDLE_MAX, ..limits() };
+            let door = Server::bind(ListenOn { addr, tls: TlsMode::PlainLan }, limits).await?;
             lan = Some(door.local_addr());
             door.serve(roles.intake.routes(Door::Lan), tasks);
         }
