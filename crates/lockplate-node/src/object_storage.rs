@@ -30,6 +30,8 @@ use crate::tls::{self, TlsError};
 
 /// Until a connection to the store stands, TLS included.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Until a read's answer begins: a machine of the store that hangs has another beside it, and a searcher waits for 30 s in all.
+const READ_BEGINS_MAX: Duration = Duration::from_secs(5);
 /// One read, until its last byte: a bucket has some 100 KiB.
 const READ_MAX: Duration = Duration::from_secs(20);
 /// One write: at most a part of [`PART_BYTES`](lockplate_store::segment_store::PART_BYTES).
@@ -320,13 +322,17 @@ impl HttpService for Requests {
         Self: 'async_trait,
     {
         Box::pin(async move {
-            let time = match *request.method() {
-                Method::PUT | Method::POST => WRITE_MAX,
-                _ => READ_MAX,
+            let (begins, time) = match *request.method() {
+                Method::GET | Method::HEAD => (READ_BEGINS_MAX, READ_MAX),
+                Method::PUT | Method::POST => (WRITE_MAX, WRITE_MAX),
+                _ => (READ_MAX, READ_MAX),
             };
             let mut request = reqwest::Request::try_from(request.map(reqwest::Body::wrap)).map_err(http_error)?;
             *request.timeout_mut() = Some(time);
-            let response = self.0.execute(request).await.map_err(http_error)?;
+            let response = tokio::time::timeout(begins, self.0.execute(request))
+                .await
+                .map_err(|elapsed| HttpError::new(HttpErrorKind::Timeout, elapsed))?
+                .map_err(http_error)?;
             let response: axum::http::Response<reqwest::Body> = response.into();
             Ok(response.map(|body| HttpResponseBody::new(body.map_err(http_error))))
         })

@@ -71,6 +71,8 @@ const BUCKETS_A_REQUEST: usize = 32;
 const BUCKET_REQUESTS_AT_A_TIME: usize = 2;
 /// How often the rest of one request is asked for again where the answer broke off.
 const BUCKETS_ASKED_AGAIN_MAX: u32 = 2;
+/// And where the archive or its store took its time in vain.
+const BUCKETS_WAITED_FOR_AGAIN_MAX: u32 = 1;
 /// Pause before that: a server that has ended is started anew meanwhile.
 const BUCKETS_ASKED_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of one answer of the archive: a bucket of a quarter million cells.
@@ -687,17 +689,20 @@ impl Searcher {
         places: &BTreeMap<EpochId, &ClosedEpoch>,
     ) -> Result<(Vec<(OpenedCell, package::Find)>, Duration), SearchFault> {
         let (mut found, mut took) = (Vec::new(), Duration::ZERO);
-        let (mut to_come, mut answer, mut asked_again) = (keys, None, 0_u32);
+        let (mut to_come, mut answer) = (keys, None);
+        let (mut breaks_left, mut waits_left) = (BUCKETS_ASKED_AGAIN_MAX, BUCKETS_WAITED_FOR_AGAIN_MAX);
         while let Some((key, rest)) = to_come.split_first() {
             let epoch =
                 places.get(&key.epoch_id()).ok_or(SearchFault::Internal("a key is of an epoch of the grant"))?;
             let bucket = match self.next_bucket(&mut answer, to_come).await {
                 Ok(bucket) => bucket,
                 Err(error) => {
-                    asked_again = asked_again.saturating_add(repeat_counts(&error));
-                    if asked_again > BUCKETS_ASKED_AGAIN_MAX {
-                        return Err(SearchFault::of_archive(error));
-                    }
+                    let left = match repeat(&error) {
+                        Some(Repeat::Broken) => &mut breaks_left,
+                        Some(Repeat::Waited) => &mut waits_left,
+                        None => return Err(SearchFault::of_archive(error)),
+                    };
+                    *left = left.checked_sub(1).ok_or_else(|| SearchFault::of_archive(error))?;
                     answer = None;
                     tokio::time::sleep(BUCKETS_ASKED_AGAIN_AFTER).await;
                     continue;
@@ -815,17 +820,21 @@ fn key_of(keeper: &KeeperEntry) -> VerifyKey {
     VerifyKey(keeper.key.public_key().try_into().unwrap_or([0; 32]))
 }
 
-/// What one more request for the same buckets counts of [`BUCKETS_ASKED_AGAIN_MAX`]. A store that is away is waited for by the archive each time,
-/// so it is asked once more; other faults stay.
-fn repeat_counts(error: &PeerError) -> u32 {
+/// Why the same buckets may be asked for once more.
+enum Repeat {
+    /// The answer broke off.
+    Broken,
+    /// The archive waited for its store, or did not answer, each time as long as it may.
+    Waited,
+}
+
+/// None for what stays.
+fn repeat(error: &PeerError) -> Option<Repeat> {
     match error {
-        PeerError::Unreachable | PeerError::Malformed => 1,
-        PeerError::Problem(problem) if problem.kind() == ProblemKind::Unavailable => BUCKETS_ASKED_AGAIN_MAX,
-        PeerError::TimedOut
-        | PeerError::WrongKey
-        | PeerError::Problem(_)
-        | PeerError::TooLarge
-        | PeerError::Unsendable => u32::MAX,
+        PeerError::Unreachable | PeerError::Malformed => Some(Repeat::Broken),
+        PeerError::TimedOut => Some(Repeat::Waited),
+        PeerError::Problem(problem) if problem.kind() == ProblemKind::Unavailable => Some(Repeat::Waited),
+        PeerError::WrongKey | PeerError::Problem(_) | PeerError::TooLarge | PeerError::Unsendable => None,
     }
 }
 

@@ -660,11 +660,16 @@ fn progress(status: &DeskStatus) -> String {
                 AnswerState::Refused => format!("no (entry {})", answer.register),
                 AnswerState::Waiting => format!("a person is asked (entry {})", answer.register),
             },
-            (None, Some(problem)) if problem == "unreachable" => "cannot be reached".to_owned(),
-            (None, Some(problem)) => problem.clone(),
+            (None, Some(_)) => String::new(),
             (None, None) => "asked".to_owned(),
         };
-        format!("{}: {said}", keeper.name)
+        let problem = keeper.problem.as_deref().map(|problem| match problem {
+            "unreachable" => "cannot be reached",
+            "keeper-misbehaved" => "gave a wrong answer",
+            other => other,
+        });
+        let said = [Some(said.as_str()), problem].into_iter().flatten().filter(|words| !words.is_empty());
+        format!("{}: {}", keeper.name, said.collect::<Vec<_>>().join(", "))
     });
     let keepers = keepers.collect::<Vec<_>>().join(" \u{b7} ");
     format!("{} \u{b7} {keepers}", state_words(status.state))

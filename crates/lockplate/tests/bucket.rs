@@ -238,7 +238,6 @@ fn a_store_that_fails_gives_an_error_and_never_other_bytes() {
     });
 }
 
-/// A store that answers drop by drop is given up in bounded time.
 /// A machine of the store that was wiped answers so for some seconds: it must not be taken for an empty archive.
 #[test]
 fn a_bucket_that_is_not_there_is_a_store_that_is_away() {
@@ -265,6 +264,24 @@ fn a_bucket_that_is_not_there_is_a_store_that_is_away() {
     });
 }
 
+/// A machine of the store hangs, and the next one that is asked answers.
+#[test]
+fn a_read_that_hangs_is_asked_for_again_in_time_for_a_searcher() {
+    let bucket = Bucket::start();
+    bucket.runtime().block_on(async {
+        let archive = archive(&bucket, "", WRITER, true);
+        let segment = segment(400);
+        archive.put_segment(EPOCH, Bytes::from_static(b"h"), segment.clone()).await.unwrap();
+        archive.put_close(EPOCH, Bytes::from_static(b"c")).await.unwrap();
+        bucket.go_wrong(Bad::Hung, 2, |asked| asked.key.contains("segment"));
+        let begun = moment();
+        assert!(is_bucket(&archive.get_bucket(EPOCH, 3).await.unwrap(), 3, &segment));
+        assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+        assert_eq!(bucket.be_well(), 0, "both hung");
+    });
+}
+
+/// A store that answers drop by drop is given up in bounded time.
 #[test]
 fn a_slow_store_is_given_up() {
     let bucket = Bucket::start();

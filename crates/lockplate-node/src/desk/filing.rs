@@ -324,24 +324,37 @@ impl Desk {
         let bytes = loaded.row.grant.ok_or(DeskFault::Gone)?;
         let (grant, key) = (Grant::from_bytes(&bytes)?, owner.key(place).ok_or(DeskFault::Gone)?);
         let shown = GrantShown { grant: B64(bytes) };
-        let (evaluating, bytes) = match client.post_json::<_, Evaluated>("/v1/evaluations", &shown).await {
+        let (evaluating, bytes, slug) = match client.post_json::<_, Evaluated>("/v1/evaluations", &shown).await {
             Ok(Evaluated { evaluation: B64(bytes) }) => {
                 let signed = Signed::<Evaluation>::from_bytes(&bytes);
-                let good = signed.is_ok_and(|signed| answer_of(&signed, &key, KeeperIndex(place), &grant).is_ok());
-                if good { (1, Some(bytes)) } else { (3, None) }
+                if signed.is_ok_and(|signed| answer_of(&signed, &key, KeeperIndex(place), &grant).is_ok()) {
+                    (1, Some(bytes), None)
+                } else {
+                    // Its TLS key said it, and nothing that could be shown to others. It is asked again: a mended keeper's answer counts.
+                    tracing::error!(
+                        keeper = place,
+                        "a keeper's answer to a grant is not one that it signed for this grant"
+                    );
+                    return self.problem(digest, place, ProblemKind::KeeperMisbehaved.slug(), false).await;
+                }
             }
-            Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::EpochDestroyed => (4, None),
-            Err(PeerError::Problem(problem)) if problem.kind() == ProblemKind::Lapsed => (5, None),
-            Err(PeerError::Problem(problem)) if is_final(problem.kind()) => (3, None),
+            Err(PeerError::Problem(problem)) if is_final(problem.kind()) => {
+                let evaluating = match problem.kind() {
+                    ProblemKind::EpochDestroyed => 4,
+                    ProblemKind::Lapsed => 5,
+                    _ => 3,
+                };
+                (evaluating, None, Some(problem.kind().slug()))
+            }
             Err(_later) => return self.problem(digest, place, "unreachable", false).await,
         };
         self.inner
             .db
             .transaction(move |connection| {
                 connection.execute(
-                    "UPDATE keeper SET evaluating = ?3, evaluation = ?4, problem = coalesce(?5, problem)
+                    "UPDATE keeper SET evaluating = ?3, evaluation = ?4, problem = ?5
                      WHERE digest = ?1 AND place = ?2 AND evaluating = 0",
-                    params![digest, place, evaluating, bytes, (evaluating == 5).then(|| ProblemKind::Lapsed.slug())],
+                    params![digest, place, evaluating, bytes, slug],
                 )?;
                 Ok(())
             })

@@ -6,7 +6,7 @@ mod keep;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -916,6 +916,30 @@ async fn what_no_keeper_answered_is_the_desks_and_names_no_keeper() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_that_answers_another_grant_is_said_to_and_is_asked_again() {
+    let mut town = Town::new().await;
+    town.stop_keeper(2).await;
+    let earlier = town.file(&town.ask(PLATE)).await;
+    let of_earlier = town.status(&earlier, DeskState::Answered).await.evaluations[1].1.clone();
+    town.keeper_2.lie(move |path, honest| {
+        if path != "/v1/evaluations" {
+            return honest;
+        }
+        serde_json::to_vec(&Evaluated { evaluation: of_earlier.clone() }).unwrap().into()
+    });
+    let digest = town.file(&town.ask(PLATE)).await;
+    let status = town.status(&digest, DeskState::Unavailable).await;
+    let problems: Vec<_> = status.keepers.iter().map(|keeper| keeper.problem.as_deref()).collect();
+    assert_eq!(problems, [None, Some("keeper-misbehaved"), Some("unreachable")]);
+    assert_eq!(status.evaluations.len(), 1, "what is no answer is not shown as one");
+    town.keeper_2.be_honest();
+    let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
+    assert_eq!(fetched.found.len(), 2);
+    assert_eq!(town.status(&digest, DeskState::Disclosed).await.keepers[1].problem, None);
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     let town = Town::new().await;
     let digest = town.file(&town.ask(PLATE)).await;
@@ -984,6 +1008,18 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     let asked: BucketsAsked = serde_json::from_slice(&town.archive.posted("/v1/buckets").1).unwrap();
     let epochs: Vec<_> = asked.buckets.iter().map(|asked| asked.epoch.0.clone()).collect();
     assert!(epochs[0] == epochs[1] && epochs[1] != epochs[2] && epochs[2] == epochs[3]);
+    // Away once, and the next two answers break off.
+    let third = town.file(&town.ask(PLATE)).await;
+    town.status(&third, DeskState::Answered).await;
+    let breaks = AtomicU32::new(2);
+    town.archive.lie(move |path, honest| {
+        let breaks = || breaks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        if path == "/v1/buckets" && breaks() { joined(&frames(&honest)[..1]) } else { honest }
+    });
+    *town.archive.away.lock().unwrap() = 1;
+    assert_eq!(town.fetch(&third, PATIENCE).await.unwrap().found.len(), 2);
+    assert!(town.archive.buckets_asked().ends_with(&[4, 4, 3, 2]), "{:?}", town.archive.buckets_asked());
+    town.archive.be_honest();
 
     // A close signed by the recorder that is not the one in its register.
     let recorder = statement_signer(&town.files.recorder).unwrap();
@@ -1028,8 +1064,8 @@ async fn what_the_archive_makes_up_is_a_lie_with_evidence_and_never_no_match() {
     let fetched = town.fetch(&digest, PATIENCE).await.unwrap();
     assert_eq!((fetched.found.len(), fetched.disclosure.is_some()), (2, true));
     assert!(town.archive.buckets_asked().ends_with(&[4, 2]), "{:?}", town.archive.buckets_asked());
-    let outcomes: Vec<_> = town.disclosures(2).await.into_iter().map(|(_, leaf)| leaf.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Failed, Outcome::Found]);
+    let outcomes: Vec<_> = town.disclosures(4).await.into_iter().map(|(_, leaf)| leaf.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Failed, Outcome::Found, Outcome::Found, Outcome::Found]);
     assert!(town.searcher().pending().unwrap().is_empty());
     town.end().await;
 }

@@ -42,6 +42,8 @@ pub enum Bad {
     BodyCut,
     /// The answer comes at a hundred bytes a second.
     Slow,
+    /// It is taken, and there is no answer for a minute.
+    Hung,
     /// One bit of the answer's body is another.
     Altered,
     /// A condition on the put is ignored.
@@ -190,6 +192,10 @@ async fn answer(
         Some(Bad::Status(code)) => return Ok(error(code, if code == 503 { "SlowDown" } else { "InternalError" })),
         Some(Bad::NoBucket) => return Ok(error(404, "NoSuchBucket")),
         Some(Bad::RequestCut) => return Err(gone()),
+        Some(Bad::Hung) => {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            return Err(gone());
+        }
         Some(Bad::Overwritten) if conditional => {
             // The condition is signed and stays: there is nothing for it to find.
             let _absent = std::fs::remove_file(root.join(NAME).join(&asked.key));
