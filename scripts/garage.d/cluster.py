@@ -3,6 +3,7 @@
 import re
 import secrets
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -68,6 +69,15 @@ class Cluster:
         child = self.nodes[at].process.child
         child.kill()
         child.wait()
+
+    def pause(self, at):
+        """SIGSTOP: it takes connections, and answers nothing."""
+        self.nodes[at].process.child.send_signal(signal.SIGSTOP)
+
+    def resume(self, at):
+        """SIGCONT, and until the others have it again."""
+        self.nodes[at].process.child.send_signal(signal.SIGCONT)
+        self.wait_until_whole()
 
     def _wait(self, what, holds, seconds=READY_SECONDS):
         """Until something of the cluster holds."""

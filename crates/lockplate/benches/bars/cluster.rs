@@ -1,18 +1,19 @@
 //! Row S12: the archive on a cluster of three Garage nodes. A week of the large city is filled into its bucket, with a node killed meanwhile, and
-//! searched as in S4: with all nodes, after a new start, and with another node killed. Then the work of `scripts/garage`, which kills a node in each
+//! searched as in S4: with all nodes, with another node killed or hanging from the middle of a search on, after a new start, and from the disks. Then the work of `scripts/garage`, which kills a node in each
 //! phase, wipes one and drops epochs; this row starts it and repeats its figures. All of it takes a quarter of an hour and a Garage, so it runs
 //! only where both are wanted.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::filled::{self, Filled, PLATES, Place, Size};
-use super::growth::{Asker, LARGE, Searches, WEEK, stages};
+use super::growth::{Asker, BETWEEN_SEARCHES, LARGE, Searches, WEEK, forget_pages_below, stages};
 use super::report::{Bar, Figure, Series};
 use super::town::{BINARY, command};
 use super::{Measured, Options, fresh};
@@ -22,6 +23,9 @@ const GARAGE: &str = "target/garage/bin/garage";
 const SIZE: Size = Size { epochs: WEEK, cells_each: LARGE.cells_each };
 const SEARCHES: usize = 30;
 const SEARCH_MS_P50: f64 = 1_500.0;
+/// How often a node is lost in the middle of a search.
+const LOST: usize = 3;
+const STARTS: usize = 5;
 
 pub(super) fn measure(options: &Options) -> anyhow::Result<Measured> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
@@ -54,25 +58,45 @@ fn searches(options: &Options, root: &Path, into: &mut Measured) -> anyhow::Resu
     let mut ask = |asker: &Asker, filled: &Filled, times: usize, into: &mut Searches| -> anyhow::Result<()> {
         plates.by_ref().take(times).try_for_each(|number| asker.measure(filled, number, WEEK, into))
     };
-    let [mut whole, mut without, mut anew] = [(); 3].map(|()| Searches::default());
+    let [mut whole, mut killed, mut without, mut hung, mut anew, mut cold] = [(); 6].map(|()| Searches::default());
     let asker = Asker::new(&filled)?;
     // Not counted: connections, directories, caches.
     ask(&asker, &filled, 3, &mut Searches::default())?;
     ask(&asker, &filled, SEARCHES, &mut whole)?;
-    nodes.order("kill", 3)?;
-    ask(&asker, &filled, SEARCHES, &mut without)?;
-    nodes.order("start", 3)?;
-    for _ in 0..5 {
-        filled.town.agency.take().context("the agency")?.stop();
-        filled.town.start_agency();
-        filled.town.wait_sealing();
-        ask(&Asker::new(&filled)?, &filled, 1, &mut anew)?;
+    let half = BETWEEN_SEARCHES + Duration::from_secs_f64(whole.total.median() / 2_000.0);
+    for _ in 0..LOST {
+        nodes.order_after(half, "kill", 3, || ask(&asker, &filled, 1, &mut killed))?;
+        ask(&asker, &filled, SEARCHES / LOST, &mut without)?;
+        nodes.order("start", 3)?;
     }
-    for (name, searched) in [("all nodes", &whole), ("node 3 killed", &without), ("agency started anew", &anew)] {
+    for _ in 0..LOST {
+        nodes.order_after(half, "pause", 3, || ask(&asker, &filled, 1, &mut hung))?;
+        nodes.order("resume", 3)?;
+    }
+    for (searched, from_disk) in [(&mut anew, false), (&mut cold, true)] {
+        for _ in 0..STARTS {
+            filled.town.agency.take().context("the agency")?.stop();
+            if from_disk {
+                forget_pages_below(&folder)?;
+            }
+            filled.town.start_agency();
+            filled.town.wait_sealing();
+            ask(&Asker::new(&filled)?, &filled, 1, searched)?;
+        }
+    }
+    let bar = Some(Bar::AtMost(SEARCH_MS_P50));
+    for (name, searched, bar) in [
+        ("all nodes", &whole, bar),
+        ("node 3 killed in the middle of it", &killed, bar),
+        ("node 3 dead", &without, bar),
+        // A read that hangs is given up after five seconds.
+        ("node 3 stopped in the middle of it", &hung, None),
+        ("agency started anew", &anew, bar),
+        ("agency started anew, the nodes' files from the disk", &cold, None),
+    ] {
         let what = format!("{WEEK} epochs of the large city, {name}, p50");
-        let median = Series(vec![searched.total.median()]);
-        eprintln!("  {what}: {:.0} ms", searched.total.median());
-        into.figures.push(Figure::alone(what, "ms", median, Some(Bar::AtMost(SEARCH_MS_P50))));
+        eprintln!("  {what}: {:.0} ms, {:?}", searched.total.median(), searched.total.0);
+        into.figures.push(Figure::alone(what, "ms", Series(vec![searched.total.median()]), bar));
         into.how.push(stages(searched, name));
     }
     into.how.push(format!(
@@ -126,7 +150,7 @@ fn faults(root: &Path, into: &mut Measured) -> anyhow::Result<()> {
     ));
     into.how.push(
         "Three Garage nodes on the loopback, replication 3, everything synced, their own defaults else; a balancer of connections before them. In the \
-         searches of some minutes a node is killed in each phase, one is wiped and healed, epochs are dropped, and every read that was acknowledged is \
+         searches of some minutes a node is killed in each phase, one hangs, one is wiped and healed, epochs are dropped, and every read that was acknowledged is \
          searched for; epochs are of ten seconds with some 400 reads in all."
             .to_owned(),
     );
@@ -168,7 +192,25 @@ impl Nodes {
         Ok(Self { child, orders, answers, reached, down: false })
     }
 
-    /// `kill` or `start` of a node, done when this returns.
+    /// An order that comes in the middle of something else. Done when this returns, and so is that.
+    fn order_after(
+        &mut self,
+        delay: Duration,
+        what: &str,
+        node: u8,
+        other: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        std::thread::scope(|scope| {
+            let order = scope.spawn(|| {
+                std::thread::sleep(delay);
+                self.order(what, node)
+            });
+            let other = other();
+            order.join().map_err(|_panicked| anyhow::anyhow!("the order panicked"))?.and(other)
+        })
+    }
+
+    /// `kill`, `start`, `pause` or `resume` of a node, done when this returns.
     fn order(&mut self, what: &str, node: u8) -> anyhow::Result<()> {
         writeln!(self.orders, "{what} {node}")?;
         let mut line = String::new();

@@ -45,7 +45,7 @@ const QUICK: Size = Size { epochs: WEEK, cells_each: 12_000 };
 pub(super) const WEEK: u64 = 168;
 /// Rows of the peer, beyond which its table takes longer to make than all else.
 const PEER_ROWS_MAX: u64 = 40_000_000;
-const BETWEEN_SEARCHES: Duration = Duration::from_millis(500);
+pub(super) const BETWEEN_SEARCHES: Duration = Duration::from_millis(500);
 /// Bytes of a row of the peer with its index, and of what sorting the index needs meanwhile.
 const PEER_ROW_BYTES: u64 = 260;
 const SEARCH_MS_P50: f64 = 150.0;
@@ -548,8 +548,22 @@ fn for_each_file(archive: &Path, mut see: impl FnMut(&File) -> anyhow::Result<()
     Ok(())
 }
 
+/// What the kernel holds of an archive's files: a search reads them from the disk then.
 fn forget_pages(archive: &Path) -> anyhow::Result<()> {
     for_each_file(archive, |file| Ok(fadvise(file, 0, None, Advice::DontNeed)?))
+}
+
+/// The same of all files below a folder, but for what a process has mapped.
+pub(super) fn forget_pages_below(folder: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            forget_pages_below(&entry.path())?;
+        } else if entry.file_type()?.is_file() {
+            fadvise(File::open(entry.path())?, 0, None, Advice::DontNeed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Drops epochs of a stopped agency's archive, the filled ones, one after the other.
