@@ -11,7 +11,9 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use http_body_util::BodyExt as _;
 use object_store::aws::{AmazonS3Builder, AwsCredential, S3ConditionalPut};
 use object_store::client::{
@@ -30,8 +32,9 @@ use crate::tls::{self, TlsError};
 
 /// Until a connection to the store stands, TLS included.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// Until a read's answer begins: a machine of the store that hangs has another beside it, and a searcher waits for 30 s in all.
-const READ_BEGINS_MAX: Duration = Duration::from_secs(5);
+/// A read whose answer has not begun is asked for once more after this time, and again: a machine of the store that hangs has others beside it,
+/// and a searcher waits for 30 s in all.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// One read, until its last byte: a bucket has some 100 KiB.
 const READ_MAX: Duration = Duration::from_secs(20);
 /// One write: at most a part of [`PART_BYTES`](lockplate_store::segment_store::PART_BYTES).
@@ -322,21 +325,36 @@ impl HttpService for Requests {
         Self: 'async_trait,
     {
         Box::pin(async move {
-            let (begins, time) = match *request.method() {
-                Method::GET | Method::HEAD => (READ_BEGINS_MAX, READ_MAX),
-                Method::PUT | Method::POST => (WRITE_MAX, WRITE_MAX),
-                _ => (READ_MAX, READ_MAX),
+            let (reads, time) = match *request.method() {
+                Method::GET | Method::HEAD => (true, READ_MAX),
+                Method::PUT | Method::POST => (false, WRITE_MAX),
+                _ => (false, READ_MAX),
             };
             let mut request = reqwest::Request::try_from(request.map(reqwest::Body::wrap)).map_err(http_error)?;
             *request.timeout_mut() = Some(time);
-            let response = tokio::time::timeout(begins, self.0.execute(request))
-                .await
-                .map_err(|elapsed| HttpError::new(HttpErrorKind::Timeout, elapsed))?
-                .map_err(http_error)?;
+            let response = match reads {
+                true => first_answer(&self.0, request).await,
+                false => self.0.execute(request).await,
+            };
+            let response = response.map_err(http_error)?;
             let response: axum::http::Response<reqwest::Body> = response.into();
             Ok(response.map(|body| HttpResponseBody::new(body.map_err(http_error))))
         })
     }
+}
+
+/// Whichever answer to a request without a body begins first. A slow one is not given up for the next.
+async fn first_answer(client: &reqwest::Client, mut request: reqwest::Request) -> reqwest::Result<reqwest::Response> {
+    // An empty one, which cannot be sent twice.
+    *request.body_mut() = None;
+    let mut asked = FuturesUnordered::new();
+    while let Some(again) = request.try_clone() {
+        asked.push(client.execute(again));
+        if let Ok(Some(answer)) = tokio::time::timeout(READ_AGAIN_AFTER, asked.next()).await {
+            return answer;
+        }
+    }
+    client.execute(request).await
 }
 
 /// By fault, for the library's retries. The address, which names an epoch, is taken out.

@@ -89,7 +89,7 @@ fn searches(options: &Options, root: &Path, into: &mut Measured) -> anyhow::Resu
         ("all nodes", &whole, bar),
         ("node 3 killed in the middle of it", &killed, bar),
         ("node 3 dead", &without, bar),
-        // A read that hangs is given up after five seconds.
+        // A read that hangs is asked for again after three seconds.
         ("node 3 stopped in the middle of it", &hung, None),
         ("agency started anew", &anew, bar),
         ("agency started anew, the nodes' files from the disk", &cold, None),
