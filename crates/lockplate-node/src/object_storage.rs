@@ -11,10 +11,13 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::response::Parts;
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use http_body_util::BodyExt as _;
+use futures_util::stream::{self, FuturesUnordered};
+use http_body_util::{BodyExt as _, BodyStream, StreamBody};
+use hyper::body::Frame;
 use object_store::aws::{AmazonS3Builder, AwsCredential, S3ConditionalPut};
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
@@ -332,29 +335,44 @@ impl HttpService for Requests {
             };
             let mut request = reqwest::Request::try_from(request.map(reqwest::Body::wrap)).map_err(http_error)?;
             *request.timeout_mut() = Some(time);
-            let response = match reads {
-                true => first_answer(&self.0, request).await,
-                false => self.0.execute(request).await,
+            let (head, begin, rest) = match reads {
+                true => first_answer(&self.0, request).await?,
+                false => begun(&self.0, request).await?,
             };
-            let response = response.map_err(http_error)?;
-            let response: axum::http::Response<reqwest::Body> = response.into();
-            Ok(response.map(|body| HttpResponseBody::new(body.map_err(http_error))))
+            let body = stream::iter(begin.map(Ok)).chain(BodyStream::new(rest.map_err(http_error)));
+            Ok(HttpResponse::from_parts(head, HttpResponseBody::new(StreamBody::new(body))))
         })
     }
 }
 
-/// Whichever answer to a request without a body begins first. A slow one is not given up for the next.
-async fn first_answer(client: &reqwest::Client, mut request: reqwest::Request) -> reqwest::Result<reqwest::Response> {
+/// An answer up to the first bytes of its body.
+type Begun = (Parts, Option<Frame<Bytes>>, reqwest::Body);
+
+async fn begun(client: &reqwest::Client, request: reqwest::Request) -> Result<Begun, HttpError> {
+    let response: axum::http::Response<reqwest::Body> = client.execute(request).await.map_err(http_error)?.into();
+    let (head, mut body) = response.into_parts();
+    let begin = body.frame().await.transpose().map_err(http_error)?;
+    Ok((head, begin, body))
+}
+
+/// Whichever answer to a request without a body begins first. None is given up for another, and a fault counts where no other is to come.
+async fn first_answer(client: &reqwest::Client, mut request: reqwest::Request) -> Result<Begun, HttpError> {
     // An empty one, which cannot be sent twice.
     *request.body_mut() = None;
     let mut asked = FuturesUnordered::new();
-    while let Some(again) = request.try_clone() {
-        asked.push(client.execute(again));
-        if let Ok(Some(answer)) = tokio::time::timeout(READ_AGAIN_AFTER, asked.next()).await {
-            return answer;
+    let mut again = tokio::time::interval(READ_AGAIN_AFTER);
+    loop {
+        tokio::select! {
+            _ = again.tick() => match request.try_clone() {
+                Some(request) => asked.push(begun(client, request)),
+                None => return begun(client, request).await,
+            },
+            Some(answer) = asked.next() => match answer {
+                Err(_) if !asked.is_empty() => {}
+                answer => return answer,
+            },
         }
     }
-    client.execute(request).await
 }
 
 /// By fault, for the library's retries. The address, which names an epoch, is taken out.

@@ -576,7 +576,7 @@ async fn a_sealer_that_does_not_start_holds_no_reads_up_while_the_store_is_away(
     agency.end().await.unwrap();
 }
 
-/// Connections that say nothing are cut after ten seconds; until then each has a place.
+/// Connections that say nothing are cut, here after ten seconds; until then each has a place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_for_each_camera_of_a_county_leaves_room_for_more() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);

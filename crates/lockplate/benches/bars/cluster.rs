@@ -92,7 +92,7 @@ fn searches(options: &Options, root: &Path, into: &mut Measured) -> anyhow::Resu
         // A read that hangs is asked for again after three seconds.
         ("node 3 stopped in the middle of it", &hung, None),
         ("agency started anew", &anew, bar),
-        ("agency started anew, the nodes' files from the disk", &cold, None),
+        ("agency started anew, the nodes' files from the disk", &cold, bar),
     ] {
         let what = format!("{WEEK} epochs of the large city, {name}, p50");
         eprintln!("  {what}: {:.0} ms, {:?}", searched.total.median(), searched.total.0);

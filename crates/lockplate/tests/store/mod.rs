@@ -44,6 +44,8 @@ pub enum Bad {
     Slow,
     /// It is taken, and there is no answer for a minute.
     Hung,
+    /// The answer's head comes, and nothing more for a minute.
+    BodyHung,
     /// One bit of the answer's body is another.
     Altered,
     /// A condition on the put is ignored.
@@ -212,6 +214,13 @@ async fn answer(
             let half = body.slice(..body.len() / 2);
             let cut = futures_util::stream::iter([Ok(Frame::data(half)), Err(gone())]);
             StreamBody::new(cut).boxed_unsync()
+        }
+        Some(Bad::BodyHung) => {
+            let nothing = futures_util::stream::once(async {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                Err(gone())
+            });
+            StreamBody::new(Box::pin(nothing)).boxed_unsync()
         }
         Some(Bad::Slow) => {
             let drops = futures_util::stream::iter(body.chunks(100).map(Bytes::copy_from_slice).collect::<Vec<_>>());
