@@ -464,6 +464,24 @@ impl AgencyDb {
             .await
     }
 
+    /// Windows from `cap_from` on that had a live epoch.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn live_windows(&self, cap_from: u64) -> Result<Vec<u64>, DbError> {
+        let cap_from = integer(cap_from)?;
+        self.db
+            .call(move |db| {
+                let mut windows =
+                    db.prepare_cached("SELECT DISTINCT cap_from FROM epoch WHERE kind = 1 AND cap_from >= ?1")?;
+                let rows = windows.query_map([cap_from], |row| row.get::<_, i64>(0))?;
+                Ok(rows
+                    .filter_map(|window| window.map(|at| u64::try_from(at).ok()).transpose())
+                    .collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
     /// Notes that a keeper was told of a close.
     ///
     /// # Errors

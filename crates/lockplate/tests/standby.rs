@@ -429,3 +429,27 @@ fn without_its_store_a_machine_acknowledges_nothing_and_resumes() {
     acknowledged.extend(pair.town.post_all(&PLATES, 10));
     pair.has_lost_nothing(&acknowledged);
 }
+
+/// Nor does one that is dealt and waits for a keeper's receipt.
+#[test]
+fn without_its_store_a_machine_holds_no_key_that_was_only_dealt() {
+    let mut pair = Pair::start();
+    for place in [0, 1] {
+        pair.town.keepers[place].take().unwrap().kill();
+    }
+    let sealers = |pair: &Pair| pair.town.agency.as_ref().unwrap().sealers();
+    let before = sealers(&pair);
+    wait_until("only such sealers are left", || {
+        let now = sealers(&pair);
+        !now.is_empty() && now.iter().all(|pid| !before.contains(pid))
+    });
+    pair.bucket.go_wrong(Bad::Status(503), usize::MAX, |_| true);
+    wait_until("no key is left", || sealers(&pair).is_empty());
+    pair.bucket.be_well();
+    for place in [0, 1] {
+        pair.town.start_keeper(place);
+    }
+    pair.town.wait_sealing();
+    let acknowledged = pair.town.post_all(&PLATES, 10);
+    pair.has_lost_nothing(&acknowledged);
+}

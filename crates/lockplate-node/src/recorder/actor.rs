@@ -40,6 +40,10 @@ const TICK: Duration = Duration::from_millis(200);
 const COUNT_PAUSE_S: u64 = 5;
 /// Pause after an epoch could not be dealt, or prekeys not be ordered.
 const FAILED_PAUSE_S: u64 = 2;
+/// Longest pause of a slot whose epochs are logged and end, one after the other: each takes one of the day's.
+const TROUBLED_PAUSE_MAX_S: u64 = 120;
+/// After so long without trouble a slot's next one is its first again.
+const TROUBLE_FORGOTTEN_S: u64 = 600;
 /// Prekeys in one order: a keeper answers with 1.8 KiB each.
 const ORDER_MAX: u32 = 100;
 /// How long the end of the process waits for keepers to be told of the last closes; they are told at the next start else.
@@ -163,6 +167,14 @@ impl Shared {
         self.outgrown.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).copied().unwrap_or(0)
     }
 
+    /// Returns when a standby may be about to take over; never where there is none.
+    pub(super) async fn cut_off(&self) {
+        match &self.parts.shipper {
+            Some(shipper) => shipper.cut_off().await,
+            None => core::future::pending().await,
+        }
+    }
+
     /// A few events an epoch; the actor outlives its tasks but for a panic, and then the process stops anyway.
     pub(super) fn tell(&self, event: Event) {
         let _actor_gone = self.events.send(event);
@@ -173,10 +185,10 @@ impl Shared {
 pub(super) enum Event {
     /// Reads are sealed from now on.
     Ready { slot: Slot, run: u64 },
-    /// No epoch came of it; try again later.
-    Failed { slot: Slot, run: u64 },
-    /// The epoch takes no more reads; its slot needs another.
-    Lost { slot: Slot, run: u64 },
+    /// No epoch came of it, though its leaf may be in the log; try again later.
+    Failed { slot: Slot, run: u64, logged: bool },
+    /// The epoch takes no more reads, because it is full or its sealer died; its slot needs another.
+    Lost { slot: Slot, run: u64, died: bool },
     /// The task is over.
     Over { run: u64 },
     /// An order of prekeys is through, well or not.
@@ -222,6 +234,8 @@ pub async fn start(
         next_run: 0,
         ordering: BTreeSet::new(),
         order_again_at: BTreeMap::new(),
+        troubles: BTreeMap::new(),
+        used_up: false,
         counted_at: None,
         damaged: 0,
         late_waiters: Vec::new(),
@@ -249,6 +263,10 @@ struct Actor {
     next_run: u64,
     ordering: BTreeSet<usize>,
     order_again_at: BTreeMap<usize, u64>,
+    /// How many epochs of a slot were logged and ended, one soon after the other, and when the last did.
+    troubles: BTreeMap<Slot, (u32, u64)>,
+    /// The running window can have no more epochs today.
+    used_up: bool,
     counted_at: Option<u64>,
     damaged: u64,
     late_waiters: Vec<oneshot::Sender<()>>,
@@ -344,11 +362,18 @@ impl Actor {
                     *seen = Seen { phase: Phase::Ready, used_at: now, since: now };
                 }
             }
-            Event::Failed { slot, run } if self.is(slot, run) => {
+            Event::Failed { slot, run, logged } if self.is(slot, run) => {
                 self.forget(slot);
-                self.state.retry_at.insert(slot, self.shared.now().saturating_add(FAILED_PAUSE_S));
+                let pause = if logged { self.trouble(slot).max(FAILED_PAUSE_S) } else { FAILED_PAUSE_S };
+                self.state.retry_at.insert(slot, self.shared.now().saturating_add(pause));
             }
-            Event::Lost { slot, run } if self.is(slot, run) => self.forget(slot),
+            Event::Lost { slot, run, died } if self.is(slot, run) => {
+                self.forget(slot);
+                if died {
+                    let pause = self.trouble(slot);
+                    self.state.retry_at.insert(slot, self.shared.now().saturating_add(pause));
+                }
+            }
             // Of a lane that the plan has closed in the meantime.
             Event::Ready { .. } | Event::Failed { .. } | Event::Lost { .. } => {}
             Event::Over { run } => {
@@ -366,6 +391,19 @@ impl Actor {
                 }
             }
         }
+    }
+
+    /// An epoch of the slot ended before its time. The pause before the next, seconds: none after the first, because nothing is to wait for
+    /// one sealer that died (A13).
+    fn trouble(&mut self, slot: Slot) -> u64 {
+        let now = self.shared.now();
+        self.troubles.retain(|_, (_, at)| at.saturating_add(TROUBLE_FORGOTTEN_S) > now);
+        let (count, at) = self.troubles.entry(slot).or_default();
+        *at = now;
+        let pause = FAILED_PAUSE_S.checked_shl(count.saturating_sub(1)).unwrap_or(TROUBLED_PAUSE_MAX_S);
+        let pause = if *count == 0 { 0 } else { pause.min(TROUBLED_PAUSE_MAX_S) };
+        *count = count.saturating_add(1).min(u64::BITS - 2);
+        pause
     }
 
     fn is(&self, slot: Slot, run: u64) -> bool {
@@ -399,6 +437,16 @@ impl Actor {
                 Action::OrderPrekeys { keeper, count } => self.order(keeper, count),
             }
         }
+        let current = self.shared.settings.rules.window_of(now);
+        let current = Slot { kind: SlotKind::Live, cap_from: current };
+        let used_up = !self.state.slots.contains_key(&current)
+            && !self.state.has_epochs_for(&current, &self.shared.settings.rules);
+        if used_up && !self.used_up {
+            tracing::error!(
+                "the epochs of a day are used up: the running window gets no other, and its reads are refused"
+            );
+        }
+        self.used_up = used_up;
         let late_left = self.running.values().any(|kind| *kind == SlotKind::Late);
         if !self.late_waiters.is_empty() && !late_left {
             core::mem::take(&mut self.late_waiters).into_iter().for_each(tell_done);
@@ -415,7 +463,10 @@ impl Actor {
         self.lanes.insert(slot, Lane { run, groups });
         self.state.slots.insert(slot, Seen { phase: Phase::Dealing, used_at: now, since: now });
         match slot.kind {
-            SlotKind::Live => self.state.live_today = self.state.live_today.saturating_add(1),
+            SlotKind::Live => {
+                self.state.live_today = self.state.live_today.saturating_add(1);
+                self.state.live_had.insert(slot.cap_from);
+            }
             SlotKind::Late => self.state.late_today = self.state.late_today.saturating_add(1),
         }
         self.running.insert(run, slot.kind);
@@ -441,10 +492,15 @@ impl Actor {
         let keepers = u8::try_from(self.shared.keepers.len()).unwrap_or(u8::MAX);
         let counted = async {
             let damaged = db.epochs_in(&[EpochState::Damaged], READS_WAITING_MAX).await?.len();
-            Ok::<_, DbError>((db.volume(now.saturating_sub(DAY_S)).await?, db.prekeys(keepers, now).await?, damaged))
+            let windows = db.live_windows(self.shared.settings.rules.window_of(now)).await?;
+            let volume = db.volume(now.saturating_sub(DAY_S)).await?;
+            Ok::<_, DbError>((volume, db.prekeys(keepers, now).await?, damaged, windows))
         };
         match counted.await {
-            Ok((volume, prekeys, damaged)) => {
+            Ok((volume, prekeys, damaged, windows)) => {
+                let current = self.shared.settings.rules.window_of(now);
+                self.state.live_had.retain(|cap_from| *cap_from >= current);
+                self.state.live_had.extend(windows);
                 self.damaged = u64::try_from(damaged).unwrap_or(u64::MAX);
                 // An epoch that is being dealt is not in the table yet.
                 self.state.live_today =
@@ -461,13 +517,9 @@ impl Actor {
     fn expire(&mut self) {
         let clock = self.shared.parts.clock.monotonic();
         let stopping = self.state.stopping;
-        let used_up = |slot: &Slot, state: &State, rules: &Rules| match slot.kind {
-            SlotKind::Live => state.live_today >= rules.live_per_day_max,
-            SlotKind::Late => state.late_today >= rules.late_per_day_max,
-        };
         let (state, rules) = (&self.state, &self.shared.settings.rules);
         for (slot, groups) in &mut self.waiting {
-            let over = stopping || used_up(slot, state, rules);
+            let over = stopping || !state.has_epochs_for(slot, rules);
             while groups.front().is_some_and(|group| over || group.waited_too_long(clock)) {
                 if let Some(group) = groups.pop_front() {
                     group.finish(Err(if stopping { RecorderError::Stopping } else { RecorderError::Busy }));

@@ -2,6 +2,7 @@
 //! hold, seal before `epoch.dealt` is durable, or acknowledge what the sealer has not acknowledged.
 
 use core::ops::Range;
+use core::pin::{Pin, pin};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -190,21 +191,26 @@ impl EpochTask {
     pub(super) async fn run(mut self) {
         let _over = Over(Arc::clone(&self.shared), self.run);
         let mut queue = VecDeque::new();
-        let receipted = match self.deal_while_reads_wait(&mut queue).await {
+        let dealing = pin!(deal_while_connected(Arc::clone(&self.shared), self.slot));
+        let receipted = match self.while_reads_wait(dealing, &mut queue).await {
             None => return,
             Some(Ok(receipted)) => receipted,
-            Some(Err(NotDealt)) => return self.give_up(queue),
+            Some(Err(NotDealt)) => return self.give_up(queue, false),
         };
         let stragglers = receipted.stragglers.clone();
-        let (mut link, header) = match self.start(receipted).await {
+        let mut starting = pin!(start(Arc::clone(&self.shared), receipted));
+        let started = match self.while_reads_wait(starting.as_mut(), &mut queue).await {
+            Some(started) => started,
+            // Its leaf may be in the log by now.
+            None => starting.await,
+        };
+        let (mut link, header) = match started {
             Ok(started) => started,
-            Err(not_started) => {
-                self.give_up(queue);
+            Err(NotStarted::NotDealt) => return self.give_up(queue, false),
+            Err(NotStarted::Logged(header)) => {
+                self.give_up(queue, true);
                 // Closing may wait for a store, and nobody is to wait with it.
-                if let NotStarted::Logged(header) = not_started {
-                    close::close(&self.shared, &header, None).await;
-                }
-                return;
+                return close::close(&self.shared, &header, None).await;
             }
         };
         let _while_open = self.hand_out_the_rest(&header, stragglers);
@@ -223,7 +229,7 @@ impl EpochTask {
                 self.shared.has_outgrown(self.slot, header.claimed().bucket_bits);
             }
             // Told before the old epoch is closed: the next one must seal within two seconds (A13).
-            self.shared.tell(Event::Lost { slot: self.slot, run: self.run });
+            self.shared.tell(Event::Lost { slot: self.slot, run: self.run, died: matches!(ended, Ended::Died) });
             // Closing may wait for a store, and nobody is to wait with it.
             self.turn_away(RecorderError::Interrupted);
         }
@@ -241,8 +247,8 @@ impl EpochTask {
         close::close(&self.shared, &header, tally).await;
     }
 
-    fn give_up(&mut self, queue: VecDeque<Group>) {
-        self.shared.tell(Event::Failed { slot: self.slot, run: self.run });
+    fn give_up(&mut self, queue: VecDeque<Group>, logged: bool) {
+        self.shared.tell(Event::Failed { slot: self.slot, run: self.run, logged });
         queue.into_iter().for_each(|group| group.finish(Err(RecorderError::Busy)));
         self.turn_away(RecorderError::Busy);
     }
@@ -255,20 +261,16 @@ impl EpochTask {
         }
     }
 
-    /// Deals while reads arrive and wait. `None`: the actor wants no epoch here any more.
-    async fn deal_while_reads_wait(&mut self, queue: &mut VecDeque<Group>) -> Option<Result<Receipted, NotDealt>> {
-        let shipper = self.shared.parts.shipper.clone();
-        let dealing = async {
-            if let Some(shipper) = shipper {
-                shipper.connected().await;
-            }
-            deal(Arc::clone(&self.shared), self.slot).await
-        };
-        let mut dealing = core::pin::pin!(dealing);
+    /// Works while reads arrive and wait. `None`: the actor wants no epoch here any more.
+    async fn while_reads_wait<W: Future>(
+        &mut self,
+        mut work: Pin<&mut W>,
+        queue: &mut VecDeque<Group>,
+    ) -> Option<W::Output> {
         let mut tick = tokio::time::interval(RETRY_PAUSE);
         loop {
             tokio::select! {
-                dealt = dealing.as_mut() => return Some(dealt),
+                done = work.as_mut() => return Some(done),
                 group = self.groups.recv() => queue.push_back(group?),
                 _ = tick.tick() => {
                     let now = self.shared.parts.clock.monotonic();
@@ -279,39 +281,6 @@ impl EpochTask {
                         }
                     }
                 }
-            }
-        }
-    }
-
-    /// Leaf first, then the sealer starts.
-    async fn start(&self, receipted: Receipted) -> Result<(SealerLink, Signed<EpochHeader>), NotStarted> {
-        let Receipted { mut link, header, receipts, .. } = receipted;
-        let parts = &self.shared.parts;
-        let epoch = header.claimed().epoch_id;
-        let from = parts.log.size().await.map_err(|_log| NotDealt)?;
-        parts.db.epoch_logs_from(epoch, from).await.map_err(|error| not_stored(&error))?;
-        match parts.log.append(vec![dealt_leaf(header.claimed())]).await {
-            Ok(_index) => {}
-            Err(NotLogged::Unwritten) => return Err(NotStarted::NotDealt),
-            Err(NotLogged::ClockBack) => {
-                link.gone().await;
-                // It has no leaf and no read, for certain: nothing is left to close.
-                parts.db.epoch_never_was(epoch).await.map_err(|error| not_stored(&error))?;
-                return Err(NotStarted::NotDealt);
-            }
-            Err(NotLogged::Unwitnessed) => {
-                link.gone().await;
-                return Err(NotStarted::Logged(header));
-            }
-        }
-        parts.db.epoch_is(epoch, EpochState::Open).await.map_err(|error| not_stored(&error))?;
-        let receipts = receipts.iter().map(Signed::to_bytes).collect();
-        match link.ask(&Ask::Receipts(receipts)).await {
-            Ok(Tell::Started) => Ok((link, header)),
-            other => {
-                tracing::warn!(answer = ?other.ok(), "a sealer did not start on its receipts");
-                link.gone().await;
-                Err(NotStarted::Logged(header))
             }
         }
     }
@@ -350,14 +319,8 @@ impl EpochTask {
         let (mut asked_to_end, mut is_full, mut refused) = (false, false, None);
         // Sealed, or under way to it.
         let mut cells = 0_u32;
-        let shipper = self.shared.parts.shipper.clone();
-        let cut_off = async {
-            match &shipper {
-                Some(shipper) => shipper.cut_off().await,
-                None => core::future::pending().await,
-            }
-        };
-        tokio::pin!(cut_off);
+        let shared = Arc::clone(&self.shared);
+        let mut cut_off = pin!(shared.cut_off());
         loop {
             while let Ok(group) = self.groups.try_recv() {
                 queue.push_back(group);
@@ -568,6 +531,59 @@ fn dealt_leaf(header: &EpochHeader) -> LogEntry {
         t: header.threshold.t(),
         n: header.threshold.n(),
     })
+}
+
+/// [`deal`], while no standby may be about to take over: from then on this machine must hold no key of an epoch.
+async fn deal_while_connected(shared: Arc<Shared>, slot: Slot) -> Result<Receipted, NotDealt> {
+    if let Some(shipper) = &shared.parts.shipper {
+        shipper.connected().await;
+    }
+    tokio::select! {
+        dealt = deal(Arc::clone(&shared), slot) => dealt,
+        () = shared.cut_off() => Err(NotDealt),
+    }
+}
+
+/// Leaf first, then the sealer starts.
+async fn start(shared: Arc<Shared>, receipted: Receipted) -> Result<(SealerLink, Signed<EpochHeader>), NotStarted> {
+    let Receipted { mut link, header, receipts, .. } = receipted;
+    let parts = &shared.parts;
+    let epoch = header.claimed().epoch_id;
+    let from = parts.log.size().await.map_err(|_log| NotDealt)?;
+    parts.db.epoch_logs_from(epoch, from).await.map_err(|error| not_stored(&error))?;
+    let mut logging = pin!(parts.log.append(vec![dealt_leaf(header.claimed())]));
+    let logged = tokio::select! {
+        logged = logging.as_mut() => logged,
+        () = shared.cut_off() => {
+            // A standby may close this epoch and say that its key is gone, so it is. What was begun ends all the same.
+            link.kill().await;
+            logging.await
+        }
+    };
+    match logged {
+        Ok(_index) => {}
+        Err(NotLogged::Unwritten) => return Err(NotStarted::NotDealt),
+        Err(NotLogged::ClockBack) => {
+            link.gone().await;
+            // It has no leaf and no read, for certain: nothing is left to close.
+            parts.db.epoch_never_was(epoch).await.map_err(|error| not_stored(&error))?;
+            return Err(NotStarted::NotDealt);
+        }
+        Err(NotLogged::Unwitnessed) => {
+            link.gone().await;
+            return Err(NotStarted::Logged(header));
+        }
+    }
+    parts.db.epoch_is(epoch, EpochState::Open).await.map_err(|error| not_stored(&error))?;
+    let receipts = receipts.iter().map(Signed::to_bytes).collect();
+    match link.ask(&Ask::Receipts(receipts)).await {
+        Ok(Tell::Started) => Ok((link, header)),
+        other => {
+            tracing::warn!(answer = ?other.ok(), "a sealer did not start on its receipts");
+            link.gone().await;
+            Err(NotStarted::Logged(header))
+        }
+    }
 }
 
 /// Prekeys, a sealer, shares out, receipts in. Dropping the future kills the sealer; nothing was logged then.

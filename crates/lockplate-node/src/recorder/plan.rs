@@ -2,7 +2,7 @@
 //! where a read belongs, when prekeys are ordered. No I/O and no clock, so a test can play a year in a second.
 //! `actor.rs` carries out what is planned and tells what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockplate_core::epoch::EpochKind;
 use lockplate_core::limits::EPOCHS_PER_DAY_MAX;
@@ -135,6 +135,13 @@ impl Rules {
         turn.unwrap_or(DAY_SECONDS).max(LATE_TURN_SECONDS_MIN)
     }
 
+    /// Live epochs of a day that are only for windows that had none: one for each that comes, so that whatever used up the others costs the
+    /// window that runs and not the next day.
+    fn live_kept(&self) -> u32 {
+        let windows = DAY_SECONDS.checked_div(self.epoch_seconds).unwrap_or(1);
+        u32::try_from(windows).unwrap_or(u32::MAX).min(self.live_per_day_max / 2)
+    }
+
     /// End of a window, exclusive.
     #[must_use]
     pub const fn window_end(&self, cap_from: u64) -> u64 {
@@ -153,6 +160,8 @@ pub struct State {
     pub late_wanted: Vec<u64>,
     /// Live epochs dealt in the last 24 hours.
     pub live_today: u32,
+    /// Windows, from the running one on, that had a live epoch.
+    pub live_had: BTreeSet<u64>,
     /// Late epochs dealt in the last 24 hours.
     pub late_today: u32,
     /// Prekeys in stock, in charter order.
@@ -161,6 +170,22 @@ pub struct State {
     pub late_done: bool,
     /// Everything is to be closed.
     pub stopping: bool,
+}
+
+impl State {
+    /// Whether the day's epochs leave one for this slot.
+    #[must_use]
+    pub fn has_epochs_for(&self, slot: &Slot, rules: &Rules) -> bool {
+        match slot.kind {
+            SlotKind::Live => self.leaves_live(self.live_today, slot, rules),
+            SlotKind::Late => self.late_today < rules.late_per_day_max,
+        }
+    }
+
+    fn leaves_live(&self, dealt: u32, slot: &Slot, rules: &Rules) -> bool {
+        let kept = if self.live_had.contains(&slot.cap_from) { rules.live_kept() } else { 0 };
+        dealt < rules.live_per_day_max.saturating_sub(kept)
+    }
 }
 
 /// What is to be done.
@@ -190,13 +215,13 @@ pub fn plan(state: &State, rules: &Rules, now: u64) -> Vec<Action> {
     let open_after = |slot: &Slot| state.slots.contains_key(slot) && !actions.contains(&Action::Close(*slot));
     let mut deals = Vec::new();
     let current = rules.window_of(now);
-    let mut live_left = rules.live_per_day_max.saturating_sub(state.live_today);
+    let mut live_today = state.live_today;
     // The window that runs, and the one that follows: it is dealt and receipted an epoch's length ahead, so keepers may be
     // away for so long (LPv1 section 5).
     for cap_from in [current, rules.window_end(current)] {
         let slot = Slot { kind: SlotKind::Live, cap_from };
-        if !open_after(&slot) && may_deal(state, &slot, now) && live_left > 0 {
-            live_left = live_left.saturating_sub(1);
+        if !open_after(&slot) && may_deal(state, &slot, now) && state.leaves_live(live_today, &slot, rules) {
+            live_today = live_today.saturating_add(1);
             deals.push(Action::Deal(slot));
         }
     }
@@ -412,6 +437,22 @@ mod tests {
         assert_eq!(plan(&state, &rules(), T), [Action::Deal(late(T - HOUR))]);
         state.late_today = 400;
         assert_eq!(plan(&state, &rules(), T), []);
+    }
+
+    #[test]
+    fn what_uses_up_a_days_epochs_leaves_one_for_each_window_that_comes() {
+        let mut state = State { live_today: 175, live_had: [T, T + HOUR].into(), ..stocked() };
+        assert_eq!(plan(&state, &rules(), T), [Action::Deal(live(T))], "24 of 200 are kept");
+        state.live_today = 176;
+        assert_eq!(plan(&state, &rules(), T), []);
+        assert!(!state.has_epochs_for(&live(T), &rules()));
+        assert_eq!(plan(&state, &rules(), T + HOUR), [Action::Deal(live(T + 2 * HOUR))]);
+        // Where windows are short the limit is twice as many as they are.
+        let short = Rules { epoch_seconds: 60, live_per_day_max: 2_880, ..rules() };
+        state.live_today = 1_439;
+        assert_eq!(plan(&state, &short, T), [Action::Deal(live(T)), Action::Deal(live(T + 60))]);
+        state.live_today = 1_440;
+        assert_eq!(plan(&state, &short, T), [Action::Deal(live(T + 60))]);
     }
 
     #[test]

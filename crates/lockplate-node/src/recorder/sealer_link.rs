@@ -105,14 +105,24 @@ impl SealerLink {
         drop(self.next().await);
     }
 
+    /// Ends the process, and whatever it holds with it.
+    pub(super) async fn kill(&mut self) {
+        kill(&mut self.child).await;
+    }
+
     /// Sees the process gone: waits for its exit, kills it if it does not come. On return there is no such process.
-    pub(super) async fn gone(mut self) {
-        drop(self.stream);
-        if tokio::time::timeout(EXIT_MAX, self.child.wait()).await.is_err() {
+    pub(super) async fn gone(self) {
+        let Self { mut child, stream, .. } = self;
+        drop(stream);
+        if tokio::time::timeout(EXIT_MAX, child.wait()).await.is_err() {
             tracing::warn!("a sealer did not exit and is killed");
-            if let Err(error) = self.child.kill().await {
-                tracing::error!(kind = ?error.kind(), "a sealer could not be killed");
-            }
+            kill(&mut child).await;
         }
+    }
+}
+
+async fn kill(child: &mut Child) {
+    if let Err(error) = child.kill().await {
+        tracing::error!(kind = ?error.kind(), "a sealer could not be killed");
     }
 }

@@ -216,7 +216,7 @@ async fn answer(
             StreamBody::new(cut).boxed_unsync()
         }
         Some(Bad::BodyHung) => {
-            let nothing = futures_util::stream::once(async {
+            let nothing = futures_util::stream::once(async move {
                 tokio::time::sleep(Duration::from_secs(60)).await;
                 Err(gone())
             });
