@@ -4,13 +4,13 @@ No bar of speed is here: how fast this machine was stands in the report."""
 import copy
 import itertools
 
-# Resident memory that the agency may take, MiB (bar S10 of the design), and one sealer.
-AGENCY_MIB_MAX = 500
+# Resident memory that the agency and its sealers together may take, MiB (500 MB, the bar of S10), and one sealer.
+RECORDER_MIB_MAX = 476
 SEALER_MIB_MAX = 192
 # Growth of the agency's resident memory over the second half of the run, MiB, beside what its table of seen reads takes.
 GROWTH_MIB_MAX = 40
-# Reads after which that table is full: a million hashes, two a read of most engines, and some room. What it takes then, MiB.
-FILLED_READS = 650_000
+# Reads after which that table is full: a million hashes, two a read of most engines and one of the others. What it takes then, MiB.
+FILLED_READS = 750_000
 TABLE_MIB = 100
 # How fast the agency's memory may grow after that, MiB an hour; and how long it must be watched for that to be told from noise, minutes.
 SLOPE_MIB_AN_HOUR_MAX = 1.0
@@ -49,7 +49,7 @@ def broken(report):
     must(cells["live_periods"] > 2 and (cells["late_periods"] > 0 or not reads["backlog"]), "too few periods to speak of")
     must(not report["wrong_answers"], f"answers that must not be: {report['wrong_answers']}")
     must(report["lost_held"] == 0, f"{report['lost_held']} held reads were given up")
-    must(memory["agency_peak_mib"] <= AGENCY_MIB_MAX, f"the agency took {memory['agency_peak_mib']} MiB")
+    must(memory["recorder_peak_mib"] <= RECORDER_MIB_MAX, f"the agency and its sealers took {memory['recorder_peak_mib']} MiB")
     must(memory["sealer_peak_mib"] <= SEALER_MIB_MAX, f"a sealer took {memory['sealer_peak_mib']} MiB")
     must(memory["growth_second_half_mib"] <= growth_mib_max(report),
          f"the agency grew by {memory['growth_second_half_mib']} MiB in the second half")
@@ -79,7 +79,7 @@ GOOD = {
     "reads": {"acknowledged": 1_000, "given_up": 3, "resent": 2, "backlog": 100, "backlog_left": 0, "clock_off": 0},
     "cells": {"sum": 1_000, "periods_not_closed": 0, "spools_left": 0, "live_periods": 5, "late_periods": 2},
     "wrong_answers": {}, "lost_held": 0, "panics": 0,
-    "memory": {"agency_peak_mib": 100.0, "sealer_peak_mib": 20.0, "growth_second_half_mib": 1.0, "filled_in_second_half": 0.0,
+    "memory": {"recorder_peak_mib": 120.0, "sealer_peak_mib": 20.0, "growth_second_half_mib": 1.0, "filled_in_second_half": 0.0,
                "settled": {"minutes": 40.0, "mib_an_hour": 0.5}},
     "descriptors": {"agency": {"early": 150, "end": 160, "most": 170}}, "expired": {"periods": 3, "still_in_the_archive": 0},
     "hits": {"sent": 10, "acknowledged": 9, "alerts": 10, "lost": 0},
@@ -97,7 +97,7 @@ FAULTS = (
     (("reads", "acknowledged"), 0, "nothing"), (("reads", "backlog_left"), 1, "backlog"), (("reads", "clock_off"), 1, "right clock"),
     (("cells", "periods_not_closed"), 1, "not closed"), (("cells", "spools_left"), 1, "spool"), (("cells", "live_periods"), 1, "too few"),
     (("wrong_answers",), {"openalpr was answered 503": 1}, "503"), (("lost_held",), 1, "held"),
-    (("memory", "agency_peak_mib"), 501.0, "took"), (("memory", "sealer_peak_mib"), 193.0, "sealer"),
+    (("memory", "recorder_peak_mib"), 477.0, "took"), (("memory", "sealer_peak_mib"), 193.0, "sealer"),
     (("memory", "growth_second_half_mib"), 46.0, "grew"),
     (("memory", "settled"), {"minutes": 31.0, "mib_an_hour": 1.5}, "goes on growing"), (("descriptors", "agency", "end"), 215, "descriptors"),
     (("expired", "still_in_the_archive"), 1, "expired"),

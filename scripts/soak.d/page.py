@@ -33,6 +33,7 @@ def _lines(report):
          f"{report['expired']['periods']}, of them still in the archive {report['expired']['still_in_the_archive']}"),
         ("Memory of the agency", f"at most {memory['agency_peak_mib']} MiB, at the end {memory['agency_end_mib']}"),
         ("Memory of its sealers", f"at most {memory['sealer_peak_mib']} MiB each, {memory['sealers_peak']} at once"),
+        ("Memory of the agency and its sealers together", f"at most {memory['recorder_peak_mib']} MiB, bound {judge.RECORDER_MIB_MAX}"),
         ("Growth of the agency's memory, second half",
          f"{memory['growth_second_half_mib']:+} MiB, bound {judge.growth_mib_max(report)} ({memory['slope_second_half_mib_an_hour']:+} MiB/h)"),
         ("The same once the table of seen reads is full", _settled(memory["settled"])),
