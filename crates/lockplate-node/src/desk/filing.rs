@@ -339,12 +339,15 @@ impl Desk {
                 }
             }
             Err(PeerError::Problem(problem)) if is_final(problem.kind()) => {
-                let evaluating = match problem.kind() {
-                    ProblemKind::EpochDestroyed => 4,
-                    ProblemKind::Lapsed => 5,
-                    _ => 3,
+                let kind = problem.kind();
+                let evaluating = if kind == ProblemKind::EpochDestroyed {
+                    4
+                } else if kind == ProblemKind::Lapsed {
+                    5
+                } else {
+                    3
                 };
-                (evaluating, None, Some(problem.kind().slug()))
+                (evaluating, None, Some(kind.slug()))
             }
             Err(_later) => return self.problem(digest, place, "unreachable", false).await,
         };

@@ -168,7 +168,7 @@ enum NotStarted {
     /// Nothing of the epoch is in the log for certain, or the next start goes on with it.
     NotDealt,
     /// Its leaf is in the log, so it gets its close, without a read in it.
-    Logged(Signed<EpochHeader>),
+    Logged(Box<Signed<EpochHeader>>),
 }
 
 impl From<NotDealt> for NotStarted {
@@ -571,7 +571,7 @@ async fn start(shared: Arc<Shared>, receipted: Receipted) -> Result<(SealerLink,
         }
         Err(NotLogged::Unwitnessed) => {
             link.gone().await;
-            return Err(NotStarted::Logged(header));
+            return Err(NotStarted::Logged(Box::new(header)));
         }
     }
     parts.db.epoch_is(epoch, EpochState::Open).await.map_err(|error| not_stored(&error))?;
@@ -581,7 +581,7 @@ async fn start(shared: Arc<Shared>, receipted: Receipted) -> Result<(SealerLink,
         other => {
             tracing::warn!(answer = ?other.ok(), "a sealer did not start on its receipts");
             link.gone().await;
-            Err(NotStarted::Logged(header))
+            Err(NotStarted::Logged(Box::new(header)))
         }
     }
 }
